@@ -1,0 +1,83 @@
+/**
+ * What is stored under a key: an entry, or the tombstone that says it was deleted. Also the shape
+ * of a committed change, as the store emits it and the fan-out consumes it.
+ */
+
+/** A live value. Stamps are nanoseconds since the Unix epoch, UTC. */
+export interface Entry {
+  readonly kind: 'entry'
+  readonly key: string
+  /** Stamp of the write that brought the key into being. */
+  readonly created: bigint
+  /** Stamp of the latest overwrite; 0n while it was only ever created. */
+  readonly updated: bigint
+  /** Id of the node where this change was made. */
+  readonly origin: string
+  /** The user's JSON, compact, digit for digit as received. Never parsed to be stored. */
+  readonly data: string
+}
+
+/** The durable record that a key was deleted. */
+export interface Tombstone {
+  readonly kind: 'tombstone'
+  readonly key: string
+  /** Stamp of the delete, nanoseconds since the Unix epoch. */
+  readonly deleted: bigint
+  readonly origin: string
+}
+
+export type StoredRecord = Entry | Tombstone
+
+/** One key's step from one state to the next. */
+export interface Change {
+  readonly key: string
+  /** The entry before, or undefined when there was none (absent or deleted). */
+  readonly before: Entry | undefined
+  readonly after: StoredRecord
+}
+
+/**
+ * The changes of one operation, durable before anyone hears of them. A glob delete or a
+ * replicated batch has several changes, a set has one. Listeners get commits in `seq` order.
+ */
+export interface Commit {
+  /** Sequence number, in the node's change log, of the last change of this commit. */
+  readonly seq: number
+  readonly changes: readonly Change[]
+  /** undefined for a write made on this node; else the id of the peer that sent it. */
+  readonly source: string | undefined
+}
+
+/** The version of a record: the stamp of its last change. */
+export function versionOf(record: StoredRecord): bigint {
+  if (record.kind === 'tombstone') return record.deleted
+  return record.updated > record.created ? record.updated : record.created
+}
+
+/** The text after the last `/`, or the whole key. */
+export function indexOfKey(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1)
+}
+
+/** What a single-key subscriber sees when there is no entry, byte for byte. */
+export const EMPTY_META = '{"created":0,"updated":0,"index":"","data":{}}'
+
+/**
+ * The meta object of an entry as JSON text: `{"created","updated","index","path","data"}`.
+ * Keys hold no character that JSON escapes, so they are spliced in as they are.
+ */
+export function metaJson(entry: Entry): string {
+  const index = indexOfKey(entry.key)
+  return `{"created":${entry.created},"updated":${entry.updated},"index":"${index}","path":"${entry.key}","data":${entry.data}}`
+}
+
+/** A list body: a JSON array of meta objects in the order given. */
+export function metaListJson(entries: readonly Entry[]): string {
+  return `[${entries.map(metaJson).join(',')}]`
+}
+
+/** Display order of every list: newest `created` first; equal stamps by key, ascending. */
+export function newestFirst(a: Entry, b: Entry): number {
+  if (a.created !== b.created) return a.created > b.created ? -1 : 1
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
+}

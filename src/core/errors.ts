@@ -1,0 +1,90 @@
+/**
+ * The one error type of the project, and the table that says what each code means on HTTP and
+ * WebSocket. Close codes follow Centrifuge's idea: 4000–4499 invite a reconnect, 4500–4999 do not.
+ */
+
+/** What an error code means to a peer. */
+export interface ErrorMeaning {
+  /** HTTP status of an answer that carries the error. */
+  readonly status: number
+  /** WebSocket close code when the error ends a connection. */
+  readonly closeCode: number
+  /** True when the same request may succeed later without a change. */
+  readonly retryable: boolean
+}
+
+/** Every code. A code is stable: programs switch on it. */
+export type ErrorCode =
+  | 'invalid_key'
+  | 'invalid_glob'
+  | 'invalid_json'
+  | 'invalid_option'
+  | 'invalid_message'
+  | 'merge_conflict'
+  | 'not_routed'
+  | 'unauthorized'
+  | 'forbidden'
+  | 'not_found'
+  | 'too_large'
+  | 'deadline'
+  | 'overloaded'
+  | 'closing'
+  | 'slow_consumer'
+  | 'clock_drift'
+  | 'unreachable'
+  | 'not_open'
+  | 'in_use'
+  | 'storage_failed'
+  | 'corrupt_record'
+  | 'format_unsupported'
+
+/** What each code means. */
+export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
+  invalid_key: { status: 400, closeCode: 4500, retryable: false },
+  invalid_glob: { status: 400, closeCode: 4500, retryable: false },
+  invalid_json: { status: 400, closeCode: 4500, retryable: false },
+  invalid_option: { status: 400, closeCode: 4500, retryable: false },
+  invalid_message: { status: 400, closeCode: 4500, retryable: false },
+  merge_conflict: { status: 400, closeCode: 4500, retryable: false },
+  not_routed: { status: 400, closeCode: 4500, retryable: false },
+  unauthorized: { status: 401, closeCode: 4501, retryable: false },
+  forbidden: { status: 403, closeCode: 4503, retryable: false },
+  not_found: { status: 404, closeCode: 4504, retryable: false },
+  too_large: { status: 413, closeCode: 4513, retryable: false },
+  deadline: { status: 503, closeCode: 4000, retryable: true },
+  overloaded: { status: 503, closeCode: 4001, retryable: true },
+  closing: { status: 503, closeCode: 4002, retryable: true },
+  slow_consumer: { status: 503, closeCode: 4003, retryable: true },
+  clock_drift: { status: 409, closeCode: 4004, retryable: true },
+  unreachable: { status: 502, closeCode: 4005, retryable: true },
+  not_open: { status: 503, closeCode: 4006, retryable: true },
+  in_use: { status: 500, closeCode: 4007, retryable: true },
+  storage_failed: { status: 500, closeCode: 4008, retryable: true },
+  corrupt_record: { status: 500, closeCode: 4508, retryable: false },
+  format_unsupported: { status: 500, closeCode: 4509, retryable: false },
+}
+
+/** An error with a stable `code`; `message` says what was refused, its value and the limit. */
+export class StateError extends Error {
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'StateError'
+    this.code = code
+  }
+
+  get meaning(): ErrorMeaning {
+    return ERROR_TABLE[this.code]
+  }
+}
+
+/** True when `error` is a StateError, of that code when one is given. */
+export function isStateError(error: unknown, code?: ErrorCode): error is StateError {
+  return error instanceof StateError && (code === undefined || error.code === code)
+}
+
+/** The text of anything that was thrown. */
+export function errorText(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

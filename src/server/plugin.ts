@@ -1,0 +1,58 @@
+/**
+ * The one seam of the server: a plugin may add routes and sockets, hear committed changes through
+ * the store, and take part in start and shutdown. The cluster engine is a plugin.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Logger } from '../core/logger.ts'
+import type { TimeSource } from '../core/time.ts'
+import type { MessageSocket, SocketHandlers } from '../core/transport.ts'
+import type { Store } from '../store/store.ts'
+
+/** Where the server listens, once it does. */
+export interface ServerAddress {
+  readonly host: string
+  readonly port: number
+  /** `http://host:port`, IPv6 hosts in brackets. */
+  readonly url: string
+}
+
+/** Answers a request below a plugin's prefix. A thrown StateError becomes its status and text. */
+export type RouteHandler = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  url: URL,
+) => void | Promise<void>
+
+/** Accepts WebSockets on one path. */
+export interface SocketRoute {
+  /** Runs before the handshake; throw a StateError to refuse with its HTTP status. */
+  authorize?(request: IncomingMessage): void
+  /** Runs when the socket is open; returns what hears of its messages and its end. */
+  connected(socket: MessageSocket, request: IncomingMessage): SocketHandlers
+  /** Largest message accepted, bytes; a larger one closes the socket with 1009. */
+  readonly maxMessageBytes: number
+}
+
+/** What the server offers a plugin. */
+export interface PluginHost {
+  readonly store: Store
+  readonly time: TimeSource
+  readonly logger: Logger
+  /**
+   * Routes `prefix` and every path below it (segment boundary respected), any method, ahead of the
+   * data routes. Prefixes start with `/_` or `/-/`, which no key can.
+   */
+  route(prefix: string, handler: RouteHandler): void
+  /** Routes WebSocket upgrades on exactly `path`. */
+  socket(path: string, route: SocketRoute): void
+}
+
+export interface ServerPlugin {
+  readonly name: string
+  /** Runs once per `open`, before the storage opens: register routes and store policy here. */
+  setup(host: PluginHost): void
+  /** Runs when the storage is open and the server listens. A rejection makes `open` fail. */
+  start?(address: ServerAddress): void | Promise<void>
+  /** First step of `close`, while storage and sockets are still up. */
+  stop?(): void | Promise<void>
+}
