@@ -1,0 +1,51 @@
+/**
+ * Group commit: operations that arrive while a batch is being written wait and go into the next
+ * one together, so that durability costs one write per batch rather than one per operation.
+ * Bounded: beyond `maxWaiting` operations the newest is refused with `overloaded`.
+ */
+import { StateError } from '../core/errors.ts'
+
+/** Plans and writes a batch; settles every job in it. Never rejects. */
+export type FlushBatch<Job> = (jobs: readonly Job[]) => Promise<void>
+
+export class CommitQueue<Job> {
+  readonly #flush: FlushBatch<Job>
+  readonly #maxWaiting: number
+  readonly #maxBatch: number
+  #waiting: Job[] = []
+  #running: Promise<void> | undefined
+
+  constructor(options: { flush: FlushBatch<Job>; maxWaiting: number; maxBatch: number }) {
+    this.#flush = options.flush
+    this.#maxWaiting = options.maxWaiting
+    this.#maxBatch = options.maxBatch
+  }
+
+  /** @throws StateError `overloaded` when the queue is full. */
+  push(job: Job): void {
+    if (this.#waiting.length >= this.#maxWaiting) {
+      throw new StateError(
+        'overloaded',
+        `storage: ${this.#waiting.length} writes are waiting, the limit is ${this.#maxWaiting}`,
+      )
+    }
+    this.#waiting.push(job)
+    this.#running ??= this.#run()
+  }
+
+  /** Resolves when everything pushed so far has been settled. */
+  async drained(): Promise<void> {
+    while (this.#running !== undefined) await this.#running
+  }
+
+  async #run(): Promise<void> {
+    // One turn of the microtask queue lets operations of the same turn share the first batch.
+    await Promise.resolve()
+    while (this.#waiting.length > 0) {
+      const jobs = this.#waiting.slice(0, this.#maxBatch)
+      this.#waiting = this.#waiting.slice(this.#maxBatch)
+      await this.#flush(jobs)
+    }
+    this.#running = undefined
+  }
+}

@@ -1,0 +1,45 @@
+/** Stores over memory for tests, with ids that say which store made them. */
+import { HybridClock } from '../../src/core/clock.ts'
+import type { TimeSource } from '../../src/core/time.ts'
+import type { StorageAdapter } from '../../src/storage-adapter.ts'
+import type { StoreOptions } from '../../src/store/store.ts'
+import { Store } from '../../src/store/store.ts'
+import { MemoryStorage } from '../../storage-adapters/memory.ts'
+
+/** A wall clock the test moves by hand; timers never run. */
+export class ManualTime implements TimeSource {
+  ns = 1_700_000_000_000_000_000n
+
+  wallNs(): bigint {
+    return this.ns
+  }
+
+  monotonicNs(): bigint {
+    return this.ns
+  }
+
+  after(): () => void {
+    return () => undefined
+  }
+}
+
+export interface TestStoreOptions extends Partial<StoreOptions> {
+  readonly name?: string
+  readonly adapter?: StorageAdapter
+  readonly time?: TimeSource
+}
+
+let stores = 0
+
+export async function openStore(options: TestStoreOptions = {}): Promise<Store> {
+  const name = options.name ?? `store${++stores}`
+  let ids = 0
+  const store = new Store({
+    adapter: options.adapter ?? new MemoryStorage(),
+    clock: new HybridClock(options.time ?? new ManualTime()),
+    newId: () => `${name}-${ids++}`,
+    ...options,
+  })
+  await store.open()
+  return store
+}
