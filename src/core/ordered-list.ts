@@ -5,7 +5,7 @@
 
 /** Most items in one block; a fuller one is split in halves. */
 const MAX_BLOCK = 512
-/** A block that shrinks below this joins a neighbour when both fit in one. */
+/** A block that shrinks below this joins a neighbour when both fill half a block at most. */
 const MIN_BLOCK = 128
 
 /** Where an item sits, or would sit. */

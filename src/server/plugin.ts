@@ -3,6 +3,7 @@
  * the store, and take part in start and shutdown. The cluster engine is a plugin.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HybridClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { MessageSocket, SocketHandlers } from '../core/transport.ts'
@@ -37,6 +38,8 @@ export interface SocketRoute {
 export interface PluginHost {
   readonly store: Store
   readonly time: TimeSource
+  /** The clock that stamps the store's writes. */
+  readonly clock: HybridClock
   readonly logger: Logger
   /**
    * Routes `prefix` and every path below it (segment boundary respected), any method, ahead of the

@@ -1,6 +1,7 @@
 /** Reading a node's state back from its storage, and making a new one in an empty storage. */
 import { StateError } from '../core/errors.ts'
 import type { StorageAdapter } from '../storage-adapter.ts'
+import { beginEpoch } from './epochs.ts'
 import { Mirror } from './mirror.ts'
 import {
   decodeRecord,
@@ -58,12 +59,11 @@ async function initialise(
       `storage: the data has format ${format}, this release reads format ${FORMAT}`,
     )
   }
-  if (format !== undefined) return
-  const rows = [
-    ['format', FORMAT],
-    ['id', newId()],
-    ['epoch', newId()],
-  ] as const
+  const head = Number(meta.get('head')?.split(' ')[0] ?? 0)
+  const rows: [name: string, value: string][] = [
+    ['epochs', beginEpoch(meta.get('epochs'), newId(), head)],
+  ]
+  if (format === undefined) rows.push(['format', FORMAT], ['id', newId()])
   for (const [name, value] of rows) meta.set(name, value)
   await adapter.batch(rows.map(([name, value]) => ({ type: 'put', key: metaRow(name), value })))
 }

@@ -79,14 +79,18 @@ export interface SentRow {
 }
 
 /** Clears the debt of records that are still the ones that were sent. */
-export function planAcknowledge(leader: string, sent: readonly SentRow[]): Planner<void> {
+export function planAcknowledge(
+  leader: string,
+  sent: readonly SentRow[],
+  meta: ReadonlyMap<string, string>,
+): Planner<void> {
   return (context) => {
     const debts: Slot[] = []
     for (const { seq, key } of sent) {
       const slot = context.slot(key)
       if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
     }
-    return { plan: { slots: [], debts }, result: undefined }
+    return { plan: { slots: [], debts, meta }, result: undefined }
   }
 }
 

@@ -12,6 +12,7 @@ import { versionOf } from '../core/entry.ts'
 import { errorText, isStateError, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
+import type { LogPosition } from '../core/protocol.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import type { LogPage, SequencedRow } from './change-log.ts'
 import { readLog } from './change-log.ts'
@@ -19,6 +20,7 @@ import { ChangeTail } from './change-tail.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Plan } from './draft.ts'
 import { Draft } from './draft.ts'
+import { currentEpoch, isOnLog, previousEpoch } from './epochs.ts'
 import type { ListOptions } from './mirror.ts'
 import { Mirror } from './mirror.ts'
 import type { DeleteResult, Planner, WriteResult } from './operations.ts'
@@ -112,9 +114,19 @@ export class Store {
     return this.#requireMeta('id')
   }
 
-  /** Id of this life of the change log. */
+  /** Id of this life of the change log: a new one each time the store opens. */
   get epoch(): string {
-    return this.#requireMeta('epoch')
+    return currentEpoch(this.#requireMeta('epochs'))
+  }
+
+  /** The epoch of the opening before this one; undefined in a new storage. */
+  get previousEpoch(): string | undefined {
+    return previousEpoch(this.#requireMeta('epochs'))
+  }
+
+  /** Whether everything after `cursor` in this node's log is exactly what its holder lacks. */
+  canResume(cursor: LogPosition): boolean {
+    return isOnLog(this.#requireMeta('epochs'), this.#head, cursor)
   }
 
   /** Seq of the last committed change. */
@@ -125,6 +137,11 @@ export class Store {
   /** A small durable value kept beside the data, such as a replication cursor. */
   meta(name: string): string | undefined {
     return this.#meta.get(name)
+  }
+
+  /** Stores small values kept beside the data, such as a replication cursor. */
+  async saveMeta(meta: ReadonlyMap<string, string>): Promise<void> {
+    return this.#run(() => ({ plan: { slots: [], meta }, result: undefined }))
   }
 
   /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
@@ -190,9 +207,13 @@ export class Store {
     return this.#run(planMerge(records, options))
   }
 
-  /** Drops from the outbox what `leader` has acknowledged, as it was sent. */
-  async acknowledge(leader: string, sent: readonly SentRow[]): Promise<void> {
-    return this.#run(planAcknowledge(leader, sent))
+  /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` in the same batch. */
+  async acknowledge(
+    leader: string,
+    sent: readonly SentRow[],
+    meta: ReadonlyMap<string, string>,
+  ): Promise<void> {
+    return this.#run(planAcknowledge(leader, sent, meta))
   }
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
@@ -218,6 +239,11 @@ export class Store {
       if (slot !== undefined && !skip.has(seq)) rows.push({ seq, record: slot.record })
     }
     return rows
+  }
+
+  /** Everything that is known, tombstones included, in no particular order. */
+  *records(): IterableIterator<StoredRecord> {
+    for (const { record } of this.#mirror.slots()) yield record
   }
 
   /** How many records `leader` has not acknowledged yet. */

@@ -1,0 +1,53 @@
+/**
+ * How far a follower is with each leader, on disk. Progress holds only while the same leaders lead
+ * the same scopes and the engine has run in every opening of the store: otherwise changes may have
+ * been made that are owed to nobody, and the leader must be compared with in full.
+ */
+import type { LogPosition } from '../src/core/protocol.ts'
+import type { Store } from '../src/store/store.ts'
+import type { LinkProgress } from './follower-state.ts'
+
+const PLACEMENT_ROW = 'placement'
+
+export const progressRow = (leader: string): string => `link/${leader}`
+
+export function encodeProgress(placementId: string, progress: LinkProgress): string {
+  return JSON.stringify({ placementId, ...progress })
+}
+
+/** The stored progress with `leader`; none when it belongs to another placement. */
+export function loadProgress(store: Store, leader: string, placementId: string): LinkProgress {
+  const none: LinkProgress = { cursor: null, seen: null }
+  const stored = store.meta(progressRow(leader))
+  if (stored === undefined) return none
+  const fields = JSON.parse(stored) as {
+    placementId: string
+    cursor: LogPosition | null
+    seen: LogPosition | null
+  }
+  return fields.placementId === placementId ? { cursor: fields.cursor, seen: fields.seen } : none
+}
+
+/**
+ * Notes the placement this opening of the store runs with and returns its id: the stored one when
+ * nothing changed since the opening before, else `newId`.
+ */
+export async function settlePlacement(
+  store: Store,
+  fingerprint: string,
+  newId: () => string,
+): Promise<string> {
+  const text = store.meta(PLACEMENT_ROW)
+  const stored =
+    text === undefined
+      ? undefined
+      : (JSON.parse(text) as { fingerprint: string; epoch: string; id: string })
+  const unbroken =
+    stored !== undefined &&
+    stored.fingerprint === fingerprint &&
+    (stored.epoch === store.previousEpoch || stored.epoch === store.epoch)
+  const id = unbroken ? stored.id : newId()
+  const placement = JSON.stringify({ fingerprint, epoch: store.epoch, id })
+  await store.saveMeta(new Map([[PLACEMENT_ROW, placement]]))
+  return id
+}

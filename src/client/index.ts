@@ -1,0 +1,23 @@
+/** Public API of the client: for browsers, workers and Node. */
+export type { BackoffOptions } from '../core/backoff.ts'
+export { type ErrorCode, isStateError, StateError } from '../core/errors.ts'
+export { hasGlob, isGlob, isValidKey } from '../core/key.ts'
+export type { Random, TimeSource } from '../core/time.ts'
+export type { DialRequest, MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
+export {
+  type Client,
+  createClient,
+  type RequestOptions,
+  type SubscriptionState,
+  type WriteAnswer,
+} from './client.ts'
+export { encodeJson } from './encode-json.ts'
+export type { ClientEntry } from './entry.ts'
+export { JsonNumber, parseWithJsonNumbers } from './json-number.ts'
+export type { ClientOptions } from './options.ts'
+export type { Subscription, SubscriptionHandlers, SubscriptionStatus } from './subscription.ts'
+export {
+  createWebSocketTransport,
+  type WebSocketConstructor,
+  type WebSocketLike,
+} from './web-socket-transport.ts'

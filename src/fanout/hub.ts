@@ -1,0 +1,222 @@
+/**
+ * Which subscribers hear a change. Subscriptions to one pattern share a pool: its state is read once,
+ * each frame is computed and encoded once, and a commit costs what its keys' pools cost, whatever
+ * the number of other subscriptions.
+ *
+ * Order: `commit` is called for every commit in seq order. A subscriber gets a snapshot of one point
+ * in that order, then exactly one frame for each later commit that changed what it sees.
+ */
+import type { Commit, StoredRecord } from '../core/entry.ts'
+import { StateError } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+import { SILENT_LOGGER } from '../core/logger.ts'
+import type { TimeSource } from '../core/time.ts'
+import { PatternIndex } from './pattern-index.ts'
+import { Pool, type PoolContext, type SnapshotSource } from './pool.ts'
+import { type FanoutCounters, type FrameSink, Subscriber } from './subscriber.ts'
+
+export interface HubOptions {
+  readonly source: SnapshotSource
+  readonly time: TimeSource
+  /** Gives pool versions: a stamp greater than all before, also than those of earlier processes. */
+  readonly nextVersion: () => bigint
+  /** Pools without users whose version is remembered, so that a reconnect is cheap. Default 1000; 0 for none. */
+  readonly maxIdlePools?: number
+  /** Unread bytes per subscriber beyond which patches are dropped for it. Default 1 MiB. */
+  readonly maxBufferedBytes?: number
+  /** Milliseconds a subscriber that is behind may take nothing before it is closed. Default 15 000. */
+  readonly slowConsumerTimeoutMs?: number
+  /** Keys that may change while a pool is read before the read is repeated. Default 10 000. */
+  readonly maxPendingKeys?: number
+  /** Milliseconds before a pool that could not be read again is retried. Default 1000. */
+  readonly reloadDelayMs?: number
+  readonly logger?: Logger
+}
+
+/** Counters since the hub was made, and gauges of this moment. */
+export interface HubMetrics extends Readonly<FanoutCounters> {
+  /** Patterns with at least one user. */
+  readonly pools: number
+  readonly idlePools: number
+  readonly subscribers: number
+}
+
+/** A pool as tools see it. */
+export interface PoolDescription {
+  readonly key: string
+  readonly connections: number
+  readonly version: string
+}
+
+/** A place in a pool, kept from before the handshake until the connection ends. */
+export interface Subscription {
+  /**
+   * Connects the sink; sends the snapshot unless `heldVersion` is the pool's version. Call once.
+   */
+  attach(sink: FrameSink, heldVersion?: string): void
+  /** Leaves the pool. Idempotent; also when nothing was attached. */
+  close(): void
+}
+
+export class Hub {
+  readonly #context: PoolContext
+  readonly #maxIdlePools: number
+  readonly #counters: FanoutCounters = {
+    framesSent: 0,
+    snapshotsSent: 0,
+    framesDropped: 0,
+    slowConsumersClosed: 0,
+    reloads: 0,
+    rereads: 0,
+    failedReads: 0,
+  }
+  readonly #index = new PatternIndex()
+  readonly #pools = new Map<string, Pool>()
+  /** Users per pool; a pool without an entry is idle. */
+  readonly #users = new Map<Pool, number>()
+  /** Idle pools, longest idle first. */
+  readonly #idle = new Set<Pool>()
+  #heardSeq = -1
+  #state: 'open' | 'closed' = 'open'
+
+  constructor(options: HubOptions) {
+    this.#maxIdlePools = options.maxIdlePools ?? 1000
+    this.#context = {
+      source: options.source,
+      time: options.time,
+      nextVersion: options.nextVersion,
+      logger: options.logger ?? SILENT_LOGGER,
+      counters: this.#counters,
+      heardSeq: () => this.#heardSeq,
+      maxPendingKeys: options.maxPendingKeys ?? 10_000,
+      reloadDelayMs: options.reloadDelayMs ?? 1000,
+      limits: {
+        maxBufferedBytes: options.maxBufferedBytes ?? 1024 * 1024,
+        slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
+      },
+    }
+  }
+
+  /**
+   * Reserves a place in the pool of `pattern` (a plain key or any glob), reading its state first
+   * when nobody else has.
+   * @throws what the source's read threw; StateError `closing` after `close`.
+   */
+  async subscribe(pattern: string): Promise<Subscription> {
+    if (this.#state === 'closed') throw new StateError('closing', 'ooo: server is closing')
+    const pool = this.#acquire(pattern)
+    try {
+      await pool.load()
+    } catch (error) {
+      this.#release(pool)
+      throw error
+    }
+    return this.#subscription(pool)
+  }
+
+  /** Takes the next commit. Never throws: a fault costs a pool a fresh read, not the write. */
+  commit(commit: Commit): void {
+    this.#heardSeq = commit.seq
+    for (const [pool, records] of this.#touched(commit)) {
+      if (!pool.commit(commit.seq, records)) this.#forget(pool)
+    }
+  }
+
+  metrics(): HubMetrics {
+    let subscribers = 0
+    for (const pool of this.#users.keys()) subscribers += pool.subscriberCount
+    return {
+      ...this.#counters,
+      pools: this.#users.size,
+      idlePools: this.#idle.size,
+      subscribers,
+    }
+  }
+
+  /** The pools in use, in no particular order. */
+  describe(): PoolDescription[] {
+    return [...this.#users.keys()].map((pool) => ({
+      key: pool.pattern,
+      connections: pool.subscriberCount,
+      version: pool.version ?? '',
+    }))
+  }
+
+  /** Forgets every pool and stops every timer. Connections are their owner's to close. Idempotent. */
+  close(): void {
+    this.#state = 'closed'
+    for (const pool of [...this.#pools.values()]) this.#forget(pool)
+  }
+
+  #subscription(pool: Pool): Subscription {
+    let state: Subscriber | 'reserved' | 'closed' = 'reserved'
+    return {
+      attach: (sink, heldVersion) => {
+        if (state !== 'reserved') return
+        state = new Subscriber(sink, this.#context, () => pool.snapshot(), heldVersion)
+        pool.add(state)
+      },
+      close: () => {
+        if (state === 'closed') return
+        if (state !== 'reserved') pool.remove(state)
+        state = 'closed'
+        this.#release(pool)
+      },
+    }
+  }
+
+  #touched(commit: Commit): Map<Pool, StoredRecord[]> {
+    const touched = new Map<Pool, StoredRecord[]>()
+    for (const change of commit.changes) {
+      for (const pattern of this.#index.match(change.key)) {
+        const pool = this.#pools.get(pattern)
+        if (pool === undefined) continue
+        const records = touched.get(pool)
+        if (records === undefined) touched.set(pool, [change.after])
+        else records.push(change.after)
+      }
+    }
+    return touched
+  }
+
+  #acquire(pattern: string): Pool {
+    let pool = this.#pools.get(pattern)
+    if (pool === undefined) {
+      pool = new Pool(pattern, this.#context)
+      this.#pools.set(pattern, pool)
+      this.#index.add(pattern)
+    }
+    this.#idle.delete(pool)
+    this.#users.set(pool, (this.#users.get(pool) ?? 0) + 1)
+    return pool
+  }
+
+  #release(pool: Pool): void {
+    const users = this.#users.get(pool)
+    if (users === undefined) return
+    if (users > 1) {
+      this.#users.set(pool, users - 1)
+      return
+    }
+    this.#users.delete(pool)
+    pool.rest()
+    if (!pool.isIdle) {
+      this.#forget(pool)
+      return
+    }
+    this.#idle.add(pool)
+    if (this.#idle.size <= this.#maxIdlePools) return
+    for (const oldest of this.#idle) {
+      this.#forget(oldest)
+      break
+    }
+  }
+
+  #forget(pool: Pool): void {
+    pool.close()
+    this.#idle.delete(pool)
+    this.#users.delete(pool)
+    this.#pools.delete(pool.pattern)
+    this.#index.remove(pool.pattern)
+  }
+}

@@ -1,0 +1,262 @@
+/**
+ * All subscribers of one pattern, and the state they share.
+ *
+ *   idle ──load──▶ loading ──read──▶ live ──(last one leaves)──▶ idle
+ *   live ──(a fault)──▶ loading      loading ──(read fails)──▶ failed ──load──▶ loading
+ *   any ──close──▶ closed
+ *
+ * While a pool loads, commits are kept per key, so that the snapshot and the commits after it join
+ * without a gap and without applying anything twice. An idle pool holds nothing but its version; the
+ * first commit that touches it ends its validity.
+ */
+import type { Entry, StoredRecord } from '../core/entry.ts'
+import { errorText, StateError } from '../core/errors.ts'
+import { hasGlob } from '../core/key.ts'
+import type { Logger } from '../core/logger.ts'
+import type { CancelTimer } from '../core/time.ts'
+import { encodeFrame, type FrameBody } from './frame.ts'
+import { ListView } from './list-view.ts'
+import { ObjectView } from './object-view.ts'
+import type { Snapshot, Subscriber, SubscriberContext } from './subscriber.ts'
+import type { View } from './view.ts'
+
+/** Where a pool reads its state: the store. */
+export interface SnapshotSource {
+  /** Entries that match, newest first, holding exactly the commits with seq at most `seq`. */
+  read(pattern: string): Promise<{ seq: number; entries: Entry[] }>
+}
+
+export interface PoolContext extends SubscriberContext {
+  readonly source: SnapshotSource
+  readonly logger: Logger
+  /** A stamp greater than all before. */
+  readonly nextVersion: () => bigint
+  /** Seq up to which the hub has heard every commit. */
+  readonly heardSeq: () => number
+  /** Keys that may change during one read before it is repeated. */
+  readonly maxPendingKeys: number
+  /** Milliseconds before a failed reload is tried again. */
+  readonly reloadDelayMs: number
+}
+
+interface LoadingState {
+  readonly kind: 'loading'
+  /** Newest record per key since the read began, in seq order. */
+  readonly pending: Map<string, { readonly seq: number; readonly record: StoredRecord }>
+  overflowed: boolean
+}
+
+interface LiveState {
+  readonly kind: 'live'
+  readonly view: View
+  /** Every commit up to here is in the view. */
+  seq: number
+  snapshot: Snapshot | undefined
+}
+
+type PoolState =
+  | { readonly kind: 'idle'; readonly seq: number }
+  | LoadingState
+  | LiveState
+  | { readonly kind: 'failed'; readonly cancelRetry: CancelTimer }
+  | { readonly kind: 'closed' }
+
+export class Pool {
+  readonly pattern: string
+  readonly #context: PoolContext
+  readonly #subscribers = new Set<Subscriber>()
+  #state: PoolState = { kind: 'idle', seq: -1 }
+  #version: string | undefined
+  #loading: Promise<void> = Promise.resolve()
+
+  constructor(pattern: string, context: PoolContext) {
+    this.pattern = pattern
+    this.#context = context
+  }
+
+  /** Lower-case hex; undefined before the first load. Changes with every frame. */
+  get version(): string | undefined {
+    return this.#version
+  }
+
+  /** True when the pool holds a version and no state. */
+  get isIdle(): boolean {
+    return this.#state.kind === 'idle' && this.#version !== undefined
+  }
+
+  get subscriberCount(): number {
+    return this.#subscribers.size
+  }
+
+  /** Resolves when the pool is live. @throws what the source's read threw; `closing` when closed. */
+  load(): Promise<void> {
+    if (this.#state.kind === 'live') return Promise.resolve()
+    if (this.#state.kind !== 'loading') this.#loading = this.#startLoading()
+    return this.#loading
+  }
+
+  /** Joins a subscriber at this point of the order of events. */
+  add(subscriber: Subscriber): void {
+    this.#subscribers.add(subscriber)
+    const snapshot = this.snapshot()
+    if (snapshot !== undefined) subscriber.synchronize(snapshot)
+  }
+
+  remove(subscriber: Subscriber): void {
+    this.#subscribers.delete(subscriber)
+    subscriber.close()
+  }
+
+  /** The current state, or undefined while there is none. */
+  snapshot(): Snapshot | undefined {
+    const state = this.#state
+    if (state.kind !== 'live' || this.#version === undefined) return undefined
+    state.snapshot ??= lazySnapshot(this.#version, state.view)
+    return state.snapshot
+  }
+
+  /**
+   * Takes what one commit changed within the pattern; sends at most one frame.
+   * @returns false when the pool is idle and its version is no longer true: forget it.
+   */
+  commit(seq: number, records: readonly StoredRecord[]): boolean {
+    const state = this.#state
+    if (state.kind === 'idle') return seq <= state.seq
+    if (state.kind === 'loading') this.#keep(state, seq, records)
+    if (state.kind !== 'live' || seq <= state.seq) return true
+    try {
+      state.seq = seq
+      const body = state.view.apply(records)
+      if (body !== undefined) this.#broadcast(state, body)
+    } catch (error) {
+      this.#recover(error)
+    }
+    return true
+  }
+
+  /** Lets go of the state when the last user has left; the version stays as a promise. */
+  rest(): void {
+    if (this.#state.kind !== 'live') return
+    this.#state = { kind: 'idle', seq: Math.max(this.#state.seq, this.#context.heardSeq()) }
+  }
+
+  close(): void {
+    if (this.#state.kind === 'failed') this.#state.cancelRetry()
+    this.#state = { kind: 'closed' }
+    for (const subscriber of this.#subscribers) subscriber.close()
+    this.#subscribers.clear()
+  }
+
+  async #startLoading(): Promise<void> {
+    if (this.#state.kind === 'closed') throw new StateError('closing', 'ooo: server is closing')
+    // Up to here the present version is known to be true; beyond it needs a new one.
+    const provenSeq = this.#state.kind === 'idle' ? this.#state.seq : -1
+    if (this.#state.kind === 'failed') this.#state.cancelRetry()
+    for (;;) {
+      const state: LoadingState = { kind: 'loading', pending: new Map(), overflowed: false }
+      this.#state = state
+      const read = await this.#read()
+      if (this.#state !== state) throw new StateError('closing', 'ooo: server is closing')
+      if (!state.overflowed) return this.#goLive(state, read, provenSeq)
+      this.#context.counters.rereads++
+    }
+  }
+
+  async #read(): Promise<{ seq: number; entries: Entry[] }> {
+    try {
+      return await this.#context.source.read(this.pattern)
+    } catch (error) {
+      this.#context.counters.failedReads++
+      if (this.#state.kind === 'loading') this.#fail()
+      throw error
+    }
+  }
+
+  #goLive(state: LoadingState, read: { seq: number; entries: Entry[] }, provenSeq: number): void {
+    const view = hasGlob(this.pattern)
+      ? new ListView(read.entries)
+      : new ObjectView(read.entries[0])
+    let seq = read.seq
+    const later: StoredRecord[] = []
+    for (const pending of state.pending.values()) {
+      if (pending.seq > read.seq) later.push(pending.record)
+      if (pending.seq > seq) seq = pending.seq
+    }
+    view.apply(later)
+    const known = Math.max(provenSeq, this.#context.heardSeq())
+    if (provenSeq < 0 || state.pending.size > 0 || read.seq > known) this.#version = undefined
+    this.#version ??= this.#nextVersion()
+    this.#state = { kind: 'live', view, seq, snapshot: undefined }
+    const snapshot = this.snapshot()
+    if (snapshot === undefined) return
+    for (const subscriber of this.#subscribers) subscriber.synchronize(snapshot)
+  }
+
+  #keep(state: LoadingState, seq: number, records: readonly StoredRecord[]): void {
+    if (state.overflowed) return
+    for (const record of records) {
+      // Deleted first, so that the map stays in the order of the latest change.
+      state.pending.delete(record.key)
+      state.pending.set(record.key, { seq, record })
+    }
+    if (state.pending.size > this.#context.maxPendingKeys) {
+      state.overflowed = true
+      state.pending.clear()
+    }
+  }
+
+  #broadcast(state: LiveState, body: FrameBody): void {
+    const version = this.#nextVersion()
+    this.#version = version
+    state.snapshot = undefined
+    if (this.#subscribers.size === 0) return
+    const frame = encodeFrame(body, version)
+    if (body.snapshot) state.snapshot = { version, frame: () => frame }
+    for (const subscriber of this.#subscribers) subscriber.deliver(frame, body.snapshot)
+  }
+
+  /** A fault while applying: the view can not be trusted, so everyone gets a fresh snapshot. */
+  #recover(error: unknown): void {
+    this.#context.counters.reloads++
+    this.#context.logger.error('a subscription pool failed and is read again', {
+      pattern: this.pattern,
+      error: errorText(error),
+    })
+    this.#fail()
+    this.#reload()
+  }
+
+  /** Drops the state; with subscribers waiting, the read is tried again after a pause. */
+  #fail(): void {
+    for (const subscriber of this.#subscribers) subscriber.invalidate()
+    const cancelRetry =
+      this.#subscribers.size === 0
+        ? () => undefined
+        : this.#context.time.after(this.#context.reloadDelayMs, () => this.#reload())
+    this.#state = { kind: 'failed', cancelRetry }
+  }
+
+  #reload(): void {
+    this.load().catch((error: unknown) => {
+      this.#context.logger.warn('a subscription pool could not be read', {
+        pattern: this.pattern,
+        error: errorText(error),
+      })
+    })
+  }
+
+  #nextVersion(): string {
+    return this.#context.nextVersion().toString(16)
+  }
+}
+
+function lazySnapshot(version: string, view: View): Snapshot {
+  let frame: Uint8Array | undefined
+  return {
+    version,
+    frame: () => {
+      frame ??= encodeFrame({ snapshot: true, data: view.json() }, version)
+      return frame
+    },
+  }
+}

@@ -1,0 +1,58 @@
+/** What plugins registered, and the host they registered it with. */
+import { StateError } from '../core/errors.ts'
+import type { PluginHost, RouteHandler, SocketRoute } from './plugin.ts'
+
+/** Routes of all plugins of one `open`. */
+export interface PluginRoutes {
+  /** By prefix, which covers itself and every path below it. */
+  readonly handlers: Map<string, RouteHandler>
+  /** By exact path. */
+  readonly sockets: Map<string, SocketRoute>
+}
+
+export function createPluginRoutes(): PluginRoutes {
+  return { handlers: new Map(), sockets: new Map() }
+}
+
+/**
+ * The host given to each plugin's `setup`; it fills `routes`.
+ * `route` and `socket` throw `invalid_option` for a path that a key could have, or that is taken.
+ */
+export function createPluginHost(
+  services: Omit<PluginHost, 'route' | 'socket'>,
+  routes: PluginRoutes,
+): PluginHost {
+  return {
+    ...services,
+    route: (prefix, handler) => {
+      assertFree(routes.handlers, prefix)
+      routes.handlers.set(prefix, handler)
+    },
+    socket: (path, route) => {
+      assertFree(routes.sockets, path)
+      routes.sockets.set(path, route)
+    },
+  }
+}
+
+/** The handler of the longest prefix that covers `path`. */
+export function findHandler(routes: PluginRoutes, path: string): RouteHandler | undefined {
+  if (routes.handlers.size === 0) return undefined
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+    const handler = routes.handlers.get(path.slice(0, end))
+    if (handler !== undefined) return handler
+  }
+  return undefined
+}
+
+function assertFree(taken: ReadonlyMap<string, unknown>, path: string): void {
+  if (!/^\/(?:_|-\/)./.test(path) || path.endsWith('/')) {
+    throw new StateError(
+      'invalid_option',
+      `ooo: plugin path "${path}" must start with /_ or /-/ and not end with /`,
+    )
+  }
+  if (taken.has(path)) {
+    throw new StateError('invalid_option', `ooo: plugin path "${path}" is taken`)
+  }
+}

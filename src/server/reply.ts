@@ -1,0 +1,99 @@
+/** Answers to HTTP requests as data, and the one place that writes them out. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { promisify } from 'node:util'
+import { constants, deflate, gzip } from 'node:zlib'
+import { errorText, isStateError } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+
+export interface Reply {
+  readonly status: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Uint8Array
+}
+
+const JSON_TYPE = 'application/json'
+const TEXT_TYPE = 'text/plain; charset=utf-8'
+/** Bodies below this many bytes are not worth compressing. */
+const MIN_COMPRESSED_BYTES = 1024
+
+export function jsonReply(body: string): Reply {
+  return { status: 200, headers: { 'Content-Type': JSON_TYPE }, body }
+}
+
+export function textReply(status: number, body: string): Reply {
+  return { status, headers: { 'Content-Type': TEXT_TYPE }, body }
+}
+
+/** The router's own refusals end in a newline, unlike errors of a handler. */
+export function notFoundReply(): Reply {
+  return routerReply(404, '404 page not found\n')
+}
+
+export function methodNotAllowedReply(allow: string): Reply {
+  const reply = routerReply(405, 'Method Not Allowed\n')
+  return { ...reply, headers: { ...reply.headers, Allow: allow } }
+}
+
+/** A StateError becomes its status and text; anything else is a fault of this side and logged. */
+export function errorReply(error: unknown, logger: Logger): Reply {
+  if (isStateError(error)) {
+    if (error.meaning.status >= 500) {
+      logger.warn('a request failed', { code: error.code, error: error.message })
+    }
+    return textReply(error.meaning.status, error.message)
+  }
+  logger.error('a request failed unexpectedly', { error: errorText(error) })
+  return textReply(500, 'ooo: internal server error')
+}
+
+/**
+ * Writes a reply, compressed when the client takes it and it pays, without a body for HEAD. A response
+ * that was begun already is left alone.
+ */
+export async function sendReply(
+  request: IncomingMessage,
+  response: ServerResponse,
+  reply: Reply,
+): Promise<void> {
+  const plain = toBytes(reply.body)
+  const encoding = plain.length < MIN_COMPRESSED_BYTES ? undefined : acceptedEncoding(request)
+  const body = encoding === undefined ? plain : await compress(encoding, plain)
+  if (response.headersSent || response.destroyed) return
+  response.appendHeader('Vary', 'Accept-Encoding')
+  if (encoding !== undefined) response.setHeader('Content-Encoding', encoding)
+  if (reply.status !== 204) response.setHeader('Content-Length', body.length)
+  response.writeHead(reply.status, reply.headers)
+  response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+function routerReply(status: number, body: string): Reply {
+  const headers = { 'Content-Type': TEXT_TYPE, 'X-Content-Type-Options': 'nosniff' }
+  return { status, headers, body }
+}
+
+function toBytes(body: string | Uint8Array | undefined): Uint8Array {
+  return typeof body === 'string' ? Buffer.from(body) : (body ?? new Uint8Array())
+}
+
+type Encoding = 'gzip' | 'deflate'
+
+/** The first of gzip and deflate that the client lists and does not refuse with `q=0`. */
+function acceptedEncoding(request: IncomingMessage): Encoding | undefined {
+  const header = request.headers['accept-encoding']
+  for (const item of typeof header === 'string' ? header.split(',') : []) {
+    const [name, ...parameters] = item.split(';').map((part) => part.trim().toLowerCase())
+    if (name !== 'gzip' && name !== 'deflate') continue
+    if (!parameters.some((parameter) => /^q=0(?:\.0*)?$/.test(parameter))) return name
+  }
+  return undefined
+}
+
+const compressors = {
+  gzip: promisify<Uint8Array, object, Buffer>(gzip),
+  deflate: promisify<Uint8Array, object, Buffer>(deflate),
+}
+
+function compress(encoding: Encoding, body: Uint8Array): Promise<Buffer> {
+  // Lists are answered while people wait: speed over the last few percent.
+  return compressors[encoding](body, { level: constants.Z_BEST_SPEED })
+}

@@ -1,0 +1,37 @@
+/** The target of a request, read without the dot-segment cleaning that `URL` does: `a/../b` is a key. */
+
+export interface RequestTarget {
+  /** Percent-decoded, starting with `/`. */
+  readonly path: string
+  /** The query as sent, without its `?`. */
+  readonly query: string
+}
+
+/** The parts of a request line's target; undefined when its escapes are not valid. */
+export function parseTarget(target: string | undefined): RequestTarget | undefined {
+  // A proxy may send the absolute form (RFC 9112 section 3.2.2).
+  const relative = (target ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
+  const question = relative.indexOf('?')
+  const rawPath = question === -1 ? relative : relative.slice(0, question)
+  const query = question === -1 ? '' : relative.slice(question + 1)
+  try {
+    return { path: decodeURIComponent(rawPath === '' ? '/' : rawPath), query }
+  } catch {
+    return undefined
+  }
+}
+
+/** The key of a data path; undefined when the path has characters that no key can have. */
+export function keyOfPath(path: string): string | undefined {
+  return /^\/[a-zA-Z*\d/\-_.]+$/.test(path) ? path.slice(1) : undefined
+}
+
+/** The target as a URL for plugins; the host is the one the client named. */
+export function requestUrl(target: string | undefined, host: string | undefined): URL {
+  const relative = (target ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
+  try {
+    return new URL(`http://${host ?? 'localhost'}${relative}`)
+  } catch {
+    return new URL(`http://localhost${relative.startsWith('/') ? relative : '/'}`)
+  }
+}

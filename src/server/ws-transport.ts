@@ -1,0 +1,57 @@
+/** Client connections over `ws`: the Transport of the cluster and the command line. */
+import { WebSocket } from 'ws'
+import { errorText } from '../core/errors.ts'
+import type { MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
+import { adaptSocket, listen } from './ws-socket.ts'
+
+export interface WsTransportOptions {
+  /** Milliseconds from dialling to the end of the handshake. Default 5000. */
+  readonly handshakeTimeoutMs?: number
+  /** Largest message accepted, bytes; a larger one closes the socket with 1009. Default 64 MiB. */
+  readonly maxMessageBytes?: number
+  /** Milliseconds a close handshake may take before the connection is dropped. Default 2000. */
+  readonly closeTimeoutMs?: number
+  /** Certificate authorities trusted for `wss://`, PEM, in place of the system's. */
+  readonly ca?: string | readonly string[]
+}
+
+/** Close code reported when there was no close frame (RFC 6455 section 7.1.5). */
+const ABNORMAL_CLOSURE = 1006
+
+/** A failed dial is reported by `handlers.close`, with the cause as its reason. */
+export function createWsTransport(options: WsTransportOptions = {}): Transport {
+  const settings = {
+    handshakeTimeout: options.handshakeTimeoutMs ?? 5000,
+    maxPayload: options.maxMessageBytes ?? 64 * 1024 * 1024,
+    closeTimeout: options.closeTimeoutMs ?? 2000,
+    perMessageDeflate: false,
+    ...(options.ca === undefined ? {} : { ca: [options.ca].flat() as string[] }),
+  }
+  return {
+    dial: (request, opened, handlers) => {
+      let socket: WebSocket
+      try {
+        socket = new WebSocket(request.url, [...(request.protocols ?? [])], {
+          ...settings,
+          headers: { ...request.headers },
+        })
+      } catch (error) {
+        return deadSocket(errorText(error), handlers)
+      }
+      socket.on('open', opened)
+      listen(socket, handlers)
+      return adaptSocket(socket)
+    },
+  }
+}
+
+/** What a URL or header that cannot be dialled gives: closed, but not before `dial` has returned. */
+function deadSocket(reason: string, handlers: SocketHandlers): MessageSocket {
+  queueMicrotask(() => handlers.close({ code: ABNORMAL_CLOSURE, reason }))
+  return {
+    send: () => undefined,
+    bufferedBytes: 0,
+    close: () => undefined,
+    terminate: () => undefined,
+  }
+}

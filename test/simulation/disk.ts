@@ -1,0 +1,115 @@
+/**
+ * A virtual disk. It outlives the processes that open it; a crash makes the process's handle dead
+ * and may undo the newest batches, as an operating system that lost power does with what was not
+ * synced.
+ */
+import { StateError } from '../../src/core/errors.ts'
+import type {
+  BatchOperation,
+  BatchOptions,
+  Row,
+  RowRange,
+  StorageAdapter,
+  StorageCapabilities,
+} from '../../src/storage-adapter.ts'
+
+/** What puts one batch back: the values its rows had before. */
+type Undo = readonly (readonly [key: string, before: string | undefined])[]
+
+export class VirtualDisk {
+  readonly #rows = new Map<string, string>()
+  #unsynced: Undo[] = []
+  #handle: DiskHandle | undefined
+
+  /** A new process opens the disk; there is one at a time. */
+  attach(): StorageAdapter {
+    this.#handle = new DiskHandle(this.#rows, (undo, synced) => {
+      this.#unsynced = synced ? [] : [...this.#unsynced, undo]
+    })
+    return this.#handle
+  }
+
+  /** Batches that a power cut could still undo. */
+  get unsynced(): number {
+    return this.#unsynced.length
+  }
+
+  /** The process dies; of the unsynced batches the newest `lost` are gone. */
+  crash(lost: number): void {
+    this.#handle?.kill()
+    this.#handle = undefined
+    for (let i = 0; i < lost; i++) {
+      for (const [key, before] of this.#unsynced.pop() ?? []) {
+        if (before === undefined) this.#rows.delete(key)
+        else this.#rows.set(key, before)
+      }
+    }
+    this.#unsynced = []
+  }
+
+  /** Everything is gone. */
+  wipe(): void {
+    this.crash(0)
+    this.#rows.clear()
+  }
+}
+
+class DiskHandle implements StorageAdapter {
+  readonly capabilities: StorageCapabilities = { durability: ['process', 'disk'], persistent: true }
+  readonly #rows: Map<string, string>
+  readonly #written: (undo: Undo, synced: boolean) => void
+  #alive = true
+
+  constructor(rows: Map<string, string>, written: (undo: Undo, synced: boolean) => void) {
+    this.#rows = rows
+    this.#written = written
+  }
+
+  kill(): void {
+    this.#alive = false
+  }
+
+  async open(): Promise<void> {
+    this.#assertAlive()
+  }
+
+  async close(): Promise<void> {}
+
+  async get(key: string): Promise<string | undefined> {
+    this.#assertAlive()
+    return this.#rows.get(key)
+  }
+
+  async batch(operations: readonly BatchOperation[], options?: BatchOptions): Promise<void> {
+    // The write reaches the disk a moment later; a process that dies before then never wrote.
+    await Promise.resolve()
+    this.#assertAlive()
+    const undo = operations.map(({ key }) => [key, this.#rows.get(key)] as const).reverse()
+    for (const operation of operations) {
+      if (operation.type === 'put') this.#rows.set(operation.key, operation.value)
+      else this.#rows.delete(operation.key)
+    }
+    this.#written(undo, options?.durability === 'disk')
+  }
+
+  async *iterate(range: RowRange = {}): AsyncIterable<Row> {
+    this.#assertAlive()
+    const rows = [...this.#rows].filter(([key]) => inRange(key, range))
+    rows.sort(([a], [b]) => (a < b ? -1 : 1))
+    if (range.reverse === true) rows.reverse()
+    yield* rows.slice(0, range.limit ?? rows.length)
+  }
+
+  #assertAlive(): void {
+    if (!this.#alive) throw new StateError('not_open', 'the process of this handle is dead')
+  }
+}
+
+function inRange(key: string, { gt, gte, lt, lte }: RowRange): boolean {
+  return (
+    (gt === undefined || key > gt) &&
+    (gte === undefined || key >= gte) &&
+    (lt === undefined || key < lt) &&
+    (lte === undefined || key <= lte)
+  )
+}

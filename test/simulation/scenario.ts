@@ -1,0 +1,128 @@
+/**
+ * Random histories of a cluster and the guarantees they must keep, checked from outside: at the
+ * end all nodes are equal, and no acknowledged write is lost except to a later one of its key.
+ */
+import { versionOf } from '../../src/core/entry.ts'
+import { isStateError } from '../../src/core/errors.ts'
+import type { SeededRandom } from '../support/seeded-random.ts'
+import type { NodePlan, VirtualNode } from './world.ts'
+import { World } from './world.ts'
+
+export interface Faults {
+  /** Crashes may lose unsynced batches, as a power cut does. */
+  readonly powerCuts: boolean
+  /** Disks may be lost. */
+  readonly lostDisks: boolean
+}
+
+const KEYS = [{ path: 'settings' }, { path: 'items/*' }, { path: 'users/*/posts/*' }]
+
+/** One leader and two followers. */
+export const STAR: readonly NodePlan[] = [
+  { host: 'leader', keys: KEYS },
+  { host: 'f1', keys: KEYS, follows: 'leader' },
+  { host: 'f2', keys: KEYS, follows: 'leader' },
+]
+
+/** Edge below region below centre, and a second edge. */
+export const TREE: readonly NodePlan[] = [
+  { host: 'centre', keys: KEYS },
+  { host: 'region', keys: KEYS, follows: 'centre' },
+  { host: 'edge1', keys: KEYS, follows: 'region' },
+  { host: 'edge2', keys: KEYS, follows: 'region' },
+]
+
+const WRITABLE = [
+  'settings',
+  'items/a',
+  'items/b',
+  'items/c-1',
+  'users/u/posts/p',
+  'users/v/posts/q',
+]
+const DELETABLE = [...WRITABLE, 'items/*', 'users/*/posts/*']
+
+/** Runs the history of `seed`. Throws, naming what broke, when a guarantee does not hold. */
+export async function runScenario(
+  seed: number,
+  plans: readonly NodePlan[],
+  faults: Faults,
+): Promise<World> {
+  const world = new World(seed, plans)
+  const acknowledged = new Map<string, bigint>()
+  const note = (key: string, version: bigint): void => {
+    if (version > (acknowledged.get(key) ?? 0n)) acknowledged.set(key, version)
+  }
+  await world.start()
+  const steps = 20 + world.random.below(60)
+  for (let i = 0; i < steps; i++) await step(world, faults, note)
+  await world.converge()
+  if (!faults.powerCuts && !faults.lostDisks) assertNothingLost(world, acknowledged)
+  return world
+}
+
+async function step(
+  world: World,
+  faults: Faults,
+  note: (key: string, version: bigint) => void,
+): Promise<void> {
+  const { random, network, time } = world
+  const node = random.pick(world.nodes)
+  const roll = random.next()
+  if (roll < 0.5) write(node, random, note)
+  else if (roll < 0.75) await time.advanceAsync(random.below(random.chance(0.2) ? 8000 : 300))
+  else if (roll < 0.82) network.cut(node.host, random.pick(world.nodes).host)
+  else if (roll < 0.88) network.healAll()
+  else if (roll < 0.97) await crashOrStart(node, random, faults)
+  else if (roll < 0.985) node.skewMs += random.below(2000) - 1000
+  else if (faults.lostDisks && node.up) {
+    // A wipe during quiet times only: what was acknowledged there alone would be lost for good.
+    node.crash()
+    node.disk.wipe()
+    await node.start()
+  }
+}
+
+/** Fires a write without waiting for it, so that writes, crashes and deliveries interleave. */
+function write(
+  node: VirtualNode,
+  random: SeededRandom,
+  note: (key: string, version: bigint) => void,
+): void {
+  const { store } = node
+  if (store === undefined) return
+  const ignoreDead = (error: unknown): void => {
+    if (!isStateError(error, 'not_open') && !isStateError(error, 'not_found')) throw error
+  }
+  if (random.chance(0.3)) {
+    store.delete(random.pick(DELETABLE)).catch(ignoreDead)
+    return
+  }
+  const key = random.pick(WRITABLE)
+  const written = random.chance(0.2)
+    ? store.push('items/*', String(random.below(1000)))
+    : store.set(key, `{"by":"${node.host}","n":${random.below(1000)}}`)
+  written.then((result) => note(result.key, result.version)).catch(ignoreDead)
+}
+
+async function crashOrStart(
+  node: VirtualNode,
+  random: SeededRandom,
+  faults: Faults,
+): Promise<void> {
+  if (!node.up) await node.start()
+  else if (random.chance(0.3)) await node.stop()
+  else node.crash(faults.powerCuts ? random.below(node.disk.unsynced + 1) : 0)
+}
+
+function assertNothingLost(world: World, acknowledged: ReadonlyMap<string, bigint>): void {
+  for (const node of world.nodes) {
+    const records = node.records()
+    for (const [key, version] of acknowledged) {
+      const record = records.get(key)
+      if (record === undefined || versionOf(record) < version) {
+        throw new Error(`${node.host} lost the write of ${key} acknowledged as ${version}`)
+      }
+    }
+  }
+}
