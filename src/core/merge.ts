@@ -15,9 +15,3 @@ export function compareRecords(a: StoredRecord, b: StoredRecord): number {
   if (a.origin !== b.origin) return a.origin < b.origin ? -1 : 1
   return 0
 }
-
-/** The winner of two records of one key; `undefined` stands for "nothing known". */
-export function mergeRecords(current: StoredRecord | undefined, next: StoredRecord): StoredRecord {
-  if (current === undefined) return next
-  return compareRecords(current, next) >= 0 ? current : next
-}

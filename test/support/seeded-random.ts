@@ -31,3 +31,8 @@ export class SeededRandom {
     return item
   }
 }
+
+/** A generator from a seed; the seed decides every number. */
+export function seededRandom(seed: number): SeededRandom {
+  return new SeededRandom(seed)
+}

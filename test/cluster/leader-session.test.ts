@@ -1,0 +1,212 @@
+import { describe, expect, test } from 'vitest'
+import type {
+  LeaderSessionEffect,
+  LeaderSessionEvent,
+  LeaderSessionState,
+  StreamingState,
+} from '../../cluster/leader-session.ts'
+import { GREETING, stepLeaderSession } from '../../cluster/leader-session.ts'
+import type { StoredRecord } from '../../src/core/entry.ts'
+import type { Hello } from '../../src/core/protocol.ts'
+import type { SequencedRow } from '../../src/store/change-log.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { entry, LIMITS } from './fixtures.ts'
+
+const hello: Hello = {
+  t: 'hello',
+  protocol: 1,
+  id: 'f',
+  name: 'f',
+  scopes: ['items/*'],
+  cursor: { epoch: 'e', seq: 4 },
+  seen: null,
+}
+const leader = { id: 'l', epoch: 'e', head: 9, clock: '1' }
+
+const EVENTS = {
+  hello: { type: 'hello', hello, canResume: true, leader },
+  ack: { type: 'ack', ack: { t: 'ack', seq: 4 } },
+  push: { type: 'push', push: { t: 'push', n: 1, records: [] } },
+  merged: { type: 'merged', n: 1, outcomes: [], head: 9 },
+  committed: { type: 'committed', head: 10, own: [] },
+  page: { type: 'page', page: { rows: [{ seq: 5, record: entry('items/a', 1) }], through: 9 } },
+  beat: { type: 'beat' },
+  closed: { type: 'closed' },
+} satisfies Record<string, LeaderSessionEvent>
+
+type Kind = LeaderSessionState['kind']
+
+const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
+  greeting: {
+    hello: 'streaming: send welcome, read',
+    ack: 'closed: close',
+    push: 'closed: close',
+    merged: 'closed: close',
+    committed: 'greeting:',
+    page: 'closed: close',
+    beat: 'greeting:',
+    closed: 'closed:',
+  },
+  streaming: {
+    hello: 'closed: close',
+    ack: 'streaming:',
+    push: 'streaming: merge',
+    merged: 'streaming: send pushed',
+    committed: 'streaming:',
+    page: 'streaming: send rows',
+    beat: 'streaming: send beat',
+    closed: 'closed:',
+  },
+  closed: {
+    hello: 'closed:',
+    ack: 'closed:',
+    push: 'closed:',
+    merged: 'closed:',
+    committed: 'closed:',
+    page: 'closed:',
+    beat: 'closed:',
+    closed: 'closed:',
+  },
+}
+
+const PATHS: Record<Kind, LeaderSessionEvent[]> = {
+  greeting: [],
+  streaming: [EVENTS.hello],
+  closed: [EVENTS.closed],
+}
+
+function step(state: LeaderSessionState, event: LeaderSessionEvent) {
+  return stepLeaderSession(state, event, LIMITS)
+}
+
+function reach(events: readonly LeaderSessionEvent[]): LeaderSessionState {
+  return events.reduce((state, event) => step(state, event).state, GREETING)
+}
+
+function summary(state: LeaderSessionState, effects: readonly LeaderSessionEffect[]): string {
+  const names = effects.map((effect) =>
+    effect.type === 'send' ? `send ${effect.message.t}` : effect.type,
+  )
+  return `${state.kind}:${names.length > 0 ? ' ' : ''}${names.join(', ')}`
+}
+
+describe('every event in every state', () => {
+  const cases = (Object.keys(TABLE) as Kind[]).flatMap((kind) =>
+    (Object.keys(EVENTS) as (keyof typeof EVENTS)[]).map((event) => [kind, event] as const),
+  )
+  test.each(cases)('%s on %s', (kind, event) => {
+    const { state, effects } = step(reach(PATHS[kind]), EVENTS[event])
+    expect(summary(state, effects)).toBe(TABLE[kind][event])
+  })
+})
+
+describe('refusals', () => {
+  test('a follower of another protocol is told both versions', () => {
+    const event = { ...EVENTS.hello, hello: { ...hello, protocol: 7 } }
+    expect(step(GREETING, event).effects).toEqual([
+      {
+        type: 'close',
+        code: 'invalid_message',
+        reason: 'stream protocol 7, this node speaks 1',
+      },
+    ])
+  })
+
+  test('an acknowledgement of what was never sent closes the stream', () => {
+    const { effects } = step(reach(PATHS.streaming), { type: 'ack', ack: { t: 'ack', seq: 99 } })
+    expect(effects).toMatchObject([
+      { type: 'close', reason: 'acknowledged seq 99, only 4 was sent' },
+    ])
+  })
+
+  test('a follower that leaves too many pushes unanswered is closed', () => {
+    let state = reach(PATHS.streaming)
+    for (let i = 0; i < 64; i++) state = step(state, EVENTS.push).state
+    expect(step(state, EVENTS.push).effects).toMatchObject([{ type: 'close' }])
+  })
+
+  test('a silent follower is closed after the allowed beats', () => {
+    let state = reach(PATHS.streaming)
+    for (let i = 0; i < LIMITS.maxSilentBeats; i++) state = step(state, EVENTS.beat).state
+    expect(state.kind).toBe('streaming')
+    expect(step(state, EVENTS.beat).effects).toMatchObject([
+      { type: 'close', code: 'slow_consumer' },
+    ])
+  })
+})
+
+/** A log to read from: one changing row per seq, some of them out of scope. */
+class ModelLog {
+  readonly rows: SequencedRow[] = []
+
+  append(random: SeededRandom): void {
+    const seq = this.rows.length + 1
+    const key = random.chance(0.3) ? `other/${seq}` : `items/${seq}`
+    this.rows.push({ seq, record: entry(key, seq, '1'.repeat(1 + random.below(300))) })
+  }
+
+  page(after: number, limit: number) {
+    const rows = this.rows.slice(after, after + limit)
+    return { rows, through: rows.at(-1)?.seq ?? this.rows.length }
+  }
+}
+
+describe('random walks', () => {
+  test('everything in scope is sent once and in order, within the window, and acknowledged', () => {
+    for (let seed = 1; seed <= 300; seed++) walk(seed)
+  })
+})
+
+function walk(seed: number): void {
+  const random = new SeededRandom(seed)
+  const log = new ModelLog()
+  for (let i = random.below(40); i > 0; i--) log.append(random)
+  const received: StoredRecord[] = []
+  const unacknowledged: number[] = []
+  const reads: number[] = []
+  let state: LeaderSessionState = GREETING
+
+  const run = (event: LeaderSessionEvent): void => {
+    const next = step(state, event)
+    state = next.state
+    for (const effect of next.effects) {
+      if (effect.type === 'read') reads.push(effect.after)
+      if (effect.type !== 'send' || effect.message.t !== 'rows') continue
+      received.push(...effect.message.records)
+      unacknowledged.push(effect.message.through)
+    }
+    checkWindow(state, reads, `seed ${seed}`)
+  }
+  const answerRead = (): void => {
+    const after = reads.shift()
+    if (after !== undefined) run({ type: 'page', page: log.page(after, LIMITS.messageRecords) })
+  }
+  const acknowledge = (): void => {
+    const through = unacknowledged.shift()
+    if (through !== undefined) run({ type: 'ack', ack: { t: 'ack', seq: through } })
+  }
+
+  run({ ...EVENTS.hello, canResume: false, leader: { ...leader, head: log.rows.length } })
+  for (let i = 0; i < 80; i++) {
+    if (random.chance(0.3)) {
+      log.append(random)
+      run({ type: 'committed', head: log.rows.length, own: [] })
+    } else if (random.chance(0.5)) answerRead()
+    else acknowledge()
+  }
+  while (reads.length > 0 || unacknowledged.length > 0) {
+    answerRead()
+    acknowledge()
+  }
+  const inScope = log.rows.map((row) => row.record).filter(({ key }) => key.startsWith('items/'))
+  expect(received, `seed ${seed}`).toEqual(inScope)
+  expect((state as StreamingState).sent, `seed ${seed}`).toBe(log.rows.length)
+}
+
+function checkWindow(state: LeaderSessionState, reads: readonly number[], where: string): void {
+  expect(reads.length, where).toBeLessThanOrEqual(1)
+  if (state.kind !== 'streaming') return
+  const bytes = state.inFlight.reduce((sum, message) => sum + message.bytes, 0)
+  // The last message may pass the window; it is itself at most one message plus one record long.
+  expect(bytes, where).toBeLessThan(LIMITS.windowBytes + LIMITS.messageBytes + 500)
+}

@@ -1,0 +1,142 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { StoredRecord } from '../../src/core/entry.ts'
+import { StateError } from '../../src/core/errors.ts'
+import {
+  decodeFollowerMessage,
+  decodeLeaderMessage,
+  encodeMessage,
+  STREAM_PROTOCOL,
+} from '../../src/core/protocol.ts'
+
+const seq = fc.nat()
+const stamp = fc.bigInt({ min: 0n, max: 0x7fff_ffff_ffff_ffffn })
+const id = fc.stringMatching(/^[A-Za-z0-9_-]{1,30}$/)
+const key = fc.constantFrom('a', 'items/a-b', 'users/u.1/posts/p_2')
+/** JSON texts a double would spoil are among them. */
+const data = fc.oneof(
+  fc.json().map((text) => JSON.stringify(JSON.parse(text))),
+  fc.constantFrom('9007199254740993', '1e400', '1.0', '{"n":0.1000000000000000055}'),
+)
+const record: fc.Arbitrary<StoredRecord> = fc.oneof(
+  fc.record({
+    kind: fc.constant('entry' as const),
+    key,
+    created: stamp,
+    updated: stamp,
+    origin: id,
+    data,
+  }),
+  fc.record({ kind: fc.constant('tombstone' as const), key, deleted: stamp, origin: id }),
+)
+const position = fc.option(fc.record({ epoch: id, seq }))
+
+describe('every message survives its spelling', () => {
+  test('from followers', () => {
+    const message = fc.oneof(
+      fc.record({
+        t: fc.constant('hello' as const),
+        protocol: fc.constant(STREAM_PROTOCOL),
+        id,
+        name: fc.string({ maxLength: 50 }),
+        scopes: fc.array(fc.constantFrom('items/*', 'settings', 'a/*/b')),
+        cursor: position,
+        seen: position,
+      }),
+      fc.record({ t: fc.constant('ack' as const), seq }),
+      fc.record({ t: fc.constant('push' as const), n: seq, records: fc.array(record) }),
+    )
+    fc.assert(
+      fc.property(message, (sent) => {
+        expect(decodeFollowerMessage(encodeMessage(sent))).toEqual(sent)
+      }),
+    )
+  })
+
+  test('from leaders', () => {
+    const outcome = fc.constantFrom('applied', 'equal', 'superseded', 'refused')
+    const message = fc.oneof(
+      fc.record({
+        t: fc.constant('welcome' as const),
+        protocol: fc.constant(STREAM_PROTOCOL),
+        id,
+        epoch: id,
+        head: seq,
+        resume: fc.boolean(),
+        clock: stamp.map(String),
+      }),
+      fc.record({
+        t: fc.constant('rows' as const),
+        records: fc.array(record),
+        through: seq,
+        head: seq,
+      }),
+      fc.record({
+        t: fc.constant('pushed' as const),
+        n: seq,
+        outcomes: fc.array(outcome),
+        head: seq,
+      }),
+      fc.record({ t: fc.constant('beat' as const), through: seq, head: seq }),
+    )
+    fc.assert(
+      fc.property(message, (sent) => {
+        expect(decodeLeaderMessage(encodeMessage(sent))).toEqual(sent)
+      }),
+    )
+  })
+})
+
+describe('bad messages are refused, naming the field', () => {
+  const row = ['a', 'node', '1', '0', '1']
+  const push = (records: unknown): string => JSON.stringify({ t: 'push', n: 1, records })
+  const hello = (fields: object): string =>
+    JSON.stringify({
+      t: 'hello',
+      protocol: 1,
+      id: 'f',
+      name: '',
+      scopes: [],
+      cursor: null,
+      seen: null,
+      ...fields,
+    })
+
+  test.each([
+    ['not JSON', '{', 'not JSON'],
+    ['not an object', '3', 'message'],
+    ['unknown type', '{"t":"x"}', '"t"'],
+    ['negative seq', '{"t":"ack","seq":-1}', '"seq"'],
+    ['fractional seq', '{"t":"ack","seq":1.5}', '"seq"'],
+    ['seq as text', '{"t":"ack","seq":"1"}', '"seq"'],
+    ['records missing', '{"t":"push","n":1}', '"records"'],
+    ['key with a glob', push([['a/*', ...row.slice(1)]]), '"key"'],
+    ['key invalid', push([['a b', ...row.slice(1)]]), '"key"'],
+    ['origin with a space', push([['a', 'x y', '1', '0', '1']]), '"origin"'],
+    ['stamp beyond 63 bits', push([['a', 'n', '9223372036854775808', '0', '1']]), '"created"'],
+    ['stamp negative', push([['a', 'n', '-1', '0', '1']]), '"created"'],
+    ['data not JSON', push([['a', 'n', '1', '0', '{']]), 'invalid JSON'],
+    ['data missing', push([['a', 'n', '1', '0']]), '"data"'],
+    ['too many records', push(Array.from({ length: 10_001 }, () => row)), 'limit is 10000'],
+    ['scope invalid', hello({ scopes: ['/a'] }), '"scopes"'],
+    ['cursor without epoch', hello({ cursor: { seq: 1 } }), '"cursor.epoch"'],
+    ['id missing', hello({ id: 7 }), '"id"'],
+  ])('%s', (_name, text, part) => {
+    expect(() => decodeFollowerMessage(text)).toThrow(part)
+  })
+
+  test('random texts and JSON values never throw anything but a StateError', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
+        for (const decode of [decodeFollowerMessage, decodeLeaderMessage]) {
+          try {
+            decode(text)
+          } catch (error) {
+            expect(error).toBeInstanceOf(StateError)
+          }
+        }
+      }),
+      { numRuns: 500 },
+    )
+  })
+})
