@@ -26,8 +26,8 @@ import type {
   Welcome,
 } from '../src/core/protocol.ts'
 import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
-import type { SequencedRow } from '../src/store/change-log.ts'
 import type { SentRow } from '../src/store/replication.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
 import type { ClusterLimits } from './options.ts'
 
 /** Who this follower is and what it follows the leader for. */
@@ -154,13 +154,9 @@ export function stepFollower(
     case 'message':
       return receive(state, event.message, context)
     case 'applied':
-      return applied(state, event.session, event.cursor)
+      return applied(state, event.session, event.cursor, context)
     case 'refilled':
-      if (event.session !== state.session) return { state, effects: [] }
-      return {
-        state: { ...state, progress: { cursor: event.from, seen: event.from } },
-        effects: [],
-      }
+      return refilled(state, event.session, event.from, context)
     case 'outbox':
       return collect(state, context)
     case 'collected':
@@ -266,11 +262,30 @@ function advance(
   return { state: next, effects }
 }
 
-function applied(state: OpenState, session: number, cursor: LogPosition): FollowerStep {
+/** Acknowledges; what lost against ours was put in the outbox, so that is looked at again. */
+function applied(
+  state: OpenState,
+  session: number,
+  cursor: LogPosition,
+  context: FollowerContext,
+): FollowerStep {
   if (session !== state.session) return { state, effects: [] }
   const next = { ...state, progress: { ...state.progress, cursor } }
   if (state.kind !== 'catchingUp' && state.kind !== 'live') return { state: next, effects: [] }
-  return { state: next, effects: [{ type: 'send', message: { t: 'ack', seq: cursor.seq } }] }
+  const pump = collect(next, context)
+  const ack: FollowerEffect = { type: 'send', message: { t: 'ack', seq: cursor.seq } }
+  return { state: pump.state, effects: [ack, ...pump.effects] }
+}
+
+/** The outbox is full now, maybe after the link went live, since a small log is read faster. */
+function refilled(
+  state: OpenState,
+  session: number,
+  from: LogPosition,
+  context: FollowerContext,
+): FollowerStep {
+  if (session !== state.session) return { state, effects: [] }
+  return collect({ ...state, progress: { cursor: from, seen: from } }, context)
 }
 
 function collect(state: OpenState, { limits }: FollowerContext): FollowerStep {

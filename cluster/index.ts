@@ -1,6 +1,5 @@
 /** Public API of the cluster: the plugin that makes a server a node of a replicated cluster. */
 import type { ServerResponse } from 'node:http'
-import { customAlphabet } from 'nanoid'
 import { StateError } from '../src/core/errors.ts'
 import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
@@ -55,7 +54,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     },
     async start(address) {
       if (host === undefined) throw new StateError('not_open', 'cluster: start before setup')
-      const { store, clock, time } = host
+      const { store, clock, time, newId } = host
       const { random } = resolved
       engine = new ClusterEngine({
         options: resolved,
@@ -76,12 +75,6 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     status: () => engine?.status(),
   }
 }
-
-/** Ids of letters and digits only, since they are used as key segments. */
-const newId: () => string = customAlphabet(
-  '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz',
-  21,
-)
 
 /** Followers register; a node that leads the nodes scope is known by its address already. */
 async function register(

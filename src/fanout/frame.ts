@@ -11,6 +11,13 @@ export interface FrameBody {
   readonly data: string
 }
 
+/** The state at one point in the order of events. */
+export interface Snapshot {
+  readonly version: string
+  /** Encodes on first use, which must come before the next change; the same bytes afterwards. */
+  frame(): Uint8Array
+}
+
 const encoder = new TextEncoder()
 
 /** Patches up to this many characters are sent even when the full state would be shorter. */
@@ -24,4 +31,16 @@ export function encodeFrame(body: FrameBody, version: string): Uint8Array {
 /** Longest patch worth sending in place of a full state of that many characters. */
 export function patchLimit(stateLength: number): number {
   return Math.max(SMALL_PATCH, stateLength)
+}
+
+/** @param json gives the full state as JSON text; asked at most once */
+export function lazySnapshot(version: string, json: () => string): Snapshot {
+  let frame: Uint8Array | undefined
+  return {
+    version,
+    frame: () => {
+      frame ??= encodeFrame({ snapshot: true, data: json() }, version)
+      return frame
+    },
+  }
 }

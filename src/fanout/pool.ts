@@ -14,10 +14,10 @@ import { errorText, StateError } from '../core/errors.ts'
 import { hasGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer } from '../core/time.ts'
-import { encodeFrame, type FrameBody } from './frame.ts'
+import { encodeFrame, type FrameBody, lazySnapshot, type Snapshot } from './frame.ts'
 import { ListView } from './list-view.ts'
 import { ObjectView } from './object-view.ts'
-import type { Snapshot, Subscriber, SubscriberContext } from './subscriber.ts'
+import type { Subscriber, SubscriberContext } from './subscriber.ts'
 import type { View } from './view.ts'
 
 /** Where a pool reads its state: the store. */
@@ -111,7 +111,7 @@ export class Pool {
   snapshot(): Snapshot | undefined {
     const state = this.#state
     if (state.kind !== 'live' || this.#version === undefined) return undefined
-    state.snapshot ??= lazySnapshot(this.#version, state.view)
+    state.snapshot ??= lazySnapshot(this.#version, () => state.view.json())
     return state.snapshot
   }
 
@@ -150,7 +150,7 @@ export class Pool {
   async #startLoading(): Promise<void> {
     if (this.#state.kind === 'closed') throw new StateError('closing', 'ooo: server is closing')
     // Up to here the present version is known to be true; beyond it needs a new one.
-    const provenSeq = this.#state.kind === 'idle' ? this.#state.seq : -1
+    let provenSeq = this.#state.kind === 'idle' ? this.#state.seq : -1
     if (this.#state.kind === 'failed') this.#state.cancelRetry()
     for (;;) {
       const state: LoadingState = { kind: 'loading', pending: new Map(), overflowed: false }
@@ -159,6 +159,8 @@ export class Pool {
       if (this.#state !== state) throw new StateError('closing', 'ooo: server is closing')
       if (!state.overflowed) return this.#goLive(state, read, provenSeq)
       this.#context.counters.rereads++
+      // What overflowed did change the state, and the next read can not tell.
+      provenSeq = -1
     }
   }
 
@@ -247,16 +249,5 @@ export class Pool {
 
   #nextVersion(): string {
     return this.#context.nextVersion().toString(16)
-  }
-}
-
-function lazySnapshot(version: string, view: View): Snapshot {
-  let frame: Uint8Array | undefined
-  return {
-    version,
-    frame: () => {
-      frame ??= encodeFrame({ snapshot: true, data: view.json() }, version)
-      return frame
-    },
   }
 }

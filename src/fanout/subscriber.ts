@@ -12,6 +12,7 @@
  */
 import { ERROR_TABLE, errorText } from '../core/errors.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
+import type { Snapshot } from './frame.ts'
 
 /** A connection as the fan-out sees it. */
 export interface FrameSink {
@@ -55,13 +56,6 @@ export interface SubscriberContext {
   readonly limits: SubscriberLimits
   readonly time: TimeSource
   readonly counters: FanoutCounters
-}
-
-/** The state at one point in the order of events, encoded. */
-export interface Snapshot {
-  readonly version: string
-  /** Encodes on first use; the same bytes for everyone afterwards. */
-  frame(): Uint8Array
 }
 
 /** WebSocket close code for a fault on this side (RFC 6455 section 7.4.1). */

@@ -69,6 +69,7 @@ export class Heartbeat {
         pulse.heardNs = now
       }
       if (now - pulse.heardNs >= this.#pongTimeoutNs) {
+        this.#peers.delete(peer)
         peer.terminate()
       } else if (now - pulse.pingedNs >= this.#pingIntervalNs) {
         pulse.pingedNs = now

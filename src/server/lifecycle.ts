@@ -52,7 +52,7 @@ export async function openNode(options: ResolvedServerOptions): Promise<RunningN
     const clock = new HybridClock(time)
     const store = createStore(options, clock)
     const plugins = createPluginRoutes()
-    const host = createPluginHost({ store, clock, time, logger }, plugins)
+    const host = createPluginHost({ store, clock, time, logger, newId: options.newId }, plugins)
     for (const plugin of options.plugins) plugin.setup(host)
 
     await store.open()

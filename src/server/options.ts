@@ -1,10 +1,11 @@
 /** Options of a server: meaning, unit and default of each, resolved once. */
-import { nanoid } from 'nanoid'
+
 import { StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
+import { newNodeId } from './node-id.ts'
 import type { ServerPlugin } from './plugin.ts'
 import { createSystemTime } from './system-time.ts'
 
@@ -47,7 +48,7 @@ export interface ServerOptions {
   readonly logger?: Logger
   /** Default: the machine's clocks. */
   readonly time?: TimeSource
-  /** Makes the node id and the epoch. Default: nanoid. */
+  /** Makes the node id and the epoch. Default: random, letters and digits. */
   readonly newId?: () => string
 }
 
@@ -61,7 +62,7 @@ export type ResolvedServerOptions = Readonly<
 const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
 const MAX_PORT = 65_535
 
-/** Fills in defaults and checks ranges. @throws StateError `invalid_option`. */
+/** Fills in defaults, checks ranges and refuses unknown names. @throws StateError `invalid_option`. */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
   const maxBodyBytes = options.maxBodyBytes ?? 0
   const allowedOrigins = options.allowedOrigins ?? []
@@ -84,10 +85,11 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     plugins: [...(options.plugins ?? [])],
     logger: options.logger ?? SILENT_LOGGER,
     time: options.time ?? createSystemTime(),
-    newId: options.newId ?? (() => nanoid()),
+    newId: options.newId ?? newNodeId,
     ...(options.durability === undefined ? {} : { durability: options.durability }),
     ...(options.uiDir === undefined ? {} : { uiDir: options.uiDir }),
   }
+  assertKnown(options, resolved)
   assertRange('port', resolved.port, 0, MAX_PORT)
   assertRange('deadlineMs', resolved.deadlineMs, 1)
   assertRange('tickMs', resolved.tickMs, 1)
@@ -97,6 +99,14 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   assertRange('slowConsumerTimeoutMs', resolved.slowConsumerTimeoutMs, 1)
   assertRange('maxIdlePools', resolved.maxIdlePools, 0)
   return Object.freeze(resolved)
+}
+
+/** A misspelt option would otherwise be its default, in silence. */
+function assertKnown(options: ServerOptions, resolved: ResolvedServerOptions): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (name in resolved || value === undefined) continue
+    throw new StateError('invalid_option', `ooo: unknown option ${name}`)
+  }
 }
 
 function bodyCap(bytes: number): number {

@@ -41,6 +41,8 @@ export interface PluginHost {
   /** The clock that stamps the store's writes. */
   readonly clock: HybridClock
   readonly logger: Logger
+  /** Makes unique ids of letters and digits, as for nodes. */
+  newId(): string
   /**
    * Routes `prefix` and every path below it (segment boundary respected), any method, ahead of the
    * data routes. Prefixes start with `/_` or `/-/`, which no key can.

@@ -2,17 +2,11 @@
  * Reading the change log in pages: from the tail in memory when the rows are recent, else from
  * disk. A row whose key changed again later is skipped, since the newer row tells the same.
  */
-import type { StoredRecord } from '../core/entry.ts'
 import type { StorageAdapter } from '../storage-adapter.ts'
 import type { ChangeTail, LogRow } from './change-tail.ts'
 import type { Slot } from './mirror.ts'
+import type { SequencedRow } from './rows.ts'
 import { logRowsAfter, seqOfRow } from './rows.ts'
-
-/** A record with its place in a change log or outbox. */
-export interface SequencedRow {
-  readonly seq: number
-  readonly record: StoredRecord
-}
 
 /** A page of the change log. */
 export interface LogPage {

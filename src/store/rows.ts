@@ -16,9 +16,14 @@ import { crc32 } from 'node:zlib'
 import type { StoredRecord } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import type { RowRange } from '../storage-adapter.ts'
-import type { SequencedRow } from './change-log.ts'
 
 export const FORMAT = '1'
+
+/** A record with its place in a change log or outbox. */
+export interface SequencedRow {
+  readonly seq: number
+  readonly record: StoredRecord
+}
 
 export const recordRow = (key: string): string => `e/${key}`
 export const logRow = (seq: number): string => `l/${hexSeq(seq)}`

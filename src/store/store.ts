@@ -14,7 +14,7 @@ import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
-import type { LogPage, SequencedRow } from './change-log.ts'
+import type { LogPage } from './change-log.ts'
 import { readLog } from './change-log.ts'
 import { ChangeTail } from './change-tail.ts'
 import { CommitQueue } from './commit-queue.ts'
@@ -28,6 +28,7 @@ import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
 import { loadMirror } from './recovery.ts'
 import type { MergeOptions, MergeOutcome, SentRow } from './replication.ts'
 import { planAcknowledge, planMerge, planRefill } from './replication.ts'
+import type { SequencedRow } from './rows.ts'
 
 export interface StoreOptions {
   readonly adapter: StorageAdapter

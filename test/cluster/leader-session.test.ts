@@ -8,7 +8,7 @@ import type {
 import { GREETING, stepLeaderSession } from '../../cluster/leader-session.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import type { Hello } from '../../src/core/protocol.ts'
-import type { SequencedRow } from '../../src/store/change-log.ts'
+import type { SequencedRow } from '../../src/store/rows.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS } from './fixtures.ts'
 

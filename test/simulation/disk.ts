@@ -21,9 +21,16 @@ export class VirtualDisk {
   #unsynced: Undo[] = []
   #handle: DiskHandle | undefined
 
+  readonly #latency: () => Promise<void>
+
+  /** @param latency waits as long as one access takes. */
+  constructor(latency: () => Promise<void>) {
+    this.#latency = latency
+  }
+
   /** A new process opens the disk; there is one at a time. */
   attach(): StorageAdapter {
-    this.#handle = new DiskHandle(this.#rows, (undo, synced) => {
+    this.#handle = new DiskHandle(this.#rows, this.#latency, (undo, synced) => {
       this.#unsynced = synced ? [] : [...this.#unsynced, undo]
     })
     return this.#handle
@@ -57,11 +64,17 @@ export class VirtualDisk {
 class DiskHandle implements StorageAdapter {
   readonly capabilities: StorageCapabilities = { durability: ['process', 'disk'], persistent: true }
   readonly #rows: Map<string, string>
+  readonly #latency: () => Promise<void>
   readonly #written: (undo: Undo, synced: boolean) => void
   #alive = true
 
-  constructor(rows: Map<string, string>, written: (undo: Undo, synced: boolean) => void) {
+  constructor(
+    rows: Map<string, string>,
+    latency: () => Promise<void>,
+    written: (undo: Undo, synced: boolean) => void,
+  ) {
     this.#rows = rows
+    this.#latency = latency
     this.#written = written
   }
 
@@ -82,7 +95,7 @@ class DiskHandle implements StorageAdapter {
 
   async batch(operations: readonly BatchOperation[], options?: BatchOptions): Promise<void> {
     // The write reaches the disk a moment later; a process that dies before then never wrote.
-    await Promise.resolve()
+    await this.#latency()
     this.#assertAlive()
     const undo = operations.map(({ key }) => [key, this.#rows.get(key)] as const).reverse()
     for (const operation of operations) {
@@ -97,6 +110,7 @@ class DiskHandle implements StorageAdapter {
     const rows = [...this.#rows].filter(([key]) => inRange(key, range))
     rows.sort(([a], [b]) => (a < b ? -1 : 1))
     if (range.reverse === true) rows.reverse()
+    await this.#latency()
     yield* rows.slice(0, range.limit ?? rows.length)
   }
 

@@ -73,7 +73,7 @@ async function step(
   else if (roll < 0.75) await time.advanceAsync(random.below(random.chance(0.2) ? 8000 : 300))
   else if (roll < 0.82) network.cut(node.host, random.pick(world.nodes).host)
   else if (roll < 0.88) network.healAll()
-  else if (roll < 0.97) await crashOrStart(node, random, faults)
+  else if (roll < 0.97) await crashOrStart(world, node, faults)
   else if (roll < 0.985) node.skewMs += random.below(2000) - 1000
   else if (faults.lostDisks && node.up) {
     // A wipe during quiet times only: what was acknowledged there alone would be lost for good.
@@ -105,13 +105,10 @@ function write(
   written.then((result) => note(result.key, result.version)).catch(ignoreDead)
 }
 
-async function crashOrStart(
-  node: VirtualNode,
-  random: SeededRandom,
-  faults: Faults,
-): Promise<void> {
+async function crashOrStart(world: World, node: VirtualNode, faults: Faults): Promise<void> {
+  const { random } = world
   if (!node.up) await node.start()
-  else if (random.chance(0.3)) await node.stop()
+  else if (random.chance(0.3)) await world.complete(node.stop())
   else node.crash(faults.powerCuts ? random.below(node.disk.unsynced + 1) : 0)
 }
 

@@ -46,6 +46,17 @@ export class World {
     throw new Error(`not converged: ${this.difference() ?? JSON.stringify(this.statuses())}`)
   }
 
+  /** Lets virtual time pass until `work` is done. */
+  async complete(work: Promise<void>): Promise<void> {
+    let pending = true
+    const done = work.finally(() => {
+      pending = false
+    })
+    for (let i = 0; pending && i < 10_000; i++) await this.time.advanceAsync(10)
+    if (pending) throw new Error('an action did not end within 100 s')
+    await done
+  }
+
   /** The first key on which two nodes disagree, told in words. */
   difference(): string | undefined {
     const [first, ...others] = this.nodes
@@ -67,7 +78,7 @@ export class World {
 
 export class VirtualNode {
   readonly host: string
-  readonly disk: VirtualDisk = new VirtualDisk()
+  readonly disk: VirtualDisk
   store: Store | undefined
   engine: ClusterEngine | undefined
   /** Milliseconds this node's wall clock is ahead. */
@@ -80,6 +91,7 @@ export class VirtualNode {
     this.host = plan.host
     this.#world = world
     this.#plan = plan
+    this.disk = new VirtualDisk(() => this.#diskLatency())
   }
 
   get up(): boolean {
@@ -147,6 +159,15 @@ export class VirtualNode {
     const records = new Map<string, StoredRecord>()
     for (const record of this.store?.records() ?? []) records.set(record.key, record)
     return records
+  }
+
+  /** Mostly at once; sometimes slower than the network, so that either may come first. */
+  #diskLatency(): Promise<void> {
+    const { random, time } = this.#world
+    if (!this.up || random.chance(0.8)) return Promise.resolve()
+    return new Promise((resolve) => {
+      time.after(random.below(50), resolve)
+    })
   }
 
   #gone(): void {

@@ -14,7 +14,6 @@ import { type Answer, type RequestOptions, request } from './http.ts'
 import { Subscriber } from './subscriber.ts'
 import { waitFor } from './wait.ts'
 
-const COMMAND = process.env.OOO_D ?? OOO_COMMAND
 const START_DEADLINE_MS = 20_000
 const STOP_DEADLINE_MS = 15_000
 /** Characters of output kept of one node for failure messages. */
@@ -45,7 +44,8 @@ export class ProcessCluster {
   constructor(options: ClusterOptions = {}) {
     this.#keys = options.keys ?? ['settings', 'items/*']
     this.#args = options.args ?? []
-    if (!existsSync(COMMAND)) throw new Error(`${COMMAND} is missing: run "npm run build" first`)
+    if (!existsSync(OOO_COMMAND))
+      throw new Error(`${OOO_COMMAND} is missing: run "npm run build" first`)
   }
 
   /** A node that is not started yet. */
@@ -113,7 +113,7 @@ export class ProcessNode {
   /** Resolves when the node says that it serves. */
   async start(): Promise<void> {
     if (this.#process !== undefined) throw new Error(`${this.name} runs already`)
-    const child = spawn(process.execPath, [COMMAND, ...this.#args], {
+    const child = spawn(process.execPath, [OOO_COMMAND, ...this.#args], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH ?? '', HOME: this.directory },
     })
@@ -157,6 +157,16 @@ export class ProcessNode {
   async kill(): Promise<void> {
     this.#process?.kill('SIGKILL')
     await this.#exited
+  }
+
+  /** Stops the process in its tracks (SIGSTOP): its sockets stay open, nothing answers. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP')
+  }
+
+  /** Lets a frozen process go on. */
+  thaw(): void {
+    this.#process?.kill('SIGCONT')
   }
 
   /** Removes the data folder: a lost disk. */

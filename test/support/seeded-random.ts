@@ -31,8 +31,3 @@ export class SeededRandom {
     return item
   }
 }
-
-/** A generator from a seed; the seed decides every number. */
-export function seededRandom(seed: number): SeededRandom {
-  return new SeededRandom(seed)
-}

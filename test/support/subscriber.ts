@@ -102,7 +102,7 @@ export class Subscriber {
         this.#state = data
       } else {
         const patch = data as jsonPatch.Operation[]
-        this.#state = jsonPatch.applyPatch(this.#state, patch, true, false).newDocument
+        this.#state = jsonPatch.applyPatch(this.#state, patch, true).newDocument
       }
       if (this.#keepStates > 0) this.states.push(structuredClone(this.#state))
       if (this.states.length > this.#keepStates) this.states.shift()

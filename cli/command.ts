@@ -1,0 +1,55 @@
+/** What a command of `ooo` is, and what it may touch of the process it runs in. */
+import type { AnySetting, ParsedArguments } from './arguments.ts'
+
+/**
+ * Exit codes of every command. `killed` adds the number of the signal, as shells do.
+ */
+export const EXIT: Readonly<Record<'done' | 'failed' | 'usage' | 'absent' | 'killed', number>> = {
+  done: 0,
+  failed: 1,
+  usage: 2,
+  absent: 3,
+  killed: 128,
+}
+
+/** Exit code of a process that a signal ended. */
+export function exitCodeOfSignal(signal: StopSignal): number {
+  return EXIT.killed + { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }[signal]
+}
+
+export type StopSignal = 'SIGINT' | 'SIGTERM' | 'SIGHUP'
+
+/** The process as commands see it. */
+export interface CommandContext {
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Writes results. */
+  stdout(text: string): void
+  /** Writes everything else: problems, progress, logs. */
+  stderr(text: string): void
+  /** All of standard input, as text. */
+  readStdin(): Promise<string>
+  /** Hears every stop signal, which then no longer ends the process; the result unsubscribes. */
+  onSignal(listener: (signal: StopSignal) => void): () => void
+  /** Hears once that nobody reads standard output any more. */
+  onOutputClosed(listener: () => void): void
+  /** Ends the process at once, with whatever is still open. */
+  exitNow(code: number): void
+}
+
+export interface Command {
+  readonly name: string
+  /** One line for the list of commands. */
+  readonly summary: string
+  /** What follows `ooo` and the name, without the options. */
+  readonly operands: string
+  /** Paragraphs below the options in help. */
+  readonly notes: readonly string[]
+  readonly settings: readonly AnySetting[]
+  /** Least and greatest number of operands. */
+  readonly operandCount: readonly [least: number, most: number]
+  /**
+   * Runs to its end; resolves with the exit code. Rejects with StateError: `invalid_option` for
+   * wrong usage, others for a failure that its message explains.
+   */
+  run(args: ParsedArguments, context: CommandContext): Promise<number>
+}

@@ -1,0 +1,262 @@
+/**
+ * The configuration table: for every command its flags, environment variables, defaults and
+ * meanings. Help texts are made from it, and nothing is configured by other means. A flag is
+ * stronger than its environment variable, that than the config file, that than the default.
+ */
+import { StateError } from '../src/core/errors.ts'
+import type { Durability } from '../src/storage-adapter.ts'
+import { type ParsedArguments, parseArguments } from './arguments.ts'
+import { readConfigFile } from './config-file.ts'
+import type { LogLevel } from './console-logger.ts'
+import { type Given, type Resolved, resolveSettings, settingsOf } from './resolve.ts'
+import {
+  DURABILITY,
+  HOST_PORT,
+  type HostPort,
+  KEYS,
+  LIST_GLOB,
+  LOG_LEVEL,
+  named,
+  SERVER_URL,
+  type SettingsTable,
+  SWITCH,
+  TEXT,
+  wholeNumber,
+} from './setting.ts'
+
+/** What `ooo serve` runs on. */
+export interface ServeConfig {
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  /** undefined: that of the machine. */
+  readonly name: string | undefined
+  /** Folder of the LevelDB database. Unused with `memory`. */
+  readonly data: string
+  readonly memory: boolean
+  /** undefined: the storage's own default. */
+  readonly durability: Durability | undefined
+  readonly static: boolean
+  readonly keys: readonly string[]
+  /** undefined: this node leads. */
+  readonly clusterUrl: string | undefined
+  readonly nodesKey: string
+  readonly advertise: HostPort | undefined
+  readonly clusterToken: string | undefined
+  readonly config: string | undefined
+  readonly logLevel: LogLevel
+}
+
+export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
+  host: {
+    flag: 'host',
+    env: 'OOO_HOST',
+    kind: named(TEXT, 'HOST'),
+    fallback: '127.0.0.1',
+    meaning: 'address to listen on; 0.0.0.0 for all',
+  },
+  port: {
+    flag: 'port',
+    env: 'OOO_PORT',
+    kind: wholeNumber(0, 65535, 'PORT'),
+    fallback: 8800,
+    meaning: 'port to listen on; 0 takes any free one',
+  },
+  name: {
+    flag: 'name',
+    env: 'OOO_NAME',
+    kind: named(TEXT, 'NAME'),
+    fallback: undefined,
+    fallbackText: "the machine's name",
+    meaning: 'name of this node, for people',
+  },
+  data: {
+    flag: 'data',
+    env: 'OOO_DATA',
+    kind: named(TEXT, 'DIR'),
+    fallback: './data/node',
+    meaning: 'folder for the data, made when it is missing',
+  },
+  memory: {
+    flag: 'memory',
+    env: 'OOO_MEMORY',
+    kind: SWITCH,
+    fallback: false,
+    meaning: 'keep the data in memory only; it is gone when the node stops',
+  },
+  durability: {
+    flag: 'durability',
+    env: 'OOO_DURABILITY',
+    kind: DURABILITY,
+    fallback: undefined,
+    fallbackText: 'process, or memory with --memory',
+    meaning:
+      'when a write counts as done: memory, process (survives a killed process) or disk (survives a power cut)',
+  },
+  static: {
+    flag: 'static',
+    env: 'OOO_STATIC',
+    kind: SWITCH,
+    fallback: false,
+    meaning: 'serve only the configured keys, refuse all others',
+  },
+  keys: {
+    flag: 'key',
+    field: 'keys',
+    env: 'OOO_KEYS',
+    kind: KEYS,
+    fallback: [],
+    meaning: 'key or glob to replicate; may be repeated, or several divided by commas',
+  },
+  clusterUrl: {
+    flag: 'cluster-url',
+    env: 'OOO_CLUSTER_URL',
+    kind: SERVER_URL,
+    fallback: undefined,
+    meaning: 'leader to follow; without it this node leads',
+  },
+  nodesKey: {
+    flag: 'nodes-key',
+    env: 'OOO_NODES_KEY',
+    kind: LIST_GLOB,
+    fallback: 'nodes/*',
+    meaning: 'list under which nodes register',
+  },
+  advertise: {
+    flag: 'advertise',
+    env: 'OOO_ADVERTISE',
+    kind: HOST_PORT,
+    fallback: undefined,
+    meaning: 'where other nodes reach this one, when that is not where it listens',
+  },
+  clusterToken: {
+    flag: 'cluster-token',
+    env: 'OOO_CLUSTER_TOKEN',
+    kind: TEXT,
+    fallback: undefined,
+    meaning: 'secret that all nodes of the cluster share; better given by the variable',
+    secret: true,
+  },
+  config: {
+    flag: 'config',
+    env: 'OOO_CONFIG',
+    kind: named(TEXT, 'FILE'),
+    fallback: undefined,
+    meaning: 'YAML or JSON file with these settings, named as the flags (and keys: [...])',
+  },
+  logLevel: {
+    flag: 'log-level',
+    env: 'OOO_LOG_LEVEL',
+    kind: LOG_LEVEL,
+    fallback: 'info',
+    meaning: 'least severe messages to log: debug, info, warn, error or silent',
+  },
+}
+
+/** What `ooo dev` runs on. */
+export interface DevConfig {
+  readonly nodes: number
+  /** Port of the leader; the followers take the ports after it. */
+  readonly port: number
+  readonly data: string
+  readonly keys: readonly string[]
+  readonly clusterToken: string | undefined
+  readonly logLevel: LogLevel
+}
+
+export const DEV_SETTINGS: SettingsTable<DevConfig> = {
+  nodes: {
+    flag: 'nodes',
+    env: 'OOO_NODES',
+    kind: wholeNumber(1, 50),
+    fallback: 3,
+    meaning: 'number of nodes: one leader, the others follow it',
+  },
+  port: {
+    ...SERVE_SETTINGS.port,
+    kind: wholeNumber(1, 65535, 'PORT'),
+    meaning: 'port of the leader; the followers take the ports after it',
+  },
+  data: {
+    ...SERVE_SETTINGS.data,
+    fallback: './data/dev',
+    meaning: 'folder for the data, one folder per node below it',
+  },
+  keys: { ...SERVE_SETTINGS.keys, fallback: ['settings', 'items/*'] },
+  clusterToken: SERVE_SETTINGS.clusterToken,
+  logLevel: { ...SERVE_SETTINGS.logLevel, fallback: 'warn' },
+}
+
+/** What the commands that talk to a node run on. */
+export interface ClientConfig {
+  readonly url: string
+}
+
+export const CLIENT_SETTINGS: SettingsTable<ClientConfig> = {
+  url: {
+    flag: 'url',
+    env: 'OOO_URL',
+    kind: SERVER_URL,
+    fallback: 'http://127.0.0.1:8800',
+    meaning: 'node to talk to',
+  },
+}
+
+/** Every environment variable that `ooo serve` understands. */
+export function serveVariables(): string[] {
+  return settingsOf(SERVE_SETTINGS).flatMap(({ env }) => (env === undefined ? [] : [env]))
+}
+
+/** Reads the configuration of `ooo serve`. @throws StateError `invalid_option`. */
+export function serveConfig(args: ParsedArguments, env: Given['env']): ServeConfig {
+  const given = { flags: args.flags, env }
+  const path = resolveSettings({ config: SERVE_SETTINGS.config }, given).values.config
+  const file = path === undefined ? {} : { file: { path, fields: readConfigFile(path) } }
+  const resolved = resolveSettings(SERVE_SETTINGS, { ...given, ...file })
+  refuseContradictions(resolved)
+  return resolved.values
+}
+
+/** Reads the configuration of `ooo dev`. @throws StateError `invalid_option`. */
+export function devConfig(args: ParsedArguments, env: Given['env']): DevConfig {
+  const { values } = resolveSettings(DEV_SETTINGS, { flags: args.flags, env })
+  if (values.port + values.nodes - 1 > 65535) {
+    throw new StateError(
+      'invalid_option',
+      `--port: ${values.nodes} nodes from port ${values.port} on pass 65535; give a lower one`,
+    )
+  }
+  return values
+}
+
+/** Reads a whole command line for one table; for tests and for commands without further rules. */
+export function configFrom<T extends object>(
+  table: SettingsTable<T>,
+  args: readonly string[],
+  env: Given['env'],
+): T {
+  return resolveSettings(table, { flags: parseArguments(args, settingsOf(table)).flags, env })
+    .values
+}
+
+function refuseContradictions({ values, sources }: Resolved<ServeConfig>): void {
+  if (values.memory && sources.data !== undefined) {
+    throw new StateError(
+      'invalid_option',
+      `${sources.memory} and ${sources.data} exclude each other: data is kept either in memory or in a folder`,
+    )
+  }
+  if (values.durability !== undefined && (values.durability === 'memory') !== values.memory) {
+    const advice = values.memory ? `with ${sources.memory}; give memory` : 'without --memory'
+    throw new StateError(
+      'invalid_option',
+      `${sources.durability}: "${values.durability}" is not allowed ${advice}`,
+    )
+  }
+  if (values.clusterUrl !== undefined && values.keys.length === 0) {
+    throw new StateError(
+      'invalid_option',
+      `${sources.clusterUrl}: a follower needs keys to replicate; give at least one --key`,
+    )
+  }
+}

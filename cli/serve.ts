@@ -1,0 +1,132 @@
+/** `ooo serve`: the composition root, from a configuration to a running node. */
+import { existsSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { fileURLToPath } from 'node:url'
+import { cluster } from '../cluster/index.ts'
+import type { Logger } from '../src/core/logger.ts'
+import type { ServerPlugin } from '../src/server/plugin.ts'
+import { createServer, type Server } from '../src/server/server.ts'
+import { createWsTransport } from '../src/server/ws-transport.ts'
+import type { StorageAdapter } from '../src/storage-adapter.ts'
+import { LevelStorage } from '../storage-adapters/leveldb.ts'
+import { MemoryStorage } from '../storage-adapters/memory.ts'
+import {
+  type Command,
+  type CommandContext,
+  EXIT,
+  exitCodeOfSignal,
+  type StopSignal,
+} from './command.ts'
+import { SERVE_SETTINGS, type ServeConfig, serveConfig } from './config.ts'
+import { createConsoleLogger } from './console-logger.ts'
+import { settingsOf } from './resolve.ts'
+import { explainStartFailure, isLoopback } from './start-failure.ts'
+import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
+
+export const SERVE: Command = {
+  name: 'serve',
+  summary: 'runs one node',
+  operands: '',
+  operandCount: [0, 0],
+  settings: settingsOf(SERVE_SETTINGS),
+  notes: [
+    'A flag is stronger than its variable, that than the file of --config, that than the default.',
+    'SIGINT, SIGTERM and SIGHUP close the node cleanly; a second one ends it at once.',
+  ],
+  run: (args, context) => serve(serveConfig(args, context.env), context),
+}
+
+/** Runs a node until a stop signal; resolves with the exit code once it is closed. */
+export async function serve(config: ServeConfig, context: CommandContext): Promise<number> {
+  const write = (line: string): void => context.stderr(line)
+  const logger = createConsoleLogger({ level: config.logLevel, write })
+  warnIfExposed(config, logger)
+  const name = config.name ?? hostname()
+  const server = assemble(config, name, logger)
+  const stop = untilStopped(context)
+  try {
+    await server.open()
+  } catch (error) {
+    context.stderr(`ooo: ${explainStartFailure(error, config)}\n`)
+    await server.close()
+    return EXIT.failed
+  }
+  const url = server.address?.url ?? ''
+  context.stdout(`ooo: ${JSON.stringify(name)} serving ${url} (${roleText(config)})\n`)
+  reportReady(context.env, url)
+  logger.info('stopping', { because: await stop })
+  await server.close()
+  return EXIT.done
+}
+
+function assemble(config: ServeConfig, name: string, logger: Logger): Server {
+  const uiDir = fileURLToPath(new URL('../ui', import.meta.url))
+  const open = config.keys.length > 0 ? [...config.keys, config.nodesKey] : []
+  return createServer({
+    storage: storageOf(config),
+    host: config.host,
+    port: config.port,
+    name,
+    static: config.static,
+    open,
+    plugins: pluginsOf(config, name, logger),
+    logger,
+    ...(config.durability === undefined ? {} : { durability: config.durability }),
+    ...(existsSync(uiDir) ? { uiDir } : {}),
+  })
+}
+
+function storageOf({ memory, data }: ServeConfig): StorageAdapter {
+  return memory ? new MemoryStorage() : new LevelStorage({ directory: data })
+}
+
+/** A node without keys replicates nothing, so it is no part of a cluster. */
+function pluginsOf(config: ServeConfig, name: string, logger: Logger): ServerPlugin[] {
+  if (config.keys.length === 0) return []
+  const plugin = cluster({
+    keys: config.keys.map((path) => ({ path })),
+    nodesKey: config.nodesKey,
+    name,
+    transport: createWsTransport(),
+    logger,
+    ...(config.clusterUrl === undefined ? {} : { clusterUrl: config.clusterUrl }),
+    ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
+    ...(config.clusterToken === undefined ? {} : { token: config.clusterToken }),
+  })
+  return [plugin]
+}
+
+function roleText({ keys, clusterUrl }: ServeConfig): string {
+  if (keys.length === 0) return 'single node'
+  const replicated = keys.join(', ')
+  return clusterUrl === undefined
+    ? `leader of ${replicated}`
+    : `follower of ${clusterUrl} for ${replicated}`
+}
+
+function warnIfExposed({ host, clusterToken }: ServeConfig, logger: Logger): void {
+  if (clusterToken !== undefined || isLoopback(host)) return
+  logger.warn(
+    'listening beyond this machine without a cluster token: whoever reaches this address can join the cluster, read and write; set OOO_CLUSTER_TOKEN',
+    { host },
+  )
+}
+
+/** Resolves, with what it was, at the first reason to stop. */
+function untilStopped(context: CommandContext): Promise<string> {
+  return new Promise((resolve) => {
+    let first: StopSignal | undefined
+    const supervised = context.env[SUPERVISED] !== undefined
+    context.onSignal((signal) => {
+      // A terminal's Ctrl-C reaches the supervisor too, which then asks with SIGTERM; and being
+      // asked twice, by it and by the process group, is no reason to drop everything.
+      if (supervised && signal === 'SIGINT') return
+      if (first !== undefined && !supervised) {
+        context.exitNow(exitCodeOfSignal(signal))
+      }
+      first = signal
+      resolve(signal)
+    })
+    followSupervisor(context.env, () => resolve('supervisor gone'))
+  })
+}

@@ -1,0 +1,139 @@
+/**
+ * One row of the configuration table: a value that a flag, an environment variable or a field of
+ * the config file may give; and the kinds of value there are.
+ */
+import { isGlob, isValidKey } from '../src/core/key.ts'
+import type { Durability } from '../src/storage-adapter.ts'
+import { LOG_LEVELS, type LogLevel } from './console-logger.ts'
+
+/** How a text becomes a value. */
+export interface Kind<T> {
+  /** Stands for the value in help; undefined for a switch, which needs no value. */
+  readonly placeholder: string | undefined
+  /** What is allowed, as the end of the sentence "give …". */
+  readonly allowed: string
+  /** The value of one text, or undefined when the text is not allowed. */
+  parse(text: string): T | undefined
+  /** Present where the flag may be repeated: joins the values of all texts. */
+  join?(values: readonly T[]): T
+}
+
+export interface Setting<T> {
+  /** The flag without its dashes. */
+  readonly flag: string
+  /** The field in a config file. Default: the flag. */
+  readonly field?: string
+  /** Environment variable; undefined when the setting belongs on the command line only. */
+  readonly env: string | undefined
+  readonly kind: Kind<T>
+  /** Value when nothing is given. */
+  readonly fallback: T
+  /** What help says about the default, where the fallback itself does not tell. */
+  readonly fallbackText?: string
+  /** One line of help. */
+  readonly meaning: string
+  /** True when the value must never be printed. */
+  readonly secret?: boolean
+}
+
+/** The settings of one command, by the name that code uses. */
+export type SettingsTable<T> = { readonly [K in keyof T]: Setting<T[K]> }
+
+/** A host and a port, as peers are told to reach a node. */
+export interface HostPort {
+  readonly host: string
+  readonly port: number
+}
+
+export const TEXT: Kind<string> = {
+  placeholder: 'TEXT',
+  allowed: 'a text that is not empty',
+  parse: (text) => (text.trim() === '' ? undefined : text),
+}
+
+/** A text under another name in help. */
+export function named<T>(kind: Kind<T>, placeholder: string): Kind<T> {
+  return { ...kind, placeholder }
+}
+
+export const SWITCH: Kind<boolean> = {
+  placeholder: undefined,
+  allowed: 'true or false',
+  parse: (text) => {
+    if (text === 'true' || text === '1') return true
+    return text === 'false' || text === '0' ? false : undefined
+  },
+}
+
+/** A whole number within bounds, both included. */
+export function wholeNumber(least: number, most: number, placeholder = 'N'): Kind<number> {
+  return {
+    placeholder,
+    allowed: `a whole number from ${least} to ${most}`,
+    parse: (text) => {
+      const number = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN
+      return number >= least && number <= most ? number : undefined
+    },
+  }
+}
+
+/** One word out of a list. */
+export function oneOf<T extends string>(words: readonly T[]): Kind<T> {
+  return {
+    placeholder: 'WORD',
+    allowed: `one of ${words.join(', ')}`,
+    parse: (text) => words.find((word) => word === text),
+  }
+}
+
+export const LOG_LEVEL: Kind<LogLevel> = oneOf(LOG_LEVELS)
+
+export const DURABILITY: Kind<Durability | undefined> = oneOf<Durability>([
+  'memory',
+  'process',
+  'disk',
+])
+
+/** Key paths; may be repeated, and one text may hold several divided by commas. */
+export const KEYS: Kind<readonly string[]> = {
+  placeholder: 'PATH',
+  allowed: 'a key such as settings or a glob such as items/* (letters, digits, / - _ . and *)',
+  parse: (text) => {
+    const keys = text.split(',').map((key) => key.trim())
+    return keys.every(isValidKey) ? keys : undefined
+  },
+  join: (values) => [...new Set(values.flat())],
+}
+
+export const LIST_GLOB: Kind<string> = {
+  placeholder: 'GLOB',
+  allowed: 'a glob such as nodes/*',
+  parse: (text) => (isValidKey(text) && isGlob(text) ? text : undefined),
+}
+
+/** An HTTP origin; `host:port` is short for `http://host:port`. Normalised, without a slash. */
+export const SERVER_URL: Kind<string> = {
+  placeholder: 'URL',
+  allowed: 'a server such as http://10.0.0.1:8800 or 10.0.0.1:8800, without a path',
+  parse: parseServerUrl,
+}
+
+export const HOST_PORT: Kind<HostPort | undefined> = {
+  placeholder: 'HOST:PORT',
+  allowed: 'a host and a port such as 10.0.0.2:8800 or [fd00::2]:8800',
+  parse: (text) => {
+    const match = /^(\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text)
+    const host = match?.[1]?.replace(/^\[|\]$/g, '')
+    const port = Number(match?.[2])
+    return host !== undefined && port > 0 && port <= 65535 ? { host, port } : undefined
+  },
+}
+
+/** The origin in a text, or undefined when it is not an HTTP origin. */
+export function parseServerUrl(text: string): string | undefined {
+  const full = text.includes('://') ? text : `http://${text}`
+  if (/\s/.test(full) || !URL.canParse(full)) return undefined
+  const url = new URL(full)
+  const bare = url.pathname === '/' && url.search === '' && url.hash === '' && url.username === ''
+  return /^https?:$/.test(url.protocol) && bare ? url.origin : undefined
+}

@@ -1,0 +1,52 @@
+/** Says in plain words why a node did not start, and what to do about it. */
+import { errorText, isStateError } from '../src/core/errors.ts'
+import type { ServeConfig } from './config.ts'
+
+/** One line for people about an error that `open` of a server threw. */
+export function explainStartFailure(
+  error: unknown,
+  { host, port, data }: Pick<ServeConfig, 'host' | 'port' | 'data'>,
+): string {
+  const codes = errorChain(error).map(errorCode)
+  if (codes.includes('EADDRINUSE')) {
+    return `port ${port} on ${host} is taken by another process; choose another with --port`
+  }
+  if (codes.includes('EACCES') && port > 0 && port < 1024) {
+    return `port ${port} needs special rights; choose one above 1023 with --port`
+  }
+  if (codes.includes('EADDRNOTAVAIL') || codes.includes('ENOTFOUND')) {
+    return `${host} is no address of this machine; choose another with --host`
+  }
+  if (isStateError(error, 'in_use')) {
+    return `the data folder ${data} is used by another process; stop that, or choose another with --data`
+  }
+  return errorChain(error)
+    .map(errorText)
+    .filter(isNews)
+    .join(': ')
+    .replace(/^ooo: /, '')
+}
+
+/** Whether only this machine can reach a listener on `host`. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host)
+}
+
+/** An error and its causes, outermost first. */
+function errorChain(error: unknown): unknown[] {
+  const chain: unknown[] = []
+  for (let link = error; link !== undefined && chain.length < 10; ) {
+    chain.push(link)
+    link = link instanceof Error ? link.cause : undefined
+  }
+  return chain
+}
+
+function errorCode(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined
+}
+
+/** Leaves out a cause whose text an outer message holds already. */
+function isNews(text: string, position: number, all: readonly string[]): boolean {
+  return !all.slice(0, position).some((outer) => outer.includes(text))
+}

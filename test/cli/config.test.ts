@@ -1,0 +1,327 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type AnySetting, parseArguments } from '../../cli/arguments.ts'
+import {
+  CLIENT_SETTINGS,
+  configFrom,
+  DEV_SETTINGS,
+  devConfig,
+  SERVE_SETTINGS,
+  type ServeConfig,
+  serveConfig,
+  serveVariables,
+} from '../../cli/config.ts'
+import { fieldOf, settingsOf } from '../../cli/resolve.ts'
+
+type Env = Readonly<Record<string, string>>
+
+let folder = ''
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'ooo config '))
+})
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+function serveOf(args: readonly string[], env: Env = {}): ServeConfig {
+  return serveConfig(parseArguments(args, settingsOf(SERVE_SETTINGS)), env)
+}
+
+function configFile(name: string, text: string): string {
+  const path = join(folder, name)
+  writeFileSync(path, text)
+  return path
+}
+
+/** Two different allowed values for every setting, as texts and as what they must become. */
+const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown][]> = {
+  host: [
+    ['0.0.0.0', '0.0.0.0'],
+    ['::1', '::1'],
+    ['localhost', 'localhost'],
+  ],
+  port: [
+    ['0', 0],
+    ['65535', 65535],
+    ['8801', 8801],
+  ],
+  name: [
+    ['a', 'a'],
+    ['kitchen node', 'kitchen node'],
+    ['c', 'c'],
+  ],
+  data: [
+    ['/var/lib/ooo', '/var/lib/ooo'],
+    ['./d 1', './d 1'],
+    ['d2', 'd2'],
+  ],
+  memory: [
+    ['true', true],
+    ['false', false],
+    ['1', true],
+  ],
+  durability: [
+    ['process', 'process'],
+    ['disk', 'disk'],
+    ['process', 'process'],
+  ],
+  static: [
+    ['true', true],
+    ['0', false],
+    ['1', true],
+  ],
+  keys: [
+    ['settings', ['settings']],
+    ['items/*,settings', ['items/*', 'settings']],
+    ['users/*/posts/*', ['users/*/posts/*']],
+  ],
+  clusterUrl: [
+    ['10.0.0.1:8800', 'http://10.0.0.1:8800'],
+    ['https://ooo.example/', 'https://ooo.example'],
+    ['http://[::1]:9000', 'http://[::1]:9000'],
+  ],
+  nodesKey: [
+    ['members/*', 'members/*'],
+    ['*', '*'],
+    ['a/nodes/*', 'a/nodes/*'],
+  ],
+  advertise: [
+    ['10.0.0.2:8800', { host: '10.0.0.2', port: 8800 }],
+    ['[fd00::2]:1', { host: 'fd00::2', port: 1 }],
+    ['node.example:65535', { host: 'node.example', port: 65535 }],
+  ],
+  clusterToken: [
+    ['s3cret', 's3cret'],
+    ['0123', '0123'],
+    ['1e3', '1e3'],
+  ],
+  config: [],
+  logLevel: [
+    ['debug', 'debug'],
+    ['silent', 'silent'],
+    ['error', 'error'],
+  ],
+}
+
+/** A value that each setting must refuse. */
+const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
+  host: [' '],
+  port: ['-1', '65536', 'http', '1.5', '0x10', '1e3', ''],
+  name: [' '],
+  data: [' '],
+  memory: ['yes', 'TRUE', '2'],
+  durability: ['always', 'Disk'],
+  static: ['on'],
+  keys: ['/items', 'items/', 'a b', 'a//b', '**', 'settings,'],
+  clusterUrl: [
+    'ftp://a',
+    'http://a/path',
+    'http://u:p@a',
+    'http://',
+    'a b',
+    'http://a?x=1',
+    'a:99999',
+  ],
+  nodesKey: ['nodes', 'nodes/', 'no des/*'],
+  advertise: ['10.0.0.2', ':8800', '10.0.0.2:0', '10.0.0.2:65536', 'fd00::2:1', 'http://a:1'],
+  clusterToken: [' '],
+  config: [],
+  logLevel: ['verbose', 'INFO'],
+}
+
+/** What else must be given for the setting to make sense. */
+function companions(name: keyof ServeConfig): string[] {
+  return name === 'clusterUrl' ? ['--key=settings'] : []
+}
+
+const names = (Object.keys(SERVE_SETTINGS) as (keyof ServeConfig)[]).filter((n) => n !== 'config')
+
+describe.each(names)('serve setting %s', (name) => {
+  const setting: AnySetting = SERVE_SETTINGS[name]
+  const [first, second, third] = SAMPLES[name]
+  if (first === undefined || second === undefined || third === undefined) throw new Error(name)
+  const yaml = (text: string): string => {
+    const list = setting.kind.join !== undefined
+    return `${fieldOf(setting)}: ${list ? JSON.stringify(text.split(',')) : JSON.stringify(text)}\n`
+  }
+
+  it('has its default when nothing is given, or only empty variables', () => {
+    expect(serveOf([])[name]).toEqual(setting.fallback)
+    expect(serveOf([], { [setting.env ?? '']: '' })[name]).toEqual(setting.fallback)
+  })
+
+  it('is taken from the flag, in both spellings', () => {
+    for (const [text, value] of SAMPLES[name]) {
+      expect(serveOf([`--${setting.flag}=${text}`, ...companions(name)])[name]).toEqual(value)
+      if (setting.kind.placeholder === undefined) continue
+      expect(serveOf([`--${setting.flag}`, text, ...companions(name)])[name]).toEqual(value)
+    }
+  })
+
+  it('is taken from the variable and from the file', () => {
+    for (const [text, value] of SAMPLES[name]) {
+      expect(serveOf(companions(name), { [setting.env ?? '']: text })[name]).toEqual(value)
+      const path = configFile(`${name}.yaml`, yaml(text))
+      expect(serveOf(['--config', path, ...companions(name)])[name]).toEqual(value)
+    }
+  })
+
+  it('prefers flag over variable over file', () => {
+    const path = configFile(`${name}-order.yaml`, yaml(third[0]))
+    const env = { OOO_CONFIG: path, [setting.env ?? '']: second[0] }
+    const flag = `--${setting.flag}=${first[0]}`
+    expect(serveOf([flag, ...companions(name)], env)[name]).toEqual(first[1])
+    expect(serveOf(companions(name), env)[name]).toEqual(second[1])
+    expect(serveOf(companions(name), { OOO_CONFIG: path })[name]).toEqual(third[1])
+  })
+
+  it('refuses bad values, naming the source, the value and what is allowed', () => {
+    for (const text of REFUSED[name]) {
+      const shown = setting.secret ? 'this value' : JSON.stringify(text)
+      const tail = `: ${shown} is not allowed; give ${setting.kind.allowed}`
+      expect(() => serveOf([`--${setting.flag}=${text}`])).toThrow(`--${setting.flag}${tail}`)
+      if (text === '') continue
+      expect(() => serveOf([], { [setting.env ?? '']: text })).toThrow(`${setting.env}${tail}`)
+      const path = configFile(`${name}-bad.yaml`, `${fieldOf(setting)}: ${JSON.stringify(text)}\n`)
+      expect(() => serveOf(['--config', path])).toThrow(`${path}: ${fieldOf(setting)}${tail}`)
+    }
+  })
+})
+
+describe('flags', () => {
+  it('refuses an unknown one and suggests the nearest', () => {
+    expect(() => serveOf(['--prot', '1'])).toThrow('--prot: unknown flag; did you mean --port?')
+    expect(() => serveOf(['--clusterurl=x'])).toThrow('did you mean --cluster-url?')
+    expect(() => serveOf(['--xyzzy'])).toThrow(/--xyzzy: unknown flag; allowed are --host, --port/)
+    expect(() => serveOf(['-p', '1'])).toThrow('-p: unknown flag')
+  })
+
+  it('refuses one without its value, or given twice', () => {
+    expect(() => serveOf(['--port'])).toThrow('--port: needs a value; give a whole number')
+    expect(() => serveOf(['--name', '--memory'])).toThrow('--name: needs a value')
+    expect(() => serveOf(['--port', '1', '--port', '2'])).toThrow('--port: given more than once')
+    expect(serveOf(['--name=--memory']).name).toBe('--memory')
+  })
+
+  it('joins repeated keys in order and drops doubles', () => {
+    const { keys } = serveOf(['--key', 'settings', '--key', 'items/*,b', '--key', 'settings'])
+    expect(keys).toEqual(['settings', 'items/*', 'b'])
+  })
+
+  it('takes a switch alone or with a value', () => {
+    expect(serveOf(['--memory']).memory).toBe(true)
+    expect(serveOf(['--memory=false', '--static']).static).toBe(true)
+    expect(serveOf(['--static', '--memory'], { OOO_STATIC: 'false' }).static).toBe(true)
+  })
+
+  it('leaves the rest alone: operands, a dash, what follows --', () => {
+    const parsed = parseArguments(['a', '-', '-1', '--url=x', '--', '--b'], [CLIENT_SETTINGS.url])
+    expect(parsed.positionals).toEqual(['a', '-', '-1', '--b'])
+  })
+})
+
+describe('config files', () => {
+  it('reads YAML and JSON alike, without reading numbers into texts', () => {
+    const yaml = configFile('a.yaml', 'name: 007\nport: 9000\nkeys:\n  - settings\n  - items/*\n')
+    const json = configFile('a.json', '{"name":"007","port":9000,"keys":["settings","items/*"]}')
+    for (const path of [yaml, json]) {
+      const config = serveOf(['--config', path])
+      expect(config).toMatchObject({ name: '007', port: 9000, keys: ['settings', 'items/*'] })
+    }
+  })
+
+  it('takes an empty file and empty values for nothing', () => {
+    expect(serveOf(['--config', configFile('empty.yaml', '')]).port).toBe(8800)
+    expect(serveOf(['--config', configFile('blank.yaml', '# none\nport:\nhost: ""\n')]).host).toBe(
+      '127.0.0.1',
+    )
+  })
+
+  it.each([
+    ['prot: 1\n', /: prot: unknown field; did you mean port\?/],
+    ['key: settings\n', /: key: unknown field; did you mean keys\?/],
+    ['config: other.yaml\n', /: config: unknown field/],
+    ['port: {a: 1}\n', /: port: give a value or a list of values/],
+    ['port: [1, 2]\n', /: port: takes one value, 2 are given/],
+    ['- a\n', /must hold names with values/],
+    ['port: 1\nport: 2\n', /Map keys must be unique/],
+    ['keys: [*]\n', /\.yaml: /],
+  ])('refuses %j', (text, message) => {
+    expect(() => serveOf(['--config', configFile('bad.yaml', text)])).toThrow(message)
+  })
+
+  it('refuses one that is not there', () => {
+    expect(() => serveOf(['--config', join(folder, 'none.yaml')])).toThrow(
+      /--config: cannot read .*none\.yaml: ENOENT/,
+    )
+  })
+})
+
+describe('contradictions', () => {
+  it('refuses data in a folder and in memory at once, naming both sources', () => {
+    expect(() => serveOf(['--memory', '--data', 'd'])).toThrow(
+      '--memory and --data exclude each other',
+    )
+    expect(() => serveOf(['--memory'], { OOO_DATA: 'd' })).toThrow('--memory and OOO_DATA exclude')
+    expect(serveOf(['--memory=false', '--data', 'd']).data).toBe('d')
+  })
+
+  it('refuses a durability that memory cannot give', () => {
+    expect(() => serveOf(['--memory', '--durability', 'disk'])).toThrow(
+      '--durability: "disk" is not allowed with --memory; give memory',
+    )
+    expect(serveOf(['--memory', '--durability', 'memory']).durability).toBe('memory')
+    expect(() => serveOf([], { OOO_DURABILITY: 'memory' })).toThrow(
+      'OOO_DURABILITY: "memory" is not allowed without --memory',
+    )
+  })
+
+  it('refuses a follower without keys', () => {
+    expect(() => serveOf(['--cluster-url', 'a:1'])).toThrow('give at least one --key')
+  })
+
+  it('explains the variable that Kubernetes makes of a Service', () => {
+    expect(() => serveOf([], { OOO_PORT: 'tcp://10.0.0.1:8800' })).toThrow('enableServiceLinks')
+  })
+
+  it('never shows the cluster token', () => {
+    expect(() => serveOf(['--cluster-token', ' '])).toThrow(/^--cluster-token: this value is not/)
+  })
+})
+
+describe('dev settings', () => {
+  const devOf = (args: readonly string[], env: Env = {}) =>
+    devConfig(parseArguments(args, settingsOf(DEV_SETTINGS)), env)
+
+  it('has three nodes on 8800 and up by default', () => {
+    expect(devOf([])).toEqual({
+      nodes: 3,
+      port: 8800,
+      data: './data/dev',
+      keys: ['settings', 'items/*'],
+      clusterToken: undefined,
+      logLevel: 'warn',
+    })
+  })
+
+  it('refuses ports that do not exist', () => {
+    expect(() => devOf(['--port', '65534'])).toThrow(
+      '--port: 3 nodes from port 65534 on pass 65535',
+    )
+    expect(() => devOf(['--port', '0'])).toThrow('give a whole number from 1 to 65535')
+    expect(() => devOf([], { OOO_NODES: '0' })).toThrow('OOO_NODES: "0" is not allowed')
+  })
+})
+
+it('names every variable OOO_…, once', () => {
+  const variables = serveVariables()
+  expect(variables).toHaveLength(names.length + 1)
+  expect(new Set(variables).size).toBe(variables.length)
+  for (const variable of variables) expect(variable).toMatch(/^OOO_[A-Z]+(_[A-Z]+)*$/)
+})
+
+it('takes a node for clients from --url or OOO_URL', () => {
+  expect(configFrom(CLIENT_SETTINGS, [], {}).url).toBe('http://127.0.0.1:8800')
+  expect(configFrom(CLIENT_SETTINGS, [], { OOO_URL: 'a:1' }).url).toBe('http://a:1')
+  expect(configFrom(CLIENT_SETTINGS, ['--url', 'b:2'], { OOO_URL: 'a:1' }).url).toBe('http://b:2')
+})

@@ -1,0 +1,229 @@
+/** What plugins add: routes ahead of the data, and sockets. */
+import { describe, expect, it } from 'vitest'
+import { StateError } from '../../src/core/errors.ts'
+import type { MessageSocket } from '../../src/core/transport.ts'
+import type { PluginHost, ServerPlugin } from '../../src/server/plugin.ts'
+import { createWsTransport } from '../../src/server/ws-transport.ts'
+import { waitFor } from '../support/wait.ts'
+import { afterTest, exchange, handshake, serve } from './serve.ts'
+
+function plugin(setup: (host: PluginHost) => void): ServerPlugin {
+  return { name: 'test', setup }
+}
+
+const echo = (events: string[] = []): ServerPlugin =>
+  plugin((host) =>
+    host.socket('/_test/echo', {
+      maxMessageBytes: 1000,
+      authorize: (request) => {
+        if (request.headers.authorization !== 'Bearer good') {
+          throw new StateError('unauthorized', 'cluster token required')
+        }
+      },
+      connected: (socket) => ({
+        message: (text) => socket.send(`echo ${text}`),
+        close: ({ code, reason }) => events.push(`${code} ${reason}`),
+      }),
+    }),
+  )
+
+describe('a plugin route', () => {
+  it('covers its prefix and what lies below it, any method, and nothing beside it', async () => {
+    const server = await serve({
+      plugins: [
+        plugin((host) => {
+          host.route('/_test', (request, response, url) => {
+            response.end(`${request.method} ${url.pathname} ${url.searchParams.get('q')}`)
+          })
+          host.route('/_test/deep', (_request, response) => {
+            response.end('deep')
+          })
+        }),
+      ],
+    })
+    expect((await server.get('/_test?q=1')).body).toBe('GET /_test 1')
+    expect((await server.request('PUT', '/_test/a/b?q=2', 'x')).body).toBe('PUT /_test/a/b 2')
+    expect((await server.get('/_test/deep/er')).body).toBe('deep')
+    expect((await server.get('/_testing')).status).toBe(400)
+  })
+
+  it('turns a StateError into its status and text, and hides other faults', async () => {
+    const server = await serve({
+      plugins: [
+        plugin((host) => {
+          host.route('/_a', () => Promise.reject(new StateError('clock_drift', 'too far')))
+          host.route('/_b', () => {
+            throw new Error('secret detail')
+          })
+          host.route('/_c', (_request, response) => {
+            response.write('half')
+            throw new Error('cut')
+          })
+        }),
+      ],
+    })
+    expect(await server.get('/_a')).toMatchObject({ status: 409, body: 'too far' })
+    expect(await server.get('/_b')).toMatchObject({
+      status: 500,
+      body: 'ooo: internal server error',
+    })
+    await expect(server.get('/_c')).rejects.toThrow()
+    expect((await server.get('/-/healthz')).status).toBe(200)
+  })
+
+  it.each(['/test', '/a/_b', '/_', '/-/', '/_a/', '_a'])('can not be %s', async (prefix) => {
+    const bad = plugin((host) => host.route(prefix, () => undefined))
+    await expect(serve({ plugins: [bad] })).rejects.toThrow(/plugin path/)
+  })
+
+  it('can be registered once', async () => {
+    const one = plugin((host) => host.route('/_a', () => undefined))
+    await expect(serve({ plugins: [one, one] })).rejects.toThrow(/is taken/)
+  })
+})
+
+describe('a plugin socket', () => {
+  interface Dialled {
+    readonly socket: MessageSocket
+    readonly events: string[]
+  }
+
+  function dial(
+    url: string,
+    headers: Record<string, string> = {},
+    maxMessageBytes?: number,
+  ): Dialled {
+    const events: string[] = []
+    const transport = createWsTransport(maxMessageBytes === undefined ? {} : { maxMessageBytes })
+    const socket = transport.dial({ url, headers }, () => events.push('open'), {
+      message: (text) => events.push(text),
+      close: ({ code, reason }) => events.push(`closed ${code} ${reason}`),
+    })
+    afterTest(() => socket.terminate())
+    return { socket, events }
+  }
+
+  const good = { authorization: 'Bearer good' }
+
+  it('exchanges messages in both directions', async () => {
+    const events: string[] = []
+    const server = await serve({ plugins: [echo(events)] })
+    const { socket, events: seen } = dial(`ws://127.0.0.1:${server.port}/_test/echo?x=1`, good)
+    await waitFor(() => seen.includes('open'))
+    socket.send('é 1')
+    socket.send('2')
+    await waitFor(() => seen.length === 3)
+    expect(seen).toEqual(['open', 'echo é 1', 'echo 2'])
+    expect(socket.bufferedBytes).toBe(0)
+    socket.close(4001, `${'r'.repeat(122)}é`)
+    await waitFor(() => seen.length === 4 && events.length === 1)
+    expect(events).toEqual([`4001 ${'r'.repeat(122)}`])
+    socket.send('late')
+    socket.close(1000, '')
+    socket.terminate()
+  })
+
+  it('is refused with the status of what authorize throws', async () => {
+    const server = await serve({ plugins: [echo()] })
+    expect(await exchange(server.port, handshake('/_test/echo'))).toMatchObject({
+      status: 401,
+      body: 'cluster token required',
+    })
+    const { events } = dial(`ws://127.0.0.1:${server.port}/_test/echo`)
+    await waitFor(() => events.length > 0)
+    expect(events).toEqual(['closed 1006 Unexpected server response: 401'])
+  })
+
+  it('is only on its exact path', async () => {
+    const server = await serve({ plugins: [echo()] })
+    expect((await exchange(server.port, handshake('/_test/echo/more'))).status).toBe(400)
+  })
+
+  it('closes on a message beyond its limit, in either direction', async () => {
+    const events: string[] = []
+    const server = await serve({ plugins: [echo(events)] })
+    const url = `ws://127.0.0.1:${server.port}/_test/echo`
+    const large = dial(url, good)
+    await waitFor(() => large.events.includes('open'))
+    large.socket.send('x'.repeat(1001))
+    await waitFor(() => large.events.some((event) => event.startsWith('closed 1009')))
+    const narrow = dial(url, good, 100)
+    await waitFor(() => narrow.events.includes('open'))
+    narrow.socket.send('x'.repeat(200))
+    await waitFor(() => narrow.events.some((event) => event.startsWith('closed 10')))
+    await waitFor(() => server.server.socketCount === 0)
+    expect(events[1]).toContain('1009')
+  })
+
+  it('is told 1001 when the server closes', async () => {
+    const server = await serve({ plugins: [echo()] })
+    const { events } = dial(`ws://127.0.0.1:${server.port}/_test/echo`, good)
+    await waitFor(() => events.includes('open'))
+    await server.server.close()
+    await waitFor(() => events.some((event) => event.startsWith('closed 1001')))
+  })
+
+  it('drops the connection when the plugin throws', async () => {
+    const server = await serve({
+      plugins: [
+        plugin((host) =>
+          host.socket('/_bad', {
+            maxMessageBytes: 10,
+            connected: () => {
+              throw new Error('no')
+            },
+          }),
+        ),
+      ],
+    })
+    const { events } = dial(`ws://127.0.0.1:${server.port}/_bad`)
+    await waitFor(() => events.some((event) => event.startsWith('closed')))
+    expect(server.server.socketCount).toBe(0)
+  })
+})
+
+describe('the transport', () => {
+  it.each(['ws://127.0.0.1:1/', 'not a url', 'ws://host.invalid/', 'ws://127.0.0.1:1/#fragment'])(
+    'reports that %s can not be dialled, after dial has returned',
+    async (url) => {
+      const events: string[] = []
+      const socket = createWsTransport().dial({ url }, () => events.push('open'), {
+        message: () => undefined,
+        close: ({ code }) => events.push(`closed ${code}`),
+      })
+      expect(events).toEqual([])
+      socket.send('ignored')
+      await waitFor(() => events.length > 0)
+      expect(events).toEqual(['closed 1006'])
+    },
+  )
+
+  it('gives up a handshake that is never answered', async () => {
+    const { createServer: createTcp } = await import('node:net')
+    const silent = createTcp(() => undefined)
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve))
+    afterTest(() => silent.close())
+    const address = silent.address() as { port: number }
+    const events: string[] = []
+    createWsTransport({ handshakeTimeoutMs: 50 }).dial(
+      { url: `ws://127.0.0.1:${address.port}/` },
+      () => events.push('open'),
+      { message: () => undefined, close: ({ reason }) => events.push(reason) },
+    )
+    await waitFor(() => events.length > 0)
+    expect(events).toEqual(['Opening handshake has timed out'])
+  })
+
+  it('can be told to give up while it dials', async () => {
+    const server = await serve()
+    const events: string[] = []
+    const socket = createWsTransport().dial(
+      { url: `ws://127.0.0.1:${server.port}/a` },
+      () => events.push('open'),
+      { message: () => undefined, close: ({ code }) => events.push(`closed ${code}`) },
+    )
+    socket.terminate()
+    await waitFor(() => events.length > 0)
+    expect(events).toEqual(['closed 1006'])
+  })
+})

@@ -1,0 +1,160 @@
+/**
+ * Random programs of writes, deletes, subscriptions and reconnects against a real server over real
+ * sockets. When all is quiet, what each subscriber has put together from its frames equals
+ * what a fresh GET gives: once exactly, digit for digit, once with fast-json-patch.
+ */
+import fc from 'fast-check'
+import jsonPatch from 'fast-json-patch'
+import { expect, it } from 'vitest'
+import { EMPTY_META } from '../../src/core/entry.ts'
+import { canonicalText } from '../core/exact-apply.ts'
+import { waitFor } from '../support/wait.ts'
+import { SocketClient, serve, type TestServer } from './serve.ts'
+
+const PATTERNS = ['*', 'a/*', 'a/*/b', 'a*', '*/*', 'a', 'a/k-1', 'x_y.z/*'] as const
+const KEYS = ['a', 'ab', 'a/k-1', 'a/k_2', 'a/k.3', 'a/k-1/b', 'a/k_2/b', 'x_y.z/1', 'b'] as const
+const PUSHES = ['a/*', '*', 'x_y.z/*'] as const
+const DATA = [
+  '{"n":9007199254740993,"m":0.10,"t":"é<&>\\u2028"}',
+  '{"n":9007199254740995,"list":[{"id":1},{"id":2},{"id":3}]}',
+  '{"n":123456789012345678901234567890,"list":[{"id":1},{"id":3}],"a/b~c":null}',
+  '[3,2,1]',
+  '"text"',
+  'null',
+] as const
+const MERGES = [
+  '{"n":9007199254740997}',
+  '{"list":{"0":{"id":9007199254740999}}}',
+  '{"deep":{"er":[1,2]}}',
+  '{"deep":1}',
+] as const
+
+type Step =
+  | { do: 'set'; key: string; data: string }
+  | { do: 'push'; glob: string; data: string }
+  | { do: 'patch'; key: string; data: string }
+  | { do: 'delete'; key: string }
+  | { do: 'subscribe'; client: number; pattern: string }
+  | { do: 'cut'; client: number }
+  | { do: 'reconnect'; client: number }
+
+const client = fc.nat({ max: 3 })
+const key = fc.constantFrom(...KEYS)
+const data = fc.constantFrom(...DATA)
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 5, arbitrary: fc.record({ do: fc.constant('set'), key, data }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('push'), glob: fc.constantFrom(...PUSHES), data }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({ do: fc.constant('patch'), key, data: fc.constantFrom(...MERGES) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({ do: fc.constant('delete'), key: fc.constantFrom(...KEYS, ...PATTERNS) }),
+  },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('subscribe'),
+      client,
+      pattern: fc.constantFrom(...PATTERNS),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('cut'), client }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('reconnect'), client }) },
+)
+
+/** A subscriber that keeps its state over connections. */
+interface Follower {
+  readonly pattern: string
+  readonly connections: SocketClient[]
+}
+
+it('every subscriber ends with what GET gives, after any program', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
+      fc.boolean(),
+      (steps, oneByOne) => run(steps, oneByOne),
+    ),
+    { numRuns: 60 },
+  )
+}, 120_000)
+
+/** @param oneByOne whether each write is awaited before the next step begins */
+async function run(steps: readonly Step[], oneByOne: boolean): Promise<void> {
+  const server = await serve({ maxIdlePools: 2 })
+  const followers = new Map<number, Follower>()
+  const writes: Promise<unknown>[] = []
+  for (const next of steps) {
+    if ('client' in next) await connect(server, followers, next)
+    else {
+      const written = write(server, next)
+      writes.push(written)
+      if (oneByOne) await written
+    }
+  }
+  await Promise.all(writes)
+  for (const follower of followers.values()) await assertCaughtUp(server, follower)
+  for (const { connections } of followers.values()) connections.at(-1)?.socket.terminate()
+  await waitFor(() => server.server.hub.metrics().subscribers === 0)
+  expect(server.server.hub.metrics()).toMatchObject({ pools: 0, reloads: 0, framesDropped: 0 })
+  await server.server.close()
+}
+
+function write(server: TestServer, next: Exclude<Step, { client: number }>): Promise<unknown> {
+  if (next.do === 'set') return server.post(`/${next.key}`, next.data)
+  if (next.do === 'push') return server.post(`/${next.glob}`, next.data)
+  if (next.do === 'patch') return server.request('PATCH', `/${next.key}`, next.data)
+  return server.request('DELETE', `/${next.key}`)
+}
+
+async function connect(
+  server: TestServer,
+  followers: Map<number, Follower>,
+  next: Extract<Step, { client: number }>,
+): Promise<void> {
+  let follower = followers.get(next.client)
+  const last = follower?.connections.at(-1)
+  last?.socket.terminate()
+  if (next.do === 'cut') {
+    await last?.waitClosed()
+    return
+  }
+  if (next.do === 'subscribe') {
+    follower = { pattern: next.pattern, connections: [] }
+    followers.set(next.client, follower)
+  }
+  if (follower === undefined) return
+  const held = next.do === 'reconnect' ? last : undefined
+  const version = held?.version === undefined ? '' : `?v=${held.version}`
+  const socket = new SocketClient(`ws://127.0.0.1:${server.port}/${follower.pattern}${version}`)
+  socket.state = held?.state
+  socket.version = held?.version
+  follower.connections.push(socket)
+  await socket.opened
+}
+
+async function assertCaughtUp(server: TestServer, follower: Follower): Promise<void> {
+  const last = follower.connections.at(-1)
+  if (last === undefined || last.socket.readyState !== last.socket.OPEN) return
+  const answer = await server.get(`/${follower.pattern}`)
+  const expected = canonicalText(answer.status === 404 ? EMPTY_META : answer.body)
+  await waitFor(() => last.state === expected, {
+    what: `${follower.pattern} to be ${expected}; it is ${last.state}`,
+  })
+  expect(looseState(follower)).toEqual(JSON.parse(expected))
+}
+
+/** The state as a browser client has it: numbers as doubles, patches by fast-json-patch. */
+function looseState(follower: Follower): unknown {
+  let state: unknown
+  for (const text of follower.connections.flatMap((connection) => connection.texts)) {
+    const { snapshot, data } = JSON.parse(text) as { snapshot: boolean; data: never }
+    state = snapshot ? data : jsonPatch.applyPatch(state, data, true, true).newDocument
+  }
+  return state
+}
