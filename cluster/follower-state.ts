@@ -10,8 +10,8 @@
  * ```
  *
  * Invariants, checked by `test/cluster/follower-state.test.ts`:
- * 1. The cursor moves only with a `merge` or `saveCursor` effect that makes it durable in the same
- *    batch as the records it covers.
+ * 1. The cursor moves only with a `merge` effect that makes it durable in the same batch as the
+ *    records it covers.
  * 2. A leader whose log does not continue our cursor is owed everything (`refill`) before any of
  *    its records is taken, so that what it lacks is pushed and what it has is settled.
  * 3. A row is in at most one push at a time, and leaves the outbox only when acknowledged.
@@ -48,8 +48,10 @@ export interface LinkProgress {
   /** Up to where the log has been applied. */
   readonly cursor: LogPosition | null
   /**
-   * Up to where the log is known to hold what we pushed. A leader that lost its log below this
-   * place has lost acknowledged pushes, so it is owed everything again.
+   * The newest state of the log that what we hold depends on: pages leave out changes that were
+   * superseded up to there, and acknowledged pushes are in the log up to there. A leader that lost
+   * its log below this place may lack what it acknowledged and may have gone back to what we
+   * skipped, so it is compared with in full.
    */
   readonly seen: LogPosition | null
 }
@@ -78,10 +80,10 @@ export type FollowerEvent =
   | { readonly type: 'up' }
   | { readonly type: 'down' }
   | { readonly type: 'message'; readonly message: LeaderMessage }
-  /** Records of connection `session` and the cursor that covers them are durable. */
-  | { readonly type: 'applied'; readonly session: number; readonly cursor: LogPosition }
+  /** Records of connection `session` are durable, and so is this progress. */
+  | { readonly type: 'applied'; readonly session: number; readonly progress: LinkProgress }
   /** The leader is owed everything, durably; nothing of its log has been applied. */
-  | { readonly type: 'refilled'; readonly session: number; readonly from: LogPosition }
+  | { readonly type: 'refilled'; readonly session: number; readonly progress: LinkProgress }
   /** Something is, or may be, in the outbox. */
   | { readonly type: 'outbox' }
   /** Answer to `collect`: rows of the outbox that are not under way. */
@@ -91,7 +93,7 @@ export type FollowerEvent =
       readonly type: 'settled'
       readonly session: number
       readonly n: number
-      readonly seen: LogPosition
+      readonly progress: LinkProgress
     }
   | { readonly type: 'beat' }
   | { readonly type: 'close' }
@@ -103,12 +105,13 @@ export type FollowerEffect =
   | { readonly type: 'drop'; readonly reason: string }
   /** Owe the leader everything in scope, then begin again from `from`. */
   | { readonly type: 'refill'; readonly session: number; readonly from: LogPosition }
-  | { readonly type: 'saveCursor'; readonly session: number; readonly cursor: LogPosition }
+  /** Store the records, none or more, and in the same batch the places that cover them. */
   | {
       readonly type: 'merge'
       readonly session: number
       readonly records: readonly StoredRecord[]
       readonly cursor: LogPosition
+      readonly seen: LogPosition
     }
   | { readonly type: 'collect'; readonly limit: number; readonly skip: ReadonlySet<number> }
   | {
@@ -154,9 +157,9 @@ export function stepFollower(
     case 'message':
       return receive(state, event.message, context)
     case 'applied':
-      return applied(state, event.session, event.cursor, context)
+      return applied(state, event, context)
     case 'refilled':
-      return refilled(state, event.session, event.from, context)
+      return refilled(state, event, context)
     case 'outbox':
       return collect(state, context)
     case 'collected':
@@ -248,10 +251,10 @@ function advance(
     leader: { ...leader, head: message.head },
   }
   const effects: FollowerEffect[] = []
-  if (message.t === 'rows' && message.records.length > 0) {
-    effects.push({ type: 'merge', session, records: message.records, cursor })
-  } else if (!samePosition(state.progress.cursor, cursor)) {
-    effects.push({ type: 'saveCursor', session, cursor })
+  const records = message.t === 'rows' ? message.records : []
+  if (records.length > 0 || !samePosition(state.progress.cursor, cursor)) {
+    const seen: LogPosition = { epoch: leader.epoch, seq: message.head }
+    effects.push({ type: 'merge', session, records, cursor, seen })
   } else {
     effects.push({ type: 'send', message: { t: 'ack', seq: cursor.seq } })
   }
@@ -265,27 +268,28 @@ function advance(
 /** Acknowledges; what lost against ours was put in the outbox, so that is looked at again. */
 function applied(
   state: OpenState,
-  session: number,
-  cursor: LogPosition,
+  { session, progress }: Extract<FollowerEvent, { type: 'applied' }>,
   context: FollowerContext,
 ): FollowerStep {
   if (session !== state.session) return { state, effects: [] }
-  const next = { ...state, progress: { ...state.progress, cursor } }
+  const next = { ...state, progress }
   if (state.kind !== 'catchingUp' && state.kind !== 'live') return { state: next, effects: [] }
   const pump = collect(next, context)
-  const ack: FollowerEffect = { type: 'send', message: { t: 'ack', seq: cursor.seq } }
+  const ack: FollowerEffect = {
+    type: 'send',
+    message: { t: 'ack', seq: progress.cursor?.seq ?? 0 },
+  }
   return { state: pump.state, effects: [ack, ...pump.effects] }
 }
 
 /** The outbox is full now, maybe after the link went live, since a small log is read faster. */
 function refilled(
   state: OpenState,
-  session: number,
-  from: LogPosition,
+  { session, progress }: Extract<FollowerEvent, { type: 'refilled' }>,
   context: FollowerContext,
 ): FollowerStep {
   if (session !== state.session) return { state, effects: [] }
-  return collect({ ...state, progress: { cursor: from, seen: from } }, context)
+  return collect({ ...state, progress }, context)
 }
 
 function collect(state: OpenState, { limits }: FollowerContext): FollowerStep {
@@ -336,7 +340,7 @@ function pushed(state: FollowingState, { n, outcomes, head }: Pushed): FollowerS
 
 function settled(
   state: OpenState,
-  { session, n, seen }: Extract<FollowerEvent, { type: 'settled' }>,
+  { session, n, progress }: Extract<FollowerEvent, { type: 'settled' }>,
   context: FollowerContext,
 ): FollowerStep {
   if (session !== state.session || (state.kind !== 'live' && state.kind !== 'catchingUp')) {
@@ -344,7 +348,7 @@ function settled(
   }
   const pushes = new Map(state.pushes)
   pushes.delete(n)
-  return collect({ ...state, pushes, progress: { ...state.progress, seen } }, context)
+  return collect({ ...state, pushes, progress }, context)
 }
 
 function beat(state: OpenState, { limits }: FollowerContext): FollowerStep {

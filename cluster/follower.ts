@@ -21,7 +21,7 @@ import type {
   LinkProgress,
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
-import { encodeProgress, progressRow } from './link-progress.ts'
+import { encodeProgress, laterSeen, progressRow } from './link-progress.ts'
 import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 import { streamUrl } from './placement.ts'
@@ -61,7 +61,7 @@ export interface LinkStatus {
   readonly lastError: string | undefined
 }
 
-type DurableEffect = Extract<FollowerEffect, { type: 'refill' | 'saveCursor' | 'merge' | 'settle' }>
+type DurableEffect = Extract<FollowerEffect, { type: 'refill' | 'merge' | 'settle' }>
 
 export class FollowerLink {
   readonly #options: FollowerLinkOptions
@@ -220,27 +220,24 @@ export class FollowerLink {
       case 'refill': {
         const { from } = effect
         await store.refill(this.leader)
-        await this.#save({ cursor: from, seen: from }, (meta) => store.saveMeta(meta))
-        return { type: 'refilled', session, from }
-      }
-      case 'saveCursor': {
-        const { cursor } = effect
-        await this.#save({ ...this.#durable, cursor }, (meta) => store.saveMeta(meta))
-        return { type: 'applied', session, cursor }
+        const progress = { cursor: from, seen: from }
+        await this.#save(progress, (meta) => store.saveMeta(meta))
+        return { type: 'refilled', session, progress }
       }
       case 'merge': {
         const { records, cursor } = effect
-        await this.#save({ ...this.#durable, cursor }, (meta) =>
+        const progress = { cursor, seen: laterSeen(this.#durable.seen, effect.seen) }
+        await this.#save(progress, (meta) =>
           store.merge(records, { source: this.leader, leader: this.leader, meta }),
         )
-        return { type: 'applied', session, cursor }
+        return { type: 'applied', session, progress }
       }
       case 'settle': {
-        const { n, rows, seen } = effect
-        await this.#save({ ...this.#durable, seen }, (meta) =>
-          store.acknowledge(this.leader, rows, meta),
-        )
-        return { type: 'settled', session, n, seen }
+        const { n, rows } = effect
+        const { cursor, seen } = this.#durable
+        const progress = { cursor, seen: laterSeen(seen, effect.seen) }
+        await this.#save(progress, (meta) => store.acknowledge(this.leader, rows, meta))
+        return { type: 'settled', session, n, progress }
       }
     }
   }

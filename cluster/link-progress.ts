@@ -15,6 +15,11 @@ export function encodeProgress(placementId: string, progress: LinkProgress): str
   return JSON.stringify({ placementId, ...progress })
 }
 
+/** The later of two places; one of the present epoch replaces one of an earlier epoch. */
+export function laterSeen(known: LogPosition | null, seen: LogPosition): LogPosition {
+  return known !== null && known.epoch === seen.epoch && known.seq > seen.seq ? known : seen
+}
+
 /** The stored progress with `leader`; none when it belongs to another placement. */
 export function loadProgress(store: Store, leader: string, placementId: string): LinkProgress {
   const none: LinkProgress = { cursor: null, seen: null }

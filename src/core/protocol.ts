@@ -41,7 +41,7 @@ export interface Hello {
   readonly scopes: readonly string[]
   /** Up to where it has applied this leader's log; null when it never did. */
   readonly cursor: LogPosition | null
-  /** Up to where it knows this leader's log to hold what it pushed; null when it never pushed. */
+  /** The newest state of the log that what it holds depends on; null when it holds none of it. */
   readonly seen: LogPosition | null
 }
 

@@ -1,5 +1,10 @@
 import { describe, expect, test } from 'vitest'
-import type { FollowerEffect, FollowerEvent, FollowerState } from '../../cluster/follower-state.ts'
+import type {
+  FollowerEffect,
+  FollowerEvent,
+  FollowerState,
+  LinkProgress,
+} from '../../cluster/follower-state.ts'
 import { initialFollower, stepFollower } from '../../cluster/follower-state.ts'
 import type { LeaderMessage } from '../../src/core/protocol.ts'
 import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
@@ -21,6 +26,10 @@ const welcome: LeaderMessage = {
 const rows: LeaderMessage = { t: 'rows', records: [entry('items/a', 1)], through: 7, head: 9 }
 const lastRows: LeaderMessage = { ...rows, through: 9 }
 
+function progressAt(seq: number): LinkProgress {
+  return { cursor: { epoch: 'e1', seq }, seen: { epoch: 'e1', seq: seq + 1 } }
+}
+
 type Kind = FollowerState['kind']
 /** Every event the table has a column for; one per event type and message type. */
 const EVENTS = {
@@ -30,9 +39,9 @@ const EVENTS = {
   beat: { type: 'beat' },
   outbox: { type: 'outbox' },
   collected: { type: 'collected', rows: [{ seq: 3, record: entry('items/b', 2) }] },
-  applied: { type: 'applied', session: 1, cursor: { epoch: 'e1', seq: 7 } },
-  refilled: { type: 'refilled', session: 1, from: { epoch: 'e1', seq: 0 } },
-  settled: { type: 'settled', session: 1, n: 1, seen: { epoch: 'e1', seq: 8 } },
+  applied: { type: 'applied', session: 1, progress: progressAt(7) },
+  refilled: { type: 'refilled', session: 1, progress: progressAt(0) },
+  settled: { type: 'settled', session: 1, n: 1, progress: progressAt(8) },
   welcome: { type: 'message', message: welcome },
   rows: { type: 'message', message: rows },
   lastRows: { type: 'message', message: lastRows },
@@ -87,7 +96,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     welcome: 'offline: drop',
     rows: 'catchingUp: merge',
     lastRows: 'live: merge, collect',
-    leaderBeat: 'catchingUp: saveCursor',
+    leaderBeat: 'catchingUp: merge',
     pushed: 'offline: drop',
   },
   live: {
@@ -103,7 +112,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     welcome: 'offline: drop',
     rows: 'live: merge',
     lastRows: 'live: merge',
-    leaderBeat: 'live: saveCursor',
+    leaderBeat: 'live: merge',
     pushed: 'offline: drop',
   },
   closed: {
@@ -269,7 +278,7 @@ function checkStep(
 ): void {
   if (before.kind === 'closed') expect(after, where).toBe(before)
   if (before.kind === 'closed' || after.kind === 'closed') return
-  const mayMove = event.type === 'applied' || event.type === 'refilled'
+  const mayMove = 'progress' in event
   if (!mayMove) expect(after.progress.cursor, where).toBe(before.progress.cursor)
   if (after.kind !== 'live') return
   expect(after.pushes.size, where).toBeLessThanOrEqual(LIMITS.maxPushesInFlight + 1)
