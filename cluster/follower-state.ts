@@ -15,7 +15,8 @@
  * 2. A leader whose log does not continue our cursor is owed everything (`refill`) before any of
  *    its records is taken, so that what it lacks is pushed and what it has is settled.
  * 3. A row is in at most one push at a time, and leaves the outbox only when acknowledged.
- * 4. Events of an earlier connection change nothing.
+ * 4. Events of an earlier connection change nothing but the progress, which is a fact of the disk.
+ * 5. A hello is sent when no durable step is under way, so it tells the whole progress.
  */
 import type { StoredRecord } from '../src/core/entry.ts'
 import type {
@@ -79,6 +80,8 @@ export type FollowerState =
 export type FollowerEvent =
   | { readonly type: 'up' }
   | { readonly type: 'down' }
+  /** Answer to `quiesce`: no durable step is under way. */
+  | { readonly type: 'quiet'; readonly session: number }
   | { readonly type: 'message'; readonly message: LeaderMessage }
   /** Records of connection `session` are durable, and so is this progress. */
   | { readonly type: 'applied'; readonly session: number; readonly progress: LinkProgress }
@@ -103,6 +106,8 @@ export type FollowerEffect =
   /** The peer is a leader that speaks with us: reconnect delays start anew. */
   | { readonly type: 'good'; readonly clock: string }
   | { readonly type: 'drop'; readonly reason: string }
+  /** Wait for the durable steps of earlier connections. */
+  | { readonly type: 'quiesce'; readonly session: number }
   /** Owe the leader everything in scope, then begin again from `from`. */
   | { readonly type: 'refill'; readonly session: number; readonly from: LogPosition }
   /** Store the records, none or more, and in the same batch the places that cover them. */
@@ -146,7 +151,9 @@ export function stepFollower(
     case 'close':
       return { state: { kind: 'closed' }, effects: [] }
     case 'up':
-      return greet(state, context)
+      return begin(state)
+    case 'quiet':
+      return greet(state, event.session, context)
     case 'down':
       return {
         state: { kind: 'offline', session: state.session, progress: state.progress },
@@ -171,23 +178,24 @@ export function stepFollower(
 
 type OpenState = Exclude<FollowerState, { kind: 'closed' }>
 
-function greet(state: OpenState, { identity }: FollowerContext): FollowerStep {
+function begin({ session, progress }: OpenState): FollowerStep {
+  return {
+    state: { kind: 'greeting', session: session + 1, progress, silentBeats: 0 },
+    effects: [{ type: 'quiesce', session: session + 1 }],
+  }
+}
+
+function greet(state: OpenState, session: number, { identity }: FollowerContext): FollowerStep {
+  if (state.kind !== 'greeting' || state.session !== session) return { state, effects: [] }
+  const { cursor, seen } = state.progress
   const message: FollowerMessage = {
     t: 'hello',
     protocol: STREAM_PROTOCOL,
     ...identity,
-    cursor: state.progress.cursor,
-    seen: state.progress.seen,
+    cursor,
+    seen,
   }
-  return {
-    state: {
-      kind: 'greeting',
-      session: state.session + 1,
-      progress: state.progress,
-      silentBeats: 0,
-    },
-    effects: [{ type: 'send', message }],
-  }
+  return { state, effects: [{ type: 'send', message }] }
 }
 
 function receive(state: OpenState, message: LeaderMessage, context: FollowerContext): FollowerStep {
@@ -235,6 +243,10 @@ function welcome(
 
 type FollowingState = Extract<FollowerState, { kind: 'catchingUp' | 'live' }>
 
+function isFollowing(state: OpenState): state is FollowingState {
+  return state.kind === 'catchingUp' || state.kind === 'live'
+}
+
 /** Takes records, or the news that there were none, up to `through`. */
 function advance(
   state: FollowingState,
@@ -271,9 +283,8 @@ function applied(
   { session, progress }: Extract<FollowerEvent, { type: 'applied' }>,
   context: FollowerContext,
 ): FollowerStep {
-  if (session !== state.session) return { state, effects: [] }
   const next = { ...state, progress }
-  if (state.kind !== 'catchingUp' && state.kind !== 'live') return { state: next, effects: [] }
+  if (!isFollowing(next) || session !== state.session) return { state: next, effects: [] }
   const pump = collect(next, context)
   const ack: FollowerEffect = {
     type: 'send',
@@ -288,8 +299,8 @@ function refilled(
   { session, progress }: Extract<FollowerEvent, { type: 'refilled' }>,
   context: FollowerContext,
 ): FollowerStep {
-  if (session !== state.session) return { state, effects: [] }
-  return collect({ ...state, progress }, context)
+  const next = { ...state, progress }
+  return session === state.session ? collect(next, context) : { state: next, effects: [] }
 }
 
 function collect(state: OpenState, { limits }: FollowerContext): FollowerStep {
@@ -343,12 +354,11 @@ function settled(
   { session, n, progress }: Extract<FollowerEvent, { type: 'settled' }>,
   context: FollowerContext,
 ): FollowerStep {
-  if (session !== state.session || (state.kind !== 'live' && state.kind !== 'catchingUp')) {
-    return { state, effects: [] }
-  }
-  const pushes = new Map(state.pushes)
+  const next = { ...state, progress }
+  if (!isFollowing(next) || session !== state.session) return { state: next, effects: [] }
+  const pushes = new Map(next.pushes)
   pushes.delete(n)
-  return collect({ ...state, pushes, progress }, context)
+  return collect({ ...next, pushes }, context)
 }
 
 function beat(state: OpenState, { limits }: FollowerContext): FollowerStep {

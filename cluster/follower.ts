@@ -189,6 +189,11 @@ export class FollowerLink {
       case 'drop':
         this.#connection.drop(ERROR_TABLE.invalid_message.closeCode, effect.reason)
         break
+      case 'quiesce':
+        this.#work = this.#work.then(() =>
+          this.#dispatch({ type: 'quiet', session: effect.session }),
+        )
+        break
       case 'collect': {
         const owed = this.#options.store.owed(this.leader, effect.limit, effect.skip)
         const { rows } = cutRows(owed, this.#options.limits.messageBytes)

@@ -34,6 +34,7 @@ type Kind = FollowerState['kind']
 /** Every event the table has a column for; one per event type and message type. */
 const EVENTS = {
   up: { type: 'up' },
+  quiet: { type: 'quiet', session: 1 },
   down: { type: 'down' },
   close: { type: 'close' },
   beat: { type: 'beat' },
@@ -52,7 +53,8 @@ const EVENTS = {
 /** Next state and effects, as `state: effect, effect`. Rows and columns must be complete. */
 const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
   offline: {
-    up: 'greeting: send hello',
+    up: 'greeting: quiesce',
+    quiet: 'offline:',
     down: 'offline:',
     close: 'closed:',
     beat: 'offline:',
@@ -68,7 +70,8 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline:',
   },
   greeting: {
-    up: 'greeting: send hello',
+    up: 'greeting: quiesce',
+    quiet: 'greeting: send hello',
     down: 'offline:',
     close: 'closed:',
     beat: 'greeting:',
@@ -84,7 +87,8 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline: drop',
   },
   catchingUp: {
-    up: 'greeting: send hello',
+    up: 'greeting: quiesce',
+    quiet: 'catchingUp:',
     down: 'offline:',
     close: 'closed:',
     beat: 'catchingUp:',
@@ -100,7 +104,8 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline: drop',
   },
   live: {
-    up: 'greeting: send hello',
+    up: 'greeting: quiesce',
+    quiet: 'live:',
     down: 'offline:',
     close: 'closed:',
     beat: 'live:',
@@ -117,6 +122,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
   },
   closed: {
     up: 'closed:',
+    quiet: 'closed:',
     down: 'closed:',
     close: 'closed:',
     beat: 'closed:',
@@ -166,7 +172,11 @@ describe('every event in every state', () => {
 
 describe('joining', () => {
   test('the hello carries the durable cursor and what the leader is known to hold', () => {
-    const step = stepFollower(initialFollower({ cursor: CURSOR, seen: CURSOR }), EVENTS.up, context)
+    const step = stepFollower(
+      stepFollower(initialFollower({ cursor: CURSOR, seen: CURSOR }), EVENTS.up, context).state,
+      EVENTS.quiet,
+      context,
+    )
     expect(step.effects).toEqual([
       {
         type: 'send',
@@ -243,14 +253,26 @@ describe('pushing', () => {
     expect(stepFollower(two.state, EVENTS.outbox, context).effects).toEqual([])
   })
 
-  test('answers that arrive after a reconnect change nothing', () => {
+  test('answers that arrive after a reconnect change the progress and nothing else', () => {
     const again = [EVENTS.down, EVENTS.up, EVENTS.welcome].reduce(
       (state: FollowerState, event) => stepFollower(state, event, context).state,
       pushing,
     )
     for (const event of [EVENTS.settled, EVENTS.applied, EVENTS.refilled]) {
-      expect(stepFollower(again, event, context)).toEqual({ state: again, effects: [] })
+      const { progress } = event
+      expect(stepFollower(again, event, context)).toEqual({
+        state: { ...again, progress },
+        effects: [],
+      })
     }
+  })
+
+  test('progress that became durable while offline is told in the next hello', () => {
+    const offline = stepFollower(pushing, EVENTS.down, context).state
+    const events = [EVENTS.settled, EVENTS.up]
+    const greeting = events.reduce((state, e) => stepFollower(state, e, context).state, offline)
+    const hello = stepFollower(greeting, { type: 'quiet', session: 2 }, context)
+    expect(hello.effects).toMatchObject([{ message: EVENTS.settled.progress }])
   })
 })
 
