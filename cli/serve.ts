@@ -6,7 +6,6 @@ import { cluster } from '../cluster/index.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { ServerPlugin } from '../src/server/plugin.ts'
 import { createServer, type Server } from '../src/server/server.ts'
-import { createWsTransport } from '../src/server/ws-transport.ts'
 import type { StorageAdapter } from '../src/storage-adapter.ts'
 import { LevelStorage } from '../storage-adapters/leveldb.ts'
 import { MemoryStorage } from '../storage-adapters/memory.ts'
@@ -87,7 +86,6 @@ function pluginsOf(config: ServeConfig, name: string, logger: Logger): ServerPlu
     keys: config.keys.map((path) => ({ path })),
     nodesKey: config.nodesKey,
     name,
-    transport: createWsTransport(),
     logger,
     ...(config.clusterUrl === undefined ? {} : { clusterUrl: config.clusterUrl }),
     ...(config.advertise === undefined ? {} : { advertise: config.advertise }),

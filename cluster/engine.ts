@@ -5,7 +5,7 @@
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import type { Random, TimeSource } from '../src/core/time.ts'
-import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
+import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LinkStatus } from './follower.ts'
 import { FollowerLink } from './follower.ts'
@@ -38,6 +38,8 @@ export interface EngineOptions {
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly random: Random
+  /** Opens connections to leaders. */
+  readonly transport: Transport
   /** Makes ids for placements. */
   readonly newId: () => string
 }
@@ -112,7 +114,7 @@ export class ClusterEngine {
     placementId: string,
     correctsClock: boolean,
   ): FollowerLink {
-    const { store, clock, time, random, options } = this.#engine
+    const { store, clock, time, random, transport, options } = this.#engine
     return new FollowerLink({
       leader,
       identity: { id: store.id, name: this.name, scopes },
@@ -122,7 +124,7 @@ export class ClusterEngine {
       clock: correctsClock ? clock : undefined,
       time,
       random,
-      transport: options.transport,
+      transport,
       token: options.token,
       limits: options.limits,
       logger: options.logger,

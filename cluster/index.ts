@@ -54,7 +54,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     },
     async start(address) {
       if (host === undefined) throw new StateError('not_open', 'cluster: start before setup')
-      const { store, clock, time, newId } = host
+      const { store, clock, time, transport, newId } = host
       const { random } = resolved
       engine = new ClusterEngine({
         options: resolved,
@@ -63,6 +63,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
         clock,
         time,
         random,
+        transport,
         newId,
       })
       await engine.start()

@@ -3,7 +3,6 @@ import { StateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { SILENT_LOGGER } from '../src/core/logger.ts'
 import type { Random } from '../src/core/time.ts'
-import type { Transport } from '../src/core/transport.ts'
 
 /** One replicated key path. */
 export interface ScopeOptions {
@@ -28,8 +27,6 @@ export interface ClusterOptions {
   readonly token?: string
   /** Name shown to people. Default: the node id. */
   readonly name?: string
-  /** Opens connections to leaders. */
-  readonly transport: Transport
   /** Jitter of reconnect delays. Default `Math.random`. */
   readonly random?: Random
   /** Default: silent. */
@@ -78,7 +75,6 @@ export interface ResolvedClusterOptions {
   readonly advertise: { readonly host: string; readonly port: number } | undefined
   readonly token: string | undefined
   readonly name: string | undefined
-  readonly transport: Transport
   readonly random: Random
   readonly logger: Logger
   readonly limits: ClusterLimits
@@ -99,7 +95,6 @@ export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterO
     advertise: options.advertise,
     token: options.token,
     name: options.name,
-    transport: options.transport,
     random: options.random ?? Math.random,
     logger: options.logger ?? SILENT_LOGGER,
     limits: Object.freeze(limits),

@@ -1,5 +1,5 @@
 /** How do two nodes keep the same state, each writable? */
-import { createServer, createWsTransport, type Server } from 'ooo-cluster'
+import { createServer, type Server } from 'ooo-cluster'
 import { createClient } from 'ooo-cluster/client'
 import { cluster } from 'ooo-cluster/cluster'
 import { MemoryStorage } from 'ooo-cluster/storage/memory'
@@ -25,7 +25,6 @@ await leader.close()
 async function startNode(clusterUrl?: string): Promise<Server> {
   const replication = cluster({
     keys: [{ path: 'items/*' }],
-    transport: createWsTransport(),
     ...(clusterUrl === undefined ? {} : { clusterUrl }),
   })
   const server = createServer({ storage: new MemoryStorage(), port: 0, plugins: [replication] })

@@ -52,7 +52,8 @@ export async function openNode(options: ResolvedServerOptions): Promise<RunningN
     const clock = new HybridClock(time)
     const store = createStore(options, clock)
     const plugins = createPluginRoutes()
-    const host = createPluginHost({ store, clock, time, logger, newId: options.newId }, plugins)
+    const { newId, transport } = options
+    const host = createPluginHost({ store, clock, time, logger, newId, transport }, plugins)
     for (const plugin of options.plugins) plugin.setup(host)
 
     await store.open()

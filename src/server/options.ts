@@ -4,10 +4,12 @@ import { StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
+import type { Transport } from '../core/transport.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { newNodeId } from './node-id.ts'
 import type { ServerPlugin } from './plugin.ts'
 import { createSystemTime } from './system-time.ts'
+import { createWsTransport } from './ws-transport.ts'
 
 export interface ServerOptions {
   readonly storage: StorageAdapter
@@ -48,6 +50,8 @@ export interface ServerOptions {
   readonly logger?: Logger
   /** Default: the machine's clocks. */
   readonly time?: TimeSource
+  /** Opens the connections of plugins to other nodes. Default: WebSocket over TCP. */
+  readonly transport?: Transport
   /** Makes the node id and the epoch. Default: random, letters and digits. */
   readonly newId?: () => string
 }
@@ -85,6 +89,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     plugins: [...(options.plugins ?? [])],
     logger: options.logger ?? SILENT_LOGGER,
     time: options.time ?? createSystemTime(),
+    transport: options.transport ?? createWsTransport(),
     newId: options.newId ?? newNodeId,
     ...(options.durability === undefined ? {} : { durability: options.durability }),
     ...(options.uiDir === undefined ? {} : { uiDir: options.uiDir }),

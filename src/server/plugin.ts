@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HybridClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
-import type { MessageSocket, SocketHandlers } from '../core/transport.ts'
+import type { MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
 import type { Store } from '../store/store.ts'
 
 /** Where the server listens, once it does. */
@@ -41,6 +41,8 @@ export interface PluginHost {
   /** The clock that stamps the store's writes. */
   readonly clock: HybridClock
   readonly logger: Logger
+  /** Opens connections to other nodes. */
+  readonly transport: Transport
   /** Makes unique ids of letters and digits, as for nodes. */
   newId(): string
   /**

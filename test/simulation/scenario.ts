@@ -32,6 +32,23 @@ export const TREE: readonly NodePlan[] = [
   { host: 'edge2', keys: KEYS, follows: 'region' },
 ]
 
+const KILLS: Faults = { powerCuts: false, lostDisks: false }
+const POWER_CUTS: Faults = { powerCuts: true, lostDisks: false }
+const LOST_DISKS: Faults = { powerCuts: true, lostDisks: true }
+
+/** Every kind of history that is run. */
+export const HISTORIES: readonly {
+  readonly name: string
+  readonly plans: readonly NodePlan[]
+  readonly faults: Faults
+}[] = [
+  { name: 'a leader and two followers, processes killed', plans: STAR, faults: KILLS },
+  { name: 'a tree of three levels, processes killed', plans: TREE, faults: KILLS },
+  { name: 'a leader and two followers, power cuts', plans: STAR, faults: POWER_CUTS },
+  { name: 'a leader and two followers, power cuts, lost disks', plans: STAR, faults: LOST_DISKS },
+  { name: 'a tree of three levels, power cuts, lost disks', plans: TREE, faults: LOST_DISKS },
+]
+
 const WRITABLE = [
   'settings',
   'items/a',

@@ -113,7 +113,6 @@ export class VirtualNode {
     const options = resolveClusterOptions({
       keys,
       ...(follows === undefined ? {} : { clusterUrl: follows }),
-      transport: network.transportOf(this.host),
       random: random.next,
       limits: { windowBytes: 2000, messageBytes: 500, messageRecords: 8, beatIntervalMs: 2000 },
     })
@@ -124,6 +123,7 @@ export class VirtualNode {
       clock,
       time,
       random: random.next,
+      transport: network.transportOf(this.host),
       newId,
     })
     await engine.start()
