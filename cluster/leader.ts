@@ -128,11 +128,13 @@ class Session implements SocketHandlers {
   status(): FollowerStatus | undefined {
     const state = this.#state
     if (state.kind !== 'streaming') return undefined
+    // With nothing in flight the follower holds all that was sent, and what was not sent is its own.
+    const cursor = state.inFlight.length === 0 ? state.sent : state.acked
     return {
       ...state.follower,
       address: this.#address,
-      cursor: state.acked,
-      lagRows: Math.max(0, state.head - state.acked),
+      cursor,
+      lagRows: Math.max(0, state.head - cursor),
     }
   }
 

@@ -39,6 +39,12 @@ function start(port: number, ...args: string[]): CliProcess {
   return command
 }
 
+/** Every process below this one. */
+async function descendantsOf(pid: number): Promise<number[]> {
+  const children = await childrenOf(pid)
+  return [...children, ...(await Promise.all(children.map(descendantsOf))).flat()]
+}
+
 const urlOf = (port: number): string => `http://${HOST}:${port}`
 
 const textOf = async (url: string): Promise<string> => (await fetch(url)).text()
@@ -204,5 +210,29 @@ describe('ooo dev', () => {
       expect(await readFile(`/proc/${pid}/cmdline`, 'utf8')).not.toContain('hush-hush')
     }
     expect(dev.stdout + dev.stderr).not.toContain('hush-hush')
+  })
+})
+
+describe('npm start', () => {
+  /** A terminal sends Ctrl-C to every process; a service manager sends SIGTERM to npm alone. */
+  it.each([
+    ['SIGTERM to npm', 'SIGTERM', (npm: number, _all: readonly number[]) => [npm]],
+    ['Ctrl-C', 'SIGINT', (npm: number, all: readonly number[]) => [npm, ...all]],
+  ] as const)('leaves no process behind after %s', async (_name, signal, receivers) => {
+    const port = await freeBase()
+    const npm = new CliProcess(['--port', `${port}`, '--data', folder], {
+      command: ['npm', 'start', '--'],
+    })
+    started.push(npm)
+    await npm.output(READY)
+    const pids = await descendantsOf(npm.pid)
+    try {
+      expect(pids.length).toBeGreaterThanOrEqual(4)
+      for (const pid of receivers(npm.pid, pids)) process.kill(pid, signal)
+      await gone(pids, 'npm start to leave no process')
+      expect((await npm.ended).stderr).toContain('all nodes are stopped')
+    } finally {
+      for (const pid of pids.filter(isRunning)) process.kill(pid, 'SIGKILL')
+    }
   })
 })

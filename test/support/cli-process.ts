@@ -10,6 +10,8 @@ export interface CliOptions {
   readonly cwd?: string
   /** What to give as standard input. Default: none. */
   readonly stdin?: string
+  /** What to run, with arguments of its own before `args`. Default: the built command. */
+  readonly command?: readonly [program: string, ...args: string[]]
 }
 
 export interface CliEnd {
@@ -29,7 +31,8 @@ export class CliProcess {
 
   constructor(args: readonly string[], options: CliOptions = {}) {
     const inherited = Object.entries(process.env).filter(([name]) => !name.startsWith('OOO_'))
-    const child = spawn(process.execPath, [OOO_COMMAND, ...args], {
+    const [program, ...before] = options.command ?? [process.execPath, OOO_COMMAND]
+    const child = spawn(program, [...before, ...args], {
       cwd: options.cwd ?? PROJECT_ROOT,
       env: { ...Object.fromEntries(inherited), ...options.env },
       stdio: [options.stdin === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
