@@ -11,13 +11,13 @@ import { HybridClock } from '../core/clock.ts'
 import { errorText, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { Hub } from '../fanout/hub.ts'
-import { Filters } from '../store/filters.ts'
 import { Store } from '../store/store.ts'
 import { ClockSocket } from './clock-socket.ts'
 import { handleRequest } from './http.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress, ServerPlugin } from './plugin.ts'
 import { createPluginHost, createPluginRoutes, type PluginRoutes } from './plugin-host.ts'
+import type { Registry } from './registry.ts'
 import { Sockets } from './sockets.ts'
 import { handleUpgrade, type UpgradeContext } from './upgrade.ts'
 
@@ -45,7 +45,10 @@ interface CloseStep {
 }
 
 /** @throws StateError `in_use`, or what the storage or a plugin threw; everything is closed again. */
-export async function openNode(options: ResolvedServerOptions): Promise<RunningNode> {
+export async function openNode(
+  options: ResolvedServerOptions,
+  registry: Registry,
+): Promise<RunningNode> {
   const { time, logger } = options
   const steps: CloseStep[] = []
   try {
@@ -70,7 +73,7 @@ export async function openNode(options: ResolvedServerOptions): Promise<RunningN
     })
 
     const sockets = new Sockets(options)
-    const context = createContext(options, { store, plugins, hub, sockets, clock })
+    const context = createContext(options, registry, { store, plugins, hub, sockets, clock })
     const http = await listen(options, context)
     steps.push({
       name: 'listener',
@@ -146,7 +149,11 @@ interface Parts {
 
 type NodeContext = UpgradeContext & { readonly stopServing: () => void }
 
-function createContext(options: ResolvedServerOptions, parts: Parts): NodeContext {
+function createContext(
+  options: ResolvedServerOptions,
+  registry: Registry,
+  parts: Parts,
+): NodeContext {
   const { store, plugins, hub, sockets, clock } = parts
   let phase: 'serving' | 'closing' = 'serving'
   return {
@@ -154,7 +161,7 @@ function createContext(options: ResolvedServerOptions, parts: Parts): NodeContex
     plugins,
     hub,
     sockets,
-    filters: options.static ? openedPaths(options.open) : undefined,
+    filters: options.static ? registry.filters : undefined,
     clock: new ClockSocket(options.time, options.tickMs, () => clock.now()),
     name: options.name,
     uiDir: options.uiDir,
@@ -168,12 +175,6 @@ function createContext(options: ResolvedServerOptions, parts: Parts): NodeContex
       phase = 'closing'
     },
   }
-}
-
-function openedPaths(paths: readonly string[]): Filters {
-  const filters = new Filters()
-  for (const path of paths) filters.open(path)
-  return filters
 }
 
 function listen(options: ResolvedServerOptions, context: NodeContext): Promise<HttpServer> {

@@ -8,10 +8,12 @@
  */
 import { StateError } from '../core/errors.ts'
 import type { Hub } from '../fanout/hub.ts'
+import type { Filters } from '../store/filters.ts'
 import type { Store } from '../store/store.ts'
 import { closeNode, openNode, type RunningNode } from './lifecycle.ts'
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from './options.ts'
 import type { ServerAddress } from './plugin.ts'
+import { createRegistry, type Registry } from './registry.ts'
 
 export type { ServerOptions } from './options.ts'
 
@@ -29,6 +31,8 @@ export interface Server {
   close(): Promise<void>
   /** Where it listens; undefined unless open. */
   readonly address: ServerAddress | undefined
+  /** Filters may be registered at any time. */
+  readonly filters: Filters
   /** @throws StateError `not_open` unless open. */
   readonly store: Store
   /** @throws StateError `not_open` unless open. */
@@ -50,10 +54,16 @@ type ServerState =
 
 class NodeServer implements Server {
   readonly #options: ResolvedServerOptions
+  readonly #registry: Registry = createRegistry()
   #state: ServerState = { kind: 'idle' }
 
   constructor(options: ResolvedServerOptions) {
     this.#options = options
+    for (const path of options.open) this.#registry.filters.open(path)
+  }
+
+  get filters(): Filters {
+    return this.#registry.filters
   }
 
   get address(): ServerAddress | undefined {
@@ -111,7 +121,7 @@ class NodeServer implements Server {
 
   async #open(): Promise<void> {
     try {
-      this.#state = { kind: 'open', node: await openNode(this.#options) }
+      this.#state = { kind: 'open', node: await openNode(this.#options, this.#registry) }
     } catch (error) {
       this.#state = { kind: 'idle' }
       throw error
