@@ -101,10 +101,17 @@ describe('a server', () => {
 
   it('leaves the storage closed when opening fails', async () => {
     const storage = new MemoryStorage()
-    const server = memoryServer({ storage, static: true, open: ['components'] })
-    await expect(server.open()).rejects.toThrow(/reserved/)
+    const start = (): Promise<void> => Promise.reject(new Error('no start'))
+    const failing = { name: 'failing', setup: () => undefined, start }
+    const server = memoryServer({ storage, plugins: [failing] })
+    await expect(server.open()).rejects.toThrow('no start')
     await expect(storage.get('x')).rejects.toSatisfy((error) => isStateError(error, 'not_open'))
   })
+})
+
+it('is refused when a path to open is reserved', () => {
+  const make = () => memoryServer({ static: true, open: ['components'] })
+  expect(make).toThrow(/"components" conflicts with reserved path/)
 })
 
 describe('closing', () => {
