@@ -21,6 +21,8 @@ export class VirtualDisk {
   #unsynced: Undo[] = []
   #handle: DiskHandle | undefined
 
+  /** So many of the next batches fail, as on a full disk. */
+  failures = 0
   readonly #latency: () => Promise<void>
 
   /** @param latency waits as long as one access takes. */
@@ -30,10 +32,22 @@ export class VirtualDisk {
 
   /** A new process opens the disk; there is one at a time. */
   attach(): StorageAdapter {
-    this.#handle = new DiskHandle(this.#rows, this.#latency, (undo, synced) => {
-      this.#unsynced = synced ? [] : [...this.#unsynced, undo]
-    })
+    this.#handle = new DiskHandle(
+      this.#rows,
+      () => this.#access(),
+      (undo, synced) => {
+        this.#unsynced = synced ? [] : [...this.#unsynced, undo]
+      },
+    )
     return this.#handle
+  }
+
+  /** Waits for one write; throws when it is to fail. */
+  async #access(): Promise<void> {
+    await this.#latency()
+    if (this.failures === 0) return
+    this.failures--
+    throw new StateError('storage_failed', 'no space left on the virtual disk')
   }
 
   /** Batches that a power cut could still undo. */
@@ -64,17 +78,17 @@ export class VirtualDisk {
 class DiskHandle implements StorageAdapter {
   readonly capabilities: StorageCapabilities = { durability: ['process', 'disk'], persistent: true }
   readonly #rows: Map<string, string>
-  readonly #latency: () => Promise<void>
+  readonly #access: () => Promise<void>
   readonly #written: (undo: Undo, synced: boolean) => void
   #alive = true
 
   constructor(
     rows: Map<string, string>,
-    latency: () => Promise<void>,
+    access: () => Promise<void>,
     written: (undo: Undo, synced: boolean) => void,
   ) {
     this.#rows = rows
-    this.#latency = latency
+    this.#access = access
     this.#written = written
   }
 
@@ -95,7 +109,7 @@ class DiskHandle implements StorageAdapter {
 
   async batch(operations: readonly BatchOperation[], options?: BatchOptions): Promise<void> {
     // The write reaches the disk a moment later; a process that dies before then never wrote.
-    await this.#latency()
+    await this.#access()
     this.#assertAlive()
     const undo = operations.map(({ key }) => [key, this.#rows.get(key)] as const).reverse()
     for (const operation of operations) {
@@ -110,7 +124,6 @@ class DiskHandle implements StorageAdapter {
     const rows = [...this.#rows].filter(([key]) => inRange(key, range))
     rows.sort(([a], [b]) => (a < b ? -1 : 1))
     if (range.reverse === true) rows.reverse()
-    await this.#latency()
     yield* rows.slice(0, range.limit ?? rows.length)
   }
 

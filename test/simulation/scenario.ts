@@ -11,6 +11,8 @@ import { World } from './world.ts'
 export interface Faults {
   /** Crashes may lose unsynced batches, as a power cut does. */
   readonly powerCuts: boolean
+  /** Batches may fail to be written. */
+  readonly diskErrors: boolean
   /** Disks may be lost. */
   readonly lostDisks: boolean
 }
@@ -32,9 +34,10 @@ export const TREE: readonly NodePlan[] = [
   { host: 'edge2', keys: KEYS, follows: 'region' },
 ]
 
-const KILLS: Faults = { powerCuts: false, lostDisks: false }
-const POWER_CUTS: Faults = { powerCuts: true, lostDisks: false }
-const LOST_DISKS: Faults = { powerCuts: true, lostDisks: true }
+const KILLS: Faults = { powerCuts: false, diskErrors: false, lostDisks: false }
+const DISK_ERRORS: Faults = { ...KILLS, diskErrors: true }
+const POWER_CUTS: Faults = { ...KILLS, powerCuts: true }
+const LOST_DISKS: Faults = { powerCuts: true, diskErrors: true, lostDisks: true }
 
 /** Every kind of history that is run. */
 export const HISTORIES: readonly {
@@ -44,6 +47,8 @@ export const HISTORIES: readonly {
 }[] = [
   { name: 'a leader and two followers, processes killed', plans: STAR, faults: KILLS },
   { name: 'a tree of three levels, processes killed', plans: TREE, faults: KILLS },
+  { name: 'a leader and two followers, disk errors', plans: STAR, faults: DISK_ERRORS },
+  { name: 'a tree of three levels, disk errors', plans: TREE, faults: DISK_ERRORS },
   { name: 'a leader and two followers, power cuts', plans: STAR, faults: POWER_CUTS },
   { name: 'a leader and two followers, power cuts, lost disks', plans: STAR, faults: LOST_DISKS },
   { name: 'a tree of three levels, power cuts, lost disks', plans: TREE, faults: LOST_DISKS },
@@ -91,14 +96,19 @@ async function step(
   else if (roll < 0.82) network.cut(node.host, random.pick(world.nodes).host)
   else if (roll < 0.88) network.healAll()
   else if (roll < 0.97) await crashOrStart(world, node, faults)
-  else if (roll < 0.985) node.skewMs += random.below(2000) - 1000
+  else if (roll < 0.98) node.disk.failures += faults.diskErrors ? 1 + random.below(3) : 0
+  else if (roll < 0.985) blackout(world, faults)
+  else if (roll < 0.99) node.skewMs += random.below(2000) - 1000
   else if (faults.lostDisks && node.up) {
     // A wipe during quiet times only: what was acknowledged there alone would be lost for good.
     node.crash()
     node.disk.wipe()
-    await node.start()
+    await tryStart(node)
   }
 }
+
+/** Answers that are no acknowledgement: the process died, the key was absent, the disk failed. */
+const REFUSALS = ['not_open', 'not_found', 'storage_failed'] as const
 
 /** Fires a write without waiting for it, so that writes, crashes and deliveries interleave. */
 function write(
@@ -109,7 +119,7 @@ function write(
   const { store } = node
   if (store === undefined) return
   const ignoreDead = (error: unknown): void => {
-    if (!isStateError(error, 'not_open') && !isStateError(error, 'not_found')) throw error
+    if (!REFUSALS.some((code) => isStateError(error, code))) throw error
   }
   if (random.chance(0.3)) {
     store.delete(random.pick(DELETABLE)).catch(ignoreDead)
@@ -122,9 +132,25 @@ function write(
   written.then((result) => note(result.key, result.version)).catch(ignoreDead)
 }
 
+/** The power of the whole site goes: every node stops at once, each losing what it had not synced. */
+function blackout({ nodes, random }: World, { powerCuts }: Faults): void {
+  if (!powerCuts) return
+  for (const node of nodes) if (node.up) node.crash(random.below(node.disk.unsynced + 1))
+}
+
+/** A process that cannot write at its start ends; it is started again later. */
+async function tryStart(node: VirtualNode): Promise<void> {
+  try {
+    await node.start()
+  } catch (error) {
+    if (!isStateError(error, 'storage_failed')) throw error
+    node.crash()
+  }
+}
+
 async function crashOrStart(world: World, node: VirtualNode, faults: Faults): Promise<void> {
   const { random } = world
-  if (!node.up) await node.start()
+  if (!node.up) await tryStart(node)
   else if (random.chance(0.3)) await world.complete(node.stop())
   else node.crash(faults.powerCuts ? random.below(node.disk.unsynced + 1) : 0)
 }

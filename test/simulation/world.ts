@@ -38,7 +38,10 @@ export class World {
   /** Heals everything and runs until all nodes agree; throws saying who differs otherwise. */
   async converge(limitMs = 120_000): Promise<void> {
     this.network.healAll()
-    for (const node of this.nodes) if (!node.up) await node.start()
+    for (const node of this.nodes) {
+      node.disk.failures = 0
+      if (!node.up) await node.start()
+    }
     for (let ms = 0; ms < limitMs; ms += 500) {
       await this.time.advanceAsync(500)
       if (this.difference() === undefined && this.nodes.every((node) => node.settled)) return
