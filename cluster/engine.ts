@@ -84,6 +84,11 @@ export class ClusterEngine {
     return this.#leader.accept(socket, address)
   }
 
+  /** When followers that were connected were found gone, milliseconds since the epoch, by their id. */
+  get departed(): ReadonlyMap<string, number> {
+    return this.#leader.departed
+  }
+
   get name(): string {
     return this.#engine.options.name ?? this.#engine.store.id
   }

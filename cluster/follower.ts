@@ -8,7 +8,7 @@ import type { HybridClock } from '../src/core/clock.ts'
 import { ERROR_TABLE, errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { decodeLeaderMessage, encodeMessage, TOKEN_HEADER } from '../src/core/protocol.ts'
-import type { CancelTimer, Random, TimeSource } from '../src/core/time.ts'
+import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { Transport } from '../src/core/transport.ts'
 import type { Store } from '../src/store/store.ts'
 import { measureOffset } from './clock-offset.ts'
@@ -59,6 +59,8 @@ export interface LinkStatus {
   readonly refused: number
   /** Why the link was last down; undefined while it never was. */
   readonly lastError: string | undefined
+  /** When the leader was last heard of or found gone, milliseconds since the epoch; 0 before that. */
+  readonly lastCheckMs: number
 }
 
 type DurableEffect = Extract<FollowerEffect, { type: 'refill' | 'merge' | 'settle' }>
@@ -75,6 +77,7 @@ export class FollowerLink {
   #helloSentNs = 0n
   #outboxNoted = false
   #lastError: string | undefined
+  #lastCheckMs = 0
 
   constructor(options: FollowerLinkOptions) {
     this.#options = options
@@ -142,10 +145,12 @@ export class FollowerLink {
       outbox: this.#options.store.owedCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
       lastError: this.#lastError,
+      lastCheckMs: this.#lastCheckMs,
     }
   }
 
   #receive(text: string): void {
+    this.#noteCheck()
     try {
       this.#dispatch({ type: 'message', message: decodeLeaderMessage(text) })
     } catch (error) {
@@ -154,6 +159,7 @@ export class FollowerLink {
   }
 
   #down(code: number, reason: string): void {
+    this.#noteCheck()
     const text = reason === '' ? `connection closed (${code})` : reason
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
       this.#options.logger.warn('leader out of reach; serving and taking writes locally', {
@@ -255,6 +261,10 @@ export class FollowerLink {
     const row = encodeProgress(this.#options.placementId, progress)
     await write(new Map([[progressRow(this.leader), row]]))
     this.#durable = progress
+  }
+
+  #noteCheck(): void {
+    this.#lastCheckMs = Number(this.#options.time.wallNs() / NS_PER_MS)
   }
 
   #correctClock(leaderNs: bigint): void {

@@ -7,8 +7,9 @@ import type { PluginHost, ServerAddress, ServerPlugin } from '../src/server/plug
 import type { ClusterStatus } from './engine.ts'
 import { ClusterEngine } from './engine.ts'
 import { registerNode } from './membership.ts'
-import type { ClusterOptions } from './options.ts'
+import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
 import { resolveClusterOptions } from './options.ts'
+import { type PivotInfo, pivotInfo } from './pivot-info.ts'
 import type { Placement } from './placement.ts'
 import { planPlacement, scopeOf } from './placement.ts'
 import { requireToken } from './token.ts'
@@ -19,6 +20,7 @@ export type { FollowerStatus } from './leader.ts'
 export type { NodeRecord } from './membership.ts'
 export type { ClusterLimits, ClusterOptions, ScopeOptions } from './options.ts'
 export { DEFAULT_LIMITS } from './options.ts'
+export type { PivotInfo, PivotNode } from './pivot-info.ts'
 
 /** A server plugin that also tells how the node stands in its cluster. */
 export interface ClusterPlugin extends ServerPlugin {
@@ -42,6 +44,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     setup(pluginHost) {
       host = pluginHost
       host.store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
+      host.management('pivot', () => tellPivot(engine, pluginHost, resolved))
       host.route('/-/cluster', (_request, response) => answerStatus(response, engine))
       host.socket(STREAM_PATH, {
         maxMessageBytes: limits.maxMessageBytes,
@@ -96,6 +99,17 @@ async function register(
     address,
     startedAt: new Date(Number(host.time.wallNs() / 1_000_000n)),
   })
+}
+
+/** Until the node has started there is nothing to tell. */
+async function tellPivot(
+  engine: ClusterEngine | undefined,
+  { store }: PluginHost,
+  options: ResolvedClusterOptions,
+): Promise<PivotInfo | undefined> {
+  if (engine === undefined) return undefined
+  const records = engine.role === 'leader' ? await store.list(options.nodesKey) : []
+  return pivotInfo(engine, options, records)
 }
 
 function answerStatus(response: ServerResponse, engine: ClusterEngine | undefined): void {

@@ -5,7 +5,7 @@ import { ERROR_TABLE, errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { FollowerMessage, PushOutcome } from '../src/core/protocol.ts'
 import { decodeFollowerMessage, encodeMessage } from '../src/core/protocol.ts'
-import type { CancelTimer, TimeSource } from '../src/core/time.ts'
+import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
 import type { Store } from '../src/store/store.ts'
 import type {
@@ -38,11 +38,18 @@ export interface FollowerStatus {
   /** Seq of this node's log up to which the follower holds everything. */
   readonly cursor: number
   readonly lagRows: number
+  /** When it was last heard of, milliseconds since the Unix epoch. */
+  readonly lastContactMs: number
 }
+
+/** Followers whose leaving is remembered, longest gone forgotten first. */
+const MAX_DEPARTED = 1000
 
 export class Leader {
   readonly #options: LeaderOptions
   readonly #sessions = new Set<Session>()
+  /** When each follower was found gone, milliseconds since the Unix epoch, by its id. */
+  readonly #departed = new Map<string, number>()
   #opened = 0
 
   constructor(options: LeaderOptions) {
@@ -52,7 +59,7 @@ export class Leader {
   /** Takes an open stream; the caller feeds the returned handlers. */
   accept(socket: MessageSocket, address: string): SocketHandlers {
     const session = new Session(this.#options, socket, address, `stream-${++this.#opened}`, () =>
-      this.#sessions.delete(session),
+      this.#forget(session),
     )
     this.#sessions.add(session)
     return session
@@ -65,6 +72,23 @@ export class Leader {
 
   followers(): FollowerStatus[] {
     return [...this.#sessions].flatMap((session) => session.status() ?? [])
+  }
+
+  /** When followers that were connected were found gone, milliseconds since the epoch, by their id. */
+  get departed(): ReadonlyMap<string, number> {
+    return this.#departed
+  }
+
+  #forget(session: Session): void {
+    this.#sessions.delete(session)
+    const id = session.followerId
+    if (id === undefined) return
+    this.#departed.delete(id)
+    this.#departed.set(id, wallMs(this.#options.time))
+    for (const oldest of this.#departed.keys()) {
+      if (this.#departed.size > MAX_DEPARTED) this.#departed.delete(oldest)
+      else break
+    }
   }
 
   async stop(): Promise<void> {
@@ -83,6 +107,8 @@ class Session implements SocketHandlers {
   /** Merges of this stream, one after the other. */
   #merges: Promise<void> = Promise.resolve()
   #stopBeat: CancelTimer | undefined
+  #followerId: string | undefined
+  #lastContactMs: number
 
   constructor(
     options: LeaderOptions,
@@ -96,10 +122,17 @@ class Session implements SocketHandlers {
     this.#address = address
     this.#source = source
     this.#ended = ended
+    this.#lastContactMs = wallMs(options.time)
     this.#scheduleBeat()
   }
 
+  /** Once it has said who it is. */
+  get followerId(): string | undefined {
+    return this.#followerId
+  }
+
   message(text: string): void {
+    this.#lastContactMs = wallMs(this.#options.time)
     try {
       this.#dispatch(this.#eventOf(decodeFollowerMessage(text)))
     } catch (error) {
@@ -135,6 +168,7 @@ class Session implements SocketHandlers {
       address: this.#address,
       cursor,
       lagRows: Math.max(0, state.head - cursor),
+      lastContactMs: this.#lastContactMs,
     }
   }
 
@@ -143,6 +177,7 @@ class Session implements SocketHandlers {
     if (message.t === 'push') return { type: 'push', push: message }
     const { store, clock } = this.#options
     const { cursor, seen } = message
+    this.#followerId = message.id
     const canResume =
       cursor !== null && store.canResume(cursor) && (seen === null || store.canResume(seen))
     const { id, epoch, head } = store
@@ -217,4 +252,8 @@ class Session implements SocketHandlers {
       this.#dispatch({ type: 'beat' })
     })
   }
+}
+
+function wallMs(time: TimeSource): number {
+  return Number(time.wallNs() / NS_PER_MS)
 }

@@ -1,10 +1,12 @@
 /** Public API of a node. */
 export { HybridClock } from './core/clock.ts'
+export { encodeJson } from './core/encode-json.ts'
 export type { Change, Commit, Entry, StoredRecord, Tombstone } from './core/entry.ts'
 export { EMPTY_META, indexOfKey, metaJson, metaListJson, versionOf } from './core/entry.ts'
 export type { ErrorCode, ErrorMeaning } from './core/errors.ts'
 export { ERROR_TABLE, isStateError, StateError } from './core/errors.ts'
 export { compactJson, parseExact } from './core/json.ts'
+export { JsonNumber } from './core/json-number.ts'
 export {
   buildKey,
   decodeIndex,
@@ -16,19 +18,51 @@ export {
 } from './core/key.ts'
 export type { LogFields, Logger } from './core/logger.ts'
 export { SILENT_LOGGER } from './core/logger.ts'
+export type { Precondition } from './core/precondition.ts'
+export type { JsonSchema, Schema, StandardSchema } from './core/schema.ts'
 export type { CancelTimer, Random, TimeSource } from './core/time.ts'
 export type { DialRequest, MessageSocket, SocketHandlers, Transport } from './core/transport.ts'
 export type { HubMetrics, PoolDescription } from './fanout/hub.ts'
 export type {
+  Endpoint,
+  EndpointContext,
+  EndpointMethod,
+  NodeEndpoint,
+  WebEndpoint,
+} from './server/endpoint.ts'
+export type { HookKind, Hooks, HookTable, Unregister, WriteOperation } from './server/hooks.ts'
+export type { IoEntry, IoListOptions, IoWriteOptions, IoWritten, ServerIo } from './server/io.ts'
+export type { Middleware, Next } from './server/middleware.ts'
+export type { PathVariables } from './server/path-template.ts'
+export type {
+  ManagementProvider,
   PluginHost,
   RouteHandler,
   ServerAddress,
   ServerPlugin,
   SocketRoute,
 } from './server/plugin.ts'
+export type {
+  Proxies,
+  ProxyCapabilities,
+  ProxyDescription,
+  ProxyMetrics,
+  ProxyNodeFilter,
+  ProxyRequest,
+  ProxyResolver,
+  ProxyRoute,
+  ProxyRouteOptions,
+  ProxySubscribeOptions,
+  ProxyTarget,
+} from './server/proxy.ts'
 export type { Server, ServerOptions } from './server/server.ts'
 export { createServer } from './server/server.ts'
+export type { SocketMetrics } from './server/sockets.ts'
 export { createSystemTime } from './server/system-time.ts'
+export type { TlsOptions } from './server/tls.ts'
+export { loadTrustedCas } from './server/tls.ts'
+export type { CloseSignal, SignalSource } from './server/wait-close.ts'
+export { waitClose } from './server/wait-close.ts'
 export type { WsTransportOptions } from './server/ws-transport.ts'
 export { createWsTransport } from './server/ws-transport.ts'
 export type {
@@ -40,5 +74,25 @@ export type {
   StorageAdapter,
   StorageCapabilities,
 } from './storage-adapter.ts'
+export type {
+  AfterWriteFilter,
+  DeleteFilter,
+  FilterEntry,
+  FilterInfo,
+  FilterMeta,
+  FilterOperation,
+  Filters,
+  LimitFilterConfig,
+  ReadListFilter,
+  ReadObjectFilter,
+  WriteFilter,
+} from './store/filters.ts'
+export type {
+  BatchItem,
+  BatchResult,
+  DeleteResult,
+  WriteOptions,
+  WriteResult,
+} from './store/operations.ts'
 export type { StoreOptions } from './store/store.ts'
 export { Store } from './store/store.ts'

@@ -50,7 +50,23 @@ describe('examples', () => {
   const expected: Readonly<Record<string, RegExp>> = {
     'basic-server.ts':
       /settings: \{ theme: 'dark', volume: 7 \}\n.*: second, first\nafter delete: undefined\n$/,
+    'custom-endpoints.ts':
+      /^200 \{"balance":5\}\n200 \{"balance":12\}\n400 .*amount.*\nstored: \{ balance: 12 \}\n$/,
+    'in-process-io.ts': /^(written: games\/\w+\n){3}Chess 3, Go 2\nnewest: go\ngone: undefined\n$/,
+    'limit-filter.ts': /^events: 5, 4, 3\n$/,
+    'limit-with-schema.ts': /^refused: true true\noldest first: 21, 22\n$/,
+    'persistent-storage.ts': /^counter: \{ value: 42 \} was written again: true\n$/,
+    'proxy.ts':
+      /^stored on the remote: \{ light: 'on' \}\nseen .*: \{ light: 'off' \}\ndelete: 403\n$/,
+    'remote-io.ts':
+      /^thermostat: \{ degrees: 21, mode: 'eco' \}\nattempts .*: 6\nrefused: not_found\n$/,
     'replicated-pair.ts': /^read on the leader: \{ made: 'on the follower' \}\n$/,
+    'static-api-key.ts':
+      /^GET \S+ 401 .*\nPOST \S+ 200 .*\nPOST \S+ 400 .*negative\nPOST \S+ 200 .*\nPOST \S+ 400 .*\nprices: \{ amount: 3, currency: 'EUR' \}\n$/,
+    'storage-and-clock.ts':
+      /^lamp: \{"on":true\}\nkeys: 2 .* true\nthe clock has ticked twice after the write\n$/,
+    'subscribe-many.ts':
+      /^users\/\* changed: .* 1, .* 0, .* 0\n.*\n.*\nmessages\/\* changed: .* 2, .* 1, .* 1\n$/,
     'subscribe.ts':
       /^status: live\ntasks: none\ntasks: .*\(open\)\ntasks: .*\(done\)\ntasks: none\nstatus: closed\n$/,
   }
@@ -59,6 +75,7 @@ describe('examples', () => {
     const code = readFileSync(join(PROJECT_ROOT, 'examples', name), 'utf8')
     expect(code).toMatch(/^\/\*\* [A-Z].*\? \*\/\n/)
     const output = await runProgram(name.replace(/\.ts$/, ''), code)
+    expect(expected, 'the table of outputs').toHaveProperty([name])
     expect(output).toMatch(expected[name] ?? /./)
   })
 })

@@ -1,11 +1,12 @@
 /** The client: REST calls and live subscriptions on one server. */
+
+import { encodeJson } from '../core/encode-json.ts'
 import { errorText, StateError } from '../core/errors.ts'
 import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/key.ts'
 import type { Transport } from '../core/transport.ts'
-import { encodeJson } from './encode-json.ts'
 import { type ClientEntry, entriesOfList, entryOfMeta } from './entry.ts'
 import { type ClientOptions, type ResolvedClientOptions, resolveClientOptions } from './options.ts'
-import { callRest } from './rest.ts'
+import { callRest, type RestRequest } from './rest.ts'
 import {
   clockReader,
   envelopeReader,
@@ -20,6 +21,20 @@ import { createWebSocketTransport } from './web-socket-transport.ts'
 export interface RequestOptions {
   /** Aborting it rejects the call with the signal's reason. */
   readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Per write. A conditional write is never repeated by itself: after a lost answer nobody knows
+ * whether it was made. It is decided where the key is led: `not_leader` names that node.
+ */
+export interface WriteOptions extends RequestOptions {
+  /**
+   * Write only while the entry has this version, which is its `updated`, or its `created` as long as
+   * `updated` is 0. Else `precondition_failed`.
+   */
+  readonly ifVersion?: bigint | undefined
+  /** True: write only while there is no entry. Else `precondition_failed`. */
+  readonly ifAbsent?: boolean | undefined
 }
 
 /** Where a write went. */
@@ -43,13 +58,13 @@ export interface Client {
   /** The entries a glob covers, newest first. */
   getList<T = unknown>(glob: string, options?: RequestOptions): Promise<ClientEntry<T>[]>
   /** Writes a plain key, whether it exists or not. */
-  set(key: string, value: unknown, options?: RequestOptions): Promise<WriteAnswer>
+  set(key: string, value: unknown, options?: WriteOptions): Promise<WriteAnswer>
   /** Adds an entry under a key that the server makes from the glob (`items/*`). */
   push(glob: string, value: unknown, options?: RequestOptions): Promise<WriteAnswer>
   /** Merges into the object at a plain key; `not_found` when absent, `merge_conflict`. */
-  patch(key: string, value: unknown, options?: RequestOptions): Promise<WriteAnswer>
+  patch(key: string, value: unknown, options?: WriteOptions): Promise<WriteAnswer>
   /** Deletes a plain key (`not_found` when absent) or all that a glob covers. */
-  delete(keyOrGlob: string, options?: RequestOptions): Promise<void>
+  delete(keyOrGlob: string, options?: WriteOptions): Promise<void>
   /** A live list. */
   subscribe<T = unknown>(
     glob: `${string}*${string}`,
@@ -104,7 +119,7 @@ class ServerClient implements Client {
     return entriesOfList(this.#parseAnswer(body ?? '')) as ClientEntry<T>[]
   }
 
-  async set(key: string, value: unknown, options: RequestOptions = {}): Promise<WriteAnswer> {
+  async set(key: string, value: unknown, options: WriteOptions = {}): Promise<WriteAnswer> {
     assertPlainKey('set', key)
     const index = await this.#write('POST', key, value, options)
     return { index, path: key }
@@ -118,15 +133,15 @@ class ServerClient implements Client {
     return { index, path: glob.slice(0, -1) + index }
   }
 
-  async patch(key: string, value: unknown, options: RequestOptions = {}): Promise<WriteAnswer> {
+  async patch(key: string, value: unknown, options: WriteOptions = {}): Promise<WriteAnswer> {
     assertPlainKey('patch', key)
     const index = await this.#write('PATCH', key, value, options)
     return { index, path: key }
   }
 
-  async delete(keyOrGlob: string, { signal }: RequestOptions = {}): Promise<void> {
+  async delete(keyOrGlob: string, options: WriteOptions = {}): Promise<void> {
     assertKey(keyOrGlob)
-    const request = { method: 'DELETE', key: keyOrGlob, signal, isRepeatable: true } as const
+    const request = { method: 'DELETE', key: keyOrGlob, ...guarded(options, true) } as const
     await callRest(this.#options, request)
   }
 
@@ -178,10 +193,9 @@ class ServerClient implements Client {
     method: 'POST' | 'PATCH',
     key: string,
     value: unknown,
-    { signal }: RequestOptions,
+    options: WriteOptions,
   ): Promise<string> {
-    const isRepeatable = !hasGlob(key)
-    const request = { method, key, body: encodeJson(value), signal, isRepeatable }
+    const request = { method, key, body: encodeJson(value), ...guarded(options, !hasGlob(key)) }
     const answer = this.#parseAnswer((await callRest(this.#options, request)) ?? '')
     const index = (answer as { index?: unknown } | null)?.index
     if (typeof index === 'string') return index
@@ -196,6 +210,19 @@ class ServerClient implements Client {
       throw new StateError('invalid_message', message, { cause })
     }
   }
+}
+
+/** The parts of a write's request that its options decide. */
+function guarded(
+  { signal, ifVersion, ifAbsent }: WriteOptions,
+  isRepeatable: boolean,
+): Pick<RestRequest, 'signal' | 'conditions' | 'isRepeatable'> {
+  const conditions = {
+    ...(ifVersion === undefined ? {} : { 'If-Match': `"${ifVersion}"` }),
+    ...(ifAbsent === true ? { 'If-None-Match': '*' } : {}),
+  }
+  const isConditional = Object.keys(conditions).length > 0
+  return { signal, conditions, isRepeatable: isRepeatable && !isConditional }
 }
 
 function assertPlainKey(operation: string, key: string): void {

@@ -1,6 +1,8 @@
 /** Public API of the client: for browsers, workers and Node. */
 export type { BackoffOptions } from '../core/backoff.ts'
+export { encodeJson } from '../core/encode-json.ts'
 export { type ErrorCode, isStateError, StateError } from '../core/errors.ts'
+export { JsonNumber, parseWithJsonNumbers } from '../core/json-number.ts'
 export { hasGlob, isGlob, isValidKey } from '../core/key.ts'
 export type { Random, TimeSource } from '../core/time.ts'
 export type { DialRequest, MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
@@ -11,9 +13,7 @@ export {
   type SubscriptionState,
   type WriteAnswer,
 } from './client.ts'
-export { encodeJson } from './encode-json.ts'
 export type { ClientEntry } from './entry.ts'
-export { JsonNumber, parseWithJsonNumbers } from './json-number.ts'
 export type { ClientOptions } from './options.ts'
 export type { Subscription, SubscriptionHandlers, SubscriptionStatus } from './subscription.ts'
 export {

@@ -11,6 +11,8 @@ export interface RestRequest {
   readonly body?: string
   /** Aborting it rejects the call with the signal's reason. */
   readonly signal?: AbortSignal | undefined
+  /** Headers that make the request conditional. */
+  readonly conditions?: Readonly<Record<string, string>>
   /** Whether doing it twice equals doing it once. */
   readonly isRepeatable: boolean
 }
@@ -84,6 +86,7 @@ function headersOf(options: ResolvedClientOptions, request: RestRequest): Header
   const token = options.token()
   if (token !== undefined) headers.set('Authorization', `Bearer ${token}`)
   for (const [name, value] of Object.entries(options.headers)) headers.set(name, value)
+  for (const [name, value] of Object.entries(request.conditions ?? {})) headers.set(name, value)
   return headers
 }
 
@@ -100,7 +103,9 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
   403: 'forbidden',
   404: 'not_found',
   409: 'clock_drift',
+  412: 'precondition_failed',
   413: 'too_large',
+  421: 'not_leader',
   502: 'unreachable',
   504: 'deadline',
 }

@@ -22,9 +22,12 @@ export type ErrorCode =
   | 'invalid_message'
   | 'merge_conflict'
   | 'not_routed'
+  | 'filter_refused'
   | 'unauthorized'
   | 'forbidden'
   | 'not_found'
+  | 'precondition_failed'
+  | 'not_leader'
   | 'too_large'
   | 'deadline'
   | 'overloaded'
@@ -46,10 +49,14 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   invalid_option: { status: 400, closeCode: 4500, retryable: false },
   invalid_message: { status: 400, closeCode: 4500, retryable: false },
   merge_conflict: { status: 400, closeCode: 4500, retryable: false },
+  filter_refused: { status: 400, closeCode: 4500, retryable: false },
   not_routed: { status: 400, closeCode: 4500, retryable: false },
   unauthorized: { status: 401, closeCode: 4501, retryable: false },
   forbidden: { status: 403, closeCode: 4503, retryable: false },
   not_found: { status: 404, closeCode: 4504, retryable: false },
+  precondition_failed: { status: 412, closeCode: 4512, retryable: false },
+  /** Another node leads the key: the same request may succeed there (RFC 9110, 421). */
+  not_leader: { status: 421, closeCode: 4521, retryable: false },
   too_large: { status: 413, closeCode: 4513, retryable: false },
   deadline: { status: 503, closeCode: 4000, retryable: true },
   overloaded: { status: 503, closeCode: 4001, retryable: true },

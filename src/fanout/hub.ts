@@ -8,11 +8,14 @@
  */
 import type { Commit, StoredRecord } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
+import { matchKey } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
+import { mayOverlap } from '../core/pattern-overlap.ts'
 import type { TimeSource } from '../core/time.ts'
 import { PatternIndex } from './pattern-index.ts'
 import { Pool, type PoolContext, type SnapshotSource } from './pool.ts'
+import { PLAIN_SHAPE, type ReadShape } from './read-shape.ts'
 import { type FanoutCounters, type FrameSink, Subscriber } from './subscriber.ts'
 
 export interface HubOptions {
@@ -28,8 +31,16 @@ export interface HubOptions {
   readonly slowConsumerTimeoutMs?: number
   /** Keys that may change while a pool is read before the read is repeated. Default 10 000. */
   readonly maxPendingKeys?: number
-  /** Milliseconds before a pool that could not be read again is retried. Default 1000. */
+  /** Milliseconds before a pool that could not be read again is retried; doubles up to a minute. Default 1000. */
   readonly reloadDelayMs?: number
+  /** What reads show of what is stored: the filters. Default: all of it. */
+  readonly shape?: ReadShape
+  /** True to send every state as a snapshot. Default false. */
+  readonly noPatch?: boolean
+  /** Latest patches kept per pool for clients that reconnect. Default 64; 0 for none. */
+  readonly historyFrames?: number
+  /** Bytes of patches kept per pool for them. Default 256 KiB; 0 for none. */
+  readonly historyBytes?: number
   readonly logger?: Logger
 }
 
@@ -85,6 +96,12 @@ export class Hub {
       source: options.source,
       time: options.time,
       nextVersion: options.nextVersion,
+      shape: options.shape ?? PLAIN_SHAPE,
+      noPatch: options.noPatch ?? false,
+      history: {
+        historyFrames: options.historyFrames ?? 64,
+        historyBytes: options.historyBytes ?? 256 * 1024,
+      },
       logger: options.logger ?? SILENT_LOGGER,
       counters: this.#counters,
       heardSeq: () => this.#heardSeq,
@@ -119,6 +136,19 @@ export class Hub {
     this.#heardSeq = commit.seq
     for (const [pool, records] of this.#touched(commit)) {
       if (!pool.commit(commit.seq, records)) this.#forget(pool)
+    }
+  }
+
+  /** Sends what time has changed in the lists that a filter of `path` shapes. */
+  refresh(path: string): void {
+    for (const pool of this.#users.keys()) if (matchKey(path, pool.pattern)) pool.refresh()
+  }
+
+  /** The filters of `path` have changed: pools concerned are read anew, for a snapshot to everyone. */
+  reshape(path: string): void {
+    for (const pool of [...this.#pools.values()]) {
+      const concerned = matchKey(path, pool.pattern) || mayOverlap(path, pool.pattern)
+      if (concerned && !pool.reshape()) this.#forget(pool)
     }
   }
 

@@ -71,7 +71,7 @@ export class ListView implements View {
 }
 
 /** The length of `metaJson(entry)`, without building it. */
-function metaLength(entry: Entry): number {
+export function metaLength(entry: Entry): number {
   const stamps = `${entry.created}${entry.updated}`.length
   return (
     META_PUNCTUATION + stamps + indexOfKey(entry.key).length + entry.key.length + entry.data.length

@@ -7,17 +7,23 @@ import { type FrameBody, patchLimit } from './frame.ts'
 import type { View } from './view.ts'
 
 export class ObjectView implements View {
+  readonly #shape: (entry: Entry | undefined) => Entry | undefined
   #entry: Entry | undefined
 
-  constructor(entry: Entry | undefined) {
-    this.#entry = entry
+  /** @param shape gives what is shown of an entry, or of there being none; it may throw */
+  constructor(
+    entry: Entry | undefined,
+    shape: (entry: Entry | undefined) => Entry | undefined = (stored) => stored,
+  ) {
+    this.#shape = shape
+    this.#entry = shape(entry)
   }
 
   apply(records: readonly StoredRecord[]): FrameBody | undefined {
     const last = records[records.length - 1]
     if (last === undefined) return undefined
     const before = this.#entry
-    this.#entry = last.kind === 'entry' ? last : undefined
+    this.#entry = this.#shape(last.kind === 'entry' ? last : undefined)
     return objectFrame(before, this.#entry)
   }
 

@@ -10,13 +10,15 @@
  * first commit that touches it ends its validity.
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
+import { newestFirst } from '../core/entry.ts'
 import { errorText, StateError } from '../core/errors.ts'
-import { hasGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer } from '../core/time.ts'
+import { createView } from './create-view.ts'
 import { encodeFrame, type FrameBody, lazySnapshot, type Snapshot } from './frame.ts'
-import { ListView } from './list-view.ts'
-import { ObjectView } from './object-view.ts'
+import { History, type HistoryLimits } from './history.ts'
+import { diffEntries } from './list-diff.ts'
+import type { ReadShape } from './read-shape.ts'
 import type { Subscriber, SubscriberContext } from './subscriber.ts'
 import type { View } from './view.ts'
 
@@ -28,6 +30,10 @@ export interface SnapshotSource {
 
 export interface PoolContext extends SubscriberContext {
   readonly source: SnapshotSource
+  readonly shape: ReadShape
+  /** True to send only snapshots. */
+  readonly noPatch: boolean
+  readonly history: HistoryLimits
   readonly logger: Logger
   /** A stamp greater than all before. */
   readonly nextVersion: () => bigint
@@ -54,8 +60,19 @@ interface LiveState {
   snapshot: Snapshot | undefined
 }
 
+interface IdleState {
+  readonly kind: 'idle'
+  readonly seq: number
+  /** What was shown, where that may change without a commit; undefined for no proof of it. */
+  readonly list?: readonly Entry[] | undefined
+}
+
+const MAX_RETRY_DELAY_MS = 60_000
+/** Longest list an idle pool holds on to, in entries. */
+const MAX_IDLE_LIST = 1000
+
 type PoolState =
-  | { readonly kind: 'idle'; readonly seq: number }
+  | IdleState
   | LoadingState
   | LiveState
   | { readonly kind: 'failed'; readonly cancelRetry: CancelTimer }
@@ -68,10 +85,14 @@ export class Pool {
   #state: PoolState = { kind: 'idle', seq: -1 }
   #version: string | undefined
   #loading: Promise<void> = Promise.resolve()
+  readonly #history: History
+  /** Loads that failed since the last that did not. */
+  #failures = 0
 
   constructor(pattern: string, context: PoolContext) {
     this.pattern = pattern
     this.#context = context
+    this.#history = new History(context.history)
   }
 
   /** Lower-case hex; undefined before the first load. Changes with every frame. */
@@ -90,6 +111,7 @@ export class Pool {
 
   /** Resolves when the pool is live. @throws what the source's read threw; `closing` when closed. */
   load(): Promise<void> {
+    this.refresh()
     if (this.#state.kind === 'live') return Promise.resolve()
     if (this.#state.kind !== 'loading') this.#loading = this.#startLoading()
     return this.#loading
@@ -99,7 +121,35 @@ export class Pool {
   add(subscriber: Subscriber): void {
     this.#subscribers.add(subscriber)
     const snapshot = this.snapshot()
-    if (snapshot !== undefined) subscriber.synchronize(snapshot)
+    if (snapshot !== undefined) subscriber.synchronize(snapshot, this.#history)
+    else if (this.#state.kind === 'failed') this.#reload()
+  }
+
+  /** Lets go of what time or circumstance has hidden since the last frame. */
+  refresh(): void {
+    const state = this.#state
+    if (state.kind !== 'live' || state.view.refresh === undefined) return
+    try {
+      const body = state.view.refresh()
+      if (body !== undefined) this.#broadcast(state, body)
+    } catch (error) {
+      this.#recover(error)
+    }
+  }
+
+  /**
+   * The filters have changed: the state is read anew and everyone gets a snapshot.
+   * @returns false when the pool is idle: forget it.
+   */
+  reshape(): boolean {
+    const { kind } = this.#state
+    if (kind === 'idle') return false
+    this.#version = undefined
+    this.#history.clear()
+    if (kind !== 'live') return true
+    this.#fail()
+    this.#reload()
+    return true
   }
 
   remove(subscriber: Subscriber): void {
@@ -123,6 +173,8 @@ export class Pool {
     const state = this.#state
     if (state.kind === 'idle') return seq <= state.seq
     if (state.kind === 'loading') this.#keep(state, seq, records)
+    // What made the pool fail may be gone with this change.
+    if (state.kind === 'failed' && this.#subscribers.size > 0) this.#reload()
     if (state.kind !== 'live' || seq <= state.seq) return true
     try {
       state.seq = seq
@@ -137,7 +189,13 @@ export class Pool {
   /** Lets go of the state when the last user has left; the version stays as a promise. */
   rest(): void {
     if (this.#state.kind !== 'live') return
-    this.#state = { kind: 'idle', seq: Math.max(this.#state.seq, this.#context.heardSeq()) }
+    const { seq, view } = this.#state
+    const list = view.list?.()
+    this.#state = {
+      kind: 'idle',
+      seq: Math.max(seq, this.#context.heardSeq()),
+      list: list === undefined || list.length > MAX_IDLE_LIST ? undefined : list,
+    }
   }
 
   close(): void {
@@ -150,14 +208,15 @@ export class Pool {
   async #startLoading(): Promise<void> {
     if (this.#state.kind === 'closed') throw new StateError('closing', 'ooo: server is closing')
     // Up to here the present version is known to be true; beyond it needs a new one.
-    let provenSeq = this.#state.kind === 'idle' ? this.#state.seq : -1
+    const idle = this.#state.kind === 'idle' ? this.#state : undefined
+    let provenSeq = idle?.seq ?? -1
     if (this.#state.kind === 'failed') this.#state.cancelRetry()
     for (;;) {
       const state: LoadingState = { kind: 'loading', pending: new Map(), overflowed: false }
       this.#state = state
       const read = await this.#read()
       if (this.#state !== state) throw new StateError('closing', 'ooo: server is closing')
-      if (!state.overflowed) return this.#goLive(state, read, provenSeq)
+      if (!state.overflowed) return this.#begin(state, read, { ...idle, seq: provenSeq })
       this.#context.counters.rereads++
       // What overflowed did change the state, and the next read can not tell.
       provenSeq = -1
@@ -174,24 +233,34 @@ export class Pool {
     }
   }
 
-  #goLive(state: LoadingState, read: { seq: number; entries: Entry[] }, provenSeq: number): void {
-    const view = hasGlob(this.pattern)
-      ? new ListView(read.entries)
-      : new ObjectView(read.entries[0])
+  #begin(state: LoadingState, read: Read, proven: Proven): void {
+    try {
+      this.#goLive(state, read, proven)
+    } catch (error) {
+      this.#fail()
+      throw error
+    }
+  }
+
+  #goLive(state: LoadingState, read: Read, proven: Proven): void {
     let seq = read.seq
     const later: StoredRecord[] = []
     for (const pending of state.pending.values()) {
       if (pending.seq > read.seq) later.push(pending.record)
       if (pending.seq > seq) seq = pending.seq
     }
-    view.apply(later)
-    const known = Math.max(provenSeq, this.#context.heardSeq())
-    if (provenSeq < 0 || state.pending.size > 0 || read.seq > known) this.#version = undefined
+    // Applied before the view is made, so that a filter sees the state whole.
+    const view = createView(this.pattern, withRecords(read.entries, later), this.#context.shape)
+    const known = Math.max(proven.seq, this.#context.heardSeq())
+    const touched = proven.seq < 0 || state.pending.size > 0 || read.seq > known
+    if (touched || !showsSame(proven, view)) this.#version = undefined
+    if (this.#version === undefined) this.#history.clear()
     this.#version ??= this.#nextVersion()
+    this.#failures = 0
     this.#state = { kind: 'live', view, seq, snapshot: undefined }
     const snapshot = this.snapshot()
     if (snapshot === undefined) return
-    for (const subscriber of this.#subscribers) subscriber.synchronize(snapshot)
+    for (const subscriber of this.#subscribers) subscriber.synchronize(snapshot, this.#history)
   }
 
   #keep(state: LoadingState, seq: number, records: readonly StoredRecord[]): void {
@@ -207,14 +276,19 @@ export class Pool {
     }
   }
 
-  #broadcast(state: LiveState, body: FrameBody): void {
+  #broadcast(state: LiveState, change: FrameBody): void {
+    const before = this.#version
     const version = this.#nextVersion()
     this.#version = version
     state.snapshot = undefined
-    if (this.#subscribers.size === 0) return
+    const isWhole = change.snapshot || this.#context.noPatch
+    const body = isWhole && !change.snapshot ? { snapshot: true, data: state.view.json() } : change
     const frame = encodeFrame(body, version)
-    if (body.snapshot) state.snapshot = { version, frame: () => frame }
-    for (const subscriber of this.#subscribers) subscriber.deliver(frame, body.snapshot)
+    if (isWhole) {
+      this.#history.clear()
+      state.snapshot = { version, frame: () => frame }
+    } else if (before !== undefined) this.#history.push(before, frame)
+    for (const subscriber of this.#subscribers) subscriber.deliver(frame, isWhole)
   }
 
   /** A fault while applying: the view can not be trusted, so everyone gets a fresh snapshot. */
@@ -234,8 +308,15 @@ export class Pool {
     const cancelRetry =
       this.#subscribers.size === 0
         ? () => undefined
-        : this.#context.time.after(this.#context.reloadDelayMs, () => this.#reload())
+        : this.#context.time.after(this.#retryDelayMs(), () => this.#reload())
     this.#state = { kind: 'failed', cancelRetry }
+  }
+
+  /** Doubles with every failure in a row: a filter may refuse for good. */
+  #retryDelayMs(): number {
+    const { reloadDelayMs } = this.#context
+    const delayMs = reloadDelayMs * 2 ** Math.min(this.#failures++, 20)
+    return Math.min(delayMs, Math.max(reloadDelayMs, MAX_RETRY_DELAY_MS))
   }
 
   #reload(): void {
@@ -250,4 +331,26 @@ export class Pool {
   #nextVersion(): string {
     return this.#context.nextVersion().toString(16)
   }
+}
+
+type Read = { readonly seq: number; readonly entries: Entry[] }
+/** Up to `seq` the present version is known to be true; negative when it is not. */
+type Proven = Omit<IdleState, 'kind'>
+
+/** Whether a view that may change by itself shows what it did when the pool went idle. */
+function showsSame({ list }: Proven, view: View): boolean {
+  const now = view.list?.()
+  if (now === undefined) return list === undefined
+  return list !== undefined && diffEntries(list, now).length === 0
+}
+
+/** The entries after the records were applied to them, newest first. */
+function withRecords(entries: Entry[], records: readonly StoredRecord[]): readonly Entry[] {
+  if (records.length === 0) return entries
+  const byKey = new Map<string, Entry>(entries.map((entry) => [entry.key, entry]))
+  for (const record of records) {
+    if (record.kind === 'entry') byKey.set(record.key, record)
+    else byKey.delete(record.key)
+  }
+  return [...byKey.values()].sort(newestFirst)
 }

@@ -13,6 +13,7 @@
 import { ERROR_TABLE, errorText } from '../core/errors.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { Snapshot } from './frame.ts'
+import type { History } from './history.ts'
 
 /** A connection as the fan-out sees it. */
 export interface FrameSink {
@@ -90,12 +91,15 @@ export class Subscriber {
     this.#state = { kind: 'waiting', heldVersion }
   }
 
-  /** The pool has a state: catches up to it unless the client holds just that. */
-  synchronize(snapshot: Snapshot): void {
+  /** The pool has a state: catches up to it, by patches when the client's version allows. */
+  synchronize(snapshot: Snapshot, history?: Pick<History, 'since'>): void {
     if (this.#state.kind !== 'waiting') return
     const { heldVersion } = this.#state
     this.#state = { kind: 'current' }
-    if (heldVersion !== snapshot.version) this.#sendSnapshot(snapshot)
+    if (heldVersion === snapshot.version) return
+    const missed = heldVersion === undefined ? undefined : history?.since(heldVersion)
+    if (missed === undefined) this.#sendSnapshot(snapshot)
+    else for (const frame of missed) this.deliver(frame, false)
   }
 
   /** The pool lost its state: whatever comes next is a snapshot. */

@@ -1,8 +1,11 @@
 /** What a pool holds for its subscribers: the state they have, and the step from it to the next. */
-import type { StoredRecord } from '../core/entry.ts'
+import type { Entry, StoredRecord } from '../core/entry.ts'
 import type { FrameBody } from './frame.ts'
 
-/** No I/O, no time: a frame depends on the state and the records alone. */
+/**
+ * No I/O: a frame depends on the state, the records and the read filters alone. What a filter throws is
+ * thrown; the view is of no use after that.
+ */
 export interface View {
   /**
    * Takes the records of one commit, each matching the view's pattern.
@@ -12,4 +15,8 @@ export interface View {
   apply(records: readonly StoredRecord[]): FrameBody | undefined
   /** The full state as JSON text. */
   json(): string
+  /** The step to what the filters show now; only of views that may change without a record. */
+  refresh?(): FrameBody | undefined
+  /** What subscribers hold, in order; only of views that have `refresh`. */
+  list?(): readonly Entry[]
 }

@@ -11,6 +11,7 @@ export class ClockSocket {
   readonly #tickMs: number
   readonly #now: () => bigint
   #cancelTick: CancelTimer | undefined
+  #state: 'ticking' | 'stopped' = 'ticking'
 
   /** @param now nanoseconds since the Unix epoch, never going back */
   constructor(time: TimeSource, tickMs: number, now: () => bigint) {
@@ -28,7 +29,15 @@ export class ClockSocket {
     this.#clients.add(client)
     client.on('close', () => this.#remove(client))
     this.#send(client, this.#frame())
+    if (this.#state === 'stopped') return
     this.#cancelTick ??= this.#time.after(this.#tickMs, () => this.#tick())
+  }
+
+  /** Sends no more ticks; the connections stay open. Idempotent. */
+  stop(): void {
+    this.#state = 'stopped'
+    this.#cancelTick?.()
+    this.#cancelTick = undefined
   }
 
   #remove(client: WebSocket): void {

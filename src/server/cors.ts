@@ -1,8 +1,23 @@
 /** Cross-origin rules: which pages may read answers (CORS) and open WebSockets. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-const METHODS: readonly string[] = ['GET', 'POST', 'DELETE', 'PUT', 'PATCH', 'HEAD', 'OPTIONS']
-const HEADERS: readonly string[] = ['authorization', 'content-type', 'accept', 'origin']
+/** What pages of other origins may do. */
+export interface CorsRules {
+  /** Each may hold one `*` wildcard. */
+  readonly allowedOrigins: readonly string[]
+  readonly allowedMethods: readonly string[]
+  readonly allowedHeaders: readonly string[]
+  readonly exposedHeaders: readonly string[]
+}
+
+/** Methods and headers that are not worth asking about: any page may use them (Fetch standard, 2.2). */
+const SIMPLE_METHODS: readonly string[] = ['HEAD', 'OPTIONS']
+const SIMPLE_HEADERS: readonly string[] = [
+  'accept',
+  'accept-language',
+  'content-language',
+  'origin',
+]
 
 /** True for the `OPTIONS` a browser sends ahead of a cross-origin request. */
 export function isPreflight(request: IncomingMessage): boolean {
@@ -15,19 +30,19 @@ export function isPreflight(request: IncomingMessage): boolean {
 export function answerPreflight(
   request: IncomingMessage,
   response: ServerResponse,
-  allowedOrigins: readonly string[],
+  rules: CorsRules,
 ): void {
   const method = request.headers['access-control-request-method'] ?? ''
   const headers = request.headers['access-control-request-headers'] ?? ''
   const names = headers.split(',').map((name) => name.trim().toLowerCase())
-  const allowOrigin = corsOrigin(request, allowedOrigins)
+  const allowOrigin = corsOrigin(request, rules.allowedOrigins)
   response.setHeader(
     'Vary',
     'Origin, Access-Control-Request-Method, Access-Control-Request-Headers',
   )
   const acceptable =
-    METHODS.includes(method.toUpperCase()) &&
-    names.every((name) => name === '' || HEADERS.includes(name))
+    isListed(method, rules.allowedMethods, SIMPLE_METHODS) &&
+    names.every((name) => name === '' || isListed(name, rules.allowedHeaders, SIMPLE_HEADERS))
   if (allowOrigin !== undefined && acceptable) {
     response.setHeader('Access-Control-Allow-Origin', allowOrigin)
     response.setHeader('Access-Control-Allow-Methods', method.toUpperCase())
@@ -41,11 +56,15 @@ export function answerPreflight(
 export function applyCors(
   request: IncomingMessage,
   response: ServerResponse,
-  allowedOrigins: readonly string[],
+  rules: CorsRules,
 ): void {
   response.appendHeader('Vary', 'Origin')
-  const allowOrigin = corsOrigin(request, allowedOrigins)
-  if (allowOrigin !== undefined) response.setHeader('Access-Control-Allow-Origin', allowOrigin)
+  const allowOrigin = corsOrigin(request, rules.allowedOrigins)
+  if (allowOrigin === undefined) return
+  response.setHeader('Access-Control-Allow-Origin', allowOrigin)
+  if (rules.exposedHeaders.length > 0) {
+    response.setHeader('Access-Control-Expose-Headers', rules.exposedHeaders.join(', '))
+  }
 }
 
 /**
@@ -77,6 +96,12 @@ function corsOrigin(
   )
     ? origin
     : undefined
+}
+
+/** Names are compared without regard to case. */
+function isListed(name: string, ...lists: readonly (readonly string[])[]): boolean {
+  const wanted = name.toLowerCase()
+  return lists.some((list) => list.some((listed) => listed.toLowerCase() === wanted))
 }
 
 function matchesOrigin(allowed: string, origin: string): boolean {

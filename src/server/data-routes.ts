@@ -1,25 +1,30 @@
 /** REST on keys: GET, HEAD, POST, PATCH, DELETE. Every answer is data; nothing here writes a response. */
 import type { IncomingMessage } from 'node:http'
-import { deepMerge } from '../core/deep-merge.ts'
-import { indexOfKey, metaJson, metaListJson } from '../core/entry.ts'
-import { isStateError, StateError } from '../core/errors.ts'
-import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/key.ts'
+import { metaJson, metaListJson, versionOf } from '../core/entry.ts'
+import { StateError } from '../core/errors.ts'
+import { assertKey, hasGlob, isGlob } from '../core/key.ts'
 import type { TimeSource } from '../core/time.ts'
-import type { FilterOperation, Filters } from '../store/filters.ts'
-import type { Store } from '../store/store.ts'
+import type { Filters } from '../store/filters.ts'
+import type { WriteResult } from '../store/operations.ts'
+import type { DataAccess } from './access.ts'
+import { assertMergePath, assertUnconditional, assertWritePath } from './access-checks.ts'
+import { assertReadCondition, etagOf, isUnchanged, writePrecondition } from './conditional.ts'
 import { jsonReply, methodNotAllowedReply, type Reply, textReply } from './reply.ts'
 import { readJsonBody } from './request-body.ts'
 
+export { assertReadable } from './access-checks.ts'
+
 export interface DataContext {
-  readonly store: Store
   /** What is opened in static mode; undefined when everything is. */
   readonly filters: Filters | undefined
+  readonly access: DataAccess
   readonly maxBodyBytes: number
   readonly deadlineMs: number
   readonly time: TimeSource
 }
 
-const ALLOWED_METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS'
+/** Methods of every key, as an `Allow` header has them. */
+export const ALLOWED_METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS'
 
 /**
  * Answers a request for `key`, the decoded path without its leading `/`.
@@ -33,13 +38,13 @@ export function answerData(
   switch (request.method) {
     case 'GET':
     case 'HEAD':
-      return get(context, key)
+      return get(context, request, key)
     case 'POST':
       return underDeadline(context, post(context, request, key))
     case 'PATCH':
       return underDeadline(context, patch(context, request, key))
     case 'DELETE':
-      return underDeadline(context, remove(context, key))
+      return underDeadline(context, remove(context, request, key))
     case 'OPTIONS':
       return Promise.resolve({ status: 204, headers: { Allow: ALLOWED_METHODS } })
     default:
@@ -47,96 +52,72 @@ export function answerData(
   }
 }
 
-/**
- * Throws the refusal of static mode when neither a list nor an object at `key` may be read.
- * Single keys may be read when either is opened, lists only when lists are.
- */
-export function assertReadable(filters: Filters | undefined, key: string): void {
-  if (filters === undefined || filters.permits('read-list', key)) return
-  if (!filters.permits('read-object', key)) {
-    throw new StateError('not_routed', 'filters: route not defined')
-  }
-  if (hasGlob(key)) throw notRouted(key)
-}
-
-async function get({ store, filters }: DataContext, key: string): Promise<Reply> {
-  assertKey(key)
-  assertReadable(filters, key)
-  if (hasGlob(key)) return jsonReply(metaListJson(await store.list(key)))
-  const entry = await store.get(key)
-  if (entry === undefined) throw new StateError('not_found', 'ooo: empty key')
-  return jsonReply(metaJson(entry))
-}
-
-async function post(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
-  const { store, filters, maxBodyBytes } = context
-  assertKey(key)
-  assertWritableGlob(key)
-  if (hasGlob(key) && !isGlob(key)) {
-    throw new StateError('invalid_glob', 'key: glob pattern must be a whole path segment')
-  }
-  const json = await readJsonBody(request, maxBodyBytes)
-  assertPermitted(filters, 'write', key)
-  const written = isGlob(key) ? await store.push(key, json) : await store.set(key, json)
-  return indexReply(written.index)
-}
-
-async function patch(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
-  const { store, filters, maxBodyBytes } = context
-  assertKey(key)
-  if (isGlob(key)) {
-    throw new StateError('invalid_glob', 'ooo: glob pattern not allowed for this operation')
-  }
-  const json = await readJsonBody(request, maxBodyBytes)
-  if (hasGlob(key)) throw new StateError('not_found', 'ooo: not found')
-  try {
-    await store.update(key, (current) => {
-      const merged = deepMerge(current.data, json)
-      assertPermitted(filters, 'write', key)
-      return merged
-    })
-  } catch (error) {
-    if (!isStateError(error, 'not_found')) throw error
-    throw new StateError('not_found', 'ooo: not found', { cause: error })
-  }
-  return indexReply(indexOfKey(key))
-}
-
-async function remove({ store, filters }: DataContext, key: string): Promise<Reply> {
-  assertKey(key)
-  assertPermitted(filters, 'delete', key)
-  await store.delete(key)
-  return { status: 204 }
-}
-
-function assertPermitted(
-  filters: Filters | undefined,
-  operation: FilterOperation,
-  key: string,
-): void {
-  if (filters !== undefined && !filters.permits(operation, key)) throw notRouted(key)
-}
-
-function notRouted(key: string): StateError {
-  return new StateError('not_routed', `filters: route not defined, key:${key}`)
-}
-
-/** An index has only characters that JSON takes as they are. */
-function indexReply(index: string): Reply {
-  return jsonReply(`{"index":"${index}"}`)
-}
-
 /** The reply, or 503 when it takes too long; the change itself may still happen. */
-async function underDeadline(context: DataContext, answer: Promise<Reply>): Promise<Reply> {
+export async function underDeadline(
+  { time, deadlineMs }: Pick<DataContext, 'time' | 'deadlineMs'>,
+  answer: Promise<Reply>,
+): Promise<Reply> {
   let cancel = (): void => undefined
   const late = new Promise<Reply>((resolve) => {
-    cancel = context.time.after(context.deadlineMs, () =>
-      resolve(textReply(503, 'ooo: server deadline reached')),
-    )
+    cancel = time.after(deadlineMs, () => resolve(textReply(503, 'ooo: server deadline reached')))
   })
   try {
     return await Promise.race([answer, late])
   } finally {
     cancel()
   }
+}
+
+async function get(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
+  const { access } = context
+  assertKey(key)
+  const options = { enforceStatic: true }
+  if (hasGlob(key)) return jsonReply(metaListJson(await access.list(key, options)))
+  const { shown, stored } = await access.view(key, options)
+  if (shown === undefined) throw new StateError('not_found', 'ooo: empty key')
+  // What a read filter invented has no version that a write could name.
+  if (stored === undefined) return jsonReply(metaJson(shown))
+  assertReadCondition(request, stored)
+  const headers = { ETag: etagOf(versionOf(stored)) }
+  // What a read filter changed may change again while the version stays, so it is always sent.
+  if (shown === stored && isUnchanged(request, stored)) return { status: 304, headers }
+  const reply = jsonReply(metaJson(shown))
+  return { ...reply, headers: { ...reply.headers, ...headers } }
+}
+
+async function post(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
+  const { access, maxBodyBytes } = context
+  assertWritePath(key)
+  const precondition = writePrecondition(request)
+  if (isGlob(key)) assertUnconditional(key, precondition)
+  const json = await readJsonBody(request, maxBodyBytes)
+  const options = { enforceStatic: true, precondition }
+  const written = isGlob(key)
+    ? await access.push(key, json, options)
+    : await access.set(key, json, options)
+  return writtenReply(written)
+}
+
+async function patch(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
+  const { access, maxBodyBytes } = context
+  assertMergePath(key)
+  const precondition = writePrecondition(request)
+  const json = await readJsonBody(request, maxBodyBytes)
+  return writtenReply(await access.patch(key, json, { enforceStatic: true, precondition }))
+}
+
+async function remove(
+  { access }: DataContext,
+  request: IncomingMessage,
+  key: string,
+): Promise<Reply> {
+  assertKey(key)
+  await access.delete(key, { enforceStatic: true, precondition: writePrecondition(request) })
+  return { status: 204 }
+}
+
+/** An index has only characters that JSON takes as they are. */
+function writtenReply({ index, version }: WriteResult): Reply {
+  const reply = jsonReply(`{"index":"${index}"}`)
+  return { ...reply, headers: { ...reply.headers, ETag: etagOf(version) } }
 }

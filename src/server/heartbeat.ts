@@ -1,7 +1,7 @@
 /**
  * Keeps sockets alive and finds dead ones. One sweep serves all of them: a peer is pinged at each
- * interval, and dropped when not one byte came from it for the timeout. Any inbound
- * frame counts, so a peer that talks but forgets to pong is not dropped.
+ * interval, and dropped when not one byte came from it for the timeout, or when it took none of what
+ * waits for it. Any inbound frame counts, so a peer that talks but forgets to pong is not dropped.
  */
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import { NS_PER_MS } from '../core/time.ts'
@@ -10,6 +10,10 @@ import { NS_PER_MS } from '../core/time.ts'
 export interface HeartbeatPeer {
   /** Bytes received since the connection began. */
   readonly bytesRead: number
+  /** Bytes that wait to be sent. */
+  readonly bufferedBytes: number
+  /** A number that changes when the peer takes some of what waits for it. */
+  readonly sendProgress: number
   ping(): void
   /** Drops the connection at once. */
   terminate(): void
@@ -21,11 +25,24 @@ export interface HeartbeatOptions {
   readonly pingIntervalMs: number
   /** Milliseconds of silence after which a peer is dropped. */
   readonly pongTimeoutMs: number
+  /** Milliseconds a peer may take nothing of what waits for it. */
+  readonly wsWriteTimeoutMs: number
+}
+
+/** How often a peer was dropped, and why. */
+export interface HeartbeatCounters {
+  /** Not a byte came from it. */
+  readonly silent: number
+  /** It took nothing of what waited for it. */
+  readonly stalled: number
 }
 
 interface Pulse {
   bytesRead: number
+  sendProgress: number
   heardNs: bigint
+  /** Milliseconds of sweeps without progress, so that a pause of this process is not held against the peer. */
+  stalledMs: number
   pingedNs: bigint
 }
 
@@ -36,20 +53,30 @@ export class Heartbeat {
   readonly #time: TimeSource
   readonly #pingIntervalNs: bigint
   readonly #pongTimeoutNs: bigint
+  readonly #writeTimeoutMs: number
   readonly #sweepMs: number
   readonly #peers = new Map<HeartbeatPeer, Pulse>()
+  readonly #dropped = { silent: 0, stalled: 0 }
   #cancelSweep: CancelTimer | undefined
 
   constructor(options: HeartbeatOptions) {
     this.#time = options.time
     this.#pingIntervalNs = BigInt(options.pingIntervalMs) * NS_PER_MS
     this.#pongTimeoutNs = BigInt(options.pongTimeoutMs) * NS_PER_MS
-    this.#sweepMs = Math.ceil(Math.min(options.pingIntervalMs, options.pongTimeoutMs) / SWEEPS)
+    this.#writeTimeoutMs = options.wsWriteTimeoutMs
+    const { pingIntervalMs, pongTimeoutMs, wsWriteTimeoutMs } = options
+    this.#sweepMs = Math.ceil(Math.min(pingIntervalMs, pongTimeoutMs, wsWriteTimeoutMs) / SWEEPS)
+  }
+
+  /** Peers dropped since this was made. */
+  get dropped(): HeartbeatCounters {
+    return { ...this.#dropped }
   }
 
   add(peer: HeartbeatPeer): void {
     const now = this.#time.monotonicNs()
-    this.#peers.set(peer, { bytesRead: peer.bytesRead, heardNs: now, pingedNs: now })
+    const { bytesRead, sendProgress } = peer
+    this.#peers.set(peer, { bytesRead, sendProgress, heardNs: now, stalledMs: 0, pingedNs: now })
     this.#cancelSweep ??= this.#time.after(this.#sweepMs, () => this.#sweep())
   }
 
@@ -68,9 +95,11 @@ export class Heartbeat {
         pulse.bytesRead = peer.bytesRead
         pulse.heardNs = now
       }
-      if (now - pulse.heardNs >= this.#pongTimeoutNs) {
-        this.#peers.delete(peer)
-        peer.terminate()
+      this.#watchProgress(peer, pulse)
+      if (pulse.stalledMs >= this.#writeTimeoutMs) {
+        this.#drop(peer, 'stalled')
+      } else if (now - pulse.heardNs >= this.#pongTimeoutNs) {
+        this.#drop(peer, 'silent')
       } else if (now - pulse.pingedNs >= this.#pingIntervalNs) {
         pulse.pingedNs = now
         peer.ping()
@@ -78,5 +107,18 @@ export class Heartbeat {
     }
     this.#cancelSweep =
       this.#peers.size > 0 ? this.#time.after(this.#sweepMs, () => this.#sweep()) : undefined
+  }
+
+  #watchProgress(peer: HeartbeatPeer, pulse: Pulse): void {
+    const { sendProgress } = peer
+    const stands = peer.bufferedBytes > 0 && sendProgress === pulse.sendProgress
+    pulse.stalledMs = stands ? pulse.stalledMs + this.#sweepMs : 0
+    pulse.sendProgress = sendProgress
+  }
+
+  #drop(peer: HeartbeatPeer, why: keyof HeartbeatCounters): void {
+    this.#dropped[why]++
+    this.#peers.delete(peer)
+    peer.terminate()
   }
 }

@@ -1,12 +1,19 @@
 /**
- * The life of an HTTP request: cross-origin headers, then the first of plugin prefixes, `/`, the web
- * UI's assets, health, and keys; errors become statuses here and nowhere else.
+ * The life of an HTTP request: cross-origin headers, middleware, then the first of plugin prefixes,
+ * registered routes, `/` with the management API, health, the web UI's assets, and keys; errors become
+ * statuses here and nowhere else.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { errorText } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
-import { answerPreflight, applyCors, isPreflight } from './cors.ts'
-import { answerData, type DataContext } from './data-routes.ts'
+import { RESERVED_PATHS } from '../store/filters.ts'
+import { answerBatch, BATCH_PATH } from './batch-route.ts'
+import { answerPreflight, applyCors, type CorsRules, isPreflight } from './cors.ts'
+import { ALLOWED_METHODS, answerData, type DataContext } from './data-routes.ts'
+import { answerManagement, type ManagementContext } from './management.ts'
+import { runMiddleware } from './middleware.ts'
 import { findHandler, type PluginRoutes } from './plugin-host.ts'
+import type { Registry } from './registry.ts'
 import {
   errorReply,
   methodNotAllowedReply,
@@ -15,7 +22,7 @@ import {
   sendReply,
   textReply,
 } from './reply.ts'
-import { keyOfPath, parseTarget, requestUrl } from './request-url.ts'
+import { keyOfPath, parseTarget, type RequestTarget, requestUrl } from './request-url.ts'
 import { answerAsset, answerIndex, UI_PREFIX } from './static.ts'
 
 /** Answers 200 `ok` while the server is open. */
@@ -24,8 +31,12 @@ export const HEALTH_PATH = '/-/healthz'
 export interface HttpContext extends DataContext {
   readonly name: string
   readonly uiDir: string | undefined
-  readonly allowedOrigins: readonly string[]
+  readonly cors: CorsRules
+  /** Whether answers are compressed for clients that take it. */
+  readonly compression: boolean
   readonly plugins: PluginRoutes
+  readonly registry: Registry
+  readonly management: ManagementContext
   readonly logger: Logger
   /** False from the first step of `close`: answers then end their connection. */
   readonly isServing: () => boolean
@@ -40,45 +51,97 @@ export async function handleRequest(
   try {
     if (!context.isServing()) response.setHeader('Connection', 'close')
     if (isPreflight(request)) {
-      answerPreflight(request, response, context.allowedOrigins)
+      answerPreflight(request, response, context.cors)
       return
     }
-    applyCors(request, response, context.allowedOrigins)
-    const path = parseTarget(request.url)?.path
-    const handler = path === undefined ? undefined : findHandler(context.plugins, path)
-    if (handler !== undefined) {
-      await handler(request, response, requestUrl(request.url, request.headers.host))
-      return
-    }
-    await sendReply(request, response, await answer(context, request, path))
+    applyCors(request, response, context.cors)
+    await runMiddleware(context.registry.middleware, request, response, () =>
+      dispatch(context, request, response),
+    )
   } catch (error) {
     await answerError(context, request, response, error)
   }
 }
 
+/** The first of: plugins' prefixes, registered routes, and everything that is answered by a Reply. */
+async function dispatch(
+  context: HttpContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
+  const target = parseTarget(request.url)
+  if (target === undefined) {
+    await sendReply(request, response, textReply(400, 'Bad Request\n'))
+    return
+  }
+  const { path } = target
+  const handler = findHandler(context.plugins, path)
+  const match =
+    handler === undefined && !path.startsWith(OWN_PREFIX)
+      ? context.registry.router.find(request.method ?? '', path)
+      : undefined
+  const url = (): URL => {
+    const asked = requestUrl(request.url, request.headers.host)
+    if ('encrypted' in request.socket) asked.protocol = 'https:'
+    return asked
+  }
+  if (handler !== undefined) await handler(request, response, url())
+  else if (match !== undefined) await match.route.handle(request, response, url(), match.variables)
+  else await sendReply(request, response, await answer(context, request, target), context)
+}
+
+/** Paths of the server's own, which no registered route can take. */
+export const OWN_PREFIX: string = '/-/'
+
 async function answer(
   context: HttpContext,
   request: IncomingMessage,
-  path: string | undefined,
+  { path, query }: RequestTarget,
 ): Promise<Reply> {
-  if (path === undefined) return textReply(400, 'Bad Request\n')
-  if (path === '/') return onlyGet(request, () => answerIndex(context.uiDir, context.name))
+  if (path === '/') return onlyGet(request, () => answerRoot(context, query))
   if (path === HEALTH_PATH) return onlyGet(request, () => health(context))
+  if (path === BATCH_PATH) return answerBatch(context, request)
   if (path.startsWith(UI_PREFIX)) {
     return onlyGet(request, () => answerAsset(context.uiDir, path.slice(UI_PREFIX.length)))
   }
-  const key = keyOfPath(path)
-  if (key === undefined || path.startsWith('/-/')) return notFoundReply()
-  return answerData(context, request, key)
+  // Other methods on the older server's asset names reach the data routes.
+  if (isReserved(path) && isRead(request)) return answerAsset(context.uiDir, path.slice(1))
+  const key = path.startsWith(OWN_PREFIX) ? undefined : keyOfPath(path)
+  const methods = context.registry.router.methodsOf(path)
+  if (request.method === 'OPTIONS' && methods.length > 0) return allowReply(methods, key)
+  if (key !== undefined) return answerData(context, request, key)
+  return methods.length === 0 ? notFoundReply() : methodNotAllowedReply(methods.join(', '))
+}
+
+/** What may be asked of a path that endpoints have, and a key perhaps too. */
+function allowReply(methods: readonly string[], key: string | undefined): Reply {
+  const head = methods.includes('GET') ? ['HEAD'] : []
+  const ofKey = key === undefined ? ['OPTIONS'] : ALLOWED_METHODS.split(', ')
+  return {
+    status: 204,
+    headers: { Allow: [...new Set([...methods, ...head, ...ofKey])].join(', ') },
+  }
+}
+
+async function answerRoot(context: HttpContext, query: string): Promise<Reply> {
+  const reply = await answerManagement(context.management, new URLSearchParams(query))
+  return reply ?? answerIndex(context.uiDir, context.name)
+}
+
+/** Whether the first segment belongs to the older server's web UI. */
+export function isReserved(path: string): boolean {
+  return RESERVED_PATHS.includes(path.split('/', 2)[1] ?? '')
+}
+
+function isRead(request: IncomingMessage): boolean {
+  return request.method === 'GET' || request.method === 'HEAD'
 }
 
 function onlyGet(
   request: IncomingMessage,
   get: () => Reply | Promise<Reply>,
 ): Reply | Promise<Reply> {
-  return request.method === 'GET' || request.method === 'HEAD'
-    ? get()
-    : methodNotAllowedReply('GET, HEAD')
+  return isRead(request) ? get() : methodNotAllowedReply('GET, HEAD')
 }
 
 function health(context: HttpContext): Reply {
@@ -91,6 +154,10 @@ async function answerError(
   response: ServerResponse,
   error: unknown,
 ): Promise<void> {
+  if (response.destroyed) {
+    context.logger.debug('a request failed after its client had gone', { error: errorText(error) })
+    return
+  }
   const reply = errorReply(error, context.logger)
   // Half an answer can not be taken back; cutting it tells the client that it is not whole.
   if (response.headersSent) response.destroy()

@@ -1,39 +1,51 @@
 /**
  * Opening and closing a node, in order.
  *
- * Open: plugins' setup, store, fan-out, listener, plugins' start. A failure closes what was opened.
- * Close: plugins' stop (all still up), no new connections, sockets told 1001, requests drained under
- * the deadline and then cut, fan-out, store. A step that fails is logged and the next one runs.
+ * Open: plugins' setup, storage, fan-out, listener, plugins' start; then the server runs the `start`
+ * hooks. A failure closes what was opened.
+ *
+ * Close:
+ * 1. `preShutdown` hooks, while everything is up
+ * 2. plugins' stop
+ * 3. sweeps of limit filters, the clock's ticks
+ * 4. `proxyTeardown` hooks, then the sockets of proxies
+ * 5. no new connections; sockets are told 1001
+ * 6. requests under way are drained, and cut at the deadline
+ * 7. fan-out
+ * 8. storage
+ * 9. `postShutdown` hooks, then `close` hooks
+ *
+ * A step that fails is logged and the next one runs.
  */
-import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
-import type { AddressInfo, Socket } from 'node:net'
 import { HybridClock } from '../core/clock.ts'
-import { errorText, StateError } from '../core/errors.ts'
+import type { Change } from '../core/entry.ts'
+import { errorText } from '../core/errors.ts'
+import { keysOverlap } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import { Hub } from '../fanout/hub.ts'
 import { Store } from '../store/store.ts'
-import { ClockSocket } from './clock-socket.ts'
+import type { DataAccess } from './access.ts'
+import { announce, CloseHooks } from './hooks.ts'
 import { handleRequest } from './http.ts'
+import { type Listener, openListener } from './listener.ts'
+import { createContext, type NodeContext } from './node-context.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress, ServerPlugin } from './plugin.ts'
-import { createPluginHost, createPluginRoutes, type PluginRoutes } from './plugin-host.ts'
+import { createPluginHost, createPluginRoutes } from './plugin-host.ts'
 import type { Registry } from './registry.ts'
 import { Sockets } from './sockets.ts'
-import { handleUpgrade, type UpgradeContext } from './upgrade.ts'
-
-/** Limits of the HTTP listener, milliseconds. */
-const HEADERS_TIMEOUT_MS = 10_000
-const REQUEST_TIMEOUT_MS = 60_000
-const KEEP_ALIVE_MS = 10_000
-/** Without a byte in either direction for this long, an HTTP connection is dropped. */
-const INACTIVITY_MS = 60_000
+import { handleUpgrade } from './upgrade.ts'
 
 /** Everything of an open node. */
 export interface RunningNode {
   readonly address: ServerAddress
   readonly store: Store
+  /** Data as requests get it: with filters. */
+  readonly access: DataAccess
   readonly hub: Hub
   readonly sockets: Sockets
+  readonly listener: Listener
+  readonly closeHooks: CloseHooks
   /** Undoes `openNode`, last step first. */
   readonly steps: CloseStep[]
   readonly logger: Logger
@@ -49,8 +61,9 @@ export async function openNode(
   options: ResolvedServerOptions,
   registry: Registry,
 ): Promise<RunningNode> {
-  const { time, logger } = options
+  const { time, logger, closeCallbackBudgetMs: budgetMs } = options
   const steps: CloseStep[] = []
+  const closeHooks = new CloseHooks({ hooks: registry.hooks, budgetMs, time, logger })
   try {
     const clock = new HybridClock(time)
     const store = createStore(options, clock)
@@ -62,38 +75,111 @@ export async function openNode(
     await store.open()
     steps.push({ name: 'storage', run: () => store.close() })
 
-    const hub = createHub(options, store, clock)
-    const unhear = store.onCommit((commit) => hub.commit(commit))
-    steps.push({
-      name: 'fan-out',
-      run: () => {
-        unhear()
-        hub.close()
-      },
-    })
+    const hub = startFanout(options, registry, { store, clock }, steps)
+    const { filters } = registry
+    filters.start({ store, time, logger, refresh: (path) => hub.refresh(path) })
+    steps.push({ name: 'filters', run: () => filters.stop() })
 
     const sockets = new Sockets(options)
     const context = createContext(options, registry, { store, plugins, hub, sockets, clock })
-    const http = await listen(options, context)
-    steps.push({
-      name: 'listener',
-      run: () => {
-        context.stopServing()
-        return closeHttp(http, sockets, options)
-      },
+    const listener = await listen(options, context)
+    context.listensAt(listener.address)
+    steps.push({ name: 'listener', run: () => stopListening(listener, context) })
+    // Hooks belong to a node that was open: undoing half an open is not their business.
+    let wasOpen = false
+    startProxies(options, registry, context, steps, async () => {
+      if (wasOpen) await closeHooks.run('proxyTeardown')
     })
+    steps.push({ name: 'clock', run: () => context.clock.stop() })
+    // Sweeps end while everything is up; the step above is for an `open` that fails before this.
+    steps.push({ name: 'sweeps', run: () => filters.stop() })
 
-    const address = addressOf(http, options.host)
-    for (const plugin of options.plugins) await startPlugin(plugin, address, steps)
-    return { address, store, hub, sockets, steps, logger }
+    for (const plugin of options.plugins) await startPlugin(plugin, listener.address, steps)
+    wasOpen = true
+    // The first step of closing: no sweep begins while the rest goes down.
+    steps.push({ name: 'sweeps', run: () => filters.stop() })
+    const { access } = context
+    const { address } = listener
+    return { address, store, access, hub, sockets, listener, closeHooks, steps, logger }
   } catch (error) {
     await runSteps(steps, logger)
     throw error
   }
 }
 
-export function closeNode(node: RunningNode): Promise<void> {
-  return runSteps(node.steps, node.logger)
+function startFanout(
+  options: ResolvedServerOptions,
+  registry: Registry,
+  { store, clock }: { readonly store: Store; readonly clock: HybridClock },
+  steps: CloseStep[],
+): Hub {
+  const hub = createHub(options, registry, store, clock)
+  const unhear = hearCommits(options, registry, store, hub)
+  steps.push({
+    name: 'fan-out',
+    run: () => {
+      unhear()
+      hub.close()
+    },
+  })
+  return hub
+}
+
+function startProxies(
+  options: ResolvedServerOptions,
+  { proxies }: Registry,
+  { sockets, access }: NodeContext,
+  steps: CloseStep[],
+  beforeClose: () => Promise<void>,
+): void {
+  steps.push({
+    name: 'proxies',
+    run: async () => {
+      await beforeClose()
+      proxies.close()
+    },
+  })
+  proxies.open({
+    ...options,
+    sockets,
+    list: (glob) => access.list(glob, { enforceStatic: false }),
+  })
+}
+
+/** Closes an open node; see the order above. Never rejects. */
+export async function closeNode(node: RunningNode): Promise<void> {
+  await node.closeHooks.run('preShutdown')
+  await runSteps(node.steps, node.logger)
+  await node.closeHooks.run('postShutdown')
+  await node.closeHooks.run('close')
+}
+
+/**
+ * What happens to a commit once it is durable: `afterWrite` hooks, the fan-out, `storageEvent` hooks.
+ * The fan-out is told of every commit, without the changes that are not broadcast.
+ */
+function hearCommits(
+  { noBroadcastKeys, logger }: ResolvedServerOptions,
+  { hooks }: Registry,
+  store: Store,
+  hub: Hub,
+): () => void {
+  const isSent = ({ key }: Change): boolean =>
+    !noBroadcastKeys.some((listed) => keysOverlap(listed, key))
+  return store.onCommit((commit) => {
+    for (const { key, after } of commit.changes) {
+      announce(hooks, 'afterWrite', logger, key, after.kind === 'entry' ? 'set' : 'del')
+    }
+    const sent =
+      noBroadcastKeys.length === 0 ? commit : { ...commit, changes: commit.changes.filter(isSent) }
+    hub.commit(sent)
+    for (const change of sent.changes) announce(hooks, 'storageEvent', logger, change)
+  })
+}
+
+function stopListening(listener: Listener, context: NodeContext): Promise<void> {
+  context.stopServing()
+  return listener.close(() => context.sockets.close())
 }
 
 /** Runs the steps last first; one that fails does not keep the others from running. */
@@ -127,9 +213,16 @@ function createStore(options: ResolvedServerOptions, clock: HybridClock): Store 
   })
 }
 
-function createHub(options: ResolvedServerOptions, store: Store, clock: HybridClock): Hub {
+function createHub(
+  options: ResolvedServerOptions,
+  { filters }: Registry,
+  store: Store,
+  clock: HybridClock,
+): Hub {
   return new Hub({
     source: store,
+    shape: filters,
+    noPatch: options.noPatch,
     time: options.time,
     nextVersion: () => clock.now(),
     maxIdlePools: options.maxIdlePools,
@@ -139,104 +232,10 @@ function createHub(options: ResolvedServerOptions, store: Store, clock: HybridCl
   })
 }
 
-interface Parts {
-  readonly store: Store
-  readonly plugins: PluginRoutes
-  readonly hub: Hub
-  readonly sockets: Sockets
-  readonly clock: HybridClock
-}
-
-type NodeContext = UpgradeContext & { readonly stopServing: () => void }
-
-function createContext(
-  options: ResolvedServerOptions,
-  registry: Registry,
-  parts: Parts,
-): NodeContext {
-  const { store, plugins, hub, sockets, clock } = parts
-  let phase: 'serving' | 'closing' = 'serving'
-  return {
-    store,
-    plugins,
-    hub,
-    sockets,
-    filters: options.static ? registry.filters : undefined,
-    clock: new ClockSocket(options.time, options.tickMs, () => clock.now()),
-    name: options.name,
-    uiDir: options.uiDir,
-    allowedOrigins: options.allowedOrigins,
-    maxBodyBytes: options.maxBodyBytes,
-    deadlineMs: options.deadlineMs,
-    time: options.time,
-    logger: options.logger,
-    isServing: () => phase === 'serving',
-    stopServing: () => {
-      phase = 'closing'
-    },
-  }
-}
-
-function listen(options: ResolvedServerOptions, context: NodeContext): Promise<HttpServer> {
-  const http = createHttpServer({
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: KEEP_ALIVE_MS,
+function listen(options: ResolvedServerOptions, context: NodeContext): Promise<Listener> {
+  return openListener(options, {
+    isServing: context.isServing,
+    request: (request, response) => void handleRequest(context, request, response),
+    upgrade: (request, socket, head) => void handleUpgrade(context, request, socket, head),
   })
-  http.setTimeout(INACTIVITY_MS)
-  http.on('request', (request, response) => {
-    // While closing, a connection that has just become idle is not kept for another request.
-    response.on('close', () => {
-      if (!context.isServing()) http.closeIdleConnections()
-    })
-    void handleRequest(context, request, response)
-  })
-  http.on('upgrade', (request, socket, head) => {
-    void handleUpgrade(context, request, socket as Socket, head)
-  })
-  const { host, port } = options
-  return new Promise((resolve, reject) => {
-    http.once('error', (cause) => reject(listenError(cause, host, port)))
-    http.listen({ host, port }, () => {
-      http.removeAllListeners('error')
-      http.on('error', (error) => {
-        options.logger.error('the listener failed', { error: error.message })
-      })
-      resolve(http)
-    })
-  })
-}
-
-function listenError(cause: NodeJS.ErrnoException, host: string, port: number): StateError {
-  const place = `${bracketed(host)}:${port}`
-  return cause.code === 'EADDRINUSE'
-    ? new StateError('in_use', `ooo: ${place} is in use`, { cause })
-    : new StateError('invalid_option', `ooo: cannot listen on ${place}: ${cause.message}`, {
-        cause,
-      })
-}
-
-/** Resolves when no connection is left; what is still open at the deadline is cut. */
-async function closeHttp(
-  http: HttpServer,
-  sockets: Sockets,
-  options: ResolvedServerOptions,
-): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    http.close(() => resolve())
-  })
-  await sockets.close()
-  http.closeIdleConnections()
-  const cancel = options.time.after(options.deadlineMs, () => http.closeAllConnections())
-  await closed
-  cancel()
-}
-
-function addressOf(http: HttpServer, host: string): ServerAddress {
-  const { port } = http.address() as AddressInfo
-  return { host, port, url: `http://${bracketed(host)}:${port}` }
-}
-
-function bracketed(host: string): string {
-  return host.includes(':') ? `[${host}]` : host
 }

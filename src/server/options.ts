@@ -1,6 +1,7 @@
 /** Options of a server: meaning, unit and default of each, resolved once. */
 
 import { StateError } from '../core/errors.ts'
+import { assertKey } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
@@ -9,6 +10,7 @@ import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { newNodeId } from './node-id.ts'
 import type { ServerPlugin } from './plugin.ts'
 import { createSystemTime } from './system-time.ts'
+import type { TlsOptions } from './tls.ts'
 import { createWsTransport } from './ws-transport.ts'
 
 export interface ServerOptions {
@@ -29,14 +31,45 @@ export interface ServerOptions {
   readonly deadlineMs?: number
   /** Largest request body, bytes. Default 10 MiB, as is 0; negative for no limit. */
   readonly maxBodyBytes?: number
+  /** Milliseconds a request may take to arrive whole. Default 60 000; 0 for no limit. */
+  readonly readTimeoutMs?: number
+  /** Milliseconds the head of a request may take to arrive. Default 10 000; 0 for no limit. */
+  readonly headersTimeoutMs?: number
+  /** Milliseconds an HTTP exchange may go on without a byte either way. Default 60 000; 0 for no limit. */
+  readonly writeTimeoutMs?: number
+  /** Milliseconds a kept connection may wait for its next request. Default 10 000; 0 keeps none. */
+  readonly idleTimeoutMs?: number
+  /** Whether answers are compressed for clients that take it. Default true. */
+  readonly compression?: boolean
+  /** Serves HTTPS and WSS. Default: plain HTTP and WS. */
+  readonly tls?: TlsOptions
   /** Origins for CORS (one `*` wildcard each) and WebSockets. Default `['*']`, as is an empty list. */
   readonly allowedOrigins?: readonly string[]
+  /** Methods that other origins may use. Default GET, POST, DELETE, PUT, PATCH; HEAD always is allowed. */
+  readonly allowedMethods?: readonly string[]
+  /**
+   * Request headers that other origins may send, in place of the default: Authorization, Content-Type,
+   * If-Match, If-None-Match. The headers any page may send need no mention.
+   */
+  readonly allowedHeaders?: readonly string[]
+  /** Response headers that pages of other origins may read. Default none. */
+  readonly exposedHeaders?: readonly string[]
+  /** Keys and globs whose changes are not sent to subscribers; their first snapshot has them. Default none. */
+  readonly noBroadcastKeys?: readonly string[]
+  /** True to send subscribers the full state at each change, never a patch. Default false. */
+  readonly noPatch?: boolean
+  /** Accepted for older configurations and reported to tools: patches are preferred anyway. Default false. */
+  readonly forcePatch?: boolean
+  /** Milliseconds all hooks of one close may take together; later ones are skipped. Default 0: no limit. */
+  readonly closeCallbackBudgetMs?: number
   /** Milliseconds between two frames of the clock socket. Default 1000. */
   readonly tickMs?: number
   /** Milliseconds between two pings to a socket. Default 60 000. */
   readonly pingIntervalMs?: number
   /** Milliseconds of silence after which a socket is dropped. Default 150 000. */
   readonly pongTimeoutMs?: number
+  /** Milliseconds a socket's peer may take none of what waits for it before it is dropped. Default 15 000. */
+  readonly wsWriteTimeoutMs?: number
   /** Unread bytes per subscriber beyond which it gets a snapshot later, not each patch. Default 1 MiB. */
   readonly maxBufferedBytes?: number
   /** Milliseconds a subscriber that is behind may take nothing before it is closed. Default 15 000. */
@@ -57,7 +90,7 @@ export interface ServerOptions {
 }
 
 /** Options that stay without a value when none was given. */
-type OptionalSetting = 'durability' | 'uiDir'
+type OptionalSetting = 'durability' | 'uiDir' | 'tls'
 
 export type ResolvedServerOptions = Readonly<
   Required<Omit<ServerOptions, OptionalSetting>> & Pick<ServerOptions, OptionalSetting>
@@ -65,27 +98,52 @@ export type ResolvedServerOptions = Readonly<
 
 const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
 const MAX_PORT = 65_535
+const DEFAULT_METHODS: readonly string[] = ['GET', 'POST', 'DELETE', 'PUT', 'PATCH']
+const DEFAULT_HEADERS: readonly string[] = [
+  'Authorization',
+  'Content-Type',
+  'If-Match',
+  'If-None-Match',
+]
+
+/** Numbers with a range: smallest and greatest value. */
+const RANGES = {
+  port: [0, MAX_PORT],
+  deadlineMs: [1],
+  readTimeoutMs: [0],
+  headersTimeoutMs: [0],
+  writeTimeoutMs: [0],
+  idleTimeoutMs: [0],
+  closeCallbackBudgetMs: [0],
+  tickMs: [1],
+  pingIntervalMs: [1],
+  pongTimeoutMs: [1],
+  wsWriteTimeoutMs: [1],
+  maxBufferedBytes: [0],
+  slowConsumerTimeoutMs: [1],
+  maxIdlePools: [0],
+} as const
 
 /** Fills in defaults, checks ranges and refuses unknown names. @throws StateError `invalid_option`. */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
-  const maxBodyBytes = options.maxBodyBytes ?? 0
   const allowedOrigins = options.allowedOrigins ?? []
   const resolved: ResolvedServerOptions = {
+    ...limitsOf(options),
     storage: options.storage,
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 8800,
     name: options.name ?? 'ooo',
     static: options.static ?? false,
     open: [...(options.open ?? [])],
-    deadlineMs: options.deadlineMs ?? 10_000,
-    maxBodyBytes: bodyCap(maxBodyBytes),
+    maxBodyBytes: bodyCap(options.maxBodyBytes ?? 0),
+    compression: options.compression ?? true,
     allowedOrigins: allowedOrigins.length === 0 ? ['*'] : [...allowedOrigins],
-    tickMs: options.tickMs ?? 1000,
-    pingIntervalMs: options.pingIntervalMs ?? 60_000,
-    pongTimeoutMs: options.pongTimeoutMs ?? 150_000,
-    maxBufferedBytes: options.maxBufferedBytes ?? 1024 * 1024,
-    slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
-    maxIdlePools: options.maxIdlePools ?? 1000,
+    allowedMethods: [...(options.allowedMethods ?? DEFAULT_METHODS)],
+    allowedHeaders: [...(options.allowedHeaders ?? DEFAULT_HEADERS)],
+    exposedHeaders: [...(options.exposedHeaders ?? [])],
+    noBroadcastKeys: [...(options.noBroadcastKeys ?? [])],
+    noPatch: options.noPatch ?? false,
+    forcePatch: options.forcePatch ?? false,
     plugins: [...(options.plugins ?? [])],
     logger: options.logger ?? SILENT_LOGGER,
     time: options.time ?? createSystemTime(),
@@ -93,17 +151,44 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     newId: options.newId ?? newNodeId,
     ...(options.durability === undefined ? {} : { durability: options.durability }),
     ...(options.uiDir === undefined ? {} : { uiDir: options.uiDir }),
+    ...(options.tls === undefined ? {} : { tls: Object.freeze({ ...options.tls }) }),
   }
   assertKnown(options, resolved)
-  assertRange('port', resolved.port, 0, MAX_PORT)
-  assertRange('deadlineMs', resolved.deadlineMs, 1)
-  assertRange('tickMs', resolved.tickMs, 1)
-  assertRange('pingIntervalMs', resolved.pingIntervalMs, 1)
-  assertRange('pongTimeoutMs', resolved.pongTimeoutMs, 1)
-  assertRange('maxBufferedBytes', resolved.maxBufferedBytes, 0)
-  assertRange('slowConsumerTimeoutMs', resolved.slowConsumerTimeoutMs, 1)
-  assertRange('maxIdlePools', resolved.maxIdlePools, 0)
+  assertConsistent(resolved)
   return Object.freeze(resolved)
+}
+
+type Limit = Exclude<keyof typeof RANGES, 'port'>
+
+function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
+  return {
+    deadlineMs: options.deadlineMs ?? 10_000,
+    readTimeoutMs: options.readTimeoutMs ?? 60_000,
+    headersTimeoutMs: options.headersTimeoutMs ?? 10_000,
+    writeTimeoutMs: options.writeTimeoutMs ?? 60_000,
+    idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
+    closeCallbackBudgetMs: options.closeCallbackBudgetMs ?? 0,
+    tickMs: options.tickMs ?? 1000,
+    pingIntervalMs: options.pingIntervalMs ?? 60_000,
+    pongTimeoutMs: options.pongTimeoutMs ?? 150_000,
+    wsWriteTimeoutMs: options.wsWriteTimeoutMs ?? 15_000,
+    maxBufferedBytes: options.maxBufferedBytes ?? 1024 * 1024,
+    slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
+    maxIdlePools: options.maxIdlePools ?? 1000,
+  }
+}
+
+function assertConsistent(resolved: ResolvedServerOptions): void {
+  if (resolved.deadlineMs < 0) {
+    throw new StateError('invalid_option', 'ooo: Deadline cannot be negative')
+  }
+  for (const [name, [min, max]] of Object.entries(RANGES)) {
+    assertRange(name, resolved[name as keyof typeof RANGES], min, max)
+  }
+  if (resolved.forcePatch && resolved.noPatch) {
+    throw new StateError('invalid_option', 'ooo: ForcePatch and NoPatch cannot both be enabled')
+  }
+  for (const key of resolved.noBroadcastKeys) assertKey(key)
 }
 
 /** A misspelt option would otherwise be its default, in silence. */

@@ -1,6 +1,17 @@
 /** What plugins registered, and the host they registered it with. */
 import { StateError } from '../core/errors.ts'
-import type { PluginHost, RouteHandler, SocketRoute } from './plugin.ts'
+import type { ManagementProvider, PluginHost, RouteHandler, SocketRoute } from './plugin.ts'
+
+/** Management APIs that the server answers itself. */
+const OWN_APIS: readonly string[] = [
+  'keys',
+  'info',
+  'filters',
+  'state',
+  'endpoints',
+  'proxies',
+  'orphan-keys',
+]
 
 /** Routes of all plugins of one `open`. */
 export interface PluginRoutes {
@@ -8,18 +19,21 @@ export interface PluginRoutes {
   readonly handlers: Map<string, RouteHandler>
   /** By exact path. */
   readonly sockets: Map<string, SocketRoute>
+  /** By the name of the management API. */
+  readonly management: Map<string, ManagementProvider>
 }
 
 export function createPluginRoutes(): PluginRoutes {
-  return { handlers: new Map(), sockets: new Map() }
+  return { handlers: new Map(), sockets: new Map(), management: new Map() }
 }
 
 /**
  * The host given to each plugin's `setup`; it fills `routes`.
- * `route` and `socket` throw `invalid_option` for a path that a key could have, or that is taken.
+ * `route` and `socket` throw `invalid_option` for a path that a key could have, or that is taken;
+ * `management` for a name that is.
  */
 export function createPluginHost(
-  services: Omit<PluginHost, 'route' | 'socket'>,
+  services: Omit<PluginHost, 'route' | 'socket' | 'management'>,
   routes: PluginRoutes,
 ): PluginHost {
   return {
@@ -31,6 +45,12 @@ export function createPluginHost(
     socket: (path, route) => {
       assertFree(routes.sockets, path)
       routes.sockets.set(path, route)
+    },
+    management: (name, provider) => {
+      if (OWN_APIS.includes(name) || routes.management.has(name)) {
+        throw new StateError('invalid_option', `ooo: management API "${name}" is taken`)
+      }
+      routes.management.set(name, provider)
     },
   }
 }

@@ -13,7 +13,7 @@ import type { Store } from '../store/store.ts'
 export interface ServerAddress {
   readonly host: string
   readonly port: number
-  /** `http://host:port`, IPv6 hosts in brackets. */
+  /** `http://host:port`, or `https://` with TLS; IPv6 hosts in brackets. */
   readonly url: string
 }
 
@@ -34,6 +34,9 @@ export interface SocketRoute {
   readonly maxMessageBytes: number
 }
 
+/** Gives what `GET /?api=<name>` answers: any JSON value, in the field order of its object. */
+export type ManagementProvider = () => unknown
+
 /** What the server offers a plugin. */
 export interface PluginHost {
   readonly store: Store
@@ -52,6 +55,11 @@ export interface PluginHost {
   route(prefix: string, handler: RouteHandler): void
   /** Routes WebSocket upgrades on exactly `path`. */
   socket(path: string, route: SocketRoute): void
+  /**
+   * Answers `GET /?api=<name>`: `pivot`, for which the server has an empty answer of its own, or a name
+   * that no API has.
+   */
+  management(name: string, provider: ManagementProvider): void
 }
 
 export interface ServerPlugin {

@@ -47,21 +47,26 @@ export function errorReply(error: unknown, logger: Logger): Reply {
 }
 
 /**
- * Writes a reply, compressed when the client takes it and it pays, without a body for HEAD. A response
- * that was begun already is left alone.
+ * Writes a reply, without a body for HEAD and 304. It is compressed when `compression` allows it (default
+ * true), the client takes it and it pays; never under an `Upgrade` header. A response that was begun
+ * already is left alone.
  */
 export async function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
   reply: Reply,
+  { compression = true }: { readonly compression?: boolean } = {},
 ): Promise<void> {
   const plain = toBytes(reply.body)
-  const encoding = plain.length < MIN_COMPRESSED_BYTES ? undefined : acceptedEncoding(request)
+  const mayCompress =
+    compression && plain.length >= MIN_COMPRESSED_BYTES && request.headers.upgrade === undefined
+  const encoding = mayCompress ? acceptedEncoding(request) : undefined
   const body = encoding === undefined ? plain : await compress(encoding, plain)
   if (response.headersSent || response.destroyed) return
   response.appendHeader('Vary', 'Accept-Encoding')
   if (encoding !== undefined) response.setHeader('Content-Encoding', encoding)
-  if (reply.status !== 204) response.setHeader('Content-Length', body.length)
+  if (reply.status !== 204 && reply.status !== 304)
+    response.setHeader('Content-Length', body.length)
   response.writeHead(reply.status, reply.headers)
   response.end(request.method === 'HEAD' ? undefined : body)
 }

@@ -10,35 +10,59 @@ import { StateError } from '../core/errors.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { Filters } from '../store/filters.ts'
 import type { Store } from '../store/store.ts'
+import type { Endpoint } from './endpoint.ts'
+import { type Hooks, runRefusing } from './hooks.ts'
+import { createIo, type ServerIo } from './io.ts'
 import { closeNode, openNode, type RunningNode } from './lifecycle.ts'
+import type { Middleware } from './middleware.ts'
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from './options.ts'
 import type { ServerAddress } from './plugin.ts'
+import type { Proxies } from './proxy.ts'
 import { createRegistry, type Registry } from './registry.ts'
+import type { SocketMetrics } from './sockets.ts'
 
 export type { ServerOptions } from './options.ts'
 
-export interface Server {
+export interface Server extends ServerIo {
   /**
-   * Opens the storage, listens and starts the plugins. Open already: nothing happens. A failure undoes
-   * what was done, and `open` may be called again.
+   * Opens the storage, listens, starts the plugins and runs the `start` hooks. Open already: nothing
+   * happens. A failure undoes what was done, and `open` may be called again.
    * @throws StateError `in_use` when the address is taken; `closing`; what the storage or a plugin threw.
    */
   open(): Promise<void>
   /**
    * Stops plugins, sockets, requests and storage, in this order. Idempotent: calls during a close get the
-   * same promise. The server can be opened again afterwards.
+   * same promise; during `open` it waits for that first. The server can be opened again afterwards.
    */
   close(): Promise<void>
+  /**
+   * Reads the certificate files again, for connections from now on. Nothing happens without TLS.
+   * @throws StateError `not_open`; `invalid_option` when they do not work: the pair in use stays.
+   */
+  reloadCertificate(): Promise<void>
   /** Where it listens; undefined unless open. */
   readonly address: ServerAddress | undefined
   /** Filters may be registered at any time. */
   readonly filters: Filters
+  /**
+   * Adds a custom endpoint, at any time; returns what takes it out again.
+   * @throws StateError `invalid_option` for a template, method or schema that cannot be used.
+   */
+  endpoint(endpoint: Endpoint): () => void
+  /** Adds a middleware behind those already there, at any time; returns what takes it out again. */
+  use(middleware: Middleware): () => void
+  /** Hooks may be registered at any time. */
+  readonly hooks: Hooks
+  /** Routes answered by other servers; may be registered at any time. */
+  readonly proxy: Proxies
   /** @throws StateError `not_open` unless open. */
   readonly store: Store
   /** @throws StateError `not_open` unless open. */
   readonly hub: Hub
   /** Open WebSockets. */
   readonly socketCount: number
+  /** Sockets of this `open` and why they were dropped. @throws StateError `not_open` unless open. */
+  readonly socketMetrics: SocketMetrics
 }
 
 /** A server that is not open yet. @throws StateError `invalid_option`. */
@@ -49,21 +73,45 @@ export function createServer(options: ServerOptions): Server {
 type ServerState =
   | { readonly kind: 'idle' }
   | { readonly kind: 'opening'; readonly done: Promise<void> }
-  | { readonly kind: 'open'; readonly node: RunningNode }
+  | { readonly kind: 'open'; readonly node: RunningNode; readonly done: Promise<void> }
   | { readonly kind: 'closing'; readonly done: Promise<void> }
 
 class NodeServer implements Server {
   readonly #options: ResolvedServerOptions
-  readonly #registry: Registry = createRegistry()
+  readonly #registry: Registry
   #state: ServerState = { kind: 'idle' }
+  readonly #io: ServerIo = createIo(() => this.#node().access)
+  readonly get: ServerIo['get'] = this.#io.get
+  readonly getList: ServerIo['getList'] = this.#io.getList
+  readonly set: ServerIo['set'] = this.#io.set
+  readonly push: ServerIo['push'] = this.#io.push
+  readonly patch: ServerIo['patch'] = this.#io.patch
+  readonly delete: ServerIo['delete'] = this.#io.delete
 
   constructor(options: ResolvedServerOptions) {
     this.#options = options
+    this.#registry = createRegistry({ maxBodyBytes: options.maxBodyBytes, io: this.#io })
     for (const path of options.open) this.#registry.filters.open(path)
   }
 
   get filters(): Filters {
     return this.#registry.filters
+  }
+
+  endpoint(endpoint: Endpoint): () => void {
+    return this.#registry.endpoints.add(endpoint)
+  }
+
+  use(middleware: Middleware): () => void {
+    return this.#registry.middleware.use(middleware)
+  }
+
+  get hooks(): Hooks {
+    return this.#registry.hooks
+  }
+
+  get proxy(): Proxies {
+    return this.#registry.proxies
   }
 
   get address(): ServerAddress | undefined {
@@ -82,16 +130,23 @@ class NodeServer implements Server {
     return this.#state.kind === 'open' ? this.#state.node.sockets.size : 0
   }
 
+  get socketMetrics(): SocketMetrics {
+    return this.#node().sockets.metrics()
+  }
+
+  async reloadCertificate(): Promise<void> {
+    await this.#node().listener.reloadCertificate()
+  }
+
   open(): Promise<void> {
     switch (this.#state.kind) {
       case 'open':
-        return Promise.resolve()
       case 'opening':
         return this.#state.done
       case 'closing':
         return Promise.reject(new StateError('closing', 'ooo: server is closing'))
       case 'idle': {
-        const done = this.#open()
+        const done: Promise<void> = this.#open(() => done)
         this.#state = { kind: 'opening', done }
         return done
       }
@@ -119,11 +174,19 @@ class NodeServer implements Server {
     }
   }
 
-  async #open(): Promise<void> {
+  /** @param done gives the promise this call returned */
+  async #open(done: () => Promise<void>): Promise<void> {
     try {
-      this.#state = { kind: 'open', node: await openNode(this.#options, this.#registry) }
+      const node = await openNode(this.#options, this.#registry)
+      this.#state = { kind: 'open', node, done: done() }
     } catch (error) {
       this.#state = { kind: 'idle' }
+      throw error
+    }
+    try {
+      await runRefusing(this.#registry.hooks, 'start')
+    } catch (error) {
+      await this.close()
       throw error
     }
   }

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { StateError } from '../core/errors.ts'
-import type { TimeSource } from '../core/time.ts'
+import type { CancelTimer, TimeSource } from '../core/time.ts'
 import { Heartbeat, type HeartbeatPeer } from './heartbeat.ts'
 import { closeSocket } from './ws-socket.ts'
 
@@ -11,6 +11,21 @@ export interface SocketsOptions {
   readonly time: TimeSource
   readonly pingIntervalMs: number
   readonly pongTimeoutMs: number
+  readonly wsWriteTimeoutMs: number
+  /** Milliseconds a handshake may take before it is refused with 503. */
+  readonly deadlineMs: number
+}
+
+/** Gauges of this moment, and counters since the server opened. */
+export interface SocketMetrics {
+  /** Open WebSockets. */
+  readonly open: number
+  /** Connections whose handshake is under way. */
+  readonly pending: number
+  /** Dropped because not a byte came from them. */
+  readonly droppedSilent: number
+  /** Dropped because they took nothing of what waited for them. */
+  readonly droppedStalled: number
 }
 
 /** Milliseconds a peer has to answer a close frame before it is dropped. */
@@ -23,16 +38,19 @@ export type PendingSocket = Socket
 
 export class Sockets {
   readonly #time: TimeSource
+  readonly #deadlineMs: number
   readonly #heartbeat: Heartbeat
   /** One handshaker per message limit: `ws` fixes the limit there. */
   readonly #handshakers = new Map<number, WebSocketServer>()
-  readonly #pending = new Set<PendingSocket>()
+  /** What stops the deadline of each handshake under way. */
+  readonly #pending = new Map<PendingSocket, CancelTimer>()
   readonly #open = new Set<WebSocket>()
   #closed: Promise<void> | undefined
   #allGone = (): void => undefined
 
   constructor(options: SocketsOptions) {
     this.#time = options.time
+    this.#deadlineMs = options.deadlineMs
     this.#heartbeat = new Heartbeat(options)
   }
 
@@ -41,10 +59,23 @@ export class Sockets {
     return this.#open.size
   }
 
-  /** Holds a connection whose handshake takes a while, so that `close` ends it too. */
+  metrics(): SocketMetrics {
+    const { silent, stalled } = this.#heartbeat.dropped
+    return {
+      open: this.#open.size,
+      pending: this.#pending.size,
+      droppedSilent: silent,
+      droppedStalled: stalled,
+    }
+  }
+
+  /** Holds a connection whose handshake takes a while: until the deadline, or until `close`. */
   hold(socket: PendingSocket): void {
-    this.#pending.add(socket)
-    socket.once('close', () => this.#pending.delete(socket))
+    const cancel = this.#time.after(this.#deadlineMs, () => {
+      refuse(socket, { status: 503, text: 'ooo: server deadline reached' })
+    })
+    this.#pending.set(socket, cancel)
+    socket.once('close', () => this.#release(socket))
     if (this.#closed !== undefined) socket.destroy()
   }
 
@@ -60,7 +91,7 @@ export class Sockets {
     maxMessageBytes: number,
   ): WebSocket | undefined {
     let accepted: WebSocket | undefined
-    this.#pending.delete(socket)
+    this.#release(socket)
     if (this.#closed !== undefined) {
       socket.destroy()
       return undefined
@@ -79,7 +110,7 @@ export class Sockets {
   }
 
   async #closeAll(): Promise<void> {
-    for (const socket of this.#pending) socket.destroy()
+    for (const socket of this.#pending.keys()) socket.destroy()
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve
     })
@@ -89,6 +120,11 @@ export class Sockets {
     for (const socket of this.#open) closeSocket(socket, GOING_AWAY, 'server is closing')
     if (this.#open.size > 0) await gone
     cancelGrace()
+  }
+
+  #release(socket: PendingSocket): void {
+    this.#pending.get(socket)?.()
+    this.#pending.delete(socket)
   }
 
   #handshaker(maxPayload: number): WebSocketServer {
@@ -114,6 +150,12 @@ export class Sockets {
       get bytesRead() {
         return socket.bytesRead
       },
+      get bufferedBytes() {
+        return webSocket.bufferedAmount
+      },
+      get sendProgress() {
+        return sendProgress(socket)
+      },
       ping: () => webSocket.ping(),
       terminate: () => webSocket.terminate(),
     }
@@ -127,6 +169,21 @@ export class Sockets {
       if (this.#open.size === 0) this.#allGone()
     })
   }
+}
+
+/**
+ * Bytes the network took. A write counts when it is done; of the one under way, what its handle still holds
+ * tells as well, so that one large frame on a slow line is not taken for a standstill. Node itself looks at
+ * the handle for its socket timeouts, but has no public name for it: without it, whole writes count.
+ */
+function sendProgress(socket: PendingSocket): number {
+  const handle: { readonly writeQueueSize?: unknown } | null | undefined = Reflect.get(
+    socket,
+    '_handle',
+  )
+  const waiting = handle?.writeQueueSize
+  const done = socket.bytesWritten - socket.writableLength
+  return typeof waiting === 'number' ? done - waiting : done
 }
 
 /** Answers an upgrade request with an HTTP refusal and ends the connection. */

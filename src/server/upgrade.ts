@@ -1,27 +1,39 @@
 /**
- * The life of a WebSocket handshake: a plugin's path, the clock at `/`, or a key.
+ * The life of a WebSocket handshake: middleware, then a plugin's path, a registered route, the clock
+ * at `/` and at the older server's asset names, or a key.
  *
- * Order for a key: valid key, static mode, origin, then the pool's state is read, the
- * upgrade is answered, and the snapshot is sent and the connection joins the pool in one step.
+ * Order for a key: valid key, static mode, origin, `beforeRead` hooks, the pool's state is read,
+ * `subscribe` hooks, the upgrade is answered, and the snapshot is sent and the connection joins the
+ * pool in one step. `unsubscribe` hooks run once the connection ends, or when the upgrade fails.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http'
+import type { WebSocket } from 'ws'
 import { errorText, isStateError } from '../core/errors.ts'
 import { assertKey } from '../core/key.ts'
-import type { Hub } from '../fanout/hub.ts'
+import type { Hub, Subscription } from '../fanout/hub.ts'
 import type { ClockSocket } from './clock-socket.ts'
 import { isSocketOriginAllowed } from './cors.ts'
 import { assertReadable } from './data-routes.ts'
-import { type HttpContext, handleRequest } from './http.ts'
+import { announce, type Hooks, runBeforeRead, runRefusing } from './hooks.ts'
+import { type HttpContext, handleRequest, isReserved, OWN_PREFIX } from './http.ts'
+import { runMiddleware } from './middleware.ts'
 import type { SocketRoute } from './plugin.ts'
 import { keyOfPath, parseTarget, type RequestTarget } from './request-url.ts'
 import { assertHandshake, type PendingSocket, refuse, type Sockets } from './sockets.ts'
 import { MAX_SUBSCRIBER_MESSAGE_BYTES, serveSubscription } from './websocket.ts'
 import { adaptSocket, listen } from './ws-socket.ts'
 
+/** What hooks are told in place of a key when a client subscribes to the clock. */
+const CLOCK_KEY = ''
+const WEBSOCKET_VERSION: Readonly<Record<string, string>> = { 'Sec-Websocket-Version': '13' }
+
 export interface UpgradeContext extends HttpContext {
   readonly hub: Hub
   readonly sockets: Sockets
   readonly clock: ClockSocket
+  readonly hooks: Hooks
+  /** Whether the version of a key's or glob's pool proves its state: not when some changes stay unsent. */
+  readonly isResumable: (keyOrGlob: string) => boolean
 }
 
 /** Answers one upgrade request. Never rejects. */
@@ -33,24 +45,44 @@ export async function handleUpgrade(
 ): Promise<void> {
   // A peer that goes away mid-handshake is no fault of this side.
   socket.on('error', () => socket.destroy())
-  context.sockets.hold(socket)
   try {
     if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
       await answerPlainly(context, request, socket)
       return
     }
+    context.sockets.hold(socket)
     if (!context.isServing()) {
       refuse(socket, { status: 503, text: 'ooo: server is closing' })
       return
     }
-    const target = parseTarget(request.url)
-    const route = target === undefined ? undefined : context.plugins.sockets.get(target.path)
-    if (route !== undefined) openPluginSocket(context, request, socket, head, route)
-    else if (target?.path === '/') openClock(context, request, socket, head)
-    else await openSubscription(context, request, socket, head, target)
+    const { middleware } = context.registry
+    const outcome = await runMiddleware(middleware, request, undefined, () =>
+      dispatch(context, request, socket, head),
+    )
+    if (outcome === 'stopped') refuse(socket, { status: 403, text: 'Forbidden\n' })
   } catch (error) {
     refuseWith(context, socket, error)
   }
+}
+
+/** The first of: plugins' paths, registered routes, the clock, and keys. */
+async function dispatch(
+  context: UpgradeContext,
+  request: IncomingMessage,
+  socket: PendingSocket,
+  head: Buffer,
+): Promise<void> {
+  const target = parseTarget(request.url)
+  const path = target?.path ?? ''
+  const plugin = context.plugins.sockets.get(path)
+  const match =
+    plugin === undefined && !path.startsWith(OWN_PREFIX)
+      ? context.registry.router.findUpgrade(path)
+      : undefined
+  if (plugin !== undefined) openPluginSocket(context, request, socket, head, plugin)
+  else if (match !== undefined) await match.route.upgrade?.(request, socket, head, match.variables)
+  else if (path === '/' || isReserved(path)) await openClock(context, request, socket, head)
+  else await openSubscription(context, request, socket, head, target)
 }
 
 function openPluginSocket(
@@ -72,14 +104,14 @@ function openPluginSocket(
   }
 }
 
-function openClock(
+async function openClock(
   context: UpgradeContext,
   request: IncomingMessage,
   socket: PendingSocket,
   head: Buffer,
-): void {
+): Promise<void> {
   if (!checkOpening(context, request, socket)) return
-  const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
+  const webSocket = await admit(context, CLOCK_KEY, request, socket, head)
   if (webSocket !== undefined) context.clock.add(webSocket)
 }
 
@@ -101,14 +133,55 @@ async function openSubscription(
     return
   }
   if (!checkOpening(context, request, socket)) return
-  const subscription = await context.hub.subscribe(key)
-  const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
+  const subscription = await subscribe(context, key, socket)
+  if (subscription === undefined) return
+  const webSocket = await admit(context, key, request, socket, head)
   if (webSocket === undefined) {
     subscription.close()
     return
   }
   const heldVersion = new URLSearchParams(target.query).get('v') ?? undefined
-  serveSubscription(webSocket, subscription, heldVersion)
+  serveSubscription(webSocket, subscription, context.isResumable(key) ? heldVersion : undefined)
+}
+
+/** A place in the pool of `key`; undefined when it may not be read, which has been answered. */
+async function subscribe(
+  context: UpgradeContext,
+  key: string,
+  socket: PendingSocket,
+): Promise<Subscription | undefined> {
+  await runBeforeRead(context.hooks, key, context.logger)
+  try {
+    return await context.hub.subscribe(key)
+  } catch (error) {
+    if (!isStateError(error) || error.meaning.status !== 400) throw error
+    refuse(socket, { status: 400, text: '' })
+    return undefined
+  }
+}
+
+/** Asks the `subscribe` hooks, then completes the handshake; undefined when there is no connection. */
+async function admit(
+  context: UpgradeContext,
+  key: string,
+  request: IncomingMessage,
+  socket: PendingSocket,
+  head: Buffer,
+): Promise<WebSocket | undefined> {
+  if (socket.destroyed) return undefined
+  const { hooks, logger } = context
+  try {
+    await runRefusing(hooks, 'subscribe', key, request)
+  } catch (error) {
+    logger.debug('a hook refused a subscription', { key, error: errorText(error) })
+    refuse(socket, { status: 400, text: '' })
+    return undefined
+  }
+  const leave = (): void => announce(hooks, 'unsubscribe', logger, key)
+  const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
+  if (webSocket === undefined) leave()
+  else webSocket.on('close', leave)
+  return webSocket
 }
 
 function isReadable(context: UpgradeContext, key: string): boolean {
@@ -127,18 +200,20 @@ function checkOpening(
   socket: PendingSocket,
 ): boolean {
   assertHandshake(request)
-  if (isSocketOriginAllowed(request, context.allowedOrigins)) return true
+  if (isSocketOriginAllowed(request, context.cors.allowedOrigins)) return true
   refuse(socket, {
     status: 403,
     text: 'Forbidden\n',
-    headers: { 'Sec-Websocket-Version': '13' },
+    headers: WEBSOCKET_VERSION,
   })
   return false
 }
 
 function refuseWith(context: UpgradeContext, socket: PendingSocket, error: unknown): void {
   if (isStateError(error)) {
-    refuse(socket, { status: error.meaning.status, text: error.message })
+    // A peer of another protocol version is told which one is spoken (RFC 6455 section 4.4).
+    const headers = isStateError(error, 'invalid_message') ? WEBSOCKET_VERSION : {}
+    refuse(socket, { status: error.meaning.status, text: error.message, headers })
     return
   }
   context.logger.error('a handshake failed unexpectedly', { error: errorText(error) })

@@ -11,7 +11,7 @@ export interface WsTransportOptions {
   readonly maxMessageBytes?: number
   /** Milliseconds a close handshake may take before the connection is dropped. Default 2000. */
   readonly closeTimeoutMs?: number
-  /** Certificate authorities trusted for `wss://`, PEM, in place of the system's. */
+  /** Certificate authorities trusted for `wss://`, PEM, in place of the usual ones; see `loadTrustedCas`. */
   readonly ca?: string | readonly string[]
 }
 

@@ -1,68 +1,390 @@
 /**
- * Which operations are permitted on which keys. In static mode only paths that were opened are
- * served; otherwise nothing asks. A filter path covers a key when it equals it or matches it.
+ * What a server's owner has put between data and its users. Per kind, the first registered filter
+ * whose path equals or matches the key (or glob) of an operation applies, and no other. In static
+ * mode a path without a filter of the kind is not served; otherwise nothing asks.
  */
-import { StateError } from '../core/errors.ts'
-import { isGlob, matchKey } from '../core/key.ts'
+import { encodeJson } from '../core/encode-json.ts'
+import type { Entry } from '../core/entry.ts'
+import { newestFirst } from '../core/entry.ts'
+import { isStateError, StateError } from '../core/errors.ts'
+import { parseExact } from '../core/json.ts'
+import { hasGlob, isGlob, matchKey } from '../core/key.ts'
+import { mayOverlap } from '../core/pattern-overlap.ts'
+import { issuesText, type Schema } from '../core/schema.ts'
+import {
+  emptyView,
+  entryOf,
+  type FilterEntry,
+  invalidResult,
+  refusalOf,
+  viewOf,
+} from './filter-entry.ts'
+import { type FilterInfo, filterInfo, isInternalPath } from './filter-info.ts'
+import { assertFilterPath } from './filter-path.ts'
+import { createLimitFilter, type LimitFilter, type LimitFilterConfig } from './limit-filter.ts'
+import { LimitSweeper, type SweepContext } from './limit-sweeper.ts'
+import { readListOf } from './read-list.ts'
+import { assertSchema, validateSchema } from './schema-validator.ts'
+
+export type { FilterEntry } from './filter-entry.ts'
+export type { FilterInfo } from './filter-info.ts'
+export { assertFilterPath, RESERVED_PATHS } from './filter-path.ts'
+export type { LimitFilterConfig } from './limit-filter.ts'
 
 /** What a request wants to do. Lists and single objects are opened apart. */
 export type FilterOperation = 'read-object' | 'read-list' | 'write' | 'delete'
 
-/** First segments that belong to the web UI of the older server; no filter may claim them. */
-export const RESERVED_PATHS: readonly string[] = Object.freeze([
-  'vanilla-jsoneditor.js',
-  'react.min.js',
-  'react-dom.min.js',
-  'babel.min.js',
-  'styles.css',
-  'ooo-client.js',
-  'react-json-view.js',
-  'api.js',
-  'favicon.ico',
-  'favicon.png',
-  'favicon.svg',
-  'logo.jpg',
-  'logo.png',
-  'components',
-])
+/**
+ * Gives the value to store, or undefined to store what was sent, digit for digit. `key` is that of the
+ * request: the glob for a push. `data` is the parsed value (integers a double cannot hold are `bigint`),
+ * `json` its compact text. Throwing refuses the write with the error's text.
+ */
+export type WriteFilter = (key: string, data: unknown, json: string) => unknown
+/** Throwing refuses the delete. `key` may be a glob. */
+export type DeleteFilter = (key: string) => void | Promise<void>
+/**
+ * Gives what is shown of an entry: itself, a changed copy, or undefined to hide it. Also asked for a
+ * key that is absent (`created` 0n, empty `index`), and may invent an entry. Synchronous and, since
+ * subscribers are told of changes to the entry only, a function of its arguments.
+ */
+export type ReadObjectFilter = (key: string, entry: FilterEntry) => FilterEntry | undefined
+/** Gives what is shown of a list: a subset, copies, another order. Synchronous. */
+export type ReadListFilter = (
+  key: string,
+  entries: readonly FilterEntry[],
+) => readonly FilterEntry[] | undefined
+/** Runs after a write is durable, before it is answered. Never for deletes. */
+export type AfterWriteFilter = (key: string) => void | Promise<void>
 
-/** Throws `invalid_option` when `path` is empty, or is or lies below a reserved path. */
-export function assertFilterPath(path: string): void {
-  if (path === '') throw new StateError('invalid_option', 'ooo: filter path is empty')
-  const slash = path.indexOf('/')
-  const first = slash === -1 ? path : path.slice(0, slash)
-  if (RESERVED_PATHS.includes(first)) {
-    throw new StateError(
-      'invalid_option',
-      `ooo: filter path conflicts with reserved UI paths: "${path}" conflicts with reserved path "${first}"`,
-    )
-  }
+export interface FilterMeta {
+  /** For people, shown by the management API. */
+  readonly description?: string
+  /** Shown by the management API; a write filter's is checked before the filter runs. */
+  readonly schema?: Schema
 }
 
-/** The registry of opened paths. */
+/** How much of a read the filters take part in. */
+export type ReadStages = 'plain' | 'objects' | 'list'
+
+type Kind = 'write' | 'delete' | 'readObject' | 'readList' | 'afterWrite'
+
+interface Registration<Run> {
+  readonly path: string
+  /** Undefined: opens the path and changes nothing. */
+  readonly run: Run | undefined
+  readonly meta: FilterMeta
+}
+
+const KIND_OF: Readonly<Record<FilterOperation, Kind>> = {
+  'read-object': 'readObject',
+  'read-list': 'readList',
+  write: 'write',
+  delete: 'delete',
+}
+
 export class Filters {
-  readonly #paths: Record<FilterOperation, string[]> = {
-    'read-object': [],
-    'read-list': [],
-    write: [],
-    delete: [],
-  }
+  readonly #write: Registration<WriteFilter>[] = []
+  readonly #delete: Registration<DeleteFilter>[] = []
+  readonly #readObject: Registration<ReadObjectFilter>[] = []
+  readonly #readList: Registration<(key: string, entries: readonly Entry[]) => readonly Entry[]>[] =
+    []
+  readonly #afterWrite: Registration<AfterWriteFilter>[] = []
+  readonly #limits: LimitFilter[] = []
+  readonly #listeners = new Set<(path: string) => void>()
+  #sweeper: LimitSweeper | undefined
+  #wallNs: () => bigint = () => BigInt(Date.now()) * 1_000_000n
 
   /**
    * Opens a path for writes, deletes and reads of objects, and for reads of lists when its last segment
    * is `*`. Opening `logs/*` therefore also opens `GET logs/1`.
-   * @throws StateError `invalid_option` for a reserved path.
+   * @throws StateError `invalid_option` for a reserved path, here and in all registrations.
    */
-  open(path: string): void {
-    assertFilterPath(path)
-    this.#paths['read-object'].push(path)
-    this.#paths.write.push(path)
-    this.#paths.delete.push(path)
-    if (isGlob(path)) this.#paths['read-list'].push(path)
+  open(path: string, meta: FilterMeta = {}): void {
+    checkRegistration(path, meta)
+    this.#write.push({ path, run: undefined, meta })
+    this.#delete.push({ path, run: undefined, meta })
+    this.#readObject.push({ path, run: undefined, meta })
+    if (isGlob(path)) this.#readList.push({ path, run: undefined, meta })
   }
 
-  /** Whether an opened path covers `key`, which may itself be a glob text. */
+  write(path: string, run: WriteFilter, meta: FilterMeta = {}): void {
+    checkRegistration(path, meta)
+    this.#write.push({ path, run, meta })
+  }
+
+  delete(path: string, run: DeleteFilter, meta: FilterMeta = {}): void {
+    checkRegistration(path, meta)
+    this.#delete.push({ path, run, meta })
+  }
+
+  /** Applies to single reads and, per entry, to lists: what it hides or refuses is in no list. */
+  readObject(path: string, run: ReadObjectFilter, meta: FilterMeta = {}): void {
+    checkRegistration(path, meta)
+    this.#readObject.push({ path, run, meta })
+    this.#changed(path)
+  }
+
+  readList(path: string, run: ReadListFilter, meta: FilterMeta = {}): void {
+    checkRegistration(path, meta)
+    this.#readList.push({ path, run: readListOf(run), meta })
+    this.#changed(path)
+  }
+
+  /** With a function: registers it. */
+  afterWrite(path: string, run: AfterWriteFilter, meta?: FilterMeta): void
+  /** Without: runs the filter for the request key of a write. A rejection does not undo the write. */
+  afterWrite(key: string): void | Promise<void>
+  afterWrite(path: string, run?: AfterWriteFilter, meta: FilterMeta = {}): void | Promise<void> {
+    if (run === undefined) return find(this.#afterWrite, path)?.run?.(path)
+    checkRegistration(path, meta)
+    this.#afterWrite.push({ path, run, meta })
+  }
+
+  /** Opens a list and bounds it by count or age. @throws StateError `invalid_option`. */
+  limit(path: string, config: LimitFilterConfig): void {
+    const limit = createLimitFilter(path, config, () => this.#wallNs())
+    checkRegistration(path, config)
+    const meta = {}
+    this.#limits.push(limit)
+    this.#write.push({ path, run: undefined, meta })
+    this.#delete.push({ path, run: undefined, meta })
+    this.#readList.push({ path, run: (_key, entries) => limit.view(entries), meta })
+    this.#readObject.push({ path, run: undefined, meta })
+    this.#afterWrite.push({ path, run: () => this.#sweeper?.sweep(limit), meta })
+    this.#sweeper?.add(limit)
+    this.#changed(path)
+  }
+
+  /** Whether a filter of the kind covers `key`, which may itself be a glob text. */
   permits(operation: FilterOperation, key: string): boolean {
-    return this.#paths[operation].some((path) => matchKey(path, key))
+    return find(this.#registered(KIND_OF[operation]), key) !== undefined
+  }
+
+  /**
+   * The text to store. `key` is that of the request.
+   * @throws StateError `filter_refused`, or what the filter threw when that is a StateError.
+   */
+  applyWrite(key: string, json: string): string | Promise<string> {
+    const filter = find(this.#write, key)
+    if (filter === undefined) return json
+    const { run, meta } = filter
+    if (run === undefined && meta.schema === undefined) return json
+    return applyWriteFilter(run, meta.schema, key, json)
+  }
+
+  /** @throws StateError as `applyWrite`. */
+  applyDelete(key: string): void | Promise<void> {
+    const run = find(this.#delete, key)?.run
+    if (run === undefined) return
+    try {
+      const done = run(key)
+      if (!(done instanceof Promise)) return
+      return done.catch((error: unknown) => {
+        throw refusalOf(error)
+      })
+    } catch (error) {
+      throw refusalOf(error)
+    }
+  }
+
+  /**
+   * What is shown of a key: the same object when nothing changes it. Without a read-object filter that is
+   * the entry as it is, also where only a list filter covers the key.
+   * @throws StateError as `applyWrite`.
+   */
+  applyReadObject(key: string, entry: Entry | undefined): Entry | undefined {
+    const run = find(this.#readObject, key)?.run
+    if (run === undefined) return entry
+    try {
+      const view = entry === undefined ? emptyView() : viewOf(entry)
+      const shown = run(key, view)
+      if (shown === undefined || shown === null) return undefined
+      if (entry === undefined && shown.created === 0n && shown.index === '') return undefined
+      return entryOf(shown, key, key)
+    } catch (error) {
+      throw refusalOf(error)
+    }
+  }
+
+  /**
+   * What is shown of a list: each entry through its read-object filter (those it hides or throws for
+   * are left out), then all through the read-list filter.
+   * @throws StateError as `applyWrite`, of the read-list filter.
+   */
+  applyReadList(glob: string, entries: readonly Entry[]): readonly Entry[] {
+    return this.applyListStage(glob, this.#shownEntries(glob, entries))
+  }
+
+  /** The second half of `applyReadList`, for entries that went through their own filters. */
+  applyListStage(glob: string, entries: readonly Entry[]): readonly Entry[] {
+    const run = find(this.#readList, glob)?.run
+    if (run === undefined) return entries
+    try {
+      return run(glob, entries)
+    } catch (error) {
+      throw refusalOf(error)
+    }
+  }
+
+  /** Whether a read of this key or glob may differ from what is stored. */
+  isFiltered(keyOrGlob: string): boolean {
+    return this.stages(keyOrGlob) !== 'plain'
+  }
+
+  /** Which filters take part in reads of this key or glob. */
+  stages(keyOrGlob: string): ReadStages {
+    if (!hasGlob(keyOrGlob)) {
+      return find(this.#readObject, keyOrGlob)?.run === undefined ? 'plain' : 'objects'
+    }
+    if (find(this.#readList, keyOrGlob)?.run !== undefined) return 'list'
+    return this.#touchesEntriesOf(keyOrGlob) ? 'objects' : 'plain'
+  }
+
+  /** Hears of paths whose reads may look different from now on. @returns what ends that. */
+  onChange(listener: (path: string) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Begins to delete what limits hide, until `stop`. */
+  start(context: SweepContext): void {
+    this.#wallNs = () => context.time.wallNs()
+    this.#sweeper = new LimitSweeper(context)
+    for (const limit of this.#limits) this.#sweeper.add(limit)
+  }
+
+  /** Ends sweeping; resolves when sweeps under way are done. Idempotent. */
+  async stop(): Promise<void> {
+    const sweeper = this.#sweeper
+    this.#sweeper = undefined
+    await sweeper?.stop()
+  }
+
+  /** Every path of any filter once, in order of registration per kind. */
+  paths(): string[] {
+    const paths = new Set<string>()
+    for (const { path } of this.#limits) paths.add(path)
+    for (const kind of KINDS) for (const { path } of this.#registered(kind)) paths.add(path)
+    return [...paths]
+  }
+
+  /** The registered filters by path, without those of cluster sync. */
+  describe(): FilterInfo[] {
+    return this.paths()
+      .filter((path) => !isInternalPath(path))
+      .map((path) => this.#describe(path))
+  }
+
+  #describe(path: string): FilterInfo {
+    const limit = this.#limits.find((each) => each.path === path)
+    const of = (kind: Kind): readonly Registration<unknown>[] =>
+      this.#registered(kind).filter((each) => each.path === path)
+    const text = (...kinds: Kind[]): string =>
+      kinds.flatMap(of).find(({ meta }) => meta.description)?.meta.description ?? ''
+    const schemas = (['write', 'readObject', 'readList'] as const).flatMap(of)
+    return filterInfo({
+      path,
+      canRead: of('readObject').length > 0 || of('readList').length > 0,
+      canWrite: of('write').length > 0,
+      canDelete: of('delete').length > 0,
+      limit,
+      descriptions: {
+        descWrite: text('write'),
+        descRead: text('readObject', 'readList'),
+        descDelete: text('delete'),
+        descAfterWrite: text('afterWrite'),
+      },
+      schema: schemas.find(({ meta }) => meta.schema)?.meta.schema ?? limit?.config.schema,
+    })
+  }
+
+  #shownEntries(glob: string, entries: readonly Entry[]): readonly Entry[] {
+    if (!this.#touchesEntriesOf(glob)) return entries
+    const shown: Entry[] = []
+    let moved = false
+    for (const entry of entries) {
+      try {
+        const view = this.applyReadObject(entry.key, entry)
+        if (view === undefined) continue
+        shown.push(view)
+        moved ||= view.created !== entry.created
+      } catch (error) {
+        // Refused alone, so not shown here either; the list itself may still be read.
+        if (!isStateError(error)) throw error
+      }
+    }
+    return moved ? reordered(entries, shown) : shown
+  }
+
+  #touchesEntriesOf(glob: string): boolean {
+    return this.#readObject.some(({ path, run }) => run !== undefined && mayOverlap(path, glob))
+  }
+
+  #changed(path: string): void {
+    for (const listener of this.#listeners) listener(path)
+  }
+
+  #registered(kind: Kind): readonly Registration<unknown>[] {
+    switch (kind) {
+      case 'write':
+        return this.#write
+      case 'delete':
+        return this.#delete
+      case 'readObject':
+        return this.#readObject
+      case 'readList':
+        return this.#readList
+      case 'afterWrite':
+        return this.#afterWrite
+    }
+  }
+}
+
+const KINDS: readonly Kind[] = ['write', 'delete', 'readObject', 'readList', 'afterWrite']
+
+function find<Found extends Registration<unknown>>(
+  registered: readonly Found[],
+  key: string,
+): Found | undefined {
+  return registered.find(({ path }) => matchKey(path, key))
+}
+
+/** A filter that changes `created` changes the place in the list, in the direction it came in. */
+function reordered(entries: readonly Entry[], shown: Entry[]): Entry[] {
+  const [first, second] = entries
+  const isOldestFirst = first && second && newestFirst(first, second) > 0
+  return shown.sort(isOldestFirst ? (a, b) => newestFirst(b, a) : newestFirst)
+}
+
+function checkRegistration(path: string, { schema }: FilterMeta): void {
+  assertFilterPath(path)
+  if (schema !== undefined) assertSchema(schema, `filter path ${path}`)
+}
+
+async function applyWriteFilter(
+  run: WriteFilter | undefined,
+  schema: Schema | undefined,
+  key: string,
+  json: string,
+): Promise<string> {
+  let data = parseExact(json)
+  if (schema !== undefined) {
+    const checked = await validateSchema(schema, data)
+    if (checked.issues !== undefined) {
+      throw new StateError('filter_refused', `schema: ${issuesText(checked.issues)}`)
+    }
+    data = checked.value
+  }
+  let result: unknown
+  try {
+    result = await run?.(key, data, json)
+  } catch (error) {
+    throw refusalOf(error)
+  }
+  if (result === undefined) return json
+  try {
+    return encodeJson(result)
+  } catch (cause) {
+    throw invalidResult(key, cause)
   }
 }

@@ -72,9 +72,13 @@ export class Mirror {
     return limit < matches.length ? matches.slice(0, limit) : matches
   }
 
-  keys(): string[] {
+  /** Keys that start with `prefix`, ascending; directories that can hold none are not looked into. */
+  keys(prefix = ''): string[] {
     const keys: string[] = []
-    for (const list of this.#directories.values()) for (const entry of list) keys.push(entry.key)
+    for (const [directory, list] of this.#directories) {
+      if (!directory.startsWith(prefix) && !prefix.startsWith(directory)) continue
+      for (const { key } of list) if (key.startsWith(prefix)) keys.push(key)
+    }
     return keys.sort()
   }
 

@@ -6,6 +6,7 @@ import type { Entry, StoredRecord } from '../core/entry.ts'
 import { indexOfKey, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
+import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import type { Plan } from './draft.ts'
 import type { Slot } from './mirror.ts'
 
@@ -25,6 +26,14 @@ export type Planner<Result> = (context: PlanContext) => {
   readonly result: Result
 }
 
+export interface WriteOptions {
+  /**
+   * What must hold of the key when the write is made, decided atomically with it. Such a write does
+   * not merge with others, so it is made only where the key is led.
+   */
+  readonly precondition?: Precondition | undefined
+}
+
 export interface WriteResult {
   readonly key: string
   /** The key's last segment. */
@@ -38,10 +47,48 @@ export interface DeleteResult {
   readonly deleted: number
 }
 
-export function planSet(key: string, json: string): Planner<WriteResult> {
+/** One operation of a batch, as the method of the store with that name takes it. */
+export type BatchItem =
+  | ({ readonly op: 'set'; readonly key: string; readonly json: string } & WriteOptions)
+  | { readonly op: 'push'; readonly key: string; readonly json: string }
+  | ({
+      readonly op: 'update'
+      readonly key: string
+      readonly change: (current: Entry) => string
+    } & WriteOptions)
+  | ({ readonly op: 'delete'; readonly key: string } & WriteOptions)
+
+/** What an operation of a batch did. */
+export interface BatchResult {
+  /** The key written; for a delete, what was asked for. */
+  readonly key: string
+  /** Stamp of the write or delete; undefined when a glob matched nothing. */
+  readonly version: bigint | undefined
+  /** How many keys were deleted. */
+  readonly deleted: number
+}
+
+/** Refuses a condition that this node may not decide. @throws StateError `not_leader`. */
+export function assertLeads(context: PlanContext, key: string): void {
+  const leader = context.leaderOf(key)
+  if (leader === undefined) return
+  throw new StateError(
+    'not_leader',
+    `storage: key "${key}" is led by ${leader}; conditional writes are made only there`,
+  )
+}
+
+export function planSet(
+  key: string,
+  json: string,
+  { precondition }: WriteOptions = {},
+): Planner<WriteResult> {
   assertConcreteKey(key)
   assertData(json)
-  return (context) => write(context, key, json)
+  return (context) => {
+    if (precondition !== undefined) assertCondition(context, key, precondition)
+    return write(context, key, json)
+  }
 }
 
 export function planPush(glob: string, json: string): Planner<WriteResult> {
@@ -53,17 +100,26 @@ export function planPush(glob: string, json: string): Planner<WriteResult> {
   return (context) => write(context, buildKey(glob, context.now()), json)
 }
 
-export function planUpdate(key: string, change: (current: Entry) => string): Planner<WriteResult> {
+export function planUpdate(
+  key: string,
+  change: (current: Entry) => string,
+  { precondition }: WriteOptions = {},
+): Planner<WriteResult> {
   assertConcreteKey(key)
   return (context) => {
     const record = context.slot(key)?.record
     if (record?.kind !== 'entry') throw new StateError('not_found', 'ooo: not found')
+    if (precondition !== undefined) assertCondition(context, key, precondition)
     return write(context, key, change(record))
   }
 }
 
-export function planDelete(keyOrGlob: string): Planner<DeleteResult> {
+export function planDelete(
+  keyOrGlob: string,
+  { precondition }: WriteOptions = {},
+): Planner<DeleteResult> {
   assertKey(keyOrGlob)
+  if (precondition !== undefined) assertConcreteKey(keyOrGlob)
   return (context) => {
     const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
     const live = keys.filter((key) => context.slot(key)?.record.kind === 'entry')
@@ -71,12 +127,19 @@ export function planDelete(keyOrGlob: string): Planner<DeleteResult> {
       if (!hasGlob(keyOrGlob)) throw new StateError('not_found', 'storage: not found')
       return { plan: undefined, result: { deleted: 0 } }
     }
+    if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
     const deleted = context.now()
     const slots = live.map((key) =>
       local(context, { kind: 'tombstone', key, deleted, origin: context.origin }),
     )
     return { plan: { slots }, result: { deleted: live.length } }
   }
+}
+
+function assertCondition(context: PlanContext, key: string, condition: Precondition): void {
+  assertLeads(context, key)
+  const current = context.slot(key)?.record
+  assertPrecondition(condition, key, current?.kind === 'entry' ? current : undefined)
 }
 
 function write(context: PlanContext, key: string, data: string): ReturnType<Planner<WriteResult>> {

@@ -7,47 +7,35 @@
  * undo, and every listener and reader sees the same sequence.
  */
 import type { HybridClock } from '../core/clock.ts'
-import type { Commit, Entry, StoredRecord } from '../core/entry.ts'
-import { versionOf } from '../core/entry.ts'
+import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import { errorText, isStateError, StateError } from '../core/errors.ts'
-import type { Logger } from '../core/logger.ts'
-import { SILENT_LOGGER } from '../core/logger.ts'
+import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
-import type { LogPage } from './change-log.ts'
-import { readLog } from './change-log.ts'
+import { type LogPage, readLog } from './change-log.ts'
 import { ChangeTail } from './change-tail.ts'
 import { CommitQueue } from './commit-queue.ts'
-import type { Plan } from './draft.ts'
-import { Draft } from './draft.ts'
+import { Draft, type Plan } from './draft.ts'
 import { currentEpoch, isOnLog, previousEpoch } from './epochs.ts'
-import type { ListOptions } from './mirror.ts'
-import { Mirror } from './mirror.ts'
-import type { DeleteResult, Planner, WriteResult } from './operations.ts'
+import { type ListOptions, Mirror } from './mirror.ts'
+import type {
+  BatchItem,
+  BatchResult,
+  DeleteResult,
+  Planner,
+  WriteOptions,
+  WriteResult,
+} from './operations.ts'
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
+import { planBatch } from './plan-batch.ts'
+import { planSweep } from './plan-sweep.ts'
 import { loadMirror } from './recovery.ts'
 import type { MergeOptions, MergeOutcome, SentRow } from './replication.ts'
 import { planAcknowledge, planMerge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
+import type { LeaderOf, StoreOptions } from './store-options.ts'
 
-export interface StoreOptions {
-  readonly adapter: StorageAdapter
-  readonly clock: HybridClock
-  /** Durability of writes. Default: the adapter's own default. */
-  readonly durability?: Durability
-  /** Makes the node id and the epoch, once per data folder. Unique, without white space. */
-  readonly newId: () => string
-  readonly logger?: Logger
-  /** Most operations that may wait for a batch; more are refused. Default 100 000. */
-  readonly maxWaitingOperations?: number
-  /** Most operations in one batch. Default 1 000. */
-  readonly maxBatchOperations?: number
-  /** Change-log rows kept in memory for live replication. Default 4 096. */
-  readonly tailRows?: number
-}
-
-/** Names the leader a key is followed from; undefined when this node leads it or it stays local. */
-export type LeaderOf = (key: string) => string | undefined
+export type { LeaderOf, StoreOptions } from './store-options.ts'
 
 interface Job {
   readonly plan: (draft: Draft) => { plan: Plan | undefined; settle: () => void }
@@ -161,10 +149,10 @@ export class Store {
     return this.#mirror.list(pattern, options)
   }
 
-  /** All keys, bytewise ascending. */
-  async keys(): Promise<string[]> {
+  /** All keys that start with `prefix`, bytewise ascending. Default: all keys. */
+  async keys(prefix = ''): Promise<string[]> {
     this.#assertOpen()
-    return this.#mirror.keys()
+    return this.#mirror.keys(prefix)
   }
 
   /** Entries in display order, exactly as of commit `seq`. */
@@ -175,10 +163,11 @@ export class Store {
 
   /**
    * Writes `json` (compact JSON text) under a concrete key.
-   * @throws StateError `invalid_key`, `invalid_glob`, `storage_failed`, `overloaded`, `not_open`.
+   * @throws StateError `invalid_key`, `invalid_glob`, `storage_failed`, `overloaded`, `not_open`; with a
+   * precondition also `precondition_failed`, and `not_leader` where another node leads the key.
    */
-  async set(key: string, json: string): Promise<WriteResult> {
-    return this.#run(planSet(key, json))
+  async set(key: string, json: string, options?: WriteOptions): Promise<WriteResult> {
+    return this.#run(planSet(key, json, options))
   }
 
   /** Writes under a new key made from `glob`, whose last segment is `*`. Errors as `set`. */
@@ -190,16 +179,36 @@ export class Store {
    * Replaces an entry's data by what `change` makes of it, atomically. What `change` throws is
    * thrown. @throws StateError `not_found` when the key is absent; else as `set`.
    */
-  async update(key: string, change: (current: Entry) => string): Promise<WriteResult> {
-    return this.#run(planUpdate(key, change))
+  async update(
+    key: string,
+    change: (current: Entry) => string,
+    options?: WriteOptions,
+  ): Promise<WriteResult> {
+    return this.#run(planUpdate(key, change, options))
   }
 
   /**
    * Deletes a key, or every key that matches a glob, leaving tombstones.
    * @throws StateError `not_found` when a plain key is absent; else as `set`.
    */
-  async delete(keyOrGlob: string): Promise<DeleteResult> {
-    return this.#run(planDelete(keyOrGlob))
+  async delete(keyOrGlob: string, options?: WriteOptions): Promise<DeleteResult> {
+    return this.#run(planDelete(keyOrGlob, options))
+  }
+
+  /**
+   * Does all of the operations, each seeing what those before it did, or none of them; one commit.
+   * @throws StateError what an operation would throw alone, its text led by `operations[<i>]: `.
+   */
+  async batch(items: readonly BatchItem[]): Promise<BatchResult[]> {
+    return this.#run(planBatch(items))
+  }
+
+  /** Deletes what `choose` picks of the entries of `glob`, in one step. Errors as `set`. */
+  async sweep(
+    glob: string,
+    choose: (entries: readonly Entry[]) => readonly Entry[],
+  ): Promise<void> {
+    await this.#run(planSweep(glob, choose))
   }
 
   /** Takes records of a peer: per record the winner under the total order is kept. */

@@ -52,6 +52,19 @@ describe('the client on a real server', () => {
     await expect(client.patch('settings', {})).rejects.toMatchObject({ code: 'not_found' })
   })
 
+  it('writes under a condition on the version, and tells when it does not hold', async () => {
+    await client.set('counter', 1, { ifAbsent: true })
+    const failed = { code: 'precondition_failed' }
+    await expect(client.set('counter', 2, { ifAbsent: true })).rejects.toMatchObject(failed)
+    const entry = await client.get('counter')
+    const ifVersion = entry?.updated || entry?.created
+    await client.set('counter', 2, { ifVersion })
+    await expect(client.set('counter', 3, { ifVersion })).rejects.toMatchObject(failed)
+    await expect(client.patch('counter', 3, { ifVersion })).rejects.toMatchObject(failed)
+    await expect(client.delete('counter', { ifVersion })).rejects.toMatchObject(failed)
+    expect((await client.get('counter'))?.data).toBe(2)
+  })
+
   it('pushes and lists newest first', async () => {
     const first = await client.push('items/*', 'one')
     const second = await client.push('items/*', 'two')

@@ -4,6 +4,8 @@ import { FakeTime } from '../support/fake-time.ts'
 
 class FakePeer implements HeartbeatPeer {
   bytesRead = 0
+  bufferedBytes = 0
+  sendProgress = 0
   pings = 0
   terminated = 0
 
@@ -20,7 +22,12 @@ function bench(): { time: FakeTime; heartbeat: Heartbeat } {
   const time = new FakeTime()
   return {
     time,
-    heartbeat: new Heartbeat({ time, pingIntervalMs: 60_000, pongTimeoutMs: 150_000 }),
+    heartbeat: new Heartbeat({
+      time,
+      pingIntervalMs: 60_000,
+      pongTimeoutMs: 150_000,
+      wsWriteTimeoutMs: 15_000,
+    }),
   }
 }
 
@@ -48,11 +55,31 @@ describe('Heartbeat', () => {
     heartbeat.add(peer)
     time.advance(60_000)
     peer.bytesRead = 1
-    time.advance(15_000)
+    time.advance(4_000)
     time.advance(149_000)
     expect(peer.terminated).toBe(0)
-    time.advance(16_000)
+    time.advance(4_000)
     expect(peer.terminated).toBe(1)
+  })
+
+  it('drops a peer that takes nothing of what waits for it, not one that takes some', () => {
+    const { time, heartbeat } = bench()
+    const [stuck, slow, quiet] = [new FakePeer(), new FakePeer(), new FakePeer()]
+    for (const peer of [stuck, slow, quiet]) heartbeat.add(peer)
+    stuck.bufferedBytes = 1
+    slow.bufferedBytes = 1_000_000
+    for (let i = 0; i < 2; i++) {
+      time.advance(7_000)
+      slow.sendProgress++
+    }
+    expect(stuck.terminated).toBe(0)
+    time.advance(7_000)
+    expect(stuck.terminated).toBe(1)
+    slow.sendProgress++
+    time.advance(7_000)
+    expect(slow.terminated).toBe(0)
+    expect(quiet.terminated).toBe(0)
+    expect(heartbeat.dropped).toEqual({ silent: 0, stalled: 1 })
   })
 
   it('has no timer without peers, and starts again with the next', () => {

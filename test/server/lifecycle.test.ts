@@ -4,6 +4,7 @@ import { isStateError, StateError } from '../../src/core/errors.ts'
 import type { ServerPlugin } from '../../src/server/plugin.ts'
 import { createServer } from '../../src/server/server.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { FakeTime } from '../support/fake-time.ts'
 import { request } from '../support/http.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest, serve } from './serve.ts'
@@ -154,6 +155,17 @@ describe('closing', () => {
     await waitFor(() => socket.readyState === 'open')
     await server.close()
     await waitFor(() => closed)
+  })
+
+  it('leaves no timer behind', async () => {
+    const time = new FakeTime()
+    const node = await serve({ time })
+    node.server.filters.limit('items/*', { limit: 1, cleanup: { enabled: true } })
+    await node.subscribe('/items/*')
+    await node.subscribe('/', { expectFrame: false })
+    expect(time.pending).toBeGreaterThanOrEqual(3)
+    await node.server.close()
+    expect(time.pending).toBe(0)
   })
 
   it('does not wait for kept connections that are idle', async () => {

@@ -133,7 +133,7 @@ export interface Refusal {
 }
 
 /** Sends raw bytes and gives the whole answer once the server ends the connection. */
-export async function exchange(port: number, text: string): Promise<Refusal> {
+export async function exchange(port: number, text: string | Uint8Array): Promise<Refusal> {
   const socket = net.connect(port, '127.0.0.1')
   afterTest(() => socket.destroy())
   const chunks: Buffer[] = []

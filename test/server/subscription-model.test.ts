@@ -78,15 +78,17 @@ it('every subscriber ends with what GET gives, after any program', async () => {
     fc.asyncProperty(
       fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
       fc.boolean(),
-      (steps, oneByOne) => run(steps, oneByOne),
+      fc.boolean(),
+      (steps, oneByOne, isFiltered) => run(steps, oneByOne, isFiltered),
     ),
     { numRuns: 60 },
   )
 }, 120_000)
 
 /** @param oneByOne whether each write is awaited before the next step begins */
-async function run(steps: readonly Step[], oneByOne: boolean): Promise<void> {
+async function run(steps: readonly Step[], oneByOne: boolean, isFiltered: boolean): Promise<void> {
   const server = await serve({ maxIdlePools: 2 })
+  if (isFiltered) registerFilters(server)
   const followers = new Map<number, Follower>()
   const writes: Promise<unknown>[] = []
   for (const next of steps) {
@@ -157,4 +159,14 @@ function looseState(follower: Follower): unknown {
     state = snapshot ? data : jsonPatch.applyPatch(state, data, true, true).newDocument
   }
   return state
+}
+
+/** A limit, and a filter that hides one kind of data, refuses another and changes a third. */
+function registerFilters({ server: { filters } }: TestServer): void {
+  filters.limit('x_y.z/*', { limit: 2 })
+  filters.limit('a/*', { limit: 2, order: 'asc' })
+  filters.readObject('*/*', (_key, entry) => {
+    if (entry.data === 'text') return undefined
+    return entry.data === null ? { ...entry, data: 'nothing' } : entry
+  })
 }

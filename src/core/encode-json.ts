@@ -1,7 +1,7 @@
 /** Values to JSON text without loss: `bigint` becomes integer digits. */
 
-import { StateError } from '../core/errors.ts'
-import { MAX_JSON_DEPTH } from '../core/json.ts'
+import { StateError } from './errors.ts'
+import { MAX_JSON_DEPTH } from './json.ts'
 import { JsonNumber } from './json-number.ts'
 
 /**

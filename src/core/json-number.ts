@@ -1,7 +1,7 @@
 /** JSON numbers that no JavaScript number reproduces, kept as they were spelled. */
 
-import { StateError } from '../core/errors.ts'
-import { compactJson, type JsonNode, parseNodes } from '../core/json.ts'
+import { StateError } from './errors.ts'
+import { compactJson, type JsonNode, parseNodes } from './json.ts'
 
 const NUMBER = /^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 

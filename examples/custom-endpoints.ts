@@ -1,0 +1,46 @@
+/** How do I add routes of my own next to the data? */
+import { createServer } from 'ooo-cluster'
+import { MemoryStorage } from 'ooo-cluster/storage/memory'
+
+interface Account {
+  readonly balance: number
+}
+
+const server = createServer({ storage: new MemoryStorage(), port: 0 })
+
+server.endpoint({
+  path: '/accounts/{id}/deposit',
+  description: 'Adds to the balance of an account',
+  methods: {
+    POST: {
+      request: {
+        type: 'object',
+        required: ['amount'],
+        properties: { amount: { type: 'number', exclusiveMinimum: 0 } },
+      },
+    },
+  },
+  // The body has been checked against the schema by now.
+  fetch: async (_request, { variables, body, io }) => {
+    const key = `accounts/${variables.id}`
+    const balance = (await io.get<Account>(key))?.data.balance ?? 0
+    const { amount } = body as { readonly amount: number }
+    await io.set<Account>(key, { balance: balance + amount })
+    return Response.json({ balance: balance + amount })
+  },
+})
+await server.open()
+
+await deposit({ amount: 5 })
+await deposit({ amount: 7 })
+await deposit({ amount: -1 })
+const stored = await fetch(`${server.address?.url}/accounts/ann`)
+console.log('stored:', ((await stored.json()) as { data: Account }).data)
+
+await server.close()
+
+async function deposit(body: object): Promise<void> {
+  const url = `${server.address?.url}/accounts/ann/deposit`
+  const answer = await fetch(url, { method: 'POST', body: JSON.stringify(body) })
+  console.log(answer.status, await answer.text())
+}

@@ -1,0 +1,125 @@
+/**
+ * Typed data access inside the process: values in and out, filters applied, static mode not asked.
+ * Values are encoded as the client does: `bigint` and `JsonNumber` digit for digit; read
+ * back, integers that a double cannot hold are `bigint`. Values are not checked against `T`.
+ */
+import { encodeJson } from '../core/encode-json.ts'
+import { type Entry, indexOfKey } from '../core/entry.ts'
+import { StateError } from '../core/errors.ts'
+import { parseExact } from '../core/json.ts'
+import { assertKey, hasGlob, isGlob } from '../core/key.ts'
+import type { Precondition } from '../core/precondition.ts'
+import type { DataAccess } from './access.ts'
+
+/** A value and what the server knows about it. */
+export interface IoEntry<T = unknown> {
+  /** Nanoseconds since the Unix epoch at which the key came into being. */
+  readonly created: bigint
+  /** Nanoseconds since the Unix epoch of the latest overwrite; 0n when there was none. */
+  readonly updated: bigint
+  /** Last segment of the key. */
+  readonly index: string
+  /** The whole key. */
+  readonly path: string
+  readonly data: T
+}
+
+/** What a write did. */
+export interface IoWritten {
+  /** Last segment of the key written. */
+  readonly index: string
+  readonly path: string
+  /** Stamp of the write, nanoseconds since the Unix epoch; what a precondition names. */
+  readonly version: bigint
+}
+
+export interface IoListOptions {
+  /** By `created`: `oldest` first (default) or `newest` first. A limit filter orders by its own rule. */
+  readonly order?: 'newest' | 'oldest'
+  /** At most this many entries, an integer from 1. Default: all. */
+  readonly limit?: number
+}
+
+export interface IoWriteOptions {
+  /** What must hold of the key at the moment of the write. Default: nothing. */
+  readonly precondition?: Precondition
+}
+
+/** @throws StateError everywhere: of the key or glob, a filter, the condition or the storage. */
+export interface ServerIo {
+  /** The entry of a plain key as its read filter shows it; undefined when there is none. */
+  get<T = unknown>(key: string): Promise<IoEntry<T> | undefined>
+  /** The entries of a glob that ends in `*` as a segment, oldest first, as the read filter shows them. */
+  getList<T = unknown>(glob: string, options?: IoListOptions): Promise<IoEntry<T>[]>
+  /** Writes a value under a plain key. */
+  set<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
+  /** Writes a value under a new key made from a glob. */
+  push<T = unknown>(glob: string, value: T): Promise<IoWritten>
+  /** Merges a value deeply into what is stored; conflicts are refused, nothing is written then. */
+  patch<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
+  /** Deletes a plain key. */
+  delete(key: string, options?: IoWriteOptions): Promise<void>
+}
+
+/** @param access gives the data access of the open server, or throws `not_open` */
+export function createIo(access: () => DataAccess): ServerIo {
+  return {
+    async get<T>(key: string) {
+      assertPlain(key)
+      const entry = await access().get(key, IN_PROCESS)
+      return entry === undefined ? undefined : ioEntry<T>(entry)
+    },
+    async getList<T>(glob: string, options: IoListOptions = {}) {
+      assertKey(glob)
+      if (!isGlob(glob)) throw new StateError('invalid_glob', 'io: path glob required')
+      const { order = 'oldest', limit } = options
+      assertLimit(limit)
+      const entries = await access().list(glob, { ...IN_PROCESS, order, limit })
+      return entries.map((entry) => ioEntry<T>(entry))
+    },
+    async set(key, value, options) {
+      assertPlain(key)
+      return written(await access().set(key, encodeJson(value), { ...IN_PROCESS, ...options }))
+    },
+    async push(glob, value) {
+      return written(await access().push(glob, encodeJson(value), IN_PROCESS))
+    },
+    async patch(key, value, options) {
+      assertPlain(key)
+      return written(await access().patch(key, encodeJson(value), { ...IN_PROCESS, ...options }))
+    },
+    async delete(key, options) {
+      assertPlain(key)
+      await access().delete(key, { ...IN_PROCESS, ...options })
+    },
+  }
+}
+
+const IN_PROCESS = Object.freeze({ enforceStatic: false })
+
+function ioEntry<T>({ key, created, updated, data }: Entry): IoEntry<T> {
+  // The promise of the signature: the caller says what the type is.
+  return { created, updated, index: indexOfKey(key), path: key, data: parseExact(data) as T }
+}
+
+function written({
+  key,
+  index,
+  version,
+}: {
+  key: string
+  index: string
+  version: bigint
+}): IoWritten {
+  return { index, path: key, version }
+}
+
+function assertPlain(key: string): void {
+  assertKey(key)
+  if (hasGlob(key)) throw new StateError('invalid_glob', 'io: path glob not allowed')
+}
+
+function assertLimit(limit: number | undefined): void {
+  if (limit === undefined || (Number.isInteger(limit) && limit >= 1)) return
+  throw new StateError('invalid_option', `io: limit must be an integer from 1, not ${limit}`)
+}

@@ -1,0 +1,162 @@
+/** The HTTP or HTTPS listener: its limits, its address, its certificate and its end. */
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
+import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import { StateError } from '../core/errors.ts'
+import type { ResolvedServerOptions } from './options.ts'
+import type { ServerAddress } from './plugin.ts'
+import { CertificateReloader, loadTls } from './tls.ts'
+
+/** What the listener hands on. */
+export interface ListenerHandlers {
+  request(request: IncomingMessage, response: ServerResponse): void
+  upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void
+  /** False once the server closes: connections then end with their answer. */
+  isServing(): boolean
+}
+
+export interface Listener {
+  readonly address: ServerAddress
+  /**
+   * Takes no new connections, then waits for `goodbye` and for requests under way; what is still
+   * connected after `deadlineMs` is cut.
+   */
+  close(goodbye: () => Promise<void>): Promise<void>
+  /** Reads the certificate files again. Nothing happens without TLS. @throws as `loadTls`. */
+  reloadCertificate(): Promise<void>
+}
+
+/** Looks at connections that are late this often, at most, milliseconds. */
+const MAX_CHECK_INTERVAL_MS = 5000
+const MIN_CHECK_INTERVAL_MS = 50
+
+/** @throws StateError `in_use` or `invalid_option`, for the address or the certificate. */
+export async function openListener(
+  options: ResolvedServerOptions,
+  handlers: ListenerHandlers,
+): Promise<Listener> {
+  const { tls, time, logger } = options
+  const limits = limitsOf(options)
+  const material = tls === undefined ? undefined : await loadTls(tls)
+  const https = material === undefined ? undefined : createHttpsServer({ ...limits, ...material })
+  const http = https ?? createHttpServer(limits)
+  const connections = connect(http, options, handlers)
+  await bind(http, options)
+  const reloader =
+    tls === undefined || material === undefined || https === undefined
+      ? undefined
+      : new CertificateReloader({
+          tls,
+          current: material,
+          apply: (pair) => https.setSecureContext(pair),
+          time,
+          logger,
+        })
+  return {
+    address: addressOf(http, options.host, tls === undefined ? 'http' : 'https'),
+    close: (goodbye) => {
+      reloader?.close()
+      return drain(http, connections, goodbye, options)
+    },
+    reloadCertificate: () => reloader?.reload() ?? Promise.resolve(),
+  }
+}
+
+function limitsOf(options: ResolvedServerOptions): object {
+  const { readTimeoutMs, headersTimeoutMs } = options
+  // Node refuses a limit for the head that is above the one for the whole.
+  const headersTimeout =
+    readTimeoutMs > 0
+      ? Math.min(headersTimeoutMs || readTimeoutMs, readTimeoutMs)
+      : headersTimeoutMs
+  const shortest = headersTimeout || readTimeoutMs || MAX_CHECK_INTERVAL_MS
+  return {
+    headersTimeout,
+    requestTimeout: readTimeoutMs,
+    keepAliveTimeout: options.idleTimeoutMs,
+    connectionsCheckingInterval: Math.max(
+      MIN_CHECK_INTERVAL_MS,
+      Math.min(shortest / 4, MAX_CHECK_INTERVAL_MS),
+    ),
+    ...(headersTimeout > 0 ? { handshakeTimeout: headersTimeout } : {}),
+  }
+}
+
+/** Every TCP connection, also one whose TLS handshake never ends, which Node's own list leaves out. */
+function connect(
+  http: HttpServer | HttpsServer,
+  options: ResolvedServerOptions,
+  handlers: ListenerHandlers,
+): ReadonlySet<Socket> {
+  const connections = new Set<Socket>()
+  http.setTimeout(options.writeTimeoutMs)
+  http.on('connection', (socket: Socket) => {
+    connections.add(socket)
+    socket.on('close', () => connections.delete(socket))
+  })
+  http.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    // While closing, a connection that has just become idle is not kept for another request.
+    response.on('close', () => {
+      if (!handlers.isServing()) http.closeIdleConnections()
+    })
+    handlers.request(request, response)
+  })
+  http.on('upgrade', (request, socket, head) => {
+    handlers.upgrade(request, socket as Socket, head)
+  })
+  return connections
+}
+
+function bind(http: HttpServer | HttpsServer, options: ResolvedServerOptions): Promise<void> {
+  const { host, port, logger } = options
+  return new Promise((resolve, reject) => {
+    http.once('error', (cause) => reject(listenError(cause, host, port)))
+    http.listen({ host, port }, () => {
+      http.removeAllListeners('error')
+      http.on('error', (error) => logger.error('the listener failed', { error: error.message }))
+      resolve()
+    })
+  })
+}
+
+function listenError(cause: NodeJS.ErrnoException, host: string, port: number): StateError {
+  const place = `${bracketed(host)}:${port}`
+  return cause.code === 'EADDRINUSE'
+    ? new StateError('in_use', `ooo: ${place} is in use`, { cause })
+    : new StateError('invalid_option', `ooo: cannot listen on ${place}: ${cause.message}`, {
+        cause,
+      })
+}
+
+async function drain(
+  http: HttpServer | HttpsServer,
+  connections: ReadonlySet<Socket>,
+  goodbye: () => Promise<void>,
+  options: ResolvedServerOptions,
+): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    http.close(() => resolve())
+  })
+  const cancel = options.time.after(options.deadlineMs, () => {
+    for (const connection of connections) connection.destroy()
+  })
+  await goodbye()
+  http.closeIdleConnections()
+  await closed
+  cancel()
+}
+
+function addressOf(
+  http: HttpServer | HttpsServer,
+  host: string,
+  scheme: 'http' | 'https',
+): ServerAddress {
+  const { port } = http.address() as AddressInfo
+  return { host, port, url: `${scheme}://${bracketed(host)}:${port}` }
+}
+
+function bracketed(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}

@@ -1,0 +1,26 @@
+/** Deletes by choice: the entries of a glob are looked at and thinned out in one step. */
+import type { Entry } from '../core/entry.ts'
+import type { DeleteResult, Planner } from './operations.ts'
+
+/** `choose` gets the entries of `glob` in any order and returns those to delete. */
+export function planSweep(
+  glob: string,
+  choose: (entries: readonly Entry[]) => readonly Entry[],
+): Planner<DeleteResult> {
+  return (context) => {
+    const entries: Entry[] = []
+    for (const key of context.matching(glob)) {
+      const record = context.slot(key)?.record
+      if (record?.kind === 'entry') entries.push(record)
+    }
+    const chosen = choose(entries)
+    if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
+    const deleted = context.now()
+    const { origin } = context
+    const slots = chosen.map(({ key }) => ({
+      record: { kind: 'tombstone', key, deleted, origin } as const,
+      owedTo: context.leaderOf(key),
+    }))
+    return { plan: { slots }, result: { deleted: chosen.length } }
+  }
+}

@@ -1,0 +1,23 @@
+/** Options of a store: meaning, unit and default of each. */
+import type { HybridClock } from '../core/clock.ts'
+import type { Logger } from '../core/logger.ts'
+import type { Durability, StorageAdapter } from '../storage-adapter.ts'
+
+export interface StoreOptions {
+  readonly adapter: StorageAdapter
+  readonly clock: HybridClock
+  /** Durability of writes. Default: the adapter's own default. */
+  readonly durability?: Durability
+  /** Makes the node id and the epoch, once per data folder. Unique, without white space. */
+  readonly newId: () => string
+  readonly logger?: Logger
+  /** Most operations that may wait for a batch; more are refused. Default 100 000. */
+  readonly maxWaitingOperations?: number
+  /** Most operations in one batch. Default 1 000. */
+  readonly maxBatchOperations?: number
+  /** Change-log rows kept in memory for live replication. Default 4 096. */
+  readonly tailRows?: number
+}
+
+/** Names the leader a key is followed from; undefined when this node leads it or it stays local. */
+export type LeaderOf = (key: string) => string | undefined
