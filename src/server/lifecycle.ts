@@ -155,12 +155,13 @@ export async function closeNode(node: RunningNode): Promise<void> {
 }
 
 /**
- * What happens to a commit once it is durable: `afterWrite` hooks, the fan-out, `storageEvent` hooks.
+ * What happens to a commit once it is durable: `afterWrite` hooks, the fan-out, limits, `storageEvent`
+ * hooks.
  * The fan-out is told of every commit, without the changes that are not broadcast.
  */
 function hearCommits(
   { noBroadcastKeys, logger }: ResolvedServerOptions,
-  { hooks }: Registry,
+  { hooks, filters }: Registry,
   store: Store,
   hub: Hub,
 ): () => void {
@@ -173,6 +174,7 @@ function hearCommits(
     const sent =
       noBroadcastKeys.length === 0 ? commit : { ...commit, changes: commit.changes.filter(isSent) }
     hub.commit(sent)
+    filters.committed(commit)
     for (const change of sent.changes) announce(hooks, 'storageEvent', logger, change)
   })
 }

@@ -4,7 +4,7 @@
  * mode a path without a filter of the kind is not served; otherwise nothing asks.
  */
 import { encodeJson } from '../core/encode-json.ts'
-import type { Entry } from '../core/entry.ts'
+import type { Change, Commit, Entry } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { isStateError, StateError } from '../core/errors.ts'
 import { parseExact } from '../core/json.ts'
@@ -251,6 +251,16 @@ export class Filters {
     this.#wallNs = () => context.time.wallNs()
     this.#sweeper = new LimitSweeper(context)
     for (const limit of this.#limits) this.#sweeper.add(limit)
+  }
+
+  /** Thins out lists that a peer's changes have filled; a write made here sees to that itself. */
+  committed({ source, changes }: Commit): void {
+    if (source === undefined) return
+    for (const limit of this.#limits) {
+      const fills = ({ key, after }: Change): boolean =>
+        after.kind === 'entry' && matchKey(limit.path, key)
+      if (changes.some(fills)) this.#sweeper?.sweepSoon(limit)
+    }
   }
 
   /** Ends sweeping; resolves when sweeps under way are done. Idempotent. */

@@ -30,7 +30,7 @@ export class LimitSweeper {
   readonly #context: SweepContext
   readonly #sweeps = new Map<LimitFilter, Sweeps>()
   #state: 'running' | 'stopped' = 'running'
-  /** Periodic sweeps that failed. */
+  /** Sweeps that nobody waited for and that failed. */
   failures = 0
 
   constructor(context: SweepContext) {
@@ -57,6 +57,11 @@ export class LimitSweeper {
         return this.#begin(filter, sweeps)
       })
     return sweeps.next
+  }
+
+  /** As `sweep`, for a caller that does not wait; a failure is counted and logged. */
+  sweepSoon(filter: LimitFilter): void {
+    void this.#sweepAlone(filter)
   }
 
   /** No sweep begins after this; resolves when those under way are done. */
@@ -87,9 +92,14 @@ export class LimitSweeper {
   }
 
   async #periodic(filter: LimitFilter, sweeps: Sweeps): Promise<void> {
+    await this.#sweepAlone(filter)
+    this.#context.refresh(filter.path)
+    this.#schedule(filter, sweeps)
+  }
+
+  async #sweepAlone(filter: LimitFilter): Promise<void> {
     try {
       await this.sweep(filter)
-      this.#context.refresh(filter.path)
     } catch (error) {
       this.failures++
       this.#context.logger.error('a limit could not be swept', {
@@ -97,6 +107,5 @@ export class LimitSweeper {
         error: errorText(error),
       })
     }
-    this.#schedule(filter, sweeps)
   }
 }

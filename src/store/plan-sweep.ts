@@ -2,7 +2,10 @@
 import type { Entry } from '../core/entry.ts'
 import type { DeleteResult, Planner } from './operations.ts'
 
-/** `choose` gets the entries of `glob` in any order and returns those to delete. */
+/**
+ * `choose` gets the entries of `glob` in any order and returns those to delete. Of these, the ones that
+ * another node leads are left to it: thinning out does not merge, so one node alone does it.
+ */
 export function planSweep(
   glob: string,
   choose: (entries: readonly Entry[]) => readonly Entry[],
@@ -13,13 +16,13 @@ export function planSweep(
       const record = context.slot(key)?.record
       if (record?.kind === 'entry') entries.push(record)
     }
-    const chosen = choose(entries)
+    const chosen = choose(entries).filter(({ key }) => context.leaderOf(key) === undefined)
     if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
     const deleted = context.now()
     const { origin } = context
     const slots = chosen.map(({ key }) => ({
       record: { kind: 'tombstone', key, deleted, origin } as const,
-      owedTo: context.leaderOf(key),
+      owedTo: undefined,
     }))
     return { plan: { slots }, result: { deleted: chosen.length } }
   }
