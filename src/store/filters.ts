@@ -3,68 +3,44 @@
  * whose path equals or matches the key (or glob) of an operation applies, and no other. In static
  * mode a path without a filter of the kind is not served; otherwise nothing asks.
  */
-import { encodeJson } from '../core/encode-json.ts'
 import type { Change, Commit, Entry } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
-import { isStateError, StateError } from '../core/errors.ts'
-import { parseExact } from '../core/json.ts'
+import { isStateError } from '../core/errors.ts'
 import { hasGlob, isGlob, matchKey } from '../core/key.ts'
 import { mayOverlap } from '../core/pattern-overlap.ts'
-import { issuesText, type Schema } from '../core/schema.ts'
-import {
-  emptyView,
-  entryOf,
-  type FilterEntry,
-  invalidResult,
-  refusalOf,
-  viewOf,
-} from './filter-entry.ts'
+import { emptyView, entryOf, refusalOf, viewOf } from './filter-entry.ts'
 import { type FilterInfo, filterInfo, isInternalPath } from './filter-info.ts'
+import type {
+  AfterWriteFilter,
+  DeleteFilter,
+  FilterMeta,
+  FilterOperation,
+  ReadListFilter,
+  ReadObjectFilter,
+  ReadStages,
+  WriteFilter,
+} from './filter-kinds.ts'
 import { assertFilterPath } from './filter-path.ts'
 import { createLimitFilter, type LimitFilter, type LimitFilterConfig } from './limit-filter.ts'
 import { LimitSweeper, type SweepContext } from './limit-sweeper.ts'
 import { readListOf } from './read-list.ts'
-import { assertSchema, validateSchema } from './schema-validator.ts'
+import { assertSchema } from './schema-validator.ts'
+import { applyWriteFilter } from './write-filter.ts'
 
 export type { FilterEntry } from './filter-entry.ts'
 export type { FilterInfo } from './filter-info.ts'
+export type {
+  AfterWriteFilter,
+  DeleteFilter,
+  FilterMeta,
+  FilterOperation,
+  ReadListFilter,
+  ReadObjectFilter,
+  ReadStages,
+  WriteFilter,
+} from './filter-kinds.ts'
 export { assertFilterPath, RESERVED_PATHS } from './filter-path.ts'
 export type { LimitFilterConfig } from './limit-filter.ts'
-
-/** What a request wants to do. Lists and single objects are opened apart. */
-export type FilterOperation = 'read-object' | 'read-list' | 'write' | 'delete'
-
-/**
- * Gives the value to store, or undefined to store what was sent, digit for digit. `key` is that of the
- * request: the glob for a push. `data` is the parsed value (integers a double cannot hold are `bigint`),
- * `json` its compact text. Throwing refuses the write with the error's text.
- */
-export type WriteFilter = (key: string, data: unknown, json: string) => unknown
-/** Throwing refuses the delete. `key` may be a glob. */
-export type DeleteFilter = (key: string) => void | Promise<void>
-/**
- * Gives what is shown of an entry: itself, a changed copy, or undefined to hide it. Also asked for a
- * key that is absent (`created` 0n, empty `index`), and may invent an entry. Synchronous and, since
- * subscribers are told of changes to the entry only, a function of its arguments.
- */
-export type ReadObjectFilter = (key: string, entry: FilterEntry) => FilterEntry | undefined
-/** Gives what is shown of a list: a subset, copies, another order. Synchronous. */
-export type ReadListFilter = (
-  key: string,
-  entries: readonly FilterEntry[],
-) => readonly FilterEntry[] | undefined
-/** Runs after a write is durable, before it is answered. Never for deletes. */
-export type AfterWriteFilter = (key: string) => void | Promise<void>
-
-export interface FilterMeta {
-  /** For people, shown by the management API. */
-  readonly description?: string
-  /** Shown by the management API; a write filter's is checked before the filter runs. */
-  readonly schema?: Schema
-}
-
-/** How much of a read the filters take part in. */
-export type ReadStages = 'plain' | 'objects' | 'list'
 
 type Kind = 'write' | 'delete' | 'readObject' | 'readList' | 'afterWrite'
 
@@ -369,32 +345,4 @@ function reordered(entries: readonly Entry[], shown: Entry[]): Entry[] {
 function checkRegistration(path: string, { schema }: FilterMeta): void {
   assertFilterPath(path)
   if (schema !== undefined) assertSchema(schema, `filter path ${path}`)
-}
-
-async function applyWriteFilter(
-  run: WriteFilter | undefined,
-  schema: Schema | undefined,
-  key: string,
-  json: string,
-): Promise<string> {
-  let data = parseExact(json)
-  if (schema !== undefined) {
-    const checked = await validateSchema(schema, data)
-    if (checked.issues !== undefined) {
-      throw new StateError('filter_refused', `schema: ${issuesText(checked.issues)}`)
-    }
-    data = checked.value
-  }
-  let result: unknown
-  try {
-    result = await run?.(key, data, json)
-  } catch (error) {
-    throw refusalOf(error)
-  }
-  if (result === undefined) return json
-  try {
-    return encodeJson(result)
-  } catch (cause) {
-    throw invalidResult(key, cause)
-  }
 }
