@@ -3,12 +3,17 @@ import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { installWithApt } from './apt.ts'
 
 /** Why there are no certificates to be had here; undefined when there are. */
 export const NO_OPENSSL: string | undefined =
-  spawnSync('openssl', ['version']).status === 0
+  hasOpenssl() || (installWithApt('openssl') && hasOpenssl())
     ? undefined
     : 'the openssl program is not installed'
+
+function hasOpenssl(): boolean {
+  return spawnSync('openssl', ['version']).status === 0
+}
 
 /** A certificate with its key, as files, PEM. */
 export interface Pair {

@@ -1,8 +1,8 @@
 /** Finds and starts Chromium for the tests that need a real browser. */
-import { execFileSync } from 'node:child_process'
-import { accessSync, constants, existsSync } from 'node:fs'
+import { accessSync, constants } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { type Browser, chromium } from 'playwright-core'
+import { installWithApt } from './apt.ts'
 
 /** Where the browser is, or why there is none. */
 export type ChromiumSearch =
@@ -60,20 +60,7 @@ function onPath(): string | undefined {
 }
 
 function installed(): string | undefined {
-  if (process.getuid?.() !== 0 || !existsSync('/etc/debian_version')) return undefined
-  console.log('chromium: not found, installing it with apt-get')
-  const options = {
-    stdio: 'pipe',
-    env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
-  } as const
-  try {
-    execFileSync('apt-get', ['update', '-qq'], options)
-    const packages = ['install', '-y', '-qq', '--no-install-recommends', 'chromium']
-    execFileSync('apt-get', packages, options)
-  } catch (error) {
-    console.log(`chromium: apt-get failed: ${error instanceof Error ? error.message : error}`)
-  }
-  return onPath()
+  return installWithApt('chromium') ? onPath() : undefined
 }
 
 function isExecutable(path: string): boolean {
