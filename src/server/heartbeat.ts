@@ -23,7 +23,7 @@ export interface HeartbeatOptions {
   readonly time: TimeSource
   /** Milliseconds between two pings to one peer. */
   readonly pingIntervalMs: number
-  /** Milliseconds of silence after which a peer is dropped. */
+  /** Milliseconds of silence after which a peer is dropped; a pause of this process is not silence. */
   readonly pongTimeoutMs: number
   /** Milliseconds a peer may take nothing of what waits for it. */
   readonly wsWriteTimeoutMs: number
@@ -40,8 +40,11 @@ export interface HeartbeatCounters {
 interface Pulse {
   bytesRead: number
   sendProgress: number
-  heardNs: bigint
-  /** Milliseconds of sweeps without progress, so that a pause of this process is not held against the peer. */
+  /**
+   * Milliseconds of sweeps without a byte, and without progress. Counted in sweeps, so that a pause
+   * of this process, in which it read nothing, is not held against the peer.
+   */
+  silentMs: number
   stalledMs: number
   pingedNs: bigint
 }
@@ -52,7 +55,7 @@ const SWEEPS = 4
 export class Heartbeat {
   readonly #time: TimeSource
   readonly #pingIntervalNs: bigint
-  readonly #pongTimeoutNs: bigint
+  readonly #pongTimeoutMs: number
   readonly #writeTimeoutMs: number
   readonly #sweepMs: number
   readonly #peers = new Map<HeartbeatPeer, Pulse>()
@@ -62,7 +65,7 @@ export class Heartbeat {
   constructor(options: HeartbeatOptions) {
     this.#time = options.time
     this.#pingIntervalNs = BigInt(options.pingIntervalMs) * NS_PER_MS
-    this.#pongTimeoutNs = BigInt(options.pongTimeoutMs) * NS_PER_MS
+    this.#pongTimeoutMs = options.pongTimeoutMs
     this.#writeTimeoutMs = options.wsWriteTimeoutMs
     const { pingIntervalMs, pongTimeoutMs, wsWriteTimeoutMs } = options
     this.#sweepMs = Math.ceil(Math.min(pingIntervalMs, pongTimeoutMs, wsWriteTimeoutMs) / SWEEPS)
@@ -74,9 +77,11 @@ export class Heartbeat {
   }
 
   add(peer: HeartbeatPeer): void {
-    const now = this.#time.monotonicNs()
-    const { bytesRead, sendProgress } = peer
-    this.#peers.set(peer, { bytesRead, sendProgress, heardNs: now, stalledMs: 0, pingedNs: now })
+    const pingedNs = this.#time.monotonicNs()
+    // The first sweep finds a byte, whatever it finds: silence before it is not counted.
+    const bytesRead = -1
+    const { sendProgress } = peer
+    this.#peers.set(peer, { bytesRead, sendProgress, silentMs: 0, stalledMs: 0, pingedNs })
     this.#cancelSweep ??= this.#time.after(this.#sweepMs, () => this.#sweep())
   }
 
@@ -91,14 +96,11 @@ export class Heartbeat {
   #sweep(): void {
     const now = this.#time.monotonicNs()
     for (const [peer, pulse] of this.#peers) {
-      if (peer.bytesRead !== pulse.bytesRead) {
-        pulse.bytesRead = peer.bytesRead
-        pulse.heardNs = now
-      }
+      this.#listen(peer, pulse)
       this.#watchProgress(peer, pulse)
       if (pulse.stalledMs >= this.#writeTimeoutMs) {
         this.#drop(peer, 'stalled')
-      } else if (now - pulse.heardNs >= this.#pongTimeoutNs) {
+      } else if (pulse.silentMs >= this.#pongTimeoutMs) {
         this.#drop(peer, 'silent')
       } else if (now - pulse.pingedNs >= this.#pingIntervalNs) {
         pulse.pingedNs = now
@@ -107,6 +109,12 @@ export class Heartbeat {
     }
     this.#cancelSweep =
       this.#peers.size > 0 ? this.#time.after(this.#sweepMs, () => this.#sweep()) : undefined
+  }
+
+  #listen(peer: HeartbeatPeer, pulse: Pulse): void {
+    const { bytesRead } = peer
+    pulse.silentMs = bytesRead === pulse.bytesRead ? pulse.silentMs + this.#sweepMs : 0
+    pulse.bytesRead = bytesRead
   }
 
   #watchProgress(peer: HeartbeatPeer, pulse: Pulse): void {

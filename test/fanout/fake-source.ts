@@ -16,11 +16,17 @@ export class FakeSource {
   failure: Error | undefined
   reads = 0
   onCommit: (commit: Commit) => void = () => undefined
+  /** Called for every commit when reads see it, before the hub hears of it. */
+  onChange: (commit: Commit) => void = () => undefined
   /** Commits that reads see and the hub does not yet; undefined while it hears at once. */
   #unheard: Commit[] | undefined
 
   holdReads(): void {
     this.#held ??= []
+  }
+
+  get isHoldingCommits(): boolean {
+    return this.#unheard !== undefined
   }
 
   holdCommits(): void {
@@ -85,6 +91,7 @@ export class FakeSource {
       changes.push({ key: after.key, before, after })
     }
     const commit = { seq: this.seq, changes, source: undefined }
+    this.onChange(commit)
     if (this.#unheard === undefined) this.onCommit(commit)
     else this.#unheard.push(commit)
   }
@@ -108,6 +115,10 @@ export class FakeSink implements FrameSink {
   heldVersion: string | undefined
   /** True: what is sent stays buffered until `drain`. */
   stuck = false
+  /** True while the next snapshot may stand for several states: at first, and when frames were dropped. */
+  maySkip = true
+  /** Called with each frame, once `state` is what it gives. */
+  onFrame: (frame: Envelope) => void = () => undefined
   #drained: (() => void) | undefined
 
   send(frame: Uint8Array): void {
@@ -118,9 +129,13 @@ export class FakeSink implements FrameSink {
     this.state = envelope.snapshot
       ? canonicalText(envelope.data)
       : applyExactly(this.state ?? '', envelope.data)
+    this.onFrame(envelope)
+    this.maySkip = false
   }
 
+  /** Asked for only when a frame was dropped. */
   onDrain(callback: () => void): void {
+    this.maySkip = true
     this.#drained = callback
   }
 

@@ -127,6 +127,39 @@ describe('a filter that hides or changes entries', () => {
     const again = await join(bench.hub, 'a/1', idle.sink.version)
     expect(again.sink.state).toBe(canonicalText(EMPTY_META))
   })
+
+  it.each(['a/*', 'a/1'])(
+    'registered while the pool of %s is read again is seen by a client that holds its version',
+    async (pattern) => {
+      const bench = filtered()
+      bench.source.set('a/1', '1')
+      const { sink, subscription } = await join(bench.hub, pattern)
+      subscription.close()
+      bench.source.holdReads()
+      const again = join(bench.hub, pattern, sink.version)
+      bench.filters.readObject('a/*', () => undefined)
+      await bench.source.answerReads()
+      const frames = (await again).sink.frames
+      expect(frames.map(({ snapshot }) => snapshot)).toEqual([true])
+      expect((await again).sink.state).toBe(freshRead(bench, pattern))
+      expect(frames[0]?.version).not.toBe(sink.version)
+    },
+  )
+
+  it('loses what expires while a pool is read again, refreshed or not', async () => {
+    const bench = filtered()
+    bench.filters.limit('a/*', { maxAgeMs: 1000 })
+    bench.source.set('a/1', '1', bench.time.wallNs())
+    const { sink, subscription } = await join(bench.hub, 'a/*')
+    subscription.close()
+    bench.source.holdReads()
+    const again = join(bench.hub, 'a/*', sink.version)
+    bench.time.advance(2000)
+    bench.hub.refresh('a/*')
+    await bench.source.answerReads()
+    expect((await again).sink.frames).toMatchObject([{ snapshot: true, data: '[]' }])
+    expect(bench.hub.metrics()).toMatchObject({ reloads: 0, failedReads: 0 })
+  })
 })
 
 describe('a read filter that throws', () => {

@@ -1,6 +1,7 @@
 /**
  * Random programs of writes, reads that take their time, slow connections and reconnects. Whatever
- * the order, a subscriber that has been heard out holds exactly what the source holds.
+ * the order, each frame takes a subscriber from one state of the source to the next, a snapshot perhaps
+ * to a later one; and one that has been heard out holds exactly what the source holds.
  */
 import fc from 'fast-check'
 import { expect, it } from 'vitest'
@@ -9,6 +10,7 @@ import { hasGlob, matchKey } from '../../src/core/key.ts'
 import type { Subscription } from '../../src/fanout/hub.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import { createBench, FakeSink, type FakeSource, settle } from './fake-source.ts'
+import { type Places, StateHistory } from './state-history.ts'
 
 const PATTERNS = ['*', 'a', 'a/*', 'a*', 'a/*/b', '*/*', 'a/1', 'b-c.d/*', 'a/*1'] as const
 const KEYS = ['a', 'ab', 'b', 'a/1', 'a/2', 'a/x_1', 'b-c.d/e_f', 'a/1/b', 'a/2/b', 'b/1'] as const
@@ -29,6 +31,7 @@ type Step =
   | { do: 'set'; key: string; data: string; created: bigint | undefined }
   | { do: 'delete'; pattern: string }
   | { do: 'join' | 'leave' | 'reconnect' | 'stick' | 'drain'; client: number; pattern: string }
+  | { do: 'reshape'; pattern: string }
   | { do: 'hold' | 'answer' | 'tick' | 'fail' | 'lag' | 'announce' }
 
 const client = fc.nat({ max: 4 })
@@ -58,6 +61,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('reshape' as const),
+      pattern: fc.constantFrom(...PATTERNS),
+    }),
+  },
+  {
     weight: 2,
     arbitrary: fc.record({
       do: fc.constantFrom('hold', 'answer', 'tick', 'fail', 'lag', 'announce'),
@@ -67,8 +77,10 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 interface Client {
   readonly pattern: string
-  sink: FakeSink
-  subscription: Promise<Subscription | undefined>
+  readonly sink: FakeSink
+  /** Where in the history of the pattern it is. */
+  readonly places: () => Places
+  readonly subscription: Promise<Subscription | undefined>
 }
 
 function stateOf(source: FakeSource, pattern: string): string {
@@ -77,7 +89,26 @@ function stateOf(source: FakeSource, pattern: string): string {
   return canonicalText(entries[0] === undefined ? EMPTY_META : metaJson(entries[0]))
 }
 
-it('every subscriber ends with the exact state, after any program', async () => {
+/** The histories of all patterns, and how much of each the hub has heard. */
+interface Histories {
+  readonly of: Map<string, StateHistory>
+  readonly heard: Map<string, number>
+}
+
+function recordHistories(source: FakeSource): Histories {
+  const of = new Map(PATTERNS.map((p) => [p as string, new StateHistory(p, stateOf(source, p))]))
+  const heard = new Map<string, number>(PATTERNS.map((pattern) => [pattern, 0]))
+  source.onChange = ({ changes }) => {
+    for (const [pattern, history] of of) {
+      if (!changes.some(({ key }) => matchKey(pattern, key))) continue
+      history.add(stateOf(source, pattern))
+      if (!source.isHoldingCommits) heard.set(pattern, history.end)
+    }
+  }
+  return { of, heard }
+}
+
+it('every subscriber sees the states in order and ends with the exact one, after any program', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 80, size: 'max' }), (steps) => run(steps)),
     { numRuns: 2000 },
@@ -88,12 +119,32 @@ async function run(steps: readonly Step[]): Promise<void> {
   const bench = createBench({ maxBufferedBytes: 50, maxIdlePools: 3, maxPendingKeys: 4 })
   const { source, hub, time } = bench
   const clients = new Map<number, Client>()
+  const histories = recordHistories(source)
+  const problems: unknown[] = []
 
-  function connect(id: number, pattern: string, previous: FakeSink | undefined): void {
+  function connect(id: number, pattern: string, left: Client | undefined): void {
     const sink = new FakeSink()
+    const previous = left?.sink
     // A reconnecting client keeps its state and says which version it is.
     sink.state = previous?.state
     sink.heldVersion = previous?.version
+    const history = histories.of.get(pattern)
+    // Nobody is shown less than what was announced before it came.
+    const announced = histories.heard.get(pattern) ?? 0
+    let places: Places = left?.places() ?? new Set([announced])
+    sink.onFrame = ({ snapshot }) => {
+      const state = sink.state ?? ''
+      const isFirst = sink.frames.length === 1
+      const from =
+        isFirst && snapshot ? new Set([Math.max(announced, Math.min(...places))]) : places
+      try {
+        const found =
+          snapshot && sink.maySkip ? history?.later(from, state) : history?.next(places, state)
+        places = found ?? places
+      } catch (error) {
+        problems.push(error)
+      }
+    }
     const subscription = hub.subscribe(pattern).then(
       (joined) => {
         joined.attach(sink, previous?.version)
@@ -101,7 +152,7 @@ async function run(steps: readonly Step[]): Promise<void> {
       },
       () => undefined,
     )
-    clients.set(id, { pattern, sink, subscription })
+    clients.set(id, { pattern, sink, subscription, places: () => places })
   }
 
   /** What each client that went away still holds. */
@@ -117,13 +168,25 @@ async function run(steps: readonly Step[]): Promise<void> {
     if (subscription !== undefined) away.set(id, left)
   }
 
+  function announce(): void {
+    source.announceCommits()
+    for (const [pattern, history] of histories.of) histories.heard.set(pattern, history.end)
+  }
+
+  /** What is read anew is sent whole, whatever came between. */
+  function reshape(pattern: string): void {
+    for (const { sink } of clients.values()) sink.maySkip = true
+    hub.reshape(pattern)
+  }
+
   for (const next of steps) {
     if (next.do === 'set') source.set(next.key, next.data, next.created)
     else if (next.do === 'delete') {
       const keys = [...source.entries.keys()].filter((key) => matchKey(next.pattern, key))
       source.delete(...(keys.length > 0 ? keys : ['absent']))
     } else if (next.do === 'lag') source.holdCommits()
-    else if (next.do === 'announce') source.announceCommits()
+    else if (next.do === 'announce') announce()
+    else if (next.do === 'reshape') reshape(next.pattern)
     else if (next.do === 'hold') source.holdReads()
     else if (next.do === 'answer') await source.answerReads()
     else if (next.do === 'tick') await settle()
@@ -135,7 +198,7 @@ async function run(steps: readonly Step[]): Promise<void> {
     else if (next.do === 'reconnect') {
       await leave(next.client)
       const left = away.get(next.client)
-      if (left !== undefined) connect(next.client, left.pattern, left.sink)
+      if (left !== undefined) connect(next.client, left.pattern, left)
     } else if ('client' in next) {
       const sink = clients.get(next.client)?.sink
       if (sink !== undefined) sink.stuck = next.do === 'stick'
@@ -144,14 +207,17 @@ async function run(steps: readonly Step[]): Promise<void> {
   }
 
   source.failure = undefined
-  source.announceCommits()
+  announce()
   await source.answerReads()
-  await time.advanceAsync(2000)
-  for (const { pattern, sink, subscription } of clients.values()) {
-    if ((await subscription) === undefined) continue
+  for (const { sink } of clients.values()) {
     sink.stuck = false
     sink.drain()
-    expect(sink.state).toBe(stateOf(source, pattern))
+  }
+  // Longer than the longest pause between two tries to read.
+  await time.advanceAsync(130_000)
+  expect(problems).toEqual([])
+  for (const { pattern, sink, subscription } of clients.values()) {
+    if ((await subscription) !== undefined) expect(sink.state).toBe(stateOf(source, pattern))
   }
   for (const id of [...clients.keys()]) await leave(id)
   expect(hub.metrics()).toMatchObject({ pools: 0, subscribers: 0, reloads: 0 })

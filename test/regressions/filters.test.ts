@@ -7,29 +7,30 @@ import { waitFor } from '../support/wait.ts'
 describe('a limit filter', () => {
   it('drops several expired entries in one write', async () => {
     const server = await serve()
-    server.server.filters.limit('items/*', { limit: 100, maxAgeMs: 300 })
+    const expire = limitByAge(server, 'items/*')
     for (let i = 0; i < 4; i++) await server.post(`/items/old${i}`, `${i}`)
     const client = await server.subscribe('/items/*')
-    await listIs(server, '/items/*', 0)
+    await expire()
+    expect((await server.get('/items/*')).body).toBe('[]')
     await server.post('/items/new', '1')
-    await waitFor(() => client.state?.includes('items/new'), { what: 'the new entry' })
-    expect(client.state?.match(/"path":"items\/\w+"/g)).toEqual(['"path":"items/new"'])
+    await client.frame(1)
+    expect(pathsOf(client.state)).toEqual(['items/new'])
+    await showsWhatIsRead(server, client, '/items/*')
+    expect(client.texts).toHaveLength(2)
   })
 
   it('takes an update of an entry that has expired', async () => {
     const server = await serve()
-    server.server.filters.limit('items/*', { limit: 100, maxAgeMs: 300 })
+    const expire = limitByAge(server, 'items/*')
     await server.post('/items/a', '1')
     const client = await server.subscribe('/items/*')
-    await listIs(server, '/items/*', 0)
+    await expire()
     expect((await server.post('/items/a', '2')).status).toBe(200)
+    await showsWhatIsRead(server, client, '/items/*')
+    expect(client.state).toBe('[]')
     await server.post('/items/b', '1')
-    await waitFor(() => client.state?.includes('items/b'), { what: 'a later entry' })
-    const state = (JSON.parse(client.state ?? '') as { index: string }[]).map(({ index }) => index)
-    expect(state).not.toHaveLength(0)
-    const { body } = await server.get('/items/*')
-    const read = (JSON.parse(body) as { index: string }[]).map(({ index }) => index)
-    for (const index of read) expect(state).toContain(index)
+    await showsWhatIsRead(server, client, '/items/*')
+    expect(pathsOf(client.state)).toEqual(['items/b'])
   })
 
   it('pushes the oldest out, for subscribers as for readers', async () => {
@@ -58,28 +59,58 @@ describe('a read filter that throws', () => {
       return entries
     })
     await server.post('/bad', '1')
-    await server.subscribe('/bad')
-    await server.subscribe('/bad/*')
+    const early = await server.subscribe('/bad')
+    const list = await server.subscribe('/bad/*')
+    // Hears of the same writes as the broken list, and has no filter of its own.
+    const wide = await server.subscribe('/*/*')
     const sound = await server.subscribe('/sound')
     isBroken = true
     for (let i = 1; i <= 5; i++) {
-      await server.post('/bad', `${i}`)
-      await server.post('/bad/x', `${i}`)
+      expect((await server.post('/bad', `${i}`)).status).toBe(200)
+      expect((await server.post('/bad/x', `${i}`)).status).toBe(200)
       await server.post('/sound', `${i}`)
       await sound.frame(i)
+      await wide.frame(i)
     }
-    expect((await server.get('/bad')).status).toBe(400)
+    for (const path of ['/bad', '/bad/*']) expect((await server.get(path)).status).toBe(400)
+    for (const { texts } of [early, list]) expect(texts).toHaveLength(1)
     isBroken = false
-    expect((await server.get('/bad')).status).toBe(200)
-    const late: SocketClient = await server.subscribe('/bad')
+    for (const path of ['/bad', '/bad/*']) expect((await server.get(path)).status).toBe(200)
+    const late = await server.subscribe('/bad')
     await server.post('/bad', '"well again"')
-    await waitFor(() => late.state?.includes('well again'), { what: 'the filter to work again' })
+    await server.post('/bad/x', '"well again"')
+    for (const client of [early, late]) await showsWhatIsRead(server, client, '/bad')
+    await showsWhatIsRead(server, list, '/bad/*')
+    await showsWhatIsRead(server, wide, '/*/*')
+    expect(early.state).toContain('well again')
   })
 })
 
-async function listIs(server: TestServer, path: string, length: number): Promise<void> {
-  await waitFor(
-    async () => (JSON.parse((await server.get(path)).body) as unknown[]).length === length,
-    { what: `${path} to hold ${length}` },
-  )
+/**
+ * A limit by age that time alone does not reach: what is there when the answer is called expires, what
+ * comes later does not.
+ */
+function limitByAge(server: TestServer, path: string): () => Promise<void> {
+  let oldestMs = 0
+  server.server.filters.limit(path, { limit: 100, maxAgeFunc: () => Date.now() - oldestMs })
+  return async () => {
+    // The clock of stamps is up to 2 ms off this one.
+    const nowMs = Date.now()
+    await waitFor(() => Date.now() > nowMs + 10, { what: 'the clock to move on', intervalMs: 2 })
+    oldestMs = nowMs + 5
+  }
+}
+
+function pathsOf(state: string | undefined): string[] {
+  return (JSON.parse(state ?? '') as { path: string }[]).map(({ path }) => path)
+}
+
+/** The subscriber's state is, or becomes, exactly what a fresh read gives. */
+async function showsWhatIsRead(
+  server: TestServer,
+  client: SocketClient,
+  path: string,
+): Promise<void> {
+  const expected = canonicalText((await server.get(path)).body)
+  await waitFor(() => client.state === expected, { what: `${path} as it is read: ${expected}` })
 }

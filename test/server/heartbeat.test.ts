@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type { TimeSource } from '../../src/core/time.ts'
 import { Heartbeat, type HeartbeatPeer } from '../../src/server/heartbeat.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
@@ -18,16 +19,13 @@ class FakePeer implements HeartbeatPeer {
   }
 }
 
+const OPTIONS = { pingIntervalMs: 60_000, pongTimeoutMs: 150_000, wsWriteTimeoutMs: 15_000 }
+
 function bench(): { time: FakeTime; heartbeat: Heartbeat } {
   const time = new FakeTime()
   return {
     time,
-    heartbeat: new Heartbeat({
-      time,
-      pingIntervalMs: 60_000,
-      pongTimeoutMs: 150_000,
-      wsWriteTimeoutMs: 15_000,
-    }),
+    heartbeat: new Heartbeat({ ...OPTIONS, time }),
   }
 }
 
@@ -60,6 +58,38 @@ describe('Heartbeat', () => {
     expect(peer.terminated).toBe(0)
     time.advance(4_000)
     expect(peer.terminated).toBe(1)
+  })
+
+  it('counts no silence from before a peer came', () => {
+    const { time, heartbeat } = bench()
+    heartbeat.add(new FakePeer())
+    time.advance(3_000)
+    const late = new FakePeer()
+    heartbeat.add(late)
+    time.advance(149_000)
+    expect(late.terminated).toBe(0)
+    time.advance(5_000)
+    expect(late.terminated).toBe(1)
+  })
+
+  it('does not hold a pause of this process against a peer', () => {
+    const fake = new FakeTime()
+    let pausedNs = 0n
+    const time: TimeSource = {
+      wallNs: () => fake.wallNs() + pausedNs,
+      monotonicNs: () => fake.monotonicNs() + pausedNs,
+      after: (delayMs, callback) => fake.after(delayMs, callback),
+    }
+    const heartbeat = new Heartbeat({ ...OPTIONS, time })
+    const peer = new FakePeer()
+    heartbeat.add(peer)
+    fake.advance(30_000)
+    pausedNs = 600_000_000_000n
+    fake.advance(4_000)
+    expect(peer).toMatchObject({ terminated: 0, pings: 1 })
+    fake.advance(149_000)
+    expect(peer.terminated).toBe(1)
+    expect(heartbeat.dropped).toEqual({ silent: 1, stalled: 0 })
   })
 
   it('drops a peer that takes nothing of what waits for it, not one that takes some', () => {

@@ -1,13 +1,23 @@
 /**
  * Random programs of writes, deletes, subscriptions and reconnects against a real server over real
- * sockets. When all is quiet, what each subscriber has put together from its frames equals
- * what a fresh GET gives: once exactly, digit for digit, once with fast-json-patch.
+ * sockets. Each frame takes a subscriber from what the filters showed after one commit to what they
+ * showed after the next that changed it. When all is quiet, what it has put together equals what a
+ * fresh GET gives: once exactly, digit for digit, once with fast-json-patch.
  */
 import fc from 'fast-check'
 import jsonPatch from 'fast-json-patch'
 import { expect, it } from 'vitest'
-import { EMPTY_META } from '../../src/core/entry.ts'
-import { canonicalText } from '../core/exact-apply.ts'
+import {
+  EMPTY_META,
+  type Entry,
+  metaJson,
+  metaListJson,
+  newestFirst,
+} from '../../src/core/entry.ts'
+import { hasGlob, matchKey } from '../../src/core/key.ts'
+import { applyExactly, canonicalText } from '../core/exact-apply.ts'
+import { parseEnvelope } from '../fanout/fake-source.ts'
+import { type Places, StateHistory } from '../fanout/state-history.ts'
 import { waitFor } from '../support/wait.ts'
 import { SocketClient, serve, type TestServer } from './serve.ts'
 
@@ -70,10 +80,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** A subscriber that keeps its state over connections. */
 interface Follower {
   readonly pattern: string
-  readonly connections: SocketClient[]
+  readonly connections: Connection[]
 }
 
-it('every subscriber ends with what GET gives, after any program', async () => {
+interface Connection extends SocketClient {
+  /** Place in the history of the pattern of the latest state when the connection was begun. */
+  begunAt: number
+}
+
+it('every subscriber sees the states in order and ends with what GET gives, after any program', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 5, maxLength: 40, size: 'max' }),
@@ -89,10 +104,11 @@ it('every subscriber ends with what GET gives, after any program', async () => {
 async function run(steps: readonly Step[], oneByOne: boolean, isFiltered: boolean): Promise<void> {
   const server = await serve({ maxIdlePools: 2 })
   if (isFiltered) registerFilters(server)
+  const histories = recordHistories(server)
   const followers = new Map<number, Follower>()
   const writes: Promise<unknown>[] = []
   for (const next of steps) {
-    if ('client' in next) await connect(server, followers, next)
+    if ('client' in next) await connect(server, followers, histories, next)
     else {
       const written = write(server, next)
       writes.push(written)
@@ -100,7 +116,10 @@ async function run(steps: readonly Step[], oneByOne: boolean, isFiltered: boolea
     }
   }
   await Promise.all(writes)
-  for (const follower of followers.values()) await assertCaughtUp(server, follower)
+  for (const follower of followers.values()) {
+    await assertCaughtUp(server, follower)
+    assertInOrder(follower, histories.get(follower.pattern))
+  }
   for (const { connections } of followers.values()) connections.at(-1)?.socket.terminate()
   await waitFor(() => server.server.hub.metrics().subscribers === 0)
   expect(server.server.hub.metrics()).toMatchObject({ pools: 0, reloads: 0, framesDropped: 0 })
@@ -117,6 +136,7 @@ function write(server: TestServer, next: Exclude<Step, { client: number }>): Pro
 async function connect(
   server: TestServer,
   followers: Map<number, Follower>,
+  histories: Histories,
   next: Extract<Step, { client: number }>,
 ): Promise<void> {
   let follower = followers.get(next.client)
@@ -133,11 +153,52 @@ async function connect(
   if (follower === undefined) return
   const held = next.do === 'reconnect' ? last : undefined
   const version = held?.version === undefined ? '' : `?v=${held.version}`
-  const socket = new SocketClient(`ws://127.0.0.1:${server.port}/${follower.pattern}${version}`)
+  const url = `ws://127.0.0.1:${server.port}/${follower.pattern}${version}`
+  const begunAt = histories.get(follower.pattern)?.end ?? 0
+  const socket = Object.assign(new SocketClient(url), { begunAt })
   socket.state = held?.state
   socket.version = held?.version
   follower.connections.push(socket)
   await socket.opened
+}
+
+type Histories = ReadonlyMap<string, StateHistory>
+
+/** What the filters show of each pattern after every commit, from here on. */
+function recordHistories({ server: { store, filters } }: TestServer): Histories {
+  const entries = new Map<string, Entry>()
+  const shown = (pattern: string): string => {
+    const matching = [...entries.values()].filter(({ key }) => matchKey(pattern, key))
+    matching.sort(newestFirst)
+    if (hasGlob(pattern))
+      return canonicalText(metaListJson(filters.applyReadList(pattern, matching)))
+    const entry = filters.applyReadObject(pattern, matching[0])
+    return canonicalText(entry === undefined ? EMPTY_META : metaJson(entry))
+  }
+  const histories = new Map(PATTERNS.map((p) => [p as string, new StateHistory(p, shown(p))]))
+  store.onCommit(({ changes }) => {
+    for (const { key, after } of changes) {
+      if (after.kind === 'entry') entries.set(key, after)
+      else entries.delete(key)
+    }
+    for (const [pattern, history] of histories) history.add(shown(pattern))
+  })
+  return histories
+}
+
+/** Only the first frame of a connection may skip states, and none may go back. */
+function assertInOrder(follower: Follower, history: StateHistory | undefined): void {
+  let places: Places | undefined
+  let state = ''
+  for (const { texts, begunAt } of follower.connections) {
+    for (const [i, text] of texts.entries()) {
+      const { snapshot, data } = parseEnvelope(text)
+      state = snapshot ? canonicalText(data) : applyExactly(state, data)
+      const from = new Set([Math.max(begunAt, Math.min(...(places ?? [0])))])
+      if (i === 0 && snapshot) places = history?.later(from, state)
+      else places = history?.next(places ?? new Set(), state)
+    }
+  }
 }
 
 async function assertCaughtUp(server: TestServer, follower: Follower): Promise<void> {

@@ -10,7 +10,7 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { createServer } from '../../../src/server/server.ts'
 import { MemoryStorage } from '../../../storage-adapters/memory.ts'
 import { type HttpAnswer, send } from './exchange.ts'
-import type { OwnServer } from './target.ts'
+import type { OwnServer, OwnServerOptions } from './target.ts'
 
 export type FaultName =
   | 'text frames'
@@ -25,6 +25,12 @@ export type FaultName =
   | 'v is ignored'
   | 'no CORS headers'
   | 'a push answers 201'
+  | 'an error text lacks its key'
+  | 'pings carry a payload'
+  | 'a deadline is a 500'
+  | 'Vary is left out'
+  | 'a filter shows its type first'
+  | 'a closed proxy is a 404'
 
 export interface Fault {
   readonly name: FaultName
@@ -66,11 +72,30 @@ export const FAULTS: readonly Fault[] = [
     name: 'a push answers 201',
     caughtBy: ['a push makes an index of lower-case hex a little below created'],
   },
+  {
+    name: 'an error text lacks its key',
+    caughtBy: ['a list in static mode with only an object filter is refused by key'],
+  },
+  { name: 'pings carry a payload', caughtBy: ['pings are empty and come again'] },
+  { name: 'a deadline is a 500', caughtBy: ['a write beyond the deadline is 503'] },
+  { name: 'Vary is left out', caughtBy: ['every answer varies by origin and encoding'] },
+  {
+    name: 'a filter shows its type first',
+    caughtBy: ['a filter shows its fields in order, and none that is empty'],
+  },
+  {
+    name: 'a closed proxy is a 404',
+    caughtBy: ['what a proxy does not let through is 403, before it resolves'],
+  },
 ]
 
 /** @param fault undefined for a front that spoils nothing */
-export async function startBrokenServer(fault: FaultName | undefined): Promise<OwnServer> {
-  const inner = createServer({ storage: new MemoryStorage(), port: 0 })
+export async function startBrokenServer(
+  fault: FaultName | undefined,
+  { prepare, ...options }: OwnServerOptions = {},
+): Promise<OwnServer> {
+  const inner = createServer({ storage: new MemoryStorage(), ...options, port: 0 })
+  prepare?.(inner)
   await inner.open()
   const base = new URL(inner.address?.url ?? '')
   const front = createHttpServer((request, response) => {
@@ -112,11 +137,18 @@ async function answer(
   const spoilt = spoil(given, fault, method, url)
   for (const [name, value] of Object.entries(given.headers)) {
     if (name === 'content-length' || name === 'transfer-encoding') continue
+    if (fault === 'Vary is left out' && name === 'vary') continue
     if (fault === 'no CORS headers' && name.startsWith('access-control-')) continue
     if (value !== undefined) response.setHeader(name, value)
   }
   response.writeHead(spoilt.status)
   response.end(spoilt.body)
+}
+
+/** Faults that answer one status in place of another. */
+const OTHER_STATUS: Partial<Record<FaultName, readonly [right: number, wrong: number]>> = {
+  'a deadline is a 500': [503, 500],
+  'a closed proxy is a 404': [403, 404],
 }
 
 function spoil(
@@ -135,6 +167,14 @@ function spoil(
   if (fault === 'numbers pass through doubles' && isData) {
     return { status, body: JSON.stringify(JSON.parse(body)) }
   }
+  if (fault === 'an error text lacks its key' && status === 400) {
+    return { status, body: body.replace(/, key:.*/, '') }
+  }
+  if (fault === 'a filter shows its type first' && url === '/?api=filters') {
+    return { status, body: body.replace(/("path":"[^"]*"),("type":"[^"]*")/g, '$2,$1') }
+  }
+  const another = fault === undefined ? undefined : OTHER_STATUS[fault]
+  if (another?.[0] === status) return { status: another[1], body }
   if (fault === '200 for a delete' && status === 204) return { status: 200, body: '' }
   if (fault === 'a push answers 201' && method === 'POST' && status === 200) {
     return { status: 201, body }
@@ -161,6 +201,7 @@ function relay(base: URL, fault: FaultName | undefined, socket: WebSocket, path:
   upstream.on('close', () => socket.close())
   socket.on('error', () => upstream.terminate())
   socket.on('close', () => upstream.terminate())
+  upstream.on('ping', () => socket.ping(fault === 'pings carry a payload' ? 'payload' : ''))
   upstream.on('message', (data) => {
     let text = String(data)
     if (fault === 'another empty object') text = text.replace('"index":"","data"', '"data"')

@@ -3,13 +3,23 @@ import type { WireCase } from './case.ts'
 import { keyCases } from './section-1-keys.ts'
 import { metaCases } from './section-2-meta.ts'
 import { headerCases } from './section-3-headers.ts'
+import { limitsCases } from './section-3-limits.ts'
 import { mergeCases } from './section-3-merge.ts'
 import { restCases } from './section-3-rest.ts'
 import { staticCases } from './section-3-static.ts'
 import { eventCases } from './section-4-events.ts'
 import { frameCases } from './section-4-frames.ts'
 import { handshakeCases } from './section-4-handshake.ts'
+import { socketCases } from './section-4-sockets.ts'
+import { filterErrorCases } from './section-5-errors.ts'
+import { filterCases } from './section-5-filters.ts'
+import { limitCases } from './section-5-limit.ts'
+import { assetCases } from './section-6-assets.ts'
+import { describedCases } from './section-6-described.ts'
 import { managementCases } from './section-6-management.ts'
+import { endpointCases } from './section-7-endpoints.ts'
+import { proxyCases } from './section-8-proxy.ts'
+import { shutdownCases } from './section-11-shutdown.ts'
 import { type StartServer, Target } from './target.ts'
 
 /** Every case, in the order of the sections. */
@@ -19,11 +29,21 @@ export const WIRE_CASES: readonly WireCase[] = [
   ...restCases,
   ...mergeCases,
   ...headerCases,
+  ...limitsCases,
   ...staticCases,
   ...handshakeCases,
   ...frameCases,
   ...eventCases,
+  ...socketCases,
+  ...filterCases,
+  ...filterErrorCases,
+  ...limitCases,
   ...managementCases,
+  ...describedCases,
+  ...assetCases,
+  ...endpointCases,
+  ...proxyCases,
+  ...shutdownCases,
 ]
 
 export interface RunOptions {

@@ -1,4 +1,5 @@
 /** Section 3.7: what static mode serves. */
+import type { Server } from '../../../src/server/server.ts'
 import { equal } from './assert.ts'
 import { section, type WireCase } from './case.ts'
 
@@ -43,6 +44,52 @@ export const staticCases: readonly WireCase[] = section(
       equal((await own.get('/')).status, 200, 'status of the page')
       equal((await own.get('/?api=keys')).status, 200, 'status of the API')
       await own.subscribe('/')
+    },
+    'what the process itself wrote is refused as well': async (target) => {
+      let server: Server | undefined
+      const own = await target.own({
+        ...OPTIONS,
+        prepare: (given) => {
+          server = given
+        },
+      })
+      await server?.set('other', {})
+      for (const [method, body] of [
+        ['GET', undefined],
+        ['PATCH', '{"x":1}'],
+        ['DELETE', undefined],
+      ] as const) {
+        const { status } = await own.request(method, '/other', body === undefined ? {} : { body })
+        equal(status, 400, `status of ${method}`)
+      }
+    },
+    'a list is not subscribed to by an object filter, an entry is by a list filter': async (
+      target,
+    ) => {
+      const own = await target.own({
+        static: true,
+        prepare: ({ filters }) => {
+          filters.readObject('o/*', (_key, entry) => entry)
+          filters.readList('l/*', (_key, entries) => entries)
+        },
+      })
+      equal((await own.handshake('/o/*')).status, 400, 'the list')
+      for (const path of ['/o/x', '/l/x', '/l/*']) {
+        equal((await own.handshake(path)).status, 101, path)
+      }
+    },
+    'proxies stay available': async (target) => {
+      const back = await target.own()
+      await back.store('/a', '1')
+      const own = await target.own({
+        ...OPTIONS,
+        prepare: ({ proxy }) =>
+          void proxy.route({
+            localPath: 'p/*',
+            resolve: () => ({ address: back.base.host, path: 'a' }),
+          }),
+      })
+      equal((await own.get('/p/a')).status, 200, 'status')
     },
     'a subscription to another path is refused without a body': async (target) => {
       const own = await target.own(OPTIONS)

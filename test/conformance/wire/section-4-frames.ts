@@ -59,6 +59,17 @@ export const frameCases: readonly WireCase[] = [
       equal((await resumed.envelope(0)).snapshot, false, 'the first frame is the patch')
       await sameAsRead(target, resumed, '*')
     },
+    'a current v of an object gets no first frame either': async (target) => {
+      const long = 'long '.repeat(100)
+      await target.store(target.at('a'), JSON.stringify({ long, n: 1 }))
+      const first = await target.subscribe(target.at('a'))
+      const { version } = await first.envelope(0)
+      const resumed = await target.socket(`${target.at('a')}?v=${version}`)
+      resumed.state = first.state
+      await target.store(target.at('a'), JSON.stringify({ long, n: 2 }))
+      equal((await resumed.envelope(0)).snapshot, false, 'the first frame is the patch')
+      await sameAsRead(target, resumed, 'a')
+    },
     'another v gets a snapshot': async (target) => {
       const first = await target.subscribe(target.at('a'))
       const { version } = await first.envelope(0)

@@ -1,5 +1,6 @@
 /** The server under test as one case sees it: requests, sockets, and a key space of its own. */
 import type { ClientOptions } from 'ws'
+import type { Server, ServerOptions } from '../../../src/server/server.ts'
 import { WireFailure } from './assert.ts'
 import {
   exchangeRaw,
@@ -11,13 +12,10 @@ import {
 } from './exchange.ts'
 import { Probe } from './probe.ts'
 
-/** What a case may ask of a server that the suite starts for it. */
-export interface OwnServerOptions {
-  readonly static?: boolean
-  /** Paths opened in static mode. */
-  readonly open?: readonly string[]
-  readonly maxBodyBytes?: number
-  readonly allowedOrigins?: readonly string[]
+/** What a case may ask of a server that the suite starts for it: any option but the port, and what it registers. */
+export interface OwnServerOptions extends Partial<Omit<ServerOptions, 'port' | 'host'>> {
+  /** Registers filters, endpoints, proxies and hooks before the server opens; may keep the server. */
+  readonly prepare?: (server: Server) => void
 }
 
 export interface OwnServer {
