@@ -67,6 +67,8 @@ describe('examples', () => {
       /^lamp: \{"on":true\}\nkeys: 2 .* true\nthe clock has ticked twice after the write\n$/,
     'subscribe-many.ts':
       /^users\/\* changed: .* 1, .* 0, .* 0\n.*\n.*\nmessages\/\* changed: .* 2, .* 1, .* 1\n$/,
+    'subscribe-one.ts':
+      /^settings: none\nsettings: .*"volume":3\}\nsettings: .*"volume":7\}\nsettings: none\n$/,
     'subscribe.ts':
       /^status: live\ntasks: none\ntasks: .*\(open\)\ntasks: .*\(done\)\ntasks: none\nstatus: closed\n$/,
   }
