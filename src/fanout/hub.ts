@@ -16,7 +16,7 @@ import type { TimeSource } from '../core/time.ts'
 import { PatternIndex } from './pattern-index.ts'
 import { Pool, type PoolContext, type SnapshotSource } from './pool.ts'
 import { PLAIN_SHAPE, type ReadShape } from './read-shape.ts'
-import { type FanoutCounters, type FrameSink, Subscriber } from './subscriber.ts'
+import { type FanoutCounters, type FrameSink, newFanoutCounters, Subscriber } from './subscriber.ts'
 
 export interface HubOptions {
   readonly source: SnapshotSource
@@ -72,15 +72,7 @@ export interface Subscription {
 export class Hub {
   readonly #context: PoolContext
   readonly #maxIdlePools: number
-  readonly #counters: FanoutCounters = {
-    framesSent: 0,
-    snapshotsSent: 0,
-    framesDropped: 0,
-    slowConsumersClosed: 0,
-    reloads: 0,
-    rereads: 0,
-    failedReads: 0,
-  }
+  readonly #counters: FanoutCounters = newFanoutCounters()
   readonly #index = new PatternIndex()
   readonly #pools = new Map<string, Pool>()
   /** Users per pool; a pool without an entry is idle. */

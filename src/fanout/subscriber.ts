@@ -53,6 +53,18 @@ export interface FanoutCounters {
   failedReads: number
 }
 
+export function newFanoutCounters(): FanoutCounters {
+  return {
+    framesSent: 0,
+    snapshotsSent: 0,
+    framesDropped: 0,
+    slowConsumersClosed: 0,
+    reloads: 0,
+    rereads: 0,
+    failedReads: 0,
+  }
+}
+
 export interface SubscriberContext {
   readonly limits: SubscriberLimits
   readonly time: TimeSource

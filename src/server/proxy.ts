@@ -5,7 +5,7 @@
 import { ERROR_TABLE } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Random, TimeSource } from '../core/time.ts'
-import type { FanoutCounters } from '../fanout/subscriber.ts'
+import { type FanoutCounters, newFanoutCounters } from '../fanout/subscriber.ts'
 import { compileTemplate } from './path-template.ts'
 import type { ProxyNodeFilter, ProxyRoute } from './proxy-config.ts'
 import { resolveProxyRoute } from './proxy-config.ts'
@@ -75,15 +75,7 @@ export class Proxies {
   readonly #router: Router
   readonly #registrations = new Set<Registration>()
   readonly #upstreams: UpstreamCounters = { lost: 0, invalidFrames: 0, givenUp: 0 }
-  readonly #counters: FanoutCounters = {
-    framesSent: 0,
-    snapshotsSent: 0,
-    framesDropped: 0,
-    slowConsumersClosed: 0,
-    reloads: 0,
-    rereads: 0,
-    failedReads: 0,
-  }
+  readonly #counters: FanoutCounters = newFanoutCounters()
   #host: ProxyHost | undefined
   #runtime: ProxyRuntime | undefined
 
