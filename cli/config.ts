@@ -43,6 +43,11 @@ export interface ServeConfig {
   readonly nodesKey: string
   readonly advertise: HostPort | undefined
   readonly clusterToken: string | undefined
+  /** undefined: plain HTTP. */
+  readonly tlsCert: string | undefined
+  readonly tlsKey: string | undefined
+  /** Trusted beside the system's authorities when this node dials its leader. */
+  readonly tlsCa: string | undefined
   readonly config: string | undefined
   readonly logLevel: LogLevel
 }
@@ -136,6 +141,27 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     fallback: undefined,
     meaning: 'secret that all nodes of the cluster share; better given by the variable',
     secret: true,
+  },
+  tlsCert: {
+    flag: 'tls-cert',
+    env: 'OOO_TLS_CERT',
+    kind: named(TEXT, 'FILE'),
+    fallback: undefined,
+    meaning: 'certificate, PEM: serve HTTPS and WSS; read again when it changes',
+  },
+  tlsKey: {
+    flag: 'tls-key',
+    env: 'OOO_TLS_KEY',
+    kind: named(TEXT, 'FILE'),
+    fallback: undefined,
+    meaning: 'private key of the certificate, PEM',
+  },
+  tlsCa: {
+    flag: 'tls-ca',
+    env: 'OOO_TLS_CA',
+    kind: named(TEXT, 'FILE'),
+    fallback: undefined,
+    meaning: 'authority to trust beside the known ones when dialling the leader, PEM',
   },
   config: {
     flag: 'config',
@@ -251,6 +277,13 @@ function refuseContradictions({ values, sources }: Resolved<ServeConfig>): void 
     throw new StateError(
       'invalid_option',
       `${sources.durability}: "${values.durability}" is not allowed ${advice}`,
+    )
+  }
+  if ((values.tlsCert === undefined) !== (values.tlsKey === undefined)) {
+    const given = sources.tlsCert ?? sources.tlsKey
+    throw new StateError(
+      'invalid_option',
+      `${given}: a certificate and its key go together; give both --tls-cert and --tls-key`,
     )
   }
   if (values.clusterUrl !== undefined && values.keys.length === 0) {

@@ -6,6 +6,8 @@ import { cluster } from '../cluster/index.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { ServerPlugin } from '../src/server/plugin.ts'
 import { createServer, type Server } from '../src/server/server.ts'
+import { loadTrustedCas } from '../src/server/tls.ts'
+import { createWsTransport } from '../src/server/ws-transport.ts'
 import type { StorageAdapter } from '../src/storage-adapter.ts'
 import { LevelStorage } from '../storage-adapters/leveldb.ts'
 import { MemoryStorage } from '../storage-adapters/memory.ts'
@@ -41,13 +43,14 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   const logger = createConsoleLogger({ level: config.logLevel, write })
   warnIfExposed(config, logger)
   const name = config.name ?? hostname()
-  const server = assemble(config, name, logger)
   const stop = untilStopped(context)
+  let server: Server | undefined
   try {
+    server = await assemble(config, name, logger)
     await server.open()
   } catch (error) {
     context.stderr(`ooo: ${explainStartFailure(error, config)}\n`)
-    await server.close()
+    await server?.close()
     return EXIT.failed
   }
   const url = server.address?.url ?? ''
@@ -58,7 +61,8 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   return EXIT.done
 }
 
-function assemble(config: ServeConfig, name: string, logger: Logger): Server {
+async function assemble(config: ServeConfig, name: string, logger: Logger): Promise<Server> {
+  const { tlsCert, tlsKey, tlsCa } = config
   const uiDir = fileURLToPath(new URL('../ui', import.meta.url))
   const open = config.keys.length > 0 ? [...config.keys, config.nodesKey] : []
   return createServer({
@@ -72,6 +76,12 @@ function assemble(config: ServeConfig, name: string, logger: Logger): Server {
     logger,
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(existsSync(uiDir) ? { uiDir } : {}),
+    ...(tlsCert === undefined || tlsKey === undefined
+      ? {}
+      : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
+    ...(tlsCa === undefined
+      ? {}
+      : { transport: createWsTransport({ ca: await loadTrustedCas([tlsCa]) }) }),
   })
 }
 

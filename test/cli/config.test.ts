@@ -95,6 +95,21 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['0123', '0123'],
     ['1e3', '1e3'],
   ],
+  tlsCert: [
+    ['/etc/ooo/tlsCert.pem', '/etc/ooo/tlsCert.pem'],
+    ['./a b.pem', './a b.pem'],
+    ['c.pem', 'c.pem'],
+  ],
+  tlsKey: [
+    ['/etc/ooo/tlsKey.pem', '/etc/ooo/tlsKey.pem'],
+    ['./a b.pem', './a b.pem'],
+    ['c.pem', 'c.pem'],
+  ],
+  tlsCa: [
+    ['/etc/ooo/tlsCa.pem', '/etc/ooo/tlsCa.pem'],
+    ['./a b.pem', './a b.pem'],
+    ['c.pem', 'c.pem'],
+  ],
   config: [],
   logLevel: [
     ['debug', 'debug'],
@@ -125,12 +140,17 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   nodesKey: ['nodes', 'nodes/', 'no des/*'],
   advertise: ['10.0.0.2', ':8800', '10.0.0.2:0', '10.0.0.2:65536', 'fd00::2:1', 'http://a:1'],
   clusterToken: [' '],
+  tlsCert: [' '],
+  tlsKey: [' '],
+  tlsCa: [' '],
   config: [],
   logLevel: ['verbose', 'INFO'],
 }
 
 /** What else must be given for the setting to make sense. */
 function companions(name: keyof ServeConfig): string[] {
+  if (name === 'tlsCert') return ['--tls-key=key.pem']
+  if (name === 'tlsKey') return ['--tls-cert=cert.pem']
   return name === 'clusterUrl' ? ['--key=settings'] : []
 }
 
