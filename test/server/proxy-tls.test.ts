@@ -5,8 +5,6 @@ import { waitFor } from '../support/wait.ts'
 import { addressOf } from './proxy-fixtures.ts'
 import { serve, type TestServer } from './serve.ts'
 
-if (NO_OPENSSL !== undefined && process.env.CI === 'true') throw new Error(NO_OPENSSL)
-
 describe.skipIf(NO_OPENSSL !== undefined)(`a proxy to TLS (${NO_OPENSSL ?? 'by openssl'})`, () => {
   let folder: CertificateFolder | undefined
 

@@ -14,8 +14,6 @@ import { CertificateFolder, NO_OPENSSL, type Pair } from '../support/certificate
 import { waitFor } from '../support/wait.ts'
 import { afterTest, SocketClient } from './serve.ts'
 
-if (NO_OPENSSL !== undefined && process.env.CI === 'true') throw new Error(NO_OPENSSL)
-
 let made: CertificateFolder | undefined
 
 beforeAll(() => {
