@@ -4,6 +4,7 @@
  * virtual network.
  */
 import type { HybridClock } from '../src/core/clock.ts'
+import { errorText } from '../src/core/errors.ts'
 import type { Random, TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { Store } from '../src/store/store.ts'
@@ -49,6 +50,9 @@ export class ClusterEngine {
   readonly #leader: Leader
   #links: FollowerLink[] = []
   #stopListening: (() => void) | undefined
+  /** Comparisons anew, one after the other. */
+  #restarts: Promise<void> = Promise.resolve()
+  #isStopped = false
 
   constructor(engine: EngineOptions) {
     this.#engine = engine
@@ -59,24 +63,60 @@ export class ClusterEngine {
 
   /** Starts following. The returned promise waits for the storage, not for any leader. */
   async start(): Promise<void> {
-    const { store, placement, newId } = this.#engine
-    const placementId = await settlePlacement(store, placement.fingerprint, newId)
-    this.#links = [...placement.upstreams].map(([leader, scopes], i) =>
-      this.#link(leader, scopes, placementId, i === 0),
-    )
-    this.#stopListening = store.onCommit((commit) => {
-      this.#leader.committed(commit)
-      for (const link of this.#links) {
-        if (store.owedCount(link.leader) > 0) link.outboxChanged()
-      }
-    })
+    const { store } = this.#engine
+    await this.#makeLinks()
+    const unsubscribe = [
+      store.onCommit((commit) => {
+        this.#leader.committed(commit)
+        for (const link of this.#links) {
+          if (store.owedCount(link.leader) > 0) link.outboxChanged()
+        }
+      }),
+      store.onDamage(() => this.#compareAnew()),
+    ]
+    this.#stopListening = () => {
+      for (const stop of unsubscribe) stop()
+    }
     for (const link of this.#links) link.start()
   }
 
   /** Ends all streams, waiting for what they have begun to write. Idempotent. */
   async stop(): Promise<void> {
+    this.#isStopped = true
     this.#stopListening?.()
-    await Promise.all([this.#leader.stop(), ...this.#links.map((link) => link.stop())])
+    await this.#endStreams('the node is closing')
+    await this.#restarts
+  }
+
+  /**
+   * The storage was found damaged, so its log has a new epoch: every stream is ended, and every peer
+   * compared with in full, which brings back what any of them holds.
+   */
+  #compareAnew(): void {
+    this.#restarts = this.#restarts
+      .then(async () => {
+        await this.#endStreams('the storage was damaged: comparing anew')
+        if (this.#isStopped) return
+        await this.#makeLinks()
+        for (const link of this.#links) link.start()
+      })
+      .catch((error: unknown) => {
+        this.#engine.options.logger.error('peers could not be compared with anew', {
+          error: errorText(error),
+        })
+      })
+  }
+
+  async #endStreams(reason: string): Promise<void> {
+    await Promise.all([this.#leader.stop(reason), ...this.#links.map((link) => link.stop(reason))])
+  }
+
+  async #makeLinks(): Promise<void> {
+    const { store, placement, newId } = this.#engine
+    const placementId = await settlePlacement(store, placement.fingerprint, newId)
+    this.#links = [...placement.upstreams].map(([leader, scopes], i) =>
+      this.#link(leader, scopes, placementId, i === 0),
+    )
   }
 
   /** Takes a follower's stream. */

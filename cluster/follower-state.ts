@@ -308,17 +308,29 @@ function collect(state: OpenState, { limits }: FollowerContext): FollowerStep {
   if (state.kind !== 'live' || state.pushes.size >= limits.maxPushesInFlight) {
     return { state, effects: [] }
   }
-  const skip = new Set(state.refused)
-  for (const rows of state.pushes.values()) for (const { seq } of rows) skip.add(seq)
-  return { state, effects: [{ type: 'collect', limit: limits.messageRecords, skip }] }
+  const effect = { type: 'collect', limit: limits.messageRecords, skip: underWay(state) } as const
+  return { state, effects: [effect] }
+}
+
+/** Seqs that are not to be sent now. */
+function underWay({ refused, pushes }: FollowingState): Set<number> {
+  const seqs = new Set(refused)
+  for (const rows of pushes.values()) for (const { seq } of rows) seqs.add(seq)
+  return seqs
 }
 
 function push(
   state: OpenState,
-  rows: readonly SequencedRow[],
+  collected: readonly SequencedRow[],
   context: FollowerContext,
 ): FollowerStep {
-  if (state.kind !== 'live' || rows.length === 0) return { state, effects: [] }
+  if (state.kind !== 'live') return { state, effects: [] }
+  // Reading takes a while: some of it may have been sent since it was asked for.
+  const skip = underWay(state)
+  const rows = collected.filter(({ seq }) => !skip.has(seq))
+  if (rows.length === 0 || state.pushes.size >= context.limits.maxPushesInFlight) {
+    return { state, effects: [] }
+  }
   const n = state.nextPush
   const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))
   const message: FollowerMessage = { t: 'push', n, records: rows.map((row) => row.record) }

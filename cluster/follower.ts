@@ -76,6 +76,9 @@ export class FollowerLink {
   #stopBeat: CancelTimer | undefined
   #helloSentNs = 0n
   #outboxNoted = false
+  /** The latest request for rows of the outbox that has not been answered. */
+  #nextCollect: Extract<FollowerEffect, { type: 'collect' }> | undefined
+  #isCollecting = false
   #lastError: string | undefined
   #lastCheckMs = 0
 
@@ -111,10 +114,10 @@ export class FollowerLink {
   }
 
   /** Closes the connection and waits for durable steps under way. */
-  async stop(): Promise<void> {
+  async stop(reason: string): Promise<void> {
     this.#stopBeat?.()
     this.#dispatch({ type: 'close' })
-    this.#connection.close(1001, 'the node is closing')
+    this.#connection.close(1001, reason)
     await this.#work
   }
 
@@ -200,14 +203,30 @@ export class FollowerLink {
           this.#dispatch({ type: 'quiet', session: effect.session }),
         )
         break
-      case 'collect': {
-        const owed = this.#options.store.owed(this.leader, effect.limit, effect.skip)
-        const { rows } = cutRows(owed, this.#options.limits.messageBytes)
-        this.#dispatch({ type: 'collected', rows })
+      case 'collect':
+        this.#nextCollect = effect
+        void this.#collect()
         break
-      }
       default:
         this.#work = this.#work.then(() => this.#makeDurable(effect))
+    }
+  }
+
+  /** Reads the outbox for the latest request, one reading at a time. */
+  async #collect(): Promise<void> {
+    if (this.#isCollecting) return
+    this.#isCollecting = true
+    try {
+      for (let next = this.#nextCollect; next !== undefined; next = this.#nextCollect) {
+        this.#nextCollect = undefined
+        const owed = await this.#options.store.owed(this.leader, next.limit, next.skip)
+        const { rows } = cutRows(owed, this.#options.limits.messageBytes)
+        this.#dispatch({ type: 'collected', rows })
+      }
+    } catch (error) {
+      this.#fail('the outbox could not be read', error)
+    } finally {
+      this.#isCollecting = false
     }
   }
 

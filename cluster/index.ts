@@ -43,7 +43,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     name: 'cluster',
     setup(pluginHost) {
       host = pluginHost
-      host.store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
+      host.addLeaderOf((key) => scopeOf(placement, key)?.leader)
       host.management('pivot', () => tellPivot(engine, pluginHost, resolved))
       host.route('/-/cluster', (_request, response) => answerStatus(response, engine))
       host.socket(STREAM_PATH, {

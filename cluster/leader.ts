@@ -91,8 +91,9 @@ export class Leader {
     }
   }
 
-  async stop(): Promise<void> {
-    await Promise.all([...this.#sessions].map((session) => session.stop()))
+  /** Ends every stream with this reason, waiting for what they have begun to write. */
+  async stop(reason: string): Promise<void> {
+    await Promise.all([...this.#sessions].map((session) => session.stop(reason)))
   }
 }
 
@@ -152,8 +153,8 @@ class Session implements SocketHandlers {
     this.#dispatch({ type: 'committed', head: commit.seq, own })
   }
 
-  async stop(): Promise<void> {
-    this.#socket.close(1001, 'the node is closing')
+  async stop(reason: string): Promise<void> {
+    this.#socket.close(1001, reason)
     this.close()
     await this.#merges
   }

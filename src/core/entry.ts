@@ -46,6 +46,8 @@ export interface Commit {
   readonly changes: readonly Change[]
   /** undefined for a write made on this node; else the id of the peer that sent it. */
   readonly source: string | undefined
+  /** True when subscribers, watchers and hooks are not to be told of it. It replicates like any other. */
+  readonly silent?: true
 }
 
 /** The version of a record: the stamp of its last change. */

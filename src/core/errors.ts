@@ -28,6 +28,9 @@ export type ErrorCode =
   | 'not_found'
   | 'precondition_failed'
   | 'not_leader'
+  | 'locked'
+  | 'lock_lost'
+  | 'position_lost'
   | 'too_large'
   | 'deadline'
   | 'overloaded'
@@ -38,6 +41,7 @@ export type ErrorCode =
   | 'not_open'
   | 'in_use'
   | 'storage_failed'
+  | 'storage_full'
   | 'corrupt_record'
   | 'format_unsupported'
 
@@ -57,6 +61,12 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   precondition_failed: { status: 412, closeCode: 4512, retryable: false },
   /** Another node leads the key: the same request may succeed there (RFC 9110, 421). */
   not_leader: { status: 421, closeCode: 4521, retryable: false },
+  /** Somebody else holds the key's lock (RFC 4918, 423). */
+  locked: { status: 423, closeCode: 4009, retryable: true },
+  /** The lock named is not held, or held no longer. */
+  lock_lost: { status: 409, closeCode: 4510, retryable: false },
+  /** A place in the change log that this node does not know, or knows no longer. */
+  position_lost: { status: 410, closeCode: 4511, retryable: false },
   too_large: { status: 413, closeCode: 4513, retryable: false },
   deadline: { status: 503, closeCode: 4000, retryable: true },
   overloaded: { status: 503, closeCode: 4001, retryable: true },
@@ -67,6 +77,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   not_open: { status: 503, closeCode: 4006, retryable: true },
   in_use: { status: 500, closeCode: 4007, retryable: true },
   storage_failed: { status: 500, closeCode: 4008, retryable: true },
+  storage_full: { status: 507, closeCode: 4020, retryable: true },
   corrupt_record: { status: 500, closeCode: 4508, retryable: false },
   format_unsupported: { status: 500, closeCode: 4509, retryable: false },
 }

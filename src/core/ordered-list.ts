@@ -111,6 +111,15 @@ export class OrderedList<T> {
     for (const items of this.#blocks) yield* items
   }
 
+  /** Items from the first that is not before `item`, in list order. */
+  *from(item: T): IterableIterator<T> {
+    const { block, offset } = this.#locate(item)
+    for (let b = block; b < this.#blocks.length; b++) {
+      const items = this.#blocks[b] ?? []
+      for (let i = b === block ? offset : 0; i < items.length; i++) yield items[i] as T
+    }
+  }
+
   toArray(): T[] {
     return this.#blocks.flat() as T[]
   }

@@ -2,11 +2,12 @@
  * Reading the change log in pages: from the tail in memory when the rows are recent, else from
  * disk. A row whose key changed again later is skipped, since the newer row tells the same.
  */
+import { StateError } from '../core/errors.ts'
 import type { StorageAdapter } from '../storage-adapter.ts'
 import type { ChangeTail, LogRow } from './change-tail.ts'
-import type { Slot } from './mirror.ts'
 import type { SequencedRow } from './rows.ts'
-import { logRowsAfter, seqOfRow } from './rows.ts'
+import { logRowsBetween, seqOfRow, unsealRow } from './rows.ts'
+import type { Eventually, Slot } from './state.ts'
 
 /** A page of the change log. */
 export interface LogPage {
@@ -22,28 +23,36 @@ export interface ReadLogRequest {
   readonly head: number
   readonly tail: ChangeTail
   readonly adapter: StorageAdapter
-  slot(key: string): Slot | undefined
+  slots(keys: readonly string[]): Eventually<readonly (Slot | undefined)[]>
 }
 
 export async function readLog(request: ReadLogRequest): Promise<LogPage> {
   const { after, limit, head } = request
   if (after >= head) return { rows: [], through: head }
-  const found = request.tail.after(after, limit) ?? (await readDisk(request))
+  const found = request.tail.after(after, limit) ?? (await readWithDisk(request))
   const last = found.at(-1)
   // Rows above `head` belong to a batch that is written but not yet visible: left for later.
   const through = found.length < limit || last === undefined ? head : Math.min(last.seq, head)
+  const visible = found.filter(({ seq }) => seq <= through)
+  const slots = await request.slots(visible.map(({ key }) => key))
   const rows: SequencedRow[] = []
-  for (const { seq, key } of found) {
-    const slot = seq <= through ? request.slot(key) : undefined
+  visible.forEach(({ seq }, i) => {
+    const slot = slots[i]
     if (slot?.seq === seq) rows.push({ seq, record: slot.record })
-  }
+  })
   return { rows, through }
 }
 
-async function readDisk({ adapter, after, limit }: ReadLogRequest): Promise<LogRow[]> {
+/** What is in memory may not be on disk yet, so each part is read where it is for sure. */
+async function readWithDisk({ adapter, tail, after, limit }: ReadLogRequest): Promise<LogRow[]> {
+  const { floor } = tail
+  const newer = tail.after(floor, limit) ?? []
   const rows: LogRow[] = []
-  for await (const [row, key] of adapter.iterate(logRowsAfter(after, limit))) {
+  for await (const [row, value] of adapter.iterate(logRowsBetween(after, floor, limit))) {
+    const key = unsealRow(row, value)
+    if (key === undefined)
+      throw new StateError('corrupt_record', `storage: row "${row}" is damaged`)
     rows.push({ seq: seqOfRow(row), key })
   }
-  return rows
+  return rows.concat(newer).slice(0, limit)
 }

@@ -14,7 +14,7 @@ export class ChangeTail {
   /** Everything after this seq is in `#rows`. */
   #floor = 0
 
-  /** @param maxRows most rows kept; the oldest are forgotten first. */
+  /** @param maxRows rows that are kept when `trim` is called; up to twice as many between. */
   constructor(maxRows: number) {
     this.#maxRows = maxRows
   }
@@ -27,11 +27,20 @@ export class ChangeTail {
 
   push(row: LogRow): void {
     this.#rows.push(row)
-    // Trimmed in halves, so that a push costs constant time on average.
+  }
+
+  /** Everything kept is on disk now: the oldest rows beyond the bound may be forgotten. */
+  trim(): void {
+    // In halves, so that it costs constant time per row on average.
     if (this.#rows.length < this.#maxRows * 2) return
-    this.#rows = this.#rows.slice(this.#maxRows)
+    this.#rows = this.#rows.slice(-this.#maxRows)
     const oldest = this.#rows[0]
     if (oldest !== undefined) this.#floor = oldest.seq - 1
+  }
+
+  /** Rows up to here are on disk; those after it are here. */
+  get floor(): number {
+    return this.#floor
   }
 
   /** At most `limit` rows after `seq`, oldest first; undefined when they are only on disk. */

@@ -14,6 +14,11 @@ export class CommitQueue<Job> {
   readonly #maxBatch: number
   #waiting: Job[] = []
   #running: Promise<void> | undefined
+  #isFlushing = false
+  /** No batch begins before this. */
+  #held: Promise<unknown> | undefined
+  /** What waits for the end of the batch under way. */
+  #pauses: (() => void)[] = []
 
   constructor(options: { flush: FlushBatch<Job>; maxWaiting: number; maxBatch: number }) {
     this.#flush = options.flush
@@ -33,6 +38,31 @@ export class CommitQueue<Job> {
     this.#running ??= this.#run()
   }
 
+  /** Runs `take`, which must not wait, when no batch is under way: now, or before the next. */
+  atRest<T>(take: () => T): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const run = (): void => {
+        try {
+          resolve(take())
+        } catch (error) {
+          reject(error)
+        }
+      }
+      if (this.#isFlushing) this.#pauses.push(run)
+      else run()
+    })
+  }
+
+  /** Runs `work` while no batch is, and holds the next back until it is done. */
+  async alone<T>(work: () => Promise<T>): Promise<T> {
+    const running = this.atRest(() => {
+      const result = work()
+      this.#held = Promise.all([this.#held, result.catch(() => undefined)])
+      return { result }
+    })
+    return (await running).result
+  }
+
   /** Resolves when everything pushed so far has been settled. */
   async drained(): Promise<void> {
     while (this.#running !== undefined) await this.#running
@@ -42,9 +72,19 @@ export class CommitQueue<Job> {
     // One turn of the microtask queue lets operations of the same turn share the first batch.
     await Promise.resolve()
     while (this.#waiting.length > 0) {
+      while (this.#held !== undefined) {
+        const held = this.#held
+        await held
+        if (this.#held === held) this.#held = undefined
+      }
       const jobs = this.#waiting.slice(0, this.#maxBatch)
       this.#waiting = this.#waiting.slice(this.#maxBatch)
+      this.#isFlushing = true
       await this.#flush(jobs)
+      this.#isFlushing = false
+      const pauses = this.#pauses
+      this.#pauses = []
+      for (const run of pauses) run()
     }
     this.#running = undefined
   }

@@ -1,26 +1,36 @@
 /**
- * The heart of the store: takes operations in turn, makes them durable in batches, applies them to the
- * state in memory and announces them.
+ * The heart of the store: takes operations in turn, makes them durable in batches, applies them to
+ * the state and announces them.
  *
  * The order of events, written once: an operation is planned against the committed state, written
- * in an atomic batch together with its change-log and outbox rows, then applied in memory and
- * announced to listeners, and only then answered. So nobody hears of a change that a crash could
- * undo, and every listener and reader sees the same sequence.
+ * in an atomic batch together with its change-log and outbox rows, then applied and announced to
+ * listeners, and only then answered. So nobody hears of a change that a crash could undo, and every
+ * listener and reader sees the same sequence. Durability `memory` alone turns this around: a batch
+ * of nothing else is applied, announced and answered, and written then.
  */
 import type { HybridClock } from '../core/clock.ts'
+import type { Digest } from '../core/digest.ts'
 import type { Commit } from '../core/entry.ts'
-import { errorText, isStateError, StateError } from '../core/errors.ts'
+import { errorText, StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
+import { BatchWriter, strongest } from './batch-writer.ts'
+import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
 import { CommitQueue } from './commit-queue.ts'
-import { Draft, type Plan } from './draft.ts'
+import type { Damage } from './damage.ts'
+import { Draft, type Plan, type Step } from './draft.ts'
 import { Mirror } from './mirror.ts'
-import type { Planner } from './operations.ts'
-import { loadMirror } from './recovery.ts'
+import type { PlanContext, Planner } from './operations.ts'
+import { type LoadedState, loadState } from './recovery.ts'
+import type { Reads, State, StateView } from './state.ts'
+import { StorageGuard } from './storage-guard.ts'
 import type { LeaderOf, StoreOptions } from './store-options.ts'
 
 interface Job {
+  readonly durability: Durability | undefined
+  /** What `plan` will look at; asked right before it. */
+  readonly reads: () => Reads
   readonly plan: (draft: Draft) => { plan: Plan | undefined; settle: () => void }
   readonly reject: (error: unknown) => void
 }
@@ -34,14 +44,15 @@ export class Committer {
   readonly tail: ChangeTail
   /** Says which keys are owed to a leader. */
   leaderOf: LeaderOf = () => undefined
-  readonly #durability: Durability | undefined
-  readonly #newId: () => string
+  readonly #options: StoreOptions
   readonly #logger: Logger
   readonly #queue: CommitQueue<Job>
+  readonly #writer: BatchWriter
   readonly #listeners = new Set<(commit: Commit) => void>()
   #state: CommitterState = 'closed'
   #transition: Promise<void> = Promise.resolve()
-  #mirror = new Mirror()
+  #records: State = new Mirror(() => 0)
+  readonly #guard: StorageGuard
   #meta = new Map<string, string>()
   /** Greatest seq given out, also to batches that failed; `#head` is the greatest committed. */
   #lastSeq = 0
@@ -51,17 +62,36 @@ export class Committer {
     this.adapter = options.adapter
     this.clock = options.clock
     this.tail = new ChangeTail(options.tailRows ?? 4096)
-    this.#durability = options.durability
-    this.#newId = options.newId
+    this.#options = options
     this.#logger = options.logger ?? SILENT_LOGGER
     this.#queue = new CommitQueue({
       flush: (jobs) => this.#flush(jobs),
       maxWaiting: options.maxWaitingOperations ?? 100_000,
       maxBatch: options.maxBatchOperations ?? 1000,
     })
+    this.#writer = new BatchWriter({
+      adapter: options.adapter,
+      logger: this.#logger,
+      time: options.time,
+      retry: () => void this.run(NOTHING).catch(() => undefined),
+    })
+    this.#guard = new StorageGuard({
+      adapter: options.adapter,
+      newId: options.newId,
+      logger: this.#logger,
+      head: () => this.#head,
+      run: (planner) => this.run(planner),
+      unreadable: (key) => {
+        if (this.#records instanceof BoundedState) this.#records.unreadable(key)
+      },
+      atRest: (take) => this.#queue.atRest(take),
+      isBehind: () => this.#writer.isBehind,
+      time: options.time,
+      recount: async () => (this.#records instanceof BoundedState ? this.#records.recount() : []),
+    })
   }
 
-  /** Opens the adapter and reads the state. @throws StateError of the adapter, or `corrupt_record`. */
+  /** Opens the adapter and reads the state. @throws StateError of the adapter. */
   open(): Promise<void> {
     if (this.#state === 'open' || this.#state === 'opening') return this.#transition
     this.#state = 'opening'
@@ -75,8 +105,7 @@ export class Committer {
     this.#state = 'closing'
     this.#transition = this.#transition
       .catch(() => undefined)
-      .then(() => this.#queue.drained())
-      .then(() => this.adapter.close())
+      .then(() => this.#finish())
       .finally(() => {
         if (this.#state === 'closing') this.#state = 'closed'
       })
@@ -84,13 +113,23 @@ export class Committer {
   }
 
   /** The committed state; another object after each `open`. */
-  get mirror(): Mirror {
-    return this.#mirror
+  get records(): State {
+    return this.#records
+  }
+
+  /** What is known to be damaged. */
+  get damage(): Damage {
+    return this.#guard.damage
   }
 
   /** Seq of the last committed change. */
   get head(): number {
     return this.#head
+  }
+
+  /** Rows of writes that were answered and are not in the adapter, because it fails. */
+  get waitingRows(): number {
+    return this.#writer.waitingRows
   }
 
   meta(name: string): string | undefined {
@@ -103,33 +142,56 @@ export class Committer {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Hears that damage was found while open: the epoch is another, peers are to be compared with. */
+  onDamage(listener: () => void): () => void {
+    return this.#guard.onDamage(listener)
+  }
+
   /** Plans an operation in its turn; resolves with its result once it is durable and announced. */
-  run<Result>(planner: Planner<Result>): Promise<Result> {
+  run<Result>(planner: Planner<Result>, durability?: Durability): Promise<Result> {
     return new Promise((resolve, reject) => {
       if (this.#state !== 'open') {
         reject(new StateError('not_open', `storage: storage is not active (${this.#state})`))
         return
       }
-      const plan: Job['plan'] = (draft) => {
-        const { plan: decided, result } = planner({
-          slot: (key) => draft.slot(key),
-          matching: (glob) => draft.matching(glob),
-          now: () => this.clock.now(),
-          origin: this.requireMeta('id'),
-          leaderOf: this.leaderOf,
-        })
-        return { plan: decided, settle: () => resolve(result) }
-      }
       try {
-        this.#queue.push({ plan, reject })
+        this.#writer.assertOffered(durability)
+        this.#queue.push({
+          durability: durability ?? this.#options.durability,
+          reads: () => planner.reads(() => this.clock.now()),
+          plan: (draft) => {
+            const { plan, result } = planner.plan(this.#context(draft))
+            return { plan, settle: () => resolve(result) }
+          },
+          reject,
+        })
       } catch (error) {
         reject(error)
       }
     })
   }
 
+  #context(draft: Draft): PlanContext {
+    return {
+      slot: (key) => draft.slot(key),
+      matching: (glob) => draft.matching(glob),
+      now: () => this.clock.now(),
+      origin: this.requireMeta('id'),
+      leaderOf: this.leaderOf,
+    }
+  }
+
   async #flush(jobs: readonly Job[]): Promise<void> {
-    const draft = new Draft(this.#mirror, this.#lastSeq)
+    const ready = await this.#view(jobs)
+    if (ready === undefined) return
+    const draft = new Draft({
+      view: ready,
+      lastSeq: this.#lastSeq,
+      digest: this.#guard.digest,
+      isDigestKnown: this.#guard.isDigestKnown,
+      isIndexed: this.#records instanceof BoundedState,
+      isDamaged: (key) => this.damage.has(key),
+    })
     const planned: { job: Job; settle: () => void }[] = []
     for (const job of jobs) {
       try {
@@ -141,41 +203,66 @@ export class Committer {
       }
     }
     this.#lastSeq = draft.seq
-    const rows = draft.rows(this.clock.last)
+    const settle = (): void => {
+      for (const job of planned) job.settle()
+    }
+    const levels = planned.map(({ job }) => job.durability)
+    const { rows, digest } = draft.rows(this.clock.last)
+    if (levels.length > 0 && levels.every((level) => this.#writer.answersEarly(level))) {
+      this.#apply(draft, digest)
+      settle()
+      await this.#writer.writeAnswered(rows)
+      if (!this.#writer.isBehind) this.#written()
+      return
+    }
     try {
-      if (rows.length > 0) await this.adapter.batch(rows, this.#batchOptions())
-    } catch (cause) {
-      const error = isStateError(cause)
-        ? cause
-        : new StateError('storage_failed', `storage: ${errorText(cause)}`, { cause })
+      await this.#writer.write(rows, levels.reduce(strongest, levels[0]))
+    } catch (error) {
       this.#logger.error('a batch could not be written', {
         operations: planned.length,
-        error: error.message,
+        error: errorText(error),
       })
       for (const { job } of planned) job.reject(error)
       return
     }
-    this.#apply(draft)
-    for (const { settle } of planned) settle()
+    this.#apply(draft, digest)
+    this.#written()
+    settle()
   }
 
-  #batchOptions(): { durability?: Durability } {
-    return this.#durability === undefined ? {} : { durability: this.#durability }
+  #written(): void {
+    this.#records.written()
+    this.tail.trim()
   }
 
-  /** Makes a durable batch visible: memory first, then listeners, operation by operation. */
-  #apply(draft: Draft): void {
-    for (const [name, value] of draft.meta) this.#meta.set(name, value)
-    for (const { commit, slots } of draft.commits) {
-      for (const slot of slots) {
-        const changed = this.#mirror.slot(slot.record.key)?.record !== slot.record
-        this.#mirror.put(slot)
-        if (changed) this.tail.push({ seq: slot.seq, key: slot.record.key })
-      }
-      if (commit === undefined) continue
-      this.#head = commit.seq
-      this.#announce(commit)
+  /** What the jobs look at; undefined when it could not be read, and all were rejected. */
+  async #view(jobs: readonly Job[]): Promise<StateView | undefined> {
+    try {
+      return await this.#records.view(jobs.map((job) => job.reads()))
+    } catch (error) {
+      for (const job of jobs) job.reject(error)
+      return undefined
     }
+  }
+
+  /** Makes a batch visible: the state first, then listeners, operation by operation. */
+  #apply(draft: Draft, digest: Digest): void {
+    this.#guard.digest = digest
+    for (const [name, value] of draft.meta) this.#meta.set(name, value)
+    for (const step of draft.steps) this.#applyStep(step)
+  }
+
+  #applyStep({ commit, changes }: Step): void {
+    for (const change of changes) {
+      const { slot, before } = change
+      this.#records.put(change)
+      if (before?.record === slot.record) continue
+      this.tail.push({ seq: slot.seq, key: slot.record.key })
+      this.damage.heal(slot.record.key)
+    }
+    if (commit === undefined) return
+    this.#head = commit.seq
+    this.#announce(commit)
   }
 
   #announce(commit: Commit): void {
@@ -192,19 +279,55 @@ export class Committer {
   async #load(): Promise<void> {
     try {
       await this.adapter.open()
-      const loaded = await loadMirror(this.adapter, this.leaderOf, this.#newId)
-      this.#mirror = loaded.mirror
+      const mirror = new Mirror(() => this.#head)
+      const { cacheBytes, newId, time } = this.#options
+      const loaded = await loadState({
+        adapter: this.adapter,
+        leaderOf: this.leaderOf,
+        newId,
+        logger: this.#logger,
+        time,
+        mirror: cacheBytes === undefined ? mirror : undefined,
+      })
       this.#meta = loaded.meta
-      this.clock.observe(loaded.clock)
-      this.#lastSeq = loaded.head
-      this.#head = loaded.head
-      this.tail.reset(loaded.head)
+      this.#guard.begin(loaded.damage, loaded.head.digest)
+      this.clock.observe(loaded.head.clock)
+      this.#lastSeq = loaded.head.seq
+      this.#head = loaded.head.seq
+      this.tail.reset(loaded.head.seq)
+      this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
       if (this.#state === 'opening') this.#state = 'open'
+      if (cacheBytes !== undefined) this.#guard.verify()
     } catch (error) {
       if (this.#state === 'opening') this.#state = 'closed'
       await this.adapter.close()
       throw error
     }
+  }
+
+  #bounded(cacheBytes: number, { owed }: LoadedState): BoundedState {
+    return new BoundedState({
+      adapter: this.adapter,
+      cacheBytes,
+      head: () => this.#head,
+      leaderOf: (key) => this.leaderOf(key),
+      atRest: (take) => this.#queue.atRest(take),
+      alone: (work) => this.#queue.alone(work),
+      isDamaged: (key) => this.damage.has(key),
+      damaged: (key, isCached) => {
+        if (isCached) this.#guard.rewrite(key)
+        else this.#guard.condemn([key])
+      },
+      owed,
+    })
+  }
+
+  async #finish(): Promise<void> {
+    await this.#guard.stop()
+    await this.#queue.drained()
+    this.#writer.stop()
+    if (this.#writer.isBehind) await this.#writer.writeAnswered([])
+    await this.adapter.close()
   }
 
   /** @throws StateError `not_open`. While closing, reads still work. */
@@ -219,4 +342,10 @@ export class Committer {
     if (value === undefined) throw new StateError('not_open', 'storage: storage is not active')
     return value
   }
+}
+
+/** An empty operation: its batch carries what waits to be written. */
+const NOTHING: Planner<void> = {
+  reads: () => ({}),
+  plan: () => ({ plan: undefined, result: undefined }),
 }

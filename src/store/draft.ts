@@ -3,11 +3,22 @@
  * overlaid with what earlier operations of the same batch decided; the draft then yields the rows
  * to write atomically and the commits to announce once they are durable.
  */
+import { type Digest, DigestSum } from '../core/digest.ts'
 import type { Change, Commit, StoredRecord } from '../core/entry.ts'
 import { matchKey } from '../core/key.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
-import type { Mirror, Slot } from './mirror.ts'
-import { encodeRecord, logRow, metaRow, outboxRow, recordRow } from './rows.ts'
+import { encodeHead } from './head.ts'
+import {
+  damageRow,
+  encodeRecord,
+  logRow,
+  metaRow,
+  outboxRow,
+  recordRow,
+  sealRow,
+  timeRow,
+} from './rows.ts'
+import type { Slot, SlotChange, StateView } from './state.ts'
 
 /** What an operation decided: slots and meta rows to write, and where the change came from. */
 export interface Plan {
@@ -15,19 +26,41 @@ export interface Plan {
   /** Slots whose record stays but whose debt changes. */
   readonly debts?: readonly Slot[]
   readonly meta?: ReadonlyMap<string, string>
+  /** Other rows to write in the same batch. */
+  readonly rows?: readonly BatchOperation[]
   readonly source?: string
+  /** Subscribers and hooks are not to hear of it. */
+  readonly silent?: boolean
+}
+
+/** One operation of a batch: what to apply, and the commit to announce if anything changed. */
+export interface Step {
+  readonly commit: Commit | undefined
+  readonly changes: readonly SlotChange[]
+}
+
+export interface DraftOptions {
+  readonly view: StateView
+  readonly lastSeq: number
+  readonly digest: Digest
+  /** False while `digest` counts changes only: it is not written then. */
+  readonly isDigestKnown: boolean
+  /** Whether the time index is kept. */
+  readonly isIndexed: boolean
+  readonly isDamaged: (key: string) => boolean
 }
 
 export class Draft {
-  readonly #mirror: Mirror
+  readonly #options: DraftOptions
   readonly #overlay = new Map<string, Slot>()
   readonly #meta = new Map<string, string>()
-  readonly #commits: { commit: Commit | undefined; slots: Slot[] }[] = []
+  readonly #rows: BatchOperation[] = []
+  readonly #steps: Step[] = []
   #seq: number
 
-  constructor(mirror: Mirror, lastSeq: number) {
-    this.#mirror = mirror
-    this.#seq = lastSeq
+  constructor(options: DraftOptions) {
+    this.#options = options
+    this.#seq = options.lastSeq
   }
 
   /** The greatest seq this draft has given out. */
@@ -36,72 +69,93 @@ export class Draft {
   }
 
   slot(key: string): Slot | undefined {
-    return this.#overlay.get(key) ?? this.#mirror.slot(key)
+    return this.#overlay.get(key) ?? this.#options.view.slot(key)
   }
 
-  /** Keys matching a glob before this batch, or written in it. */
+  /** Keys matching a glob before this batch, or written in it; ascending. */
   matching(glob: string): string[] {
-    const keys = new Set(this.#mirror.list(glob).map((entry) => entry.key))
+    const keys = new Set(this.#options.view.matching(glob))
     for (const key of this.#overlay.keys()) if (matchKey(glob, key)) keys.add(key)
-    return [...keys]
+    return [...keys].sort()
   }
 
   /** Takes one operation's decisions into the batch. */
   add(plan: Plan): void {
-    const slots: Slot[] = []
+    const steps: SlotChange[] = []
     const changes: Change[] = []
     for (const { record, owedTo } of plan.slots) {
-      const before = this.slot(record.key)?.record
+      const before = this.slot(record.key)
       const slot = { record, seq: ++this.#seq, owedTo }
       this.#overlay.set(record.key, slot)
-      slots.push(slot)
+      steps.push({ slot, before })
       changes.push({
         key: record.key,
-        before: before?.kind === 'entry' ? before : undefined,
+        before: before?.record.kind === 'entry' ? before.record : undefined,
         after: record,
       })
     }
     for (const slot of plan.debts ?? []) {
+      steps.push({ slot, before: this.slot(slot.record.key) })
       this.#overlay.set(slot.record.key, slot)
-      slots.push(slot)
     }
     for (const [name, value] of plan.meta ?? []) this.#meta.set(name, value)
-    const commit = { seq: this.#seq, changes, source: plan.source }
-    this.#commits.push({ commit: changes.length > 0 ? commit : undefined, slots })
+    this.#rows.push(...(plan.rows ?? []))
+    const commit: Commit = {
+      seq: this.#seq,
+      changes,
+      source: plan.source,
+      ...(plan.silent === true ? { silent: true } : {}),
+    }
+    this.#steps.push({ commit: changes.length > 0 ? commit : undefined, changes: steps })
   }
 
-  /** The rows of the whole batch; empty when nothing changed. */
-  rows(clock: bigint): BatchOperation[] {
-    const rows: BatchOperation[] = []
+  /** The rows of the whole batch, and the digest they lead to. No rows when nothing changed. */
+  rows(clock: bigint): { rows: BatchOperation[]; digest: Digest } {
+    const rows: BatchOperation[] = [...this.#rows]
+    const digest = new DigestSum(this.#options.digest)
     for (const [key, slot] of this.#overlay) {
-      const before = this.#mirror.slot(key)
+      const before = this.#options.view.slot(key)
       if (before?.owedTo !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
       if (before?.record !== slot.record) {
-        if (before !== undefined) rows.push({ type: 'del', key: logRow(before.seq) })
-        rows.push({ type: 'put', key: recordRow(key), value: encodeRecord(slot.record, slot.seq) })
-        rows.push({ type: 'put', key: logRow(slot.seq), value: key })
+        if (before !== undefined) digest.remove(before.record)
+        digest.add(slot.record)
+        this.#recordRows(rows, before, slot)
       }
-      if (slot.owedTo !== undefined)
-        rows.push({ type: 'put', key: outboxRow(slot.seq), value: key })
+      if (slot.owedTo !== undefined) rows.push(put(outboxRow(slot.seq), key))
     }
-    for (const [name, value] of this.#meta) {
-      rows.push({ type: 'put', key: metaRow(name), value })
-    }
+    for (const [name, value] of this.#meta) rows.push(put(metaRow(name), value))
     if (rows.length > 0) {
-      rows.push({ type: 'put', key: metaRow('head'), value: `${this.#seq} ${clock}` })
+      const known = this.#options.isDigestKnown ? digest.value : undefined
+      const head = encodeHead({ seq: this.#seq, clock, digest: known })
+      rows.push(put(metaRow('head'), head))
     }
-    return rows
+    return { rows, digest: digest.value }
   }
 
-  /** Per operation, in order: the slots to apply and the commit to announce. */
-  get commits(): readonly {
-    readonly commit: Commit | undefined
-    readonly slots: readonly Slot[]
-  }[] {
-    return this.#commits
+  /** Per operation, in order. */
+  get steps(): readonly Step[] {
+    return this.#steps
   }
 
   get meta(): ReadonlyMap<string, string> {
     return this.#meta
   }
+
+  #recordRows(rows: BatchOperation[], before: Slot | undefined, { record, seq }: Slot): void {
+    const { key } = record
+    if (before !== undefined) rows.push({ type: 'del', key: logRow(before.seq) })
+    rows.push({ type: 'put', key: recordRow(key), value: encodeRecord(record, seq) })
+    rows.push(put(logRow(seq), key))
+    if (this.#options.isDamaged(key)) rows.push({ type: 'del', key: damageRow(key) })
+    if (!this.#options.isIndexed) return
+    const was = before?.record.kind === 'entry' ? timeRow(before.record) : undefined
+    const is = record.kind === 'entry' ? timeRow(record) : undefined
+    if (was === is) return
+    if (was !== undefined) rows.push({ type: 'del', key: was })
+    if (is !== undefined) rows.push(put(is, ''))
+  }
+}
+
+function put(key: string, value: string): BatchOperation {
+  return { type: 'put', key, value: sealRow(key, value) }
 }

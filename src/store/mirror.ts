@@ -1,79 +1,97 @@
 /**
- * The store's state in memory: every record by key, entries of each directory in display order,
- * and which records are still owed to a leader. Synchronous, so that a read sees one point of the
- * order of commits.
+ * The store's state whole in memory: every record by key, entries of each directory in display
+ * order, and which records are still owed to a leader. Synchronous, so that a read sees one point
+ * of the order of commits and reads no disk.
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
 import { OrderedList } from '../core/ordered-list.ts'
+import { ownText } from './own-text.ts'
+import type { SequencedRow } from './rows.ts'
+import type { ListOptions, Slot, SlotChange, State, StateView } from './state.ts'
 
-/** What is known of one key. */
-export interface Slot {
-  readonly record: StoredRecord
-  /** Place in the change log of the latest change. */
-  readonly seq: number
-  /** Leader that has not acknowledged this record yet. */
-  readonly owedTo: string | undefined
-}
-
-export interface ListOptions {
-  /** `newest` (default): greatest `created` first; `oldest`: the reverse. */
-  readonly order?: 'newest' | 'oldest'
-  /** At most this many entries. Default: all. */
-  readonly limit?: number
-}
-
-export class Mirror {
+export class Mirror implements State {
   readonly #slots = new Map<string, Slot>()
   readonly #directories = new Map<string, OrderedList<Entry>>()
-  /** Per leader, the keys it is owed by seq, oldest first (a Map iterates in insertion order). */
-  readonly #outboxes = new Map<string, Map<number, string>>()
+  /** Per leader, the keys it is owed by seq. */
+  readonly #outboxes = new Map<string, Outbox>()
+  readonly #head: () => number
+  /** Entries by directory while the storage is being read: sorted once, at the end. */
+  #unsorted = new Map<string, Entry[]>()
+
+  /** @param head seq of the last commit that was applied. */
+  constructor(head: () => number) {
+    this.#head = head
+  }
+
+  view(): StateView {
+    return this
+  }
+
+  /**
+   * Takes a record that was read from the storage, where each has one row. Lists have it after
+   * `loaded`; nothing else may be asked or told before that.
+   */
+  load({ record, seq }: SequencedRow): void {
+    const own = ownRecord(record)
+    this.#slots.set(own.key, { record: own, seq, owedTo: undefined })
+    if (own.kind !== 'entry') return
+    const directory = directoryOf(own.key)
+    const entries = this.#unsorted.get(directory)
+    if (entries === undefined) this.#unsorted.set(ownText(directory), [own])
+    else entries.push(own)
+  }
+
+  /** Everything was read. */
+  loaded(): void {
+    for (const [directory, entries] of this.#unsorted) {
+      this.#directories.set(directory, new OrderedList(newestFirst, entries.sort(newestFirst)))
+    }
+    this.#unsorted = new Map()
+  }
+
+  matching(glob: string): string[] {
+    return this.#matches(glob).map(({ key }) => key)
+  }
+
+  written(): void {}
 
   slot(key: string): Slot | undefined {
     return this.#slots.get(key)
   }
 
-  /** The live entry of `key`; undefined when it is absent or deleted. */
-  entry(key: string): Entry | undefined {
-    const record = this.#slots.get(key)?.record
-    return record?.kind === 'entry' ? record : undefined
+  slots(keys: readonly string[]): readonly (Slot | undefined)[] {
+    return keys.map((key) => this.#slots.get(key))
   }
 
-  slots(): IterableIterator<Slot> {
-    return this.#slots.values()
-  }
-
-  /** Replaces what is known of a key. `seq` must not go down for a key that is owed. */
-  put(slot: Slot): void {
-    const key = slot.record.key
-    const previous = this.#slots.get(key)
-    this.#slots.set(key, slot)
-    if (previous?.record !== slot.record) {
-      if (previous?.record.kind === 'entry') this.#unlist(previous.record)
+  put({ slot, before }: SlotChange): void {
+    const { record, seq, owedTo } = slot
+    const { key } = record
+    // One shape for all: an object made by spreading another can cost the engine 200 bytes more.
+    this.#slots.set(key, { record, seq, owedTo })
+    if (before?.record !== slot.record) {
+      if (before?.record.kind === 'entry') this.#unlist(before.record)
       if (slot.record.kind === 'entry') this.#enlist(slot.record)
     }
-    if (previous?.owedTo !== undefined) this.#outbox(previous.owedTo).delete(previous.seq)
-    if (slot.owedTo !== undefined) this.#outbox(slot.owedTo).set(slot.seq, key)
+    if (before?.owedTo !== undefined) this.#outbox(before.owedTo).delete(before.seq)
+    if (slot.owedTo !== undefined) this.#outbox(slot.owedTo).add(slot.seq, key)
   }
 
-  /** Entries matching a key or glob, in display order. */
-  list(pattern: string, options: ListOptions = {}): Entry[] {
-    const limit = options.limit ?? Number.POSITIVE_INFINITY
-    const directory = directoryOf(pattern)
-    const oldest = options.order === 'oldest'
-    if (pattern === `${directory}*` && !hasGlob(directory)) {
-      const list = this.#directories.get(directory)
-      if (list === undefined) return []
-      return oldest ? list.last(limit).reverse() : list.first(limit)
-    }
-    const matches = this.#matches(pattern).sort(newestFirst)
-    if (oldest) matches.reverse()
-    return limit < matches.length ? matches.slice(0, limit) : matches
+  /** Forgets a record that is not to be served. */
+  drop(key: string): Slot | undefined {
+    const slot = this.#slots.get(key)
+    this.#slots.delete(key)
+    if (slot?.record.kind === 'entry') this.#unlist(slot.record)
+    return slot
   }
 
-  /** Keys that start with `prefix`, ascending; directories that can hold none are not looked into. */
-  keys(prefix = ''): string[] {
+  list(pattern: string, options: ListOptions = {}): { seq: number; entries: Entry[] } {
+    return { seq: this.#head(), entries: this.#entries(pattern, options) }
+  }
+
+  /** Directories that can hold no such key are not looked into. */
+  keys(prefix: string): string[] {
     const keys: string[] = []
     for (const [directory, list] of this.#directories) {
       if (!directory.startsWith(prefix) && !prefix.startsWith(directory)) continue
@@ -82,22 +100,49 @@ export class Mirror {
     return keys.sort()
   }
 
-  /** What `leader` is owed, oldest change first. */
-  owed(leader: string): ReadonlyMap<number, string> {
-    return this.#outbox(leader)
+  scan(prefix: string): { seq: number; rows: AsyncIterable<SequencedRow> } {
+    const slots: Slot[] = []
+    for (const [key, slot] of this.#slots) if (key.startsWith(prefix)) slots.push(slot)
+    slots.sort((a, b) => (a.record.key < b.record.key ? -1 : 1))
+    return { seq: this.#head(), rows: streamed(slots) }
   }
 
-  /** Puts the outboxes back in seq order after rows were added out of order. */
-  sortOutboxes(): void {
-    for (const [leader, outbox] of this.#outboxes) {
-      this.#outboxes.set(leader, new Map([...outbox].sort(([a], [b]) => a - b)))
+  owed(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
+    const rows: SequencedRow[] = []
+    for (const [seq, key] of this.#outbox(leader).rows()) {
+      if (rows.length >= limit) break
+      const slot = this.#slots.get(key)
+      if (slot !== undefined && !skip.has(seq)) rows.push({ seq, record: slot.record })
     }
+    return rows
+  }
+
+  owedCount(leader: string): number {
+    return this.#outboxes.get(leader)?.size ?? 0
+  }
+
+  #entries(pattern: string, options: ListOptions): Entry[] {
+    const limit = options.limit ?? Number.POSITIVE_INFINITY
+    const oldest = options.order === 'oldest'
+    const directory = directoryOf(pattern)
+    const isRanged = options.from !== undefined || options.to !== undefined
+    if (pattern === `${directory}*` && !hasGlob(directory)) {
+      const list = this.#directories.get(directory)
+      if (list === undefined) return []
+      if (isRanged) return limited(inRange(list, options), options)
+      return oldest ? list.last(limit).reverse() : list.first(limit)
+    }
+    const matches = this.#matches(pattern).sort(newestFirst)
+    return limited(
+      isRanged ? matches.filter((entry) => isCreatedIn(entry, options)) : matches,
+      options,
+    )
   }
 
   #matches(pattern: string): Entry[] {
     if (!hasGlob(pattern)) {
-      const entry = this.entry(pattern)
-      return entry === undefined ? [] : [entry]
+      const record = this.#slots.get(pattern)?.record
+      return record?.kind === 'entry' ? [record] : []
     }
     const parent = directoryOf(pattern).slice(0, -1)
     if (!hasGlob(parent)) {
@@ -131,12 +176,79 @@ export class Mirror {
     if (list?.size === 0) this.#directories.delete(directory)
   }
 
-  #outbox(leader: string): Map<number, string> {
+  #outbox(leader: string): Outbox {
     let outbox = this.#outboxes.get(leader)
     if (outbox === undefined) {
-      outbox = new Map()
+      outbox = new Outbox()
       this.#outboxes.set(leader, outbox)
     }
     return outbox
   }
+}
+
+/** Keys by seq, oldest first: a Map in insertion order, put in order again after rows came out of it. */
+class Outbox {
+  #rows = new Map<number, string>()
+  #greatest = 0
+  #isSorted = true
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  add(seq: number, key: string): void {
+    if (seq < this.#greatest && !this.#rows.has(seq)) this.#isSorted = false
+    this.#greatest = Math.max(this.#greatest, seq)
+    this.#rows.set(seq, key)
+  }
+
+  delete(seq: number): void {
+    this.#rows.delete(seq)
+  }
+
+  rows(): ReadonlyMap<number, string> {
+    if (!this.#isSorted) this.#rows = new Map([...this.#rows].sort(([a], [b]) => a - b))
+    this.#isSorted = true
+    return this.#rows
+  }
+}
+
+/** The record without the text of the row it was cut from. */
+function ownRecord(record: StoredRecord): StoredRecord {
+  const key = ownText(record.key)
+  if (record.kind === 'tombstone') {
+    return { kind: 'tombstone', key, deleted: record.deleted, origin: record.origin }
+  }
+  const { created, updated, origin } = record
+  return { kind: 'entry', key, created, updated, origin, data: ownText(record.data) }
+}
+
+/** Cuts a list in display order to what was asked for. */
+export function limited(newestFirstEntries: Entry[], { order, limit }: ListOptions): Entry[] {
+  if (order === 'oldest') newestFirstEntries.reverse()
+  const isCut = limit !== undefined && limit < newestFirstEntries.length
+  return isCut ? newestFirstEntries.slice(0, limit) : newestFirstEntries
+}
+
+export function isCreatedIn({ created }: Entry, { from, to }: ListOptions): boolean {
+  return (from === undefined || created >= from) && (to === undefined || created <= to)
+}
+
+/** The entries of a range, newest first; only they are looked at. */
+function inRange(list: OrderedList<Entry>, { from, to }: ListOptions): Entry[] {
+  const found: Entry[] = []
+  for (const entry of to === undefined ? list : list.from(beforeAllCreatedAt(to))) {
+    if (from !== undefined && entry.created < from) break
+    found.push(entry)
+  }
+  return found
+}
+
+/** Sorts before every entry with this stamp: no key is empty. */
+function beforeAllCreatedAt(created: bigint): Entry {
+  return { kind: 'entry', key: '', created, updated: 0n, origin: '', data: '' }
+}
+
+async function* streamed(slots: readonly Slot[]): AsyncGenerator<SequencedRow> {
+  for (const { seq, record } of slots) yield { seq, record }
 }

@@ -7,8 +7,9 @@ import { indexOfKey, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
+import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
-import type { Slot } from './mirror.ts'
+import type { Reads, Slot } from './state.ts'
 
 /** What a planner may look at and use. */
 export interface PlanContext {
@@ -21,12 +22,24 @@ export interface PlanContext {
   leaderOf(key: string): string | undefined
 }
 
-export type Planner<Result> = (context: PlanContext) => {
+/** An operation: what it looks at, and what it then decides. Both run in its turn. */
+export interface Planner<Result> {
+  /** Names all that `plan` looks at. `now` gives new stamps, for keys that are yet to be made. */
+  reads(now: () => bigint): Reads
+  plan(context: PlanContext): Planned<Result>
+}
+
+export interface Planned<Result> {
   readonly plan: Plan | undefined
   readonly result: Result
 }
 
-export interface WriteOptions {
+export interface DurabilityOption {
+  /** When the write counts as done. Default: that of the store. */
+  readonly durability?: Durability | undefined
+}
+
+export interface WriteOptions extends DurabilityOption {
   /**
    * What must hold of the key when the write is made, decided atomically with it. Such a write does
    * not merge with others, so it is made only where the key is led.
@@ -85,9 +98,12 @@ export function planSet(
 ): Planner<WriteResult> {
   assertConcreteKey(key)
   assertData(json)
-  return (context) => {
-    if (precondition !== undefined) assertCondition(context, key, precondition)
-    return write(context, key, json)
+  return {
+    reads: () => ({ keys: [key] }),
+    plan(context) {
+      if (precondition !== undefined) assertCondition(context, key, precondition)
+      return write(context, key, json)
+    },
   }
 }
 
@@ -97,7 +113,14 @@ export function planPush(glob: string, json: string): Planner<WriteResult> {
     throw new StateError('invalid_glob', 'storage: glob pattern required for this operation')
   }
   assertData(json)
-  return (context) => write(context, buildKey(glob, context.now()), json)
+  let key = ''
+  return {
+    reads(now) {
+      key = buildKey(glob, now())
+      return { keys: [key] }
+    },
+    plan: (context) => write(context, key, json),
+  }
 }
 
 export function planUpdate(
@@ -106,11 +129,14 @@ export function planUpdate(
   { precondition }: WriteOptions = {},
 ): Planner<WriteResult> {
   assertConcreteKey(key)
-  return (context) => {
-    const record = context.slot(key)?.record
-    if (record?.kind !== 'entry') throw new StateError('not_found', 'ooo: not found')
-    if (precondition !== undefined) assertCondition(context, key, precondition)
-    return write(context, key, change(record))
+  return {
+    reads: () => ({ keys: [key] }),
+    plan(context) {
+      const record = context.slot(key)?.record
+      if (record?.kind !== 'entry') throw new StateError('not_found', 'ooo: not found')
+      if (precondition !== undefined) assertCondition(context, key, precondition)
+      return write(context, key, change(record))
+    },
   }
 }
 
@@ -120,20 +146,27 @@ export function planDelete(
 ): Planner<DeleteResult> {
   assertKey(keyOrGlob)
   if (precondition !== undefined) assertConcreteKey(keyOrGlob)
-  return (context) => {
-    const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
-    const live = keys.filter((key) => context.slot(key)?.record.kind === 'entry')
-    if (live.length === 0) {
-      if (!hasGlob(keyOrGlob)) throw new StateError('not_found', 'storage: not found')
-      return { plan: undefined, result: { deleted: 0 } }
-    }
-    if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
-    const deleted = context.now()
-    const slots = live.map((key) =>
-      local(context, { kind: 'tombstone', key, deleted, origin: context.origin }),
-    )
-    return { plan: { slots }, result: { deleted: live.length } }
+  return {
+    reads: () => readsOf(keyOrGlob),
+    plan(context) {
+      const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
+      const live = keys.filter((key) => context.slot(key)?.record.kind === 'entry')
+      if (live.length === 0) {
+        if (!hasGlob(keyOrGlob)) throw new StateError('not_found', 'storage: not found')
+        return { plan: undefined, result: { deleted: 0 } }
+      }
+      if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
+      const deleted = context.now()
+      const slots = live.map((key) =>
+        local(context, { kind: 'tombstone', key, deleted, origin: context.origin }),
+      )
+      return { plan: { slots }, result: { deleted: live.length } }
+    },
   }
+}
+
+function readsOf(keyOrGlob: string): Reads {
+  return hasGlob(keyOrGlob) ? { globs: [keyOrGlob] } : { keys: [keyOrGlob] }
 }
 
 function assertCondition(context: PlanContext, key: string, condition: Precondition): void {
@@ -142,7 +175,7 @@ function assertCondition(context: PlanContext, key: string, condition: Precondit
   assertPrecondition(condition, key, current?.kind === 'entry' ? current : undefined)
 }
 
-function write(context: PlanContext, key: string, data: string): ReturnType<Planner<WriteResult>> {
+function write(context: PlanContext, key: string, data: string): Planned<WriteResult> {
   const current = context.slot(key)?.record
   const stamp = context.now()
   const exists = current?.kind === 'entry'

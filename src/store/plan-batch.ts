@@ -7,41 +7,60 @@ import { versionOf } from '../core/entry.ts'
 import { isStateError, StateError } from '../core/errors.ts'
 import { matchKey } from '../core/key.ts'
 import type { Plan } from './draft.ts'
-import type { Slot } from './mirror.ts'
 import {
   assertLeads,
   type BatchItem,
   type BatchResult,
   type PlanContext,
+  type Planned,
   type Planner,
   planDelete,
   planPush,
   planSet,
   planUpdate,
 } from './operations.ts'
+import type { Reads, Slot } from './state.ts'
 
 type PlannedSlot = Plan['slots'][number]
 
 /** @throws StateError as `Store.batch`, here or when planned. */
 export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
   const planners = items.map((item, i) => located(i, () => plannerOf(item)))
-  const isConditional = items.some((item) => 'precondition' in item && item.precondition)
-  return (context) => {
-    const written = new Map<string, PlannedSlot>()
-    const layered = overlay(context, written)
-    const results = planners.map((planner, i) =>
-      located(i, () => {
-        const { plan, result } = planner(layered)
-        for (const slot of plan?.slots ?? []) {
-          // All of a conditional batch hangs on its conditions, so all of it must be led here.
-          if (isConditional) assertLeads(context, slot.record.key)
-          written.set(slot.record.key, slot)
-        }
-        return result
-      }),
-    )
-    return { plan: { slots: [...written.values()] }, result: results }
+  const isConditional = items.some(
+    (item) => 'precondition' in item && item.precondition !== undefined,
+  )
+  return {
+    reads: (now) => joined(planners.map((planner) => planner.reads(now))),
+    plan: (context) => planAll(context, planners, isConditional),
   }
+}
+
+function joined(reads: readonly Reads[]): Reads {
+  return {
+    keys: reads.flatMap(({ keys }) => keys ?? []),
+    globs: reads.flatMap(({ globs }) => globs ?? []),
+  }
+}
+
+function planAll(
+  context: PlanContext,
+  planners: readonly Planner<BatchResult>[],
+  isConditional: boolean,
+): Planned<BatchResult[]> {
+  const written = new Map<string, PlannedSlot>()
+  const layered = overlay(context, written)
+  const results = planners.map((planner, i) =>
+    located(i, () => {
+      const { plan, result } = planner.plan(layered)
+      for (const slot of plan?.slots ?? []) {
+        // All of a conditional batch hangs on its conditions, so all of it must be led here.
+        if (isConditional) assertLeads(context, slot.record.key)
+        written.set(slot.record.key, slot)
+      }
+      return result
+    }),
+  )
+  return { plan: { slots: [...written.values()] }, result: results }
 }
 
 /** The state as the operations so far leave it. */
@@ -84,11 +103,14 @@ function resultOf<Result>(
   planner: Planner<Result>,
   describe: (result: Result) => Omit<BatchResult, 'version'>,
 ): Planner<BatchResult> {
-  return (context) => {
-    const { plan, result } = planner(context)
-    const record = plan?.slots[0]?.record
-    const version = record === undefined ? undefined : versionOf(record)
-    return { plan, result: { ...describe(result), version } }
+  return {
+    reads: (now) => planner.reads(now),
+    plan(context) {
+      const { plan, result } = planner.plan(context)
+      const record = plan?.slots[0]?.record
+      const version = record === undefined ? undefined : versionOf(record)
+      return { plan, result: { ...describe(result), version } }
+    },
   }
 }
 

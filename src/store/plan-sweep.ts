@@ -1,6 +1,6 @@
 /** Deletes by choice: the entries of a glob are looked at and thinned out in one step. */
 import type { Entry } from '../core/entry.ts'
-import type { DeleteResult, Planner } from './operations.ts'
+import type { DeleteResult, PlanContext, Planned, Planner } from './operations.ts'
 
 /**
  * `choose` gets the entries of `glob` in any order and returns those to delete. Of these, the ones that
@@ -10,20 +10,29 @@ export function planSweep(
   glob: string,
   choose: (entries: readonly Entry[]) => readonly Entry[],
 ): Planner<DeleteResult> {
-  return (context) => {
-    const entries: Entry[] = []
-    for (const key of context.matching(glob)) {
-      const record = context.slot(key)?.record
-      if (record?.kind === 'entry') entries.push(record)
-    }
-    const chosen = choose(entries).filter(({ key }) => context.leaderOf(key) === undefined)
-    if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
-    const deleted = context.now()
-    const { origin } = context
-    const slots = chosen.map(({ key }) => ({
-      record: { kind: 'tombstone', key, deleted, origin } as const,
-      owedTo: undefined,
-    }))
-    return { plan: { slots }, result: { deleted: chosen.length } }
+  return {
+    reads: () => ({ globs: [glob] }),
+    plan: (context) => thinOut(context, glob, choose),
   }
+}
+
+function thinOut(
+  context: PlanContext,
+  glob: string,
+  choose: (entries: readonly Entry[]) => readonly Entry[],
+): Planned<DeleteResult> {
+  const entries: Entry[] = []
+  for (const key of context.matching(glob)) {
+    const record = context.slot(key)?.record
+    if (record?.kind === 'entry') entries.push(record)
+  }
+  const chosen = choose(entries).filter(({ key }) => context.leaderOf(key) === undefined)
+  if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
+  const deleted = context.now()
+  const { origin } = context
+  const slots = chosen.map(({ key }) => ({
+    record: { kind: 'tombstone', key, deleted, origin } as const,
+    owedTo: undefined,
+  }))
+  return { plan: { slots }, result: { deleted: chosen.length } }
 }

@@ -1,69 +1,225 @@
-/** Reading a node's state back from its storage, and making a new one in an empty storage. */
-import { StateError } from '../core/errors.ts'
-import type { StorageAdapter } from '../storage-adapter.ts'
+/**
+ * Reading a node's state back from its storage, and making a new one in an empty storage.
+ *
+ * What is damaged is found here and told, never passed over: rows that do not fit their checksums,
+ * records that differ from the digest the last batch left, and what the adapter itself reports. A
+ * damaged storage begins its epochs anew, so that every peer is compared with in full, which
+ * brings back whatever any of them holds.
+ */
+import { type Digest, DigestSum, sameDigest } from '../core/digest.ts'
+import { versionOf } from '../core/entry.ts'
+import type { Logger } from '../core/logger.ts'
+import type { TimeSource } from '../core/time.ts'
+import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
+import { Damage } from './damage.ts'
 import { beginEpoch } from './epochs.ts'
-import { Mirror } from './mirror.ts'
+import { decodeHead, encodeHead, type Head, NEW_HEAD } from './head.ts'
+import { compareWithLog } from './integrity.ts'
+import { progressOf } from './load-progress.ts'
+import type { Mirror } from './mirror.ts'
+import { readOutbox } from './outbox-rows.ts'
 import {
+  DAMAGE_ROWS,
+  damageRow,
   decodeRecord,
   FORMAT,
+  FORMAT_ROW,
   META_ROWS,
   metaRow,
+  nameOfRow,
   OUTBOX_ROWS,
   RECORD_ROWS,
-  seqOfRow,
+  sealRow,
+  unsealRow,
 } from './rows.ts'
+import type { LeaderOf } from './store-options.ts'
+import { buildTimeIndex } from './time-index.ts'
+import { upgradeStorage } from './upgrade.ts'
+
+export interface LoadOptions {
+  readonly adapter: StorageAdapter
+  readonly leaderOf: LeaderOf
+  readonly newId: () => string
+  readonly logger: Logger
+  readonly time: TimeSource | undefined
+  /** Takes every record; undefined leaves them on disk, where a time index is kept for them. */
+  readonly mirror: Mirror | undefined
+}
 
 export interface LoadedState {
-  readonly mirror: Mirror
   readonly meta: Map<string, string>
-  /** Seq of the last committed change. */
-  readonly head: number
-  /** Greatest stamp ever given out or seen. */
-  readonly clock: bigint
+  readonly head: Head
+  /** How many records each leader is owed. */
+  readonly owed: ReadonlyMap<string, number>
+  readonly damage: Damage
 }
 
-/**
- * @throws StateError `format_unsupported` when a newer release wrote the storage,
- * `corrupt_record` naming a damaged key.
- */
-export async function loadMirror(
-  adapter: StorageAdapter,
-  leaderOf: (key: string) => string | undefined,
-  newId: () => string,
-): Promise<LoadedState> {
+/** What was read; `Head.digest` is what the last batch left, `digest` what is there. */
+interface Found {
+  readonly meta: Map<string, string>
+  head: Head
+  digest: Digest | undefined
+  readonly damage: Damage
+  /** How far the log goes must be found out from the records. */
+  isHeadLost: boolean
+  /** Damage is new: peers must be compared with in full. */
+  isNew: boolean
+}
+
+/** @throws StateError `format_unsupported`, or what the adapter throws. */
+export async function loadState(options: LoadOptions): Promise<LoadedState> {
+  const { adapter, mirror } = options
+  const isOld = (await upgradeStorage(adapter)) !== undefined
+  const found = await readMeta(adapter, isOld)
+  if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
+  const owed = await loadOutbox(options, found)
+  if (found.isNew || differs(found)) await assess(options, found)
+  await begin(options, found)
+  return { ...found, owed }
+}
+
+function differs({ head, digest }: Found): boolean {
+  return head.digest !== undefined && digest !== undefined && !sameDigest(head.digest, digest)
+}
+
+async function readMeta(adapter: StorageAdapter, isOld: boolean): Promise<Found> {
+  const damage = new Damage()
   const meta = new Map<string, string>()
-  for await (const [row, value] of adapter.iterate(META_ROWS)) meta.set(row.slice(2), value)
-  await initialise(adapter, meta, newId)
-  const mirror = new Mirror()
-  for await (const [row, value] of adapter.iterate(RECORD_ROWS)) {
-    mirror.put({ ...decodeRecord(row.slice(2), value), owedTo: undefined })
+  const found: Found = {
+    meta,
+    head: NEW_HEAD,
+    digest: undefined,
+    damage,
+    isHeadLost: false,
+    isNew: false,
   }
-  for await (const [row, key] of adapter.iterate(OUTBOX_ROWS)) {
-    const slot = mirror.slot(key)
-    // The leader is looked up anew, so a changed configuration redirects what is owed.
-    if (slot?.seq === seqOfRow(row)) mirror.put({ ...slot, owedTo: leaderOf(key) })
+  const report = (sentence: string): void => {
+    damage.note(sentence)
+    found.isNew = true
   }
-  const [head, clock] = (meta.get('head') ?? '0 0').split(' ')
-  return { mirror, meta, head: Number(head), clock: BigInt(clock ?? 0) }
+  if (adapter.damage !== undefined) report(adapter.damage)
+  for await (const [row, sealed] of adapter.iterate(META_ROWS)) {
+    const value = row === FORMAT_ROW ? sealed : unsealRow(row, sealed)
+    if (value === undefined) report(`the row "${row}" does not match its checksum`)
+    else meta.set(nameOfRow(row), value)
+  }
+  for await (const [row] of adapter.iterate(DAMAGE_ROWS)) damage.add(nameOfRow(row))
+  const head = meta.get('head')
+  const decoded = head === undefined ? undefined : decodeHead(head)
+  if (decoded !== undefined) found.head = decoded
+  else if (isOld && meta.has('id') && (await hasRecords(adapter))) {
+    report('the row that tells how far the log goes is missing')
+    found.head = { ...NEW_HEAD, digest: undefined }
+    found.isHeadLost = true
+  }
+  return found
 }
 
-async function initialise(
-  adapter: StorageAdapter,
-  meta: Map<string, string>,
-  newId: () => string,
-): Promise<void> {
-  const format = meta.get('format')
-  if (format !== undefined && format !== FORMAT) {
-    throw new StateError(
-      'format_unsupported',
-      `storage: the data has format ${format}, this release reads format ${FORMAT}`,
-    )
+async function hasRecords(adapter: StorageAdapter): Promise<boolean> {
+  for await (const _row of adapter.iterate({ ...RECORD_ROWS, limit: 1 })) return true
+  return false
+}
+
+async function readRecords(options: LoadOptions, found: Found): Promise<void> {
+  const { adapter, mirror, logger, time } = options
+  const sum = new DigestSum()
+  const progress = progressOf(logger, time, found.head.digest?.count)
+  let { seq, clock } = found.head
+  for await (const [row, value] of adapter.iterate(RECORD_ROWS)) {
+    const key = nameOfRow(row)
+    const decoded = decodeRecord(key, value)
+    progress()
+    if (decoded === undefined) {
+      if (found.damage.add(key)) found.isNew = true
+      continue
+    }
+    // A record behind a damage row was found too old once: it is not served.
+    if (found.damage.has(key)) continue
+    const { record } = decoded
+    mirror?.load(decoded)
+    sum.add(record)
+    if (decoded.seq > seq) seq = decoded.seq
+    if (versionOf(record) > clock) clock = versionOf(record)
   }
-  const head = Number(meta.get('head')?.split(' ')[0] ?? 0)
-  const rows: [name: string, value: string][] = [
-    ['epochs', beginEpoch(meta.get('epochs'), newId(), head)],
-  ]
-  if (format === undefined) rows.push(['format', FORMAT], ['id', newId()])
-  for (const [name, value] of rows) meta.set(name, value)
-  await adapter.batch(rows.map(([name, value]) => ({ type: 'put', key: metaRow(name), value })))
+  mirror?.loaded()
+  found.digest = sum.value
+  found.head = { ...found.head, seq, clock }
+}
+
+async function loadOutbox(
+  options: LoadOptions,
+  found: Found,
+): Promise<ReadonlyMap<string, number>> {
+  const { adapter, mirror, leaderOf } = options
+  const { owed, stale, unreadable } = await readOutbox({
+    rows: adapter.iterate(OUTBOX_ROWS),
+    adapter,
+    leaderOf,
+    isDamaged: (key) => found.damage.has(key),
+    found(key, seq, leader) {
+      const before = mirror?.slot(key)
+      if (before?.seq === seq) mirror?.put({ slot: { ...before, owedTo: leader }, before })
+    },
+  })
+  if (unreadable > 0) {
+    found.damage.note(`${unreadable} rows of the outbox do not match their checksums`)
+    found.isNew = true
+  }
+  for (let i = 0; i < stale.length; i += 1000) {
+    await adapter.batch(stale.slice(i, i + 1000).map((key) => ({ type: 'del', key })))
+  }
+  return owed
+}
+
+/** Something is wrong: names what is, and puts the log in order. */
+async function assess(options: LoadOptions, found: Found): Promise<void> {
+  const { adapter, logger } = options
+  const { damage, head, digest } = found
+  found.isNew = true
+  if (differs(found)) {
+    damage.note(`${digest?.count} records are readable where ${head.digest?.count} were written`)
+  }
+  const sum = new DigestSum(digest)
+  const findings = await compareWithLog(adapter)
+  for (const key of findings.damaged) {
+    damage.add(key)
+    const dropped = options.mirror?.drop(key)
+    if (dropped !== undefined) sum.remove(dropped.record)
+  }
+  if (digest !== undefined) found.digest = sum.value
+  for (let i = 0; i < findings.repairs.length; i += 1000) {
+    await adapter.batch(findings.repairs.slice(i, i + 1000))
+  }
+  logger.error('the storage is damaged; what is intact is served, peers are asked for the rest', {
+    findings: damage.sentences.join('; '),
+    damagedRecords: damage.keys.length,
+    firstKeys: damage.keys.slice(0, 10).join(', '),
+  })
+}
+
+/** Begins an epoch, and notes what was found out. */
+async function begin(options: LoadOptions, found: Found): Promise<void> {
+  const { adapter, newId, mirror } = options
+  const { meta, damage, isNew } = found
+  const epochs = beginEpoch(isNew ? undefined : meta.get('epochs'), newId(), found.head.seq)
+  meta.set('epochs', epochs)
+  if (!meta.has('id')) meta.set('id', newId())
+  const isIndexed = meta.has('indexed')
+  if (mirror === undefined && !isIndexed) await buildTimeIndex(adapter)
+  if (isNew || mirror !== undefined) found.head = { ...found.head, digest: found.digest }
+  const rows: BatchOperation[] = ['epochs', 'id'].map((name) => put(name, meta.get(name) ?? ''))
+  rows.push(put('head', encodeHead(found.head)))
+  rows.push({ type: 'put', key: FORMAT_ROW, value: FORMAT })
+  if (mirror === undefined) rows.push(put('indexed', 'yes'))
+  else if (isIndexed) rows.push({ type: 'del', key: metaRow('indexed') })
+  if (isNew) {
+    for (const key of damage.keys) {
+      rows.push({ type: 'put', key: damageRow(key), value: sealRow(damageRow(key), 'damaged') })
+    }
+  }
+  await adapter.batch(rows)
+}
+
+function put(name: string, value: string): BatchOperation {
+  return { type: 'put', key: metaRow(name), value: sealRow(metaRow(name), value) }
 }

@@ -5,8 +5,9 @@
 
 import type { StoredRecord } from '../core/entry.ts'
 import { compareRecords } from '../core/merge.ts'
-import type { Slot } from './mirror.ts'
-import type { PlanContext, Planner } from './operations.ts'
+import type { PlanContext, Planned, Planner } from './operations.ts'
+import type { SequencedRow } from './rows.ts'
+import type { Slot } from './state.ts'
 
 export interface MergeOptions {
   /** Id of the peer that sent the records, carried on the commit. */
@@ -30,21 +31,30 @@ export function planMerge(
   records: readonly StoredRecord[],
   options: MergeOptions,
 ): Planner<MergeOutcome[]> {
-  return (context) => {
-    const plan: MergePlan = { slots: [], debts: new Map() }
-    const winners = new Map<string, StoredRecord>()
-    const result = records.map((record) => mergeOne(context, options, plan, winners, record))
-    // A key that won in this batch carries its own debt.
-    for (const { record } of plan.slots) plan.debts.delete(record.key)
-    return {
-      plan: {
-        slots: plan.slots,
-        debts: [...plan.debts.values()],
-        source: options.source,
-        ...(options.meta === undefined ? {} : { meta: options.meta }),
-      },
-      result,
-    }
+  return {
+    reads: () => ({ keys: records.map(({ key }) => key) }),
+    plan: (context) => mergeAll(context, records, options),
+  }
+}
+
+function mergeAll(
+  context: PlanContext,
+  records: readonly StoredRecord[],
+  options: MergeOptions,
+): Planned<MergeOutcome[]> {
+  const plan: MergePlan = { slots: [], debts: new Map() }
+  const winners = new Map<string, StoredRecord>()
+  const result = records.map((record) => mergeOne(context, options, plan, winners, record))
+  // A key that won in this batch carries its own debt.
+  for (const { record } of plan.slots) plan.debts.delete(record.key)
+  return {
+    plan: {
+      slots: plan.slots,
+      debts: [...plan.debts.values()],
+      source: options.source,
+      ...(options.meta === undefined ? {} : { meta: options.meta }),
+    },
+    result,
   }
 }
 
@@ -84,24 +94,30 @@ export function planAcknowledge(
   sent: readonly SentRow[],
   meta: ReadonlyMap<string, string>,
 ): Planner<void> {
-  return (context) => {
-    const debts: Slot[] = []
-    for (const { seq, key } of sent) {
-      const slot = context.slot(key)
-      if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
-    }
-    return { plan: { slots: [], debts, meta }, result: undefined }
+  return {
+    reads: () => ({ keys: sent.map(({ key }) => key) }),
+    plan(context) {
+      const debts: Slot[] = []
+      for (const { seq, key } of sent) {
+        const slot = context.slot(key)
+        if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
+      }
+      return { plan: { slots: [], debts, meta }, result: undefined }
+    },
   }
 }
 
-/** Owes `leader` the given slots, unless they changed since (a change carries its own debt). */
-export function planRefill(leader: string, slots: readonly Slot[]): Planner<void> {
-  return (context) => {
-    const debts: Slot[] = []
-    for (const { record, seq } of slots) {
-      const slot = context.slot(record.key)
-      if (slot?.seq === seq) debts.push({ ...slot, owedTo: leader })
-    }
-    return { plan: { slots: [], debts }, result: undefined }
+/** Owes `leader` the given rows, unless they changed since (a change carries its own debt). */
+export function planRefill(leader: string, rows: readonly SequencedRow[]): Planner<void> {
+  return {
+    reads: () => ({ keys: rows.map(({ record }) => record.key) }),
+    plan(context) {
+      const debts: Slot[] = []
+      for (const { record, seq } of rows) {
+        const slot = context.slot(record.key)
+        if (slot?.seq === seq && slot.owedTo !== leader) debts.push({ ...slot, owedTo: leader })
+      }
+      return { plan: { slots: [], debts }, result: undefined }
+    },
   }
 }

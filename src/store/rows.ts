@@ -1,23 +1,29 @@
 /**
- * The layout of a node's storage: which rows there are and how they are spelled. Format 1.
+ * The layout of a node's storage: which rows there are and how they are spelled. Format 2.
  *
- * | row                | value                                                             |
- * |--------------------|-------------------------------------------------------------------|
- * | `e/<key>`          | the record: `<crc> <seq> s <created> <updated> <origin>\n<data>`  |
- * |                    | or `<crc> <seq> d <deleted> <origin>`                             |
- * | `l/<seq>`          | change log: the key changed at this seq, newest row per key only  |
- * | `o/<seq>`          | outbox: the key whose record at this seq its leader has not got   |
- * | `m/<name>`         | `format`, `id`, `epoch`, `head` (`<seq> <greatest stamp>`), …     |
+ * | row                      | value                                                          |
+ * |--------------------------|----------------------------------------------------------------|
+ * | `e/<key>`                | the record: `<crc> <seq> s <created> <updated> <origin>\n<data>` |
+ * |                          | or `<crc> <seq> d <deleted> <origin>`                          |
+ * | `l/<seq>`                | `<crc> <key>`: change log; the key changed at this seq, newest row per key only |
+ * | `o/<seq>`                | `<crc> <key>`: outbox; the key whose record at this seq its leader has not got |
+ * | `t/<dir> <created> <name>` | `<crc> `: time index, kept for a bounded cache only          |
+ * | `x/<key>`                | `<crc> <reason>`: the record of this key is damaged            |
+ * | `m/format`               | `2`                                                            |
+ * | `m/<name>`               | `<crc> <value>`: `id`, `epochs`, `head` (see `head.ts`), …     |
  *
- * `<seq>` in row keys is 16 hex digits, so byte order is number order. `<crc>` is the CRC-32 of
- * the key, a line feed and the rest of the value, in hex.
+ * `<seq>` and `<created>` in row keys are 16 hex digits, so byte order is number order. `<crc>` is
+ * a CRC-32 in hex, of the row's key (of a record: the record's key), a line feed and the rest of
+ * the value. Format 1 had no `<crc>` but in records, and neither `t/` nor `x/`.
  */
 import { crc32 } from 'node:zlib'
-import type { StoredRecord } from '../core/entry.ts'
-import { StateError } from '../core/errors.ts'
+import { type Entry, indexOfKey, type StoredRecord } from '../core/entry.ts'
+import { directoryOf } from '../core/key.ts'
 import type { RowRange } from '../storage-adapter.ts'
 
-export const FORMAT = '1'
+export const FORMAT = '2'
+/** The oldest format that `upgrade.ts` brings up to date. */
+export const FORMAT_WITHOUT_CHECKSUMS = '1'
 
 /** A record with its place in a change log or outbox. */
 export interface SequencedRow {
@@ -26,22 +32,71 @@ export interface SequencedRow {
 }
 
 export const recordRow = (key: string): string => `e/${key}`
-export const logRow = (seq: number): string => `l/${hexSeq(seq)}`
-export const outboxRow = (seq: number): string => `o/${hexSeq(seq)}`
+export const logRow = (seq: number): string => `l/${hex16(seq)}`
+export const outboxRow = (seq: number): string => `o/${hex16(seq)}`
+export const damageRow = (key: string): string => `x/${key}`
 export const metaRow = (name: string): string => `m/${name}`
+export const FORMAT_ROW: string = metaRow('format')
+
+export function timeRow({ key, created }: Entry): string {
+  return `t/${directoryOf(key)} ${hex16(created)} ${indexOfKey(key)}`
+}
 
 export const RECORD_ROWS: RowRange = Object.freeze({ gte: 'e/', lt: 'e0' })
+export const LOG_ROWS: RowRange = Object.freeze({ gte: 'l/', lt: 'l0' })
 export const OUTBOX_ROWS: RowRange = Object.freeze({ gte: 'o/', lt: 'o0' })
 export const META_ROWS: RowRange = Object.freeze({ gte: 'm/', lt: 'm0' })
+export const DAMAGE_ROWS: RowRange = Object.freeze({ gte: 'x/', lt: 'x0' })
+export const TIME_ROWS: RowRange = Object.freeze({ gte: 't/', lt: 't0' })
 
-/** Change-log rows after `seq`, oldest first. */
-export function logRowsAfter(seq: number, limit: number): RowRange {
-  return { gt: logRow(seq), lt: 'l0', limit }
+/** Records whose key starts with `prefix`. */
+export function recordRows(prefix: string): RowRange {
+  // Keys are ASCII, so no key sorts at or after the prefix followed by this character.
+  return { gte: recordRow(prefix), lt: `${recordRow(prefix)}\u007f` }
+}
+
+/** Change-log rows after one seq and up to another, oldest first. */
+export function logRowsBetween(after: number, through: number, limit: number): RowRange {
+  return { gt: logRow(after), lte: logRow(through), limit }
+}
+
+/** Outbox rows, oldest first. */
+export function outboxRowsAfter(seq: number): RowRange {
+  return { gt: outboxRow(seq), lt: 'o0' }
+}
+
+/** Time rows of one directory with `from` ≤ created ≤ `to`. */
+export function timeRows(directory: string, from: bigint, to: bigint): RowRange {
+  const start = `t/${directory} `
+  return { gte: `${start}${hex16(from)} `, lt: `${start}${hex16(to)}!` }
+}
+
+/** The key of a row's record: of `e/`, `x/` and `m/` rows what follows the kind. */
+export function nameOfRow(row: string): string {
+  return row.slice(2)
 }
 
 /** The seq in the key of a log or outbox row. */
 export function seqOfRow(row: string): number {
   return Number.parseInt(row.slice(2), 16)
+}
+
+/** The record's key in the key of a time row. */
+export function keyOfTimeRow(row: string): string {
+  const space = row.indexOf(' ')
+  return `${row.slice(2, space)}${row.slice(space + 18)}`
+}
+
+/** The value of any row but a record or `m/format`, protected by its checksum. */
+export function sealRow(row: string, value: string): string {
+  return `${checksum(row, value)} ${value}`
+}
+
+/** What was sealed; undefined when row and checksum do not fit. */
+export function unsealRow(row: string, sealed: string): string | undefined {
+  const space = sealed.indexOf(' ')
+  const value = sealed.slice(space + 1)
+  return space !== -1 && checksum(row, value) === sealed.slice(0, space) ? value : undefined
 }
 
 export function encodeRecord(record: StoredRecord, seq: number): string {
@@ -52,42 +107,45 @@ export function encodeRecord(record: StoredRecord, seq: number): string {
   return `${checksum(record.key, rest)} ${rest}`
 }
 
-/** @throws StateError `corrupt_record` naming the key when the row does not match its checksum. */
-export function decodeRecord(key: string, value: string): SequencedRow {
-  const space = value.indexOf(' ')
-  const rest = value.slice(space + 1)
-  if (space === -1 || checksum(key, rest) !== value.slice(0, space)) throw corrupt(key)
+/** undefined when the row does not match its checksum. */
+export function decodeRecord(key: string, value: string): SequencedRow | undefined {
+  const rest = unsealRow(key, value)
+  if (rest === undefined) return undefined
   const lineEnd = rest.indexOf('\n')
   const fields = (lineEnd === -1 ? rest : rest.slice(0, lineEnd)).split(' ')
   const [seq, kind, first, second, third] = fields
-  if (seq === undefined || first === undefined || second === undefined) throw corrupt(key)
+  if (seq === undefined || first === undefined || second === undefined) return undefined
   if (kind === 'd') {
-    const record: StoredRecord = { kind: 'tombstone', key, deleted: BigInt(first), origin: second }
-    return { seq: Number(seq), record }
+    const origin = interned(second)
+    return { seq: Number(seq), record: { kind: 'tombstone', key, deleted: BigInt(first), origin } }
   }
-  if (kind !== 's' || third === undefined || lineEnd === -1) throw corrupt(key)
+  if (kind !== 's' || third === undefined || lineEnd === -1) return undefined
   const record: StoredRecord = {
     kind: 'entry',
     key,
     created: BigInt(first),
-    updated: BigInt(second),
-    origin: third,
+    updated: second === '0' ? 0n : BigInt(second),
+    origin: interned(third),
     data: rest.slice(lineEnd + 1),
   }
   return { seq: Number(seq), record }
 }
 
-function hexSeq(seq: number): string {
-  return seq.toString(16).padStart(16, '0')
+/** Origins are the ids of a few nodes, each on very many records: kept once. */
+const origins = new Map<string, string>()
+const MAX_ORIGINS = 1000
+
+function interned(origin: string): string {
+  const known = origins.get(origin)
+  if (known !== undefined) return known
+  if (origins.size < MAX_ORIGINS) origins.set(origin, origin)
+  return origin
 }
 
-function checksum(key: string, rest: string): string {
-  return crc32(`${key}\n${rest}`).toString(16)
+function hex16(number: number | bigint): string {
+  return number.toString(16).padStart(16, '0')
 }
 
-function corrupt(key: string): StateError {
-  return new StateError(
-    'corrupt_record',
-    `storage: the record of key "${key}" does not match its checksum`,
-  )
+function checksum(name: string, rest: string): string {
+  return crc32(rest, crc32(`${name}\n`)).toString(16)
 }

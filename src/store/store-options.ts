@@ -1,16 +1,24 @@
 /** Options of a store: meaning, unit and default of each. */
 import type { HybridClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
+import type { TimeSource } from '../core/time.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 
 export interface StoreOptions {
   readonly adapter: StorageAdapter
   readonly clock: HybridClock
-  /** Durability of writes. Default: the adapter's own default. */
+  /** Durability of writes that do not name one. Default: the adapter's own default. */
   readonly durability?: Durability
   /** Makes the node id and the epoch, once per data folder. Unique, without white space. */
   readonly newId: () => string
   readonly logger?: Logger
+  /** For retries and for progress while opening; without it there are none. */
+  readonly time?: TimeSource
+  /**
+   * Bytes of records kept in memory. Default: everything is. 0 keeps none. With a bound, reads that
+   * miss go to the adapter, where a time index is kept for them.
+   */
+  readonly cacheBytes?: number
   /** Most operations that may wait for a batch; more are refused. Default 100 000. */
   readonly maxWaitingOperations?: number
   /** Most operations in one batch. Default 1 000. */

@@ -7,11 +7,12 @@ import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { currentEpoch, isOnLog, previousEpoch } from './epochs.ts'
-import type { ListOptions } from './mirror.ts'
 import type {
   BatchItem,
   BatchResult,
   DeleteResult,
+  DurabilityOption,
+  Planner,
   WriteOptions,
   WriteResult,
 } from './operations.ts'
@@ -21,6 +22,7 @@ import { planSweep } from './plan-sweep.ts'
 import type { MergeOptions, MergeOutcome, SentRow } from './replication.ts'
 import { planAcknowledge, planMerge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
+import type { ListOptions } from './state.ts'
 import type { LeaderOf, StoreOptions } from './store-options.ts'
 
 export type { LeaderOf, StoreOptions } from './store-options.ts'
@@ -74,7 +76,10 @@ export class Store {
 
   /** Stores small values kept beside the data, such as a replication cursor. */
   async saveMeta(meta: ReadonlyMap<string, string>): Promise<void> {
-    return this.#committer.run(() => ({ plan: { slots: [], meta }, result: undefined }))
+    return this.#committer.run({
+      reads: () => ({}),
+      plan: () => ({ plan: { slots: [], meta }, result: undefined }),
+    })
   }
 
   /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
@@ -82,27 +87,36 @@ export class Store {
     this.#committer.leaderOf = leaderOf
   }
 
+  /** @throws StateError `corrupt_record` when what is stored under the key is damaged. */
   async get(key: string): Promise<Entry | undefined> {
     this.#committer.assertOpen()
-    return this.#committer.mirror.entry(key)
+    const slot = await this.#committer.records.slot(key)
+    this.#committer.damage.assertIntact(key)
+    return slot?.record.kind === 'entry' ? slot.record : undefined
   }
 
-  /** Entries matching a key or glob. */
-  async list(pattern: string, options?: ListOptions): Promise<Entry[]> {
+  /** Entries matching a key or glob. Damaged ones are left out; `damagedCount` tells how many. */
+  async list(pattern: string, options: ListOptions = {}): Promise<Entry[]> {
     this.#committer.assertOpen()
-    return this.#committer.mirror.list(pattern, options)
+    const { entries } = await this.#committer.records.list(pattern, options)
+    return entries
   }
 
   /** All keys that start with `prefix`, bytewise ascending. Default: all keys. */
   async keys(prefix = ''): Promise<string[]> {
     this.#committer.assertOpen()
-    return this.#committer.mirror.keys(prefix)
+    return this.#committer.records.keys(prefix)
   }
 
-  /** Entries in display order, exactly as of commit `seq`. */
+  /**
+   * Entries in display order, exactly as of commit `seq`.
+   * @throws StateError `corrupt_record` when what is stored under a plain key is damaged.
+   */
   async read(pattern: string): Promise<{ seq: number; entries: Entry[] }> {
     this.#committer.assertOpen()
-    return { seq: this.#committer.head, entries: this.#committer.mirror.list(pattern) }
+    const found = await this.#committer.records.list(pattern, {})
+    this.#committer.damage.assertIntact(pattern)
+    return found
   }
 
   /**
@@ -111,12 +125,12 @@ export class Store {
    * precondition also `precondition_failed`, and `not_leader` where another node leads the key.
    */
   async set(key: string, json: string, options?: WriteOptions): Promise<WriteResult> {
-    return this.#committer.run(planSet(key, json, options))
+    return this.#committer.run(planSet(key, json, options), options?.durability)
   }
 
   /** Writes under a new key made from `glob`, whose last segment is `*`. Errors as `set`. */
-  async push(glob: string, json: string): Promise<WriteResult> {
-    return this.#committer.run(planPush(glob, json))
+  async push(glob: string, json: string, options?: DurabilityOption): Promise<WriteResult> {
+    return this.#committer.run(planPush(glob, json), options?.durability)
   }
 
   /**
@@ -128,7 +142,7 @@ export class Store {
     change: (current: Entry) => string,
     options?: WriteOptions,
   ): Promise<WriteResult> {
-    return this.#committer.run(planUpdate(key, change, options))
+    return this.#committer.run(planUpdate(key, change, options), options?.durability)
   }
 
   /**
@@ -136,15 +150,15 @@ export class Store {
    * @throws StateError `not_found` when a plain key is absent; else as `set`.
    */
   async delete(keyOrGlob: string, options?: WriteOptions): Promise<DeleteResult> {
-    return this.#committer.run(planDelete(keyOrGlob, options))
+    return this.#committer.run(planDelete(keyOrGlob, options), options?.durability)
   }
 
   /**
    * Does all of the operations, each seeing what those before it did, or none of them; one commit.
    * @throws StateError what an operation would throw alone, its text led by `operations[<i>]: `.
    */
-  async batch(items: readonly BatchItem[]): Promise<BatchResult[]> {
-    return this.#committer.run(planBatch(items))
+  async batch(items: readonly BatchItem[], options?: DurabilityOption): Promise<BatchResult[]> {
+    return this.#committer.run(planBatch(items), options?.durability)
   }
 
   /** Deletes what `choose` picks of the entries of `glob`, in one step. Errors as `set`. */
@@ -153,6 +167,11 @@ export class Store {
     choose: (entries: readonly Entry[]) => readonly Entry[],
   ): Promise<void> {
     await this.#committer.run(planSweep(glob, choose))
+  }
+
+  /** Runs an operation that is planned elsewhere, in its turn. Errors as `set`, and what it throws. */
+  async run<Result>(planner: Planner<Result>, options?: DurabilityOption): Promise<Result> {
+    return this.#committer.run(planner, options?.durability)
   }
 
   /** Takes records of a peer: per record the winner under the total order is kept. */
@@ -172,37 +191,66 @@ export class Store {
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
   async refill(leader: string, pageSize = 5000): Promise<void> {
-    const slots = [...this.#committer.mirror.slots()].filter(
-      (slot) => this.#committer.leaderOf(slot.record.key) === leader && slot.owedTo !== leader,
-    )
-    for (let i = 0; i < slots.length; i += pageSize) {
-      await this.#committer.run(planRefill(leader, slots.slice(i, i + pageSize)))
+    const { rows } = await this.#committer.records.scan('')
+    let page: SequencedRow[] = []
+    for await (const row of rows) {
+      if (this.#committer.leaderOf(row.record.key) !== leader) continue
+      page.push(row)
+      if (page.length < pageSize) continue
+      await this.#committer.run(planRefill(leader, page))
+      page = []
     }
-    this.#committer.mirror.sortOutboxes()
+    if (page.length > 0) await this.#committer.run(planRefill(leader, page))
   }
 
   /**
    * What `leader` has not acknowledged yet, oldest change first: at most `limit` rows, leaving out
    * the seqs in `skip` (those under way).
    */
-  owed(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
-    const rows: SequencedRow[] = []
-    for (const [seq, key] of this.#committer.mirror.owed(leader)) {
-      if (rows.length >= limit) break
-      const slot = this.#committer.mirror.slot(key)
-      if (slot !== undefined && !skip.has(seq)) rows.push({ seq, record: slot.record })
-    }
-    return rows
+  async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
+    return this.#committer.records.owed(leader, limit, skip)
   }
 
-  /** Everything that is known, tombstones included, in no particular order. */
-  *records(): IterableIterator<StoredRecord> {
-    for (const { record } of this.#committer.mirror.slots()) yield record
+  /**
+   * Every record whose key starts with `prefix` (default: all), tombstones included, key ascending,
+   * exactly as of commit `seq`. Streamed; writes go on meanwhile. Damaged ones are left out.
+   */
+  async scan(
+    options: { readonly prefix?: string } = {},
+  ): Promise<{ seq: number; records: AsyncIterable<StoredRecord> }> {
+    this.#committer.assertOpen()
+    const { seq, rows } = await this.#committer.records.scan(options.prefix ?? '')
+    return { seq, records: recordsOf(rows) }
+  }
+
+  /** Rows that a failing storage has not taken yet, of writes of durability `memory` that were answered. */
+  get waitingRows(): number {
+    return this.#committer.waitingRows
+  }
+
+  /** Keys whose stored record is damaged: reads fail until they are written again. */
+  damaged(): readonly string[] {
+    return this.#committer.damage.keys
+  }
+
+  /** How many records of a key or glob are damaged. */
+  damagedCount(pattern: string): number {
+    return this.#committer.damage.count(pattern)
+  }
+
+  /** What was found damaged in this opening beyond single records, as sentences for people. */
+  get damageFindings(): readonly string[] {
+    return this.#committer.damage.sentences
+  }
+
+  /** Hears that damage was found while open: `epoch` is another, peers are to be compared with. */
+  onDamage(listener: () => void): () => void {
+    return this.#committer.onDamage(listener)
   }
 
   /** How many records `leader` has not acknowledged yet. */
   owedCount(leader: string): number {
-    return this.#committer.mirror.owed(leader).size
+    return this.#committer.records.owedCount(leader)
   }
 
   /** Change-log rows after `seq`, from memory when recent, else from disk. */
@@ -214,7 +262,7 @@ export class Store {
       head: this.#committer.head,
       tail: this.#committer.tail,
       adapter: this.#committer.adapter,
-      slot: (key) => this.#committer.mirror.slot(key),
+      slots: (keys) => this.#committer.records.slots(keys),
     })
   }
 
@@ -222,4 +270,8 @@ export class Store {
   onCommit(listener: (commit: Commit) => void): () => void {
     return this.#committer.onCommit(listener)
   }
+}
+
+async function* recordsOf(rows: AsyncIterable<SequencedRow>): AsyncGenerator<StoredRecord> {
+  for await (const { record } of rows) yield record
 }

@@ -68,6 +68,17 @@ export class VirtualDisk {
     this.#unsynced = []
   }
 
+  /** One bit of a record's row is another. @returns whether there was a record. */
+  rot(pick: (rows: readonly string[]) => string): boolean {
+    const records = [...this.#rows.keys()].filter((row) => row.startsWith('e/'))
+    if (records.length === 0) return false
+    const row = pick(records)
+    const value = this.#rows.get(row) ?? ''
+    const last = value.charCodeAt(value.length - 1)
+    this.#rows.set(row, value.slice(0, -1) + String.fromCharCode(last ^ 1))
+    return true
+  }
+
   /** Everything is gone. */
   wipe(): void {
     this.crash(0)
@@ -119,17 +130,26 @@ class DiskHandle implements StorageAdapter {
     this.#written(undo, options?.durability === 'disk')
   }
 
-  async *iterate(range: RowRange = {}): AsyncIterable<Row> {
+  async getMany(keys: readonly string[]): Promise<(string | undefined)[]> {
+    this.#assertAlive()
+    return keys.map((key) => this.#rows.get(key))
+  }
+
+  iterate(range: RowRange = {}): AsyncIterable<Row> {
     this.#assertAlive()
     const rows = [...this.#rows].filter(([key]) => inRange(key, range))
     rows.sort(([a], [b]) => (a < b ? -1 : 1))
     if (range.reverse === true) rows.reverse()
-    yield* rows.slice(0, range.limit ?? rows.length)
+    return streamed(rows.slice(0, range.limit ?? rows.length))
   }
 
   #assertAlive(): void {
     if (!this.#alive) throw new StateError('not_open', 'the process of this handle is dead')
   }
+}
+
+async function* streamed(rows: readonly Row[]): AsyncGenerator<Row> {
+  yield* rows
 }
 
 function inRange(key: string, { gt, gte, lt, lte }: RowRange): boolean {

@@ -15,6 +15,8 @@ export interface Faults {
   readonly diskErrors: boolean
   /** Disks may be lost. */
   readonly lostDisks: boolean
+  /** Single records on disk may be damaged. */
+  readonly bitRot: boolean
 }
 
 const KEYS = [{ path: 'settings' }, { path: 'items/*' }, { path: 'users/*/posts/*' }]
@@ -34,10 +36,11 @@ export const TREE: readonly NodePlan[] = [
   { host: 'edge2', keys: KEYS, follows: 'region' },
 ]
 
-const KILLS: Faults = { powerCuts: false, diskErrors: false, lostDisks: false }
+const KILLS: Faults = { powerCuts: false, diskErrors: false, lostDisks: false, bitRot: false }
 const DISK_ERRORS: Faults = { ...KILLS, diskErrors: true }
 const POWER_CUTS: Faults = { ...KILLS, powerCuts: true }
-const LOST_DISKS: Faults = { powerCuts: true, diskErrors: true, lostDisks: true }
+const LOST_DISKS: Faults = { ...KILLS, powerCuts: true, diskErrors: true, lostDisks: true }
+const BIT_ROT: Faults = { ...KILLS, diskErrors: true, bitRot: true }
 
 /** Every kind of history that is run. */
 export const HISTORIES: readonly {
@@ -52,6 +55,8 @@ export const HISTORIES: readonly {
   { name: 'a leader and two followers, power cuts', plans: STAR, faults: POWER_CUTS },
   { name: 'a leader and two followers, power cuts, lost disks', plans: STAR, faults: LOST_DISKS },
   { name: 'a tree of three levels, power cuts, lost disks', plans: TREE, faults: LOST_DISKS },
+  { name: 'a leader and two followers, damaged records', plans: STAR, faults: BIT_ROT },
+  { name: 'a tree of three levels, damaged records', plans: TREE, faults: BIT_ROT },
 ]
 
 const WRITABLE = [
@@ -79,7 +84,10 @@ export async function runScenario(
   const steps = 20 + world.random.below(60)
   for (let i = 0; i < steps; i++) await step(world, faults, note)
   await world.converge()
-  if (!faults.powerCuts && !faults.lostDisks) assertNothingLost(world, acknowledged)
+  if (faults.bitRot) await world.complete(assertRepaired(world))
+  else if (!faults.powerCuts && !faults.lostDisks) {
+    await world.complete(assertNothingLost(world, acknowledged))
+  }
   return world
 }
 
@@ -99,6 +107,7 @@ async function step(
   else if (roll < 0.98) node.disk.failures += faults.diskErrors ? 1 + random.below(3) : 0
   else if (roll < 0.985) blackout(world, faults)
   else if (roll < 0.99) node.skewMs += random.below(2000) - 1000
+  else if (faults.bitRot) node.disk.rot((rows) => random.pick(rows))
   else if (faults.lostDisks && node.up) {
     // A wipe during quiet times only: what was acknowledged there alone would be lost for good.
     node.crash()
@@ -126,10 +135,16 @@ function write(
     return
   }
   const key = random.pick(WRITABLE)
+  const durability = random.chance(0.6) ? undefined : random.pick(['memory', 'disk'] as const)
   const written = random.chance(0.2)
-    ? store.push('items/*', String(random.below(1000)))
-    : store.set(key, `{"by":"${node.host}","n":${random.below(1000)}}`)
-  written.then((result) => note(result.key, result.version)).catch(ignoreDead)
+    ? store.push('items/*', String(random.below(1000)), { durability })
+    : store.set(key, `{"by":"${node.host}","n":${random.below(1000)}}`, { durability })
+  written
+    .then((result) => {
+      // What was answered before it was written may be lost with the process.
+      if (durability !== 'memory') note(result.key, result.version)
+    })
+    .catch(ignoreDead)
 }
 
 /** The power of the whole site goes: every node stops at once, each losing what it had not synced. */
@@ -155,9 +170,24 @@ async function crashOrStart(world: World, node: VirtualNode, faults: Faults): Pr
   else node.crash(faults.powerCuts ? random.below(node.disk.unsynced + 1) : 0)
 }
 
-function assertNothingLost(world: World, acknowledged: ReadonlyMap<string, bigint>): void {
+/** No node is left with a damaged record that another node holds. */
+async function assertRepaired(world: World): Promise<void> {
   for (const node of world.nodes) {
-    const records = node.records()
+    for (const key of node.store?.damaged() ?? []) {
+      for (const other of world.nodes) {
+        if (!(await other.records()).has(key)) continue
+        throw new Error(`${node.host} did not get back ${key}, which ${other.host} holds`)
+      }
+    }
+  }
+}
+
+async function assertNothingLost(
+  world: World,
+  acknowledged: ReadonlyMap<string, bigint>,
+): Promise<void> {
+  for (const node of world.nodes) {
+    const records = await node.records()
     for (const [key, version] of acknowledged) {
       const record = records.get(key)
       if (record === undefined || versionOf(record) < version) {

@@ -44,30 +44,33 @@ export class World {
     }
     for (let ms = 0; ms < limitMs; ms += 500) {
       await this.time.advanceAsync(500)
-      if (this.difference() === undefined && this.nodes.every((node) => node.settled)) return
+      const isSettled = this.nodes.every((node) => node.settled)
+      if (isSettled && (await this.complete(this.difference())) === undefined) return
     }
-    throw new Error(`not converged: ${this.difference() ?? JSON.stringify(this.statuses())}`)
+    const difference = await this.complete(this.difference())
+    throw new Error(`not converged: ${difference ?? JSON.stringify(this.statuses())}`)
   }
 
   /** Lets virtual time pass until `work` is done. */
-  async complete(work: Promise<void>): Promise<void> {
+  async complete<T>(work: Promise<T>): Promise<T> {
     let pending = true
     const done = work.finally(() => {
       pending = false
     })
     for (let i = 0; pending && i < 10_000; i++) await this.time.advanceAsync(10)
     if (pending) throw new Error('an action did not end within 100 s')
-    await done
+    return done
   }
 
   /** The first key on which two nodes disagree, told in words. */
-  difference(): string | undefined {
+  async difference(): Promise<string | undefined> {
     const [first, ...others] = this.nodes
     if (first === undefined) return undefined
+    const expected = await first.records()
     for (const other of others) {
-      const keys = new Set([...first.records().keys(), ...other.records().keys()])
-      for (const key of keys) {
-        const [a, b] = [first, other].map((node) => describe(node.records().get(key)))
+      const found = await other.records()
+      for (const key of new Set([...expected.keys(), ...found.keys()])) {
+        const [a, b] = [expected, found].map((records) => describe(records.get(key)))
         if (a !== b) return `${key}: ${first.host} has ${a}, ${other.host} has ${b}`
       }
     }
@@ -88,12 +91,15 @@ export class VirtualNode {
   skewMs = 0
   readonly #world: World
   readonly #plan: NodePlan
+  /** Some nodes keep everything in memory, some a little, some nothing. */
+  readonly #cacheBytes: number | undefined
   #lives = 0
 
   constructor(world: World, plan: NodePlan) {
     this.host = plan.host
     this.#world = world
     this.#plan = plan
+    this.#cacheBytes = world.random.chance(0.5) ? undefined : world.random.pick([900, 0])
     this.disk = new VirtualDisk(() => this.#diskLatency())
   }
 
@@ -108,7 +114,14 @@ export class VirtualNode {
     const clock = new HybridClock(time)
     let ids = 0
     const newId = (): string => `${this.host}x${life}x${ids++}`
-    const store = new Store({ adapter: this.disk.attach(), clock, newId, tailRows: 16 })
+    const store = new Store({
+      adapter: this.disk.attach(),
+      clock,
+      newId,
+      time,
+      tailRows: 16,
+      ...(this.#cacheBytes === undefined ? {} : { cacheBytes: this.#cacheBytes }),
+    })
     const { keys, follows } = this.#plan
     const placement = planPlacement(keys, follows, 'nodes/*')
     store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
@@ -158,9 +171,10 @@ export class VirtualNode {
   }
 
   /** Every record, tombstones too. */
-  records(): Map<string, StoredRecord> {
+  async records(): Promise<Map<string, StoredRecord>> {
     const records = new Map<string, StoredRecord>()
-    for (const record of this.store?.records() ?? []) records.set(record.key, record)
+    const scan = await this.store?.scan()
+    for await (const record of scan?.records ?? []) records.set(record.key, record)
     return records
   }
 

@@ -47,7 +47,8 @@ describe('a batch', () => {
       { op: 'set', key: 'l/a', json: '4' },
     ])
     expect(before.owedCount('http://leader')).toBe(2)
-    const [first, second] = before.owed('http://leader', 10, new Set()).map(({ record }) => record)
+    const owed = await before.owed('http://leader', 10, new Set())
+    const [first, second] = owed.map(({ record }) => record)
     expect(first).toMatchObject({ key: 'l/a', data: '4' })
     expect(second).toMatchObject({ data: '2' })
     const keys = await before.keys()

@@ -2,7 +2,7 @@
 import { HybridClock } from '../../src/core/clock.ts'
 import type { TimeSource } from '../../src/core/time.ts'
 import type { StorageAdapter } from '../../src/storage-adapter.ts'
-import type { StoreOptions } from '../../src/store/store.ts'
+import type { LeaderOf, StoreOptions } from '../../src/store/store.ts'
 import { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 
@@ -27,6 +27,7 @@ export interface TestStoreOptions extends Partial<StoreOptions> {
   readonly name?: string
   readonly adapter?: StorageAdapter
   readonly time?: TimeSource
+  readonly leaderOf?: LeaderOf
 }
 
 let stores = 0
@@ -40,6 +41,7 @@ export async function openStore(options: TestStoreOptions = {}): Promise<Store> 
     newId: () => `${name}-${ids++}`,
     ...options,
   })
+  if (options.leaderOf !== undefined) store.setLeaderOf(options.leaderOf)
   await store.open()
   return store
 }

@@ -1,0 +1,364 @@
+/**
+ * The store's state on disk behind a bounded cache: memory does not grow with the data. What has
+ * been applied but is not in the adapter yet is pinned in memory, so that every read sees it.
+ *
+ * Reads of many rows begin at rest, between two batches: there the adapter's snapshot plus what is
+ * pinned is exactly the state of the last commit.
+ */
+import type { Entry } from '../core/entry.ts'
+import { newestFirst } from '../core/entry.ts'
+import { StateError } from '../core/errors.ts'
+import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
+import type { Row, StorageAdapter } from '../storage-adapter.ts'
+import { isCreatedIn, limited } from './mirror.ts'
+import { readOutbox } from './outbox-rows.ts'
+import type { SequencedRow } from './rows.ts'
+import {
+  decodeRecord,
+  keyOfTimeRow,
+  nameOfRow,
+  outboxRow,
+  outboxRowsAfter,
+  recordRow,
+  recordRows,
+  seqOfRow,
+  timeRow,
+  timeRows,
+  unsealRow,
+} from './rows.ts'
+import { SlotCache } from './slot-cache.ts'
+import type { ListOptions, Reads, Slot, SlotChange, State, StateView } from './state.ts'
+import type { LeaderOf } from './store-options.ts'
+
+export interface BoundedStateOptions {
+  readonly adapter: StorageAdapter
+  readonly cacheBytes: number
+  readonly head: () => number
+  readonly leaderOf: LeaderOf
+  /** Runs `take` when no batch is under way. */
+  readonly atRest: <T>(take: () => T) => Promise<T>
+  /** Runs `work` while no batch is, and holds the next back until it is done. */
+  readonly alone: <T>(work: () => Promise<T>) => Promise<T>
+  /** Keys that are not to be served. */
+  readonly isDamaged: (key: string) => boolean
+  /** Hears of keys whose record on disk does not match its checksum; `isCached`: memory has it whole. */
+  readonly damaged: (key: string, isCached: boolean) => void
+  /** Records owed to each leader at the start. */
+  readonly owed: ReadonlyMap<string, number>
+}
+
+/** Rows asked of the adapter in one call. */
+const PAGE = 1000
+/** A list by time that changes under every reading is read at rest after so many. */
+const MAX_TRIES = 3
+const LAST_STAMP = 2n ** 64n - 1n
+
+export class BoundedState implements State {
+  readonly #options: BoundedStateOptions
+  readonly #cache: SlotCache
+  readonly #pinned = new Map<string, Slot>()
+  readonly #owed: Map<string, number>
+  /** Rows being fetched; what changed meanwhile must not be cached. */
+  readonly #fetching = new Map<string, { stale: boolean }>()
+
+  constructor(options: BoundedStateOptions) {
+    this.#options = options
+    this.#cache = new SlotCache(options.cacheBytes)
+    this.#owed = new Map(options.owed)
+  }
+
+  get cachedBytes(): number {
+    return this.#cache.bytes
+  }
+
+  async view(reads: readonly Reads[]): Promise<StateView> {
+    const slots = new Map<string, Slot | undefined>()
+    const keys = new Set(reads.flatMap((read) => read.keys ?? []))
+    for (const glob of new Set(reads.flatMap((read) => read.globs ?? []))) {
+      const rows = this.#overlaid(
+        this.#options.adapter.iterate(recordRows(literalPrefix(glob))),
+        this.#pinned,
+      )
+      for await (const { record } of rows) if (matchKey(glob, record.key)) keys.add(record.key)
+    }
+    const asked = [...keys]
+    const found = await this.slots(asked)
+    for (const [i, key] of asked.entries()) slots.set(key, found[i])
+    return new FetchedView(slots)
+  }
+
+  put({ slot, before }: SlotChange): void {
+    const { key } = slot.record
+    this.#pinned.set(key, slot)
+    this.#cache.delete(key)
+    const fetch = this.#fetching.get(key)
+    if (fetch !== undefined) fetch.stale = true
+    if (before?.owedTo !== undefined) this.#count(before.owedTo, -1)
+    if (slot.owedTo !== undefined) this.#count(slot.owedTo, 1)
+  }
+
+  written(): void {
+    for (const slot of this.#pinned.values()) this.#cache.set(slot)
+    this.#pinned.clear()
+  }
+
+  async slot(key: string): Promise<Slot | undefined> {
+    const known = this.#known(key)
+    return known ?? (await this.slots([key]))[0]
+  }
+
+  async slots(keys: readonly string[]): Promise<(Slot | undefined)[]> {
+    const found = new Map<string, Slot | undefined>()
+    const missing: string[] = []
+    for (const key of keys) {
+      const slot = this.#known(key)
+      if (slot === undefined) missing.push(key)
+      else found.set(key, slot)
+    }
+    for (let i = 0; i < missing.length; i += PAGE) {
+      await this.#fetch(missing.slice(i, i + PAGE), found)
+    }
+    return keys.map((key) => found.get(key))
+  }
+
+  async list(pattern: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {
+    if (!hasGlob(pattern)) return this.#one(pattern, options)
+    const directory = directoryOf(pattern)
+    const isDirectory = pattern === `${directory}*` && !hasGlob(directory)
+    const isPartial =
+      options.limit !== undefined || options.from !== undefined || options.to !== undefined
+    if (isDirectory && isPartial) return this.#listByTime(directory, options)
+    const { seq, rows } = await this.scan(literalPrefix(pattern))
+    const entries: Entry[] = []
+    for await (const { record } of rows) {
+      if (record.kind !== 'entry' || !matchKey(pattern, record.key)) continue
+      if (isCreatedIn(record, options)) entries.push(record)
+    }
+    return { seq, entries: limited(entries.sort(newestFirst), options) }
+  }
+
+  async keys(prefix: string): Promise<string[]> {
+    const { rows } = await this.scan(prefix)
+    const keys: string[] = []
+    for await (const { record } of rows) if (record.kind === 'entry') keys.push(record.key)
+    return keys
+  }
+
+  async scan(prefix: string): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
+    const { adapter, atRest, head } = this.#options
+    return atRest(() => {
+      const pinned = [...this.#pinned].filter(([key]) => key.startsWith(prefix))
+      const rows = adapter.iterate(recordRows(prefix))
+      return { seq: head(), rows: this.#overlaid(rows, new Map(pinned)) }
+    })
+  }
+
+  async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
+    if (this.owedCount(leader) === 0) return []
+    const { adapter, atRest, leaderOf } = this.#options
+    const { rows, pinned } = await atRest(() => ({
+      rows: adapter.iterate(outboxRowsAfter(0)),
+      pinned: new Map(this.#pinned),
+    }))
+    const keys: { seq: number; key: string }[] = []
+    for await (const [row, value] of rows) {
+      const key = unsealRow(row, value)
+      if (key === undefined || pinned.has(key) || skip.has(seqOfRow(row))) continue
+      if (leaderOf(key) !== leader) continue
+      keys.push({ seq: seqOfRow(row), key })
+      if (keys.length >= limit) break
+    }
+    for (const { seq, owedTo, record } of pinned.values()) {
+      if (owedTo === leader && !skip.has(seq)) keys.push({ seq, key: record.key })
+    }
+    return this.#sequenced(keys.slice(0, limit))
+  }
+
+  owedCount(leader: string): number {
+    return this.#owed.get(leader) ?? 0
+  }
+
+  /** The record of this key on disk does not match its checksum. */
+  unreadable(key: string): void {
+    this.#options.damaged(key, this.#known(key) !== undefined)
+  }
+
+  /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
+  async recount(): Promise<readonly string[]> {
+    const { adapter, alone, leaderOf, isDamaged } = this.#options
+    return alone(async () => {
+      const rows = adapter.iterate(outboxRowsAfter(0))
+      const { owed, stale } = await readOutbox({ rows, adapter, leaderOf, isDamaged })
+      this.#owed.clear()
+      for (const [leader, count] of owed) this.#owed.set(leader, count)
+      return stale
+    })
+  }
+
+  async #sequenced(keys: readonly { seq: number; key: string }[]): Promise<SequencedRow[]> {
+    const slots = await this.slots(keys.map(({ key }) => key))
+    return keys.flatMap(({ seq }, i) => {
+      const slot = slots[i]
+      return slot?.seq === seq ? [{ seq, record: slot.record }] : []
+    })
+  }
+
+  async #one(key: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {
+    const { atRest, head } = this.#options
+    const { seq, slot } = await atRest(() => ({ seq: head(), slot: this.slot(key) }))
+    const record = (await slot)?.record
+    const isShown = record?.kind === 'entry' && isCreatedIn(record, options)
+    return { seq, entries: isShown ? limited([record], options) : [] }
+  }
+
+  /** Part of a directory by its time index; read again when a record changed in between. */
+  async #listByTime(
+    directory: string,
+    options: ListOptions,
+  ): Promise<{ seq: number; entries: Entry[] }> {
+    for (let i = 0; i < MAX_TRIES; i++) {
+      const found = await this.#tryByTime(directory, options)
+      if (found !== undefined) return found
+    }
+    const { seq, entries } = await this.list(`${directory}*`, {})
+    const inRange = entries.filter((entry) => isCreatedIn(entry, options))
+    return { seq, entries: limited(inRange, options) }
+  }
+
+  async #tryByTime(
+    directory: string,
+    options: ListOptions,
+  ): Promise<{ seq: number; entries: Entry[] } | undefined> {
+    const { adapter, atRest, head } = this.#options
+    const { order, limit = Number.POSITIVE_INFINITY, from = 0n, to = LAST_STAMP } = options
+    const range = { ...timeRows(directory, from, to), reverse: order !== 'oldest' }
+    const { seq, rows, pinned } = await atRest(() => ({
+      seq: head(),
+      rows: adapter.iterate(range),
+      pinned: new Map(this.#pinned),
+    }))
+    // What is pinned may add to or take from the index: rare, and read in full then.
+    if (pinned.size > 0) return undefined
+    const found: string[] = []
+    let lastCreated: string | undefined
+    for await (const [row] of rows) {
+      const created = row.slice(row.indexOf(' '), row.lastIndexOf(' '))
+      // Entries of one stamp are shown by key, ascending: all of them are fetched.
+      if (found.length >= limit && created !== lastCreated) break
+      lastCreated = created
+      found.push(row)
+    }
+    const slots = await this.slots(found.map(keyOfTimeRow))
+    const entries: Entry[] = []
+    for (const [i, slot] of slots.entries()) {
+      if (slot === undefined || slot.seq > seq || slot.record.kind !== 'entry') return undefined
+      // A row that an earlier damage left behind names another time.
+      if (timeRow(slot.record) === found[i]) entries.push(slot.record)
+    }
+    return { seq, entries: limited(entries.sort(newestFirst), options) }
+  }
+
+  /** What is in memory of a key. */
+  #known(key: string): Slot | undefined {
+    if (this.#options.isDamaged(key)) return undefined
+    return this.#pinned.get(key) ?? this.#cache.get(key)
+  }
+
+  async #fetch(keys: readonly string[], found: Map<string, Slot | undefined>): Promise<void> {
+    const { adapter, leaderOf } = this.#options
+    const fetch = { stale: false }
+    for (const key of keys) this.#fetching.set(key, fetch)
+    try {
+      const values = await adapter.getMany(keys.map(recordRow))
+      const rows: SequencedRow[] = []
+      values.forEach((value, i) => {
+        const key = keys[i] ?? ''
+        const row = value === undefined ? undefined : this.#decode(key, value)
+        if (row !== undefined) rows.push(row)
+      })
+      const owed = await this.#areOwed(rows)
+      rows.forEach(({ record, seq }, i) => {
+        const owedTo = owed[i] === true ? leaderOf(record.key) : undefined
+        const slot = { record, seq, owedTo }
+        found.set(record.key, slot)
+        if (!fetch.stale) this.#cache.set(slot)
+      })
+    } finally {
+      for (const key of keys) if (this.#fetching.get(key) === fetch) this.#fetching.delete(key)
+    }
+  }
+
+  /** Which of the rows are in the outbox. */
+  async #areOwed(rows: readonly SequencedRow[]): Promise<readonly boolean[]> {
+    let total = 0
+    for (const count of this.#owed.values()) total += count
+    if (total === 0) return []
+    const marks = await this.#options.adapter.getMany(rows.map(({ seq }) => outboxRow(seq)))
+    return marks.map((mark) => mark !== undefined)
+  }
+
+  /** The rows of a snapshot with what was pinned then in their place. */
+  async *#overlaid(
+    rows: AsyncIterable<Row>,
+    pinned: ReadonlyMap<string, Slot>,
+  ): AsyncGenerator<SequencedRow> {
+    const waiting = [...pinned.values()].sort((a, b) => (a.record.key < b.record.key ? -1 : 1))
+    let next = 0
+    for await (const [row, value] of rows) {
+      const key = nameOfRow(row)
+      for (
+        let slot = waiting[next];
+        slot !== undefined && slot.record.key < key;
+        slot = waiting[next]
+      ) {
+        next++
+        yield slot
+      }
+      if (pinned.has(key)) continue
+      const decoded = this.#decode(key, value)
+      if (decoded !== undefined) yield decoded
+    }
+    yield* waiting.slice(next)
+  }
+
+  #decode(key: string, value: string): SequencedRow | undefined {
+    if (this.#options.isDamaged(key)) return undefined
+    const decoded = decodeRecord(key, value)
+    if (decoded === undefined) this.unreadable(key)
+    return decoded
+  }
+
+  #count(leader: string, step: number): void {
+    this.#owed.set(leader, (this.#owed.get(leader) ?? 0) + step)
+  }
+}
+
+/** What was fetched for one batch. */
+class FetchedView implements StateView {
+  readonly #slots: ReadonlyMap<string, Slot | undefined>
+
+  constructor(slots: ReadonlyMap<string, Slot | undefined>) {
+    this.#slots = slots
+  }
+
+  slot(key: string): Slot | undefined {
+    if (!this.#slots.has(key)) {
+      throw new StateError('storage_failed', `storage: key "${key}" was not read before its plan`)
+    }
+    return this.#slots.get(key)
+  }
+
+  matching(glob: string): string[] {
+    const keys: string[] = []
+    for (const [key, slot] of this.#slots) {
+      if (slot?.record.kind === 'entry' && matchKey(glob, key)) keys.push(key)
+    }
+    return keys
+  }
+}
+
+/** The text before the first character that may stand for another. */
+export function literalPrefix(pattern: string): string {
+  const special = pattern.search(/[*?[\\]/)
+  return special === -1 ? pattern : pattern.slice(0, special)
+}

@@ -1,0 +1,63 @@
+/** Counting what is owed, from the rows of the outbox that still stand for something. */
+import type { Row, StorageAdapter } from '../storage-adapter.ts'
+import { decodeRecord, recordRow, seqOfRow, unsealRow } from './rows.ts'
+import type { LeaderOf } from './store-options.ts'
+
+export interface OutboxFindings {
+  /** How many records each leader is owed. */
+  readonly owed: Map<string, number>
+  /** Rows that stand for nothing: unreadable, or of a record that changed or is damaged. */
+  readonly stale: string[]
+  /** How many of those are unreadable. */
+  readonly unreadable: number
+}
+
+export interface OutboxReading {
+  readonly rows: AsyncIterable<Row>
+  readonly adapter: StorageAdapter
+  readonly leaderOf: LeaderOf
+  readonly isDamaged: (key: string) => boolean
+  /** Hears of every row that stands, in order. */
+  readonly found?: (key: string, seq: number, leader: string) => void
+}
+
+const PAGE = 1000
+
+/** The leader is looked up anew, so a changed configuration redirects what is owed. */
+export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings> {
+  const findings = { owed: new Map<string, number>(), stale: [] as string[], unreadable: 0 }
+  let page: { row: string; key: string }[] = []
+  for await (const [row, value] of reading.rows) {
+    const key = unsealRow(row, value)
+    if (key === undefined) {
+      findings.stale.push(row)
+      findings.unreadable++
+    } else page.push({ row, key })
+    if (page.length < PAGE) continue
+    await count(reading, page, findings)
+    page = []
+  }
+  await count(reading, page, findings)
+  return findings
+}
+
+async function count(
+  { adapter, leaderOf, isDamaged, found }: OutboxReading,
+  page: readonly { row: string; key: string }[],
+  { owed, stale }: OutboxFindings,
+): Promise<void> {
+  const values = await adapter.getMany(page.map(({ key }) => recordRow(key)))
+  page.forEach(({ row, key }, i) => {
+    const value = values[i]
+    const seq = seqOfRow(row)
+    const current = value === undefined || isDamaged(key) ? undefined : decodeRecord(key, value)
+    if (current?.seq !== seq) {
+      stale.push(row)
+      return
+    }
+    const leader = leaderOf(key)
+    if (leader === undefined) return
+    owed.set(leader, (owed.get(leader) ?? 0) + 1)
+    found?.(key, seq, leader)
+  })
+}

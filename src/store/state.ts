@@ -1,0 +1,69 @@
+/**
+ * What the store knows of its records, as the committer and readers use it. Two forms: everything
+ * in memory (`mirror.ts`), or on disk behind a bounded cache (`bounded-state.ts`).
+ */
+import type { Entry, StoredRecord } from '../core/entry.ts'
+import type { SequencedRow } from './rows.ts'
+
+/** What is known of one key. */
+export interface Slot {
+  readonly record: StoredRecord
+  /** Place in the change log of the latest change. */
+  readonly seq: number
+  /** Leader that has not acknowledged this record yet. */
+  readonly owedTo: string | undefined
+}
+
+/** A slot that takes the place of another, or of none. */
+export interface SlotChange {
+  readonly slot: Slot
+  readonly before: Slot | undefined
+}
+
+export interface ListOptions {
+  /** `newest` (default): greatest `created` first; `oldest`: the reverse. */
+  readonly order?: 'newest' | 'oldest'
+  /** At most this many entries. Default: all. */
+  readonly limit?: number
+  /** Only entries with `created` of at least this, nanoseconds. Default: all. */
+  readonly from?: bigint
+  /** Only entries with `created` of at most this, nanoseconds. Default: all. */
+  readonly to?: bigint
+}
+
+/** What an operation will look at. */
+export interface Reads {
+  readonly keys?: readonly string[]
+  /** Globs of which every matching record is looked at. */
+  readonly globs?: readonly string[]
+}
+
+/** What a batch is planned against: what its reads named, as the batch before left it. */
+export interface StateView {
+  slot(key: string): Slot | undefined
+  /** Keys of live entries that match a glob. */
+  matching(glob: string): string[]
+}
+
+/** Now or later: what is in memory is answered at once. */
+export type Eventually<T> = T | Promise<T>
+
+export interface State {
+  /** Called only between batches. @throws StateError of the adapter. */
+  view(reads: readonly Reads[]): Eventually<StateView>
+  /** Applies what has been planned. Changes of a key come in order. */
+  put(change: SlotChange): void
+  /** Everything applied so far is in the adapter. */
+  written(): void
+  slot(key: string): Eventually<Slot | undefined>
+  slots(keys: readonly string[]): Eventually<readonly (Slot | undefined)[]>
+  /** Entries matching a key or glob, exactly as of commit `seq`. */
+  list(pattern: string, options: ListOptions): Eventually<{ seq: number; entries: Entry[] }>
+  /** Keys of entries that start with `prefix`, ascending. */
+  keys(prefix: string): Eventually<string[]>
+  /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
+  scan(prefix: string): Eventually<{ seq: number; rows: AsyncIterable<SequencedRow> }>
+  /** What `leader` is owed, oldest change first, without the seqs in `skip`. */
+  owed(leader: string, limit: number, skip: ReadonlySet<number>): Eventually<SequencedRow[]>
+  owedCount(leader: string): number
+}

@@ -1,0 +1,228 @@
+/**
+ * Watches over the integrity of an open storage: keeps the digest of all records, checks it against
+ * what is there, and makes what is found damaged known, durably, under a new epoch, so that every
+ * peer is compared with in full and brings back what it holds.
+ */
+import { addDigests, type Digest, DigestSum, EMPTY_DIGEST, sameDigest } from '../core/digest.ts'
+import { errorText } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+import type { CancelTimer, TimeSource } from '../core/time.ts'
+import type { BatchOperation, Row, StorageAdapter } from '../storage-adapter.ts'
+import { Damage } from './damage.ts'
+import type { Plan } from './draft.ts'
+import { beginEpoch } from './epochs.ts'
+import { compareWithLog } from './integrity.ts'
+import type { Planner } from './operations.ts'
+import {
+  damageRow,
+  decodeRecord,
+  encodeRecord,
+  nameOfRow,
+  RECORD_ROWS,
+  recordRow,
+  sealRow,
+} from './rows.ts'
+
+export interface StorageGuardOptions {
+  readonly adapter: StorageAdapter
+  readonly newId: () => string
+  readonly logger: Logger
+  readonly head: () => number
+  /** Runs an operation in its turn. */
+  readonly run: <Result>(planner: Planner<Result>) => Promise<Result>
+  /** Runs `take` when no batch is under way. */
+  readonly atRest: <T>(take: () => T) => Promise<T>
+  /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
+  readonly recount: () => Promise<readonly string[]>
+  /** Without it, what fails is not tried again by itself. */
+  readonly time: TimeSource | undefined
+  /** Hears of a key whose record on disk does not match its checksum. */
+  readonly unreadable: (key: string) => void
+  /** True while applied changes are not in the adapter. */
+  readonly isBehind: () => boolean
+}
+
+/** Milliseconds before what failed is tried again. */
+const RETRY_MS = 1000
+
+export class StorageGuard {
+  /** Of all records; while it is not known, of the changes since it is being found out. */
+  digest: Digest = EMPTY_DIGEST
+  readonly #options: StorageGuardOptions
+  readonly #listeners = new Set<() => void>()
+  #isDigestKnown = true
+  #damage = new Damage()
+  /** Found, and not declared yet. */
+  #condemned: string[] = []
+  /** Being written again. */
+  readonly #rewriting = new Set<string>()
+  #work: Promise<void> = Promise.resolve()
+  #isStopped = false
+  readonly #retries = new Set<CancelTimer>()
+
+  constructor(options: StorageGuardOptions) {
+    this.#options = options
+  }
+
+  get damage(): Damage {
+    return this.#damage
+  }
+
+  get isDigestKnown(): boolean {
+    return this.#isDigestKnown
+  }
+
+  /** @param digest undefined when the storage did not tell. */
+  begin(damage: Damage, digest: Digest | undefined): void {
+    this.#damage = damage
+    this.#isDigestKnown = digest !== undefined
+    this.digest = digest ?? EMPTY_DIGEST
+    this.#condemned = []
+    this.#isStopped = false
+  }
+
+  /** Waits for what is under way; nothing is begun any more. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    for (const cancel of this.#retries) cancel()
+    this.#retries.clear()
+    await this.#work
+  }
+
+  onDamage(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Reads every record in the background and compares with the digest, or finds it out. */
+  verify(): void {
+    this.#then(() => this.#verify())
+  }
+
+  /** These keys are not to be served any more. @returns whether any of them is new. */
+  condemn(keys: readonly string[]): boolean {
+    const found = keys.filter((key) => this.#damage.add(key))
+    if (found.length === 0) return false
+    this.#condemned.push(...found)
+    this.#isDigestKnown = false
+    this.#then(() => this.#declare())
+    return true
+  }
+
+  /** Writes the record of this key again, from memory; what is not there any more is condemned. */
+  rewrite(key: string): void {
+    if (this.#rewriting.has(key)) return
+    this.#rewriting.add(key)
+    const write = async (): Promise<void> => {
+      const isWritten = await this.#options.run({
+        reads: () => ({ keys: [key] }),
+        plan(context) {
+          const slot = context.slot(key)
+          if (slot === undefined) return { plan: undefined, result: false }
+          const value = encodeRecord(slot.record, slot.seq)
+          const rows = [{ type: 'put', key: recordRow(key), value } as const]
+          return { plan: { slots: [], rows }, result: true }
+        },
+      })
+      if (isWritten) this.#options.logger.warn('a damaged record was written again', { key })
+    }
+    this.#then(() => write().finally(() => this.#rewriting.delete(key)))
+  }
+
+  /** Does one thing after the other; what fails is tried again after a pause. */
+  #then(work: () => Promise<void>): void {
+    this.#work = this.#work
+      .then(() => (this.#isStopped ? undefined : work()))
+      .catch((error: unknown) => {
+        if (this.#isStopped) return
+        this.#options.logger.error('the storage could not be checked', { error: errorText(error) })
+        this.#retry(work)
+      })
+  }
+
+  #retry(work: () => Promise<void>): void {
+    const cancel = this.#options.time?.after(RETRY_MS, () => {
+      if (cancel !== undefined) this.#retries.delete(cancel)
+      this.#then(work)
+    })
+    if (cancel !== undefined) this.#retries.add(cancel)
+  }
+
+  async #verify(): Promise<void> {
+    const { adapter, atRest, isBehind } = this.#options
+    const start = await atRest(() => {
+      if (isBehind()) return undefined
+      if (!this.#isDigestKnown) this.digest = EMPTY_DIGEST
+      return { rows: adapter.iterate(RECORD_ROWS), expected: this.digest }
+    })
+    if (start === undefined) return
+    const found = await this.#tally(start.rows)
+    if (found === undefined || this.#condemned.length > 0) return
+    // Rows that are being written again were not counted.
+    if (this.#rewriting.size > 0) return this.verify()
+    if (!this.#isDigestKnown) {
+      this.digest = addDigests(found, this.digest)
+      this.#isDigestKnown = true
+      return
+    }
+    if (sameDigest(found, start.expected)) return
+    this.#damage.note(
+      `${found.count} records are readable where ${start.expected.count} were written`,
+    )
+    const findings = await compareWithLog(adapter)
+    await this.#options.run(planRows({ rows: findings.repairs }))
+    this.#isDigestKnown = false
+    if (!this.condemn([...findings.damaged])) await this.#declare()
+  }
+
+  /** undefined when stopped before the end. */
+  async #tally(rows: AsyncIterable<Row>): Promise<Digest | undefined> {
+    const sum = new DigestSum()
+    for await (const [row, value] of rows) {
+      if (this.#isStopped) return undefined
+      const key = nameOfRow(row)
+      if (this.#damage.has(key)) continue
+      const decoded = decodeRecord(key, value)
+      if (decoded === undefined) this.#options.unreadable(key)
+      else sum.add(decoded.record)
+    }
+    return sum.value
+  }
+
+  async #declare(): Promise<void> {
+    const { run, newId, head, recount, logger } = this.#options
+    const keys = [...this.#condemned]
+    const meta = new Map([['epochs', beginEpoch(undefined, newId(), head())]])
+    await run({
+      reads: () => ({}),
+      plan: () => {
+        // A key may have been written again since.
+        const rows = keys.filter((key) => this.#damage.has(key)).map(putDamageRow)
+        return { plan: { slots: [], meta, rows }, result: undefined }
+      },
+    })
+    logger.error('the storage is damaged; what is intact is served, peers are asked for the rest', {
+      findings: this.#damage.sentences.join('; '),
+      damagedRecords: this.#damage.keys.length,
+      firstKeys: keys.slice(0, 10).join(', '),
+    })
+    // What was condemned meanwhile has a turn of its own.
+    this.#condemned = this.#condemned.filter((key) => !keys.includes(key))
+    const stale = await recount()
+    await run(planRows({ rows: stale.map((key) => ({ type: 'del', key })) }))
+    for (const listener of this.#listeners) listener()
+    this.verify()
+  }
+}
+
+function putDamageRow(key: string): BatchOperation {
+  const row = damageRow(key)
+  return { type: 'put', key: row, value: sealRow(row, 'damaged') }
+}
+
+function planRows(plan: Pick<Plan, 'rows'>): Planner<void> {
+  return {
+    reads: () => ({}),
+    plan: () => ({ plan: { slots: [], ...plan }, result: undefined }),
+  }
+}
