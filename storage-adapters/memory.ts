@@ -13,23 +13,10 @@ import type {
   StorageAdapter,
   StorageCapabilities,
 } from '../src/storage-adapter.ts'
+import { type Block, find, scan, valueAt } from './memory-blocks.ts'
 
 /** A full block is split in two halves. */
 const MAX_BLOCK_ROWS = 256
-
-interface Block {
-  readonly keys: string[]
-  readonly values: string[]
-  /** The generation of writes that made this block; older ones may be shared with a scan. */
-  readonly generation: number
-}
-
-/** Where a key is, or belongs: block number, row number in it, and whether it is there. */
-interface Place {
-  readonly block: number
-  readonly row: number
-  readonly found: boolean
-}
 
 /**
  * Rows live as long as the object: they stay over `close` and a later `open` of the same object
@@ -57,8 +44,12 @@ export class MemoryStorage implements StorageAdapter {
 
   async get(key: string): Promise<string | undefined> {
     this.#assertOpen('get')
-    const place = find(this.#blocks, key)
-    return place.found ? this.#blocks[place.block]?.values[place.row] : undefined
+    return valueAt(this.#blocks, key)
+  }
+
+  async getMany(keys: readonly string[]): Promise<(string | undefined)[]> {
+    this.#assertOpen('getMany')
+    return keys.map((key) => valueAt(this.#blocks, key))
   }
 
   async batch(operations: readonly BatchOperation[], options?: BatchOptions): Promise<void> {
@@ -152,105 +143,4 @@ export class MemoryStorage implements StorageAdapter {
 
 function notOpen(operation: string): StateError {
   return new StateError('not_open', `storage: not open: cannot ${operation}`)
-}
-
-/** Number of leading items for which `before` holds; it must hold for a prefix of the items only. */
-function partition<T>(items: readonly T[], before: (item: T) => boolean): number {
-  let low = 0
-  let high = items.length
-  while (low < high) {
-    const middle = (low + high) >>> 1
-    if (before(items[middle] as T)) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-function find(blocks: readonly Block[], key: string): Place {
-  const after = partition(blocks, (block) => (block.keys[0] ?? '') <= key)
-  const number = after === 0 ? 0 : after - 1
-  const block = blocks[number]
-  if (block === undefined) return { block: 0, row: 0, found: false }
-  const row = partition(block.keys, (item) => item < key)
-  return { block: number, row, found: block.keys[row] === key }
-}
-
-async function* scan(
-  blocks: readonly Block[],
-  range: RowRange,
-  check: () => void,
-): AsyncGenerator<Row, void, undefined> {
-  check()
-  const step = range.reverse === true ? -1 : 1
-  const limit = rowLimit(range)
-  let place = step > 0 ? first(blocks, range) : last(blocks, range)
-  for (let count = 0; count < limit; count += 1) {
-    const block = blocks[place.block]
-    const key = block?.keys[place.row]
-    const value = block?.values[place.row]
-    if (key === undefined || value === undefined || !inside(key, range)) return
-    yield [key, value]
-    check()
-    place = move(blocks, place, step)
-  }
-}
-
-function rowLimit(range: RowRange): number {
-  const limit = range.limit ?? Number.POSITIVE_INFINITY
-  if (limit === Number.POSITIVE_INFINITY || (Number.isInteger(limit) && limit >= 0)) return limit
-  throw new StateError('invalid_option', `storage: limit ${limit} is not a whole number from 0`)
-}
-
-function inside(key: string, range: RowRange): boolean {
-  if (range.gt !== undefined && key <= range.gt) return false
-  if (range.gte !== undefined && key < range.gte) return false
-  if (range.lt !== undefined && key >= range.lt) return false
-  return !(range.lte !== undefined && key > range.lte)
-}
-
-/** The least place that the lower bounds allow; it may lie past the last row. */
-function first(blocks: readonly Block[], range: RowRange): Place {
-  const key = greater(range.gt, range.gte)
-  if (key === undefined) return { block: 0, row: 0, found: true }
-  const place = find(blocks, key)
-  const skip = place.found && range.gt === key ? 1 : 0
-  return settle(blocks, { ...place, row: place.row + skip })
-}
-
-/** The greatest place that the upper bounds allow; it may lie before the first row. */
-function last(blocks: readonly Block[], range: RowRange): Place {
-  const key = lesser(range.lt, range.lte)
-  if (key === undefined) {
-    const block = blocks.length - 1
-    return { block, row: (blocks[block]?.keys.length ?? 0) - 1, found: true }
-  }
-  const place = find(blocks, key)
-  if (place.found && range.lt !== key) return place
-  return move(blocks, place, -1)
-}
-
-function greater(a: string | undefined, b: string | undefined): string | undefined {
-  if (a === undefined || b === undefined) return a ?? b
-  return a > b ? a : b
-}
-
-function lesser(a: string | undefined, b: string | undefined): string | undefined {
-  if (a === undefined || b === undefined) return a ?? b
-  return a < b ? a : b
-}
-
-function move(blocks: readonly Block[], place: Place, step: 1 | -1): Place {
-  return settle(blocks, { ...place, row: place.row + step })
-}
-
-/** Carries a row number that left its block over to the neighbouring block. */
-function settle(blocks: readonly Block[], place: Place): Place {
-  if (place.row < 0) {
-    const block = place.block - 1
-    return { ...place, block, row: (blocks[block]?.keys.length ?? 0) - 1 }
-  }
-  if (place.row >= (blocks[place.block]?.keys.length ?? 0)) {
-    return { ...place, block: place.block + 1, row: 0 }
-  }
-  return place
 }

@@ -1,91 +1,111 @@
-/** Random batches and scans of a storage adapter compared with a plain map; part of the storage suite. */
+/**
+ * Random batches, reads and scans compared with a plain map; part of the storage suite. Everything
+ * follows from one seed, so a failure is replayed by giving the seed that it names.
+ */
 
-import fc from 'fast-check'
-import { describe, expect, it } from 'vitest'
-import type { BatchOperation, Row, RowRange } from '../../src/storage-adapter.ts'
-import { rowsOf, type StorageFactory } from './storage-case.ts'
+import assert from 'node:assert/strict'
+import type { BatchOperation, Row, RowRange, StorageAdapter } from '../../src/storage-adapter.ts'
+import { type CaseTools, type ConformanceCase, del, drain, put, rowsOf } from './storage-case.ts'
+import { selectRows } from './storage-scans.ts'
 
-type Step =
-  | { readonly kind: 'batch'; readonly operations: readonly BatchOperation[] }
-  | { readonly kind: 'scan'; readonly range: RowRange }
-  | { readonly kind: 'begin'; readonly range: RowRange }
-  | { readonly kind: 'reopen' }
+/** Most steps of one walk. */
+const STEPS = 25
+/** Most scans of a walk that are begun and not read yet. */
+const BEGUN_SCANS = 8
 
-const key: fc.Arbitrary<string> = fc.string({
-  unit: fc.constantFrom('a', 'b', 'c', '/', '-', '0', '~'),
-  minLength: 1,
-  maxLength: 4,
-})
-
-const operation: fc.Arbitrary<BatchOperation> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ type: fc.constant('put' as const), key, value: value() }) },
-  { weight: 1, arbitrary: fc.record({ type: fc.constant('del' as const), key }) },
-)
-
-const range: fc.Arbitrary<RowRange> = fc.record(
-  { gt: key, gte: key, lt: key, lte: key, reverse: fc.boolean(), limit: fc.nat({ max: 12 }) },
-  { requiredKeys: [] },
-)
-
-const step: fc.Arbitrary<Step> = fc.oneof(
+export const MODEL_CASES: readonly ConformanceCase[] = [
   {
-    weight: 6,
-    arbitrary: fc.record({
-      kind: fc.constant('batch' as const),
-      operations: fc.array(operation, { maxLength: 300, size: 'medium' }),
-    }),
+    name: 'model: behaves as an ordered map under random batches, reads, scans and reopening',
+    closed: true,
+    run: async (_, tools) => {
+      for (let walk = 0; walk < tools.walks; walk += 1) {
+        const seed = (tools.seed + walk) >>> 0
+        const log: string[] = []
+        try {
+          await runWalk(tools, createDice(seed), log)
+        } catch (error) {
+          const text = error instanceof Error ? error.message : String(error)
+          const steps = log.slice(-6).join('\n  ')
+          throw new Error(`seed ${seed}, step ${log.length}: ${text}\nlast steps:\n  ${steps}`, {
+            cause: error,
+          })
+        }
+      }
+    },
   },
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant('scan' as const), range }) },
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('begin' as const), range }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
-)
+]
 
-/** Runs random walks; a failure prints its seed and the shortest walk that fails. */
-export function describeModel(factory: StorageFactory): void {
-  describe('model', () => {
-    it('behaves as an ordered map under random batches, scans, snapshots and reopening', async () => {
-      await fc.assert(
-        fc.asyncProperty(fc.array(step, { maxLength: 25 }), (steps) => walk(factory, steps)),
-        { numRuns: 80 },
-      )
-    })
-  })
+/** A whole number in [0, below). */
+type Dice = (below: number) => number
+
+/** A linear congruential generator (Knuth's MMIX constants), of which the upper bits are used. */
+function createDice(seed: number): Dice {
+  let state = BigInt(seed)
+  return (below) => {
+    state = BigInt.asUintN(64, state * 6_364_136_223_846_793_005n + 1_442_695_040_888_963_407n)
+    return Number(((state >> 32n) * BigInt(below)) >> 32n)
+  }
 }
 
-async function walk(factory: StorageFactory, steps: readonly Step[]): Promise<void> {
-  const { adapter, cleanup } = await factory.create()
-  await adapter.open()
-  try {
-    const model = new Map<string, string>()
-    let begun: { rows: AsyncIterable<Row>; expected: Row[] }[] = []
-    const finish = async (): Promise<void> => {
-      for (const scan of begun) {
-        const rows: Row[] = []
-        for await (const row of scan.rows) rows.push(row)
-        expect(rows).toEqual(scan.expected)
-      }
-      begun = []
-    }
-    for (const next of steps) {
-      if (next.kind === 'batch') {
-        await adapter.batch(next.operations)
-        apply(model, next.operations)
-        for (const { key } of next.operations) expect(await adapter.get(key)).toBe(model.get(key))
-      } else if (next.kind === 'scan') {
-        expect(await rowsOf(adapter, next.range)).toEqual(select(model, next.range))
-      } else if (next.kind === 'begin') {
-        begun.push({ rows: adapter.iterate(next.range), expected: select(model, next.range) })
-      } else {
-        await finish()
-        await adapter.close()
-        await adapter.open()
-      }
-    }
-    await finish()
-    expect(await rowsOf(adapter)).toEqual(select(model, {}))
-  } finally {
+interface Walk {
+  readonly adapter: StorageAdapter
+  readonly model: Map<string, string>
+  readonly begun: { readonly rows: AsyncIterable<Row>; readonly expected: readonly Row[] }[]
+}
+
+async function runWalk(tools: CaseTools, dice: Dice, log: string[]): Promise<void> {
+  const storage = await tools.create()
+  const walk: Walk = { adapter: storage.adapter, model: new Map(), begun: [] }
+  tools.keep(walk.adapter)
+  await walk.adapter.open()
+  const steps = 1 + dice(STEPS)
+  for (let i = 0; i < steps; i += 1) await takeStep(walk, dice, log)
+  await finishScans(walk)
+  log.push('read everything')
+  assert.deepEqual(await rowsOf(walk.adapter), selectRows(walk.model, {}))
+  await walk.adapter.close()
+}
+
+async function takeStep(walk: Walk, dice: Dice, log: string[]): Promise<void> {
+  const { adapter, model, begun } = walk
+  const choice = dice(16)
+  if (choice < 7) {
+    const batches = Array.from({ length: 1 + dice(3) }, () => randomBatch(dice))
+    log.push(`batches ${JSON.stringify(batches).slice(0, 500)}`)
+    // Not awaited one by one: they apply in the order of the calls.
+    await Promise.all(batches.map((operations) => adapter.batch(operations)))
+    for (const operations of batches) apply(model, operations)
+    const keys = [...new Set(batches.flat().map(({ key }) => key))].slice(0, 40)
+    assert.deepEqual(
+      await adapter.getMany(keys),
+      keys.map((key) => model.get(key)),
+    )
+  } else if (choice < 9) {
+    const key = randomKey(dice)
+    log.push(`get ${key}`)
+    assert.equal(await adapter.get(key), model.get(key))
+  } else if (choice < 12) {
+    const range = randomRange(dice)
+    log.push(`scan ${JSON.stringify(range)}`)
+    assert.deepEqual(await rowsOf(adapter, range), selectRows(model, range))
+  } else if (choice < 14 && begun.length < BEGUN_SCANS) {
+    const range = randomRange(dice)
+    log.push(`begin scan ${JSON.stringify(range)}`)
+    begun.push({ rows: adapter.iterate(range), expected: selectRows(model, range) })
+  } else if (choice < 15) {
+    log.push('finish scans')
+    await finishScans(walk)
+  } else {
+    log.push('finish scans, close, open')
+    await finishScans(walk)
     await adapter.close()
-    await cleanup()
+    await adapter.open()
+  }
+}
+
+async function finishScans(walk: Walk): Promise<void> {
+  for (const { rows, expected } of walk.begun.splice(0)) {
+    assert.deepEqual(await drain(rows), expected, 'a scan begun before')
   }
 }
 
@@ -96,20 +116,34 @@ function apply(model: Map<string, string>, operations: readonly BatchOperation[]
   }
 }
 
-function select(model: ReadonlyMap<string, string>, range: RowRange): Row[] {
-  const rows = [...model.entries()]
-    .filter(
-      ([key]) =>
-        (range.gt === undefined || key > range.gt) &&
-        (range.gte === undefined || key >= range.gte) &&
-        (range.lt === undefined || key < range.lt) &&
-        (range.lte === undefined || key <= range.lte),
-    )
-    .sort(([a], [b]) => (a < b ? -1 : 1))
-  if (range.reverse === true) rows.reverse()
-  return rows.slice(0, range.limit ?? rows.length)
+const KEY_PARTS = ['a', 'b', 'c', '/', '-', '0', '~', 'Z']
+const VALUE_PARTS = ['{"a":1}', 'é', '日', '𝒳', '\n', '\\', "'", ' ', '0', '\u2028']
+
+function randomKey(dice: Dice): string {
+  return text(dice, KEY_PARTS, 1 + dice(4))
 }
 
-function value(): fc.Arbitrary<string> {
-  return fc.oneof(fc.json(), fc.string({ unit: 'grapheme' }))
+function text(dice: Dice, parts: readonly string[], length: number): string {
+  return Array.from({ length }, () => parts[dice(parts.length)]).join('')
+}
+
+function randomBatch(dice: Dice): BatchOperation[] {
+  // Mostly short; now and then long enough to fill a page of any engine.
+  const length = dice(8) === 0 ? dice(300) : dice(12)
+  return Array.from({ length }, () =>
+    dice(4) === 0 ? del(randomKey(dice)) : put(randomKey(dice), text(dice, VALUE_PARTS, dice(9))),
+  )
+}
+
+function randomRange(dice: Dice): RowRange {
+  const bound = (name: 'gt' | 'gte' | 'lt' | 'lte'): RowRange =>
+    dice(3) === 0 ? { [name]: randomKey(dice) } : {}
+  return {
+    ...bound('gt'),
+    ...bound('gte'),
+    ...bound('lt'),
+    ...bound('lte'),
+    ...(dice(2) === 0 ? { reverse: dice(2) === 0 } : {}),
+    ...(dice(3) === 0 ? { limit: dice(12) } : {}),
+  }
 }

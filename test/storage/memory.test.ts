@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
-import { describeStorage } from '../conformance/storage.ts'
+import { describeStorage } from '../conformance/describe-storage.ts'
 import { put, rowsOf } from '../conformance/storage-case.ts'
 
 describeStorage({
   name: 'memory',
-  create: async () => ({ adapter: new MemoryStorage(), cleanup: async () => undefined }),
+  create: async () => ({ adapter: new MemoryStorage() }),
 })
 
 describe('MemoryStorage', () => {
