@@ -74,6 +74,12 @@ export function decodeIndex(index: string): bigint {
   return stamp <= 0x7fff_ffff_ffff_ffffn ? stamp : 0n
 }
 
+/** The text of a pattern before the first character that may stand for another. */
+export function literalPrefix(pattern: string): string {
+  const special = pattern.search(/[*?[\\]/)
+  return special === -1 ? pattern : pattern.slice(0, special)
+}
+
 const SLASH = 47
 const STAR = 42
 const QUESTION = 63

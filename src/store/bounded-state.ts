@@ -7,16 +7,16 @@
  */
 import type { Entry } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
-import { StateError } from '../core/errors.ts'
-import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
+import { directoryOf, hasGlob, literalPrefix, matchKey } from '../core/key.ts'
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
+import { FetchedView } from './fetched-view.ts'
 import { isCreatedIn, limited } from './mirror.ts'
 import { readOutbox } from './outbox-rows.ts'
+import { overlaid } from './overlay.ts'
 import type { SequencedRow } from './rows.ts'
 import {
   decodeRecord,
   keyOfTimeRow,
-  nameOfRow,
   outboxRow,
   outboxRowsAfter,
   recordRow,
@@ -297,28 +297,11 @@ export class BoundedState implements State {
     return marks.map((mark) => mark !== undefined)
   }
 
-  /** The rows of a snapshot with what was pinned then in their place. */
-  async *#overlaid(
+  #overlaid(
     rows: AsyncIterable<Row>,
     pinned: ReadonlyMap<string, Slot>,
   ): AsyncGenerator<SequencedRow> {
-    const waiting = [...pinned.values()].sort((a, b) => (a.record.key < b.record.key ? -1 : 1))
-    let next = 0
-    for await (const [row, value] of rows) {
-      const key = nameOfRow(row)
-      for (
-        let slot = waiting[next];
-        slot !== undefined && slot.record.key < key;
-        slot = waiting[next]
-      ) {
-        next++
-        yield slot
-      }
-      if (pinned.has(key)) continue
-      const decoded = this.#decode(key, value)
-      if (decoded !== undefined) yield decoded
-    }
-    yield* waiting.slice(next)
+    return overlaid(rows, pinned, (key, value) => this.#decode(key, value))
   }
 
   #decode(key: string, value: string): SequencedRow | undefined {
@@ -331,34 +314,4 @@ export class BoundedState implements State {
   #count(leader: string, step: number): void {
     this.#owed.set(leader, (this.#owed.get(leader) ?? 0) + step)
   }
-}
-
-/** What was fetched for one batch. */
-class FetchedView implements StateView {
-  readonly #slots: ReadonlyMap<string, Slot | undefined>
-
-  constructor(slots: ReadonlyMap<string, Slot | undefined>) {
-    this.#slots = slots
-  }
-
-  slot(key: string): Slot | undefined {
-    if (!this.#slots.has(key)) {
-      throw new StateError('storage_failed', `storage: key "${key}" was not read before its plan`)
-    }
-    return this.#slots.get(key)
-  }
-
-  matching(glob: string): string[] {
-    const keys: string[] = []
-    for (const [key, slot] of this.#slots) {
-      if (slot?.record.kind === 'entry' && matchKey(glob, key)) keys.push(key)
-    }
-    return keys
-  }
-}
-
-/** The text before the first character that may stand for another. */
-export function literalPrefix(pattern: string): string {
-  const special = pattern.search(/[*?[\\]/)
-  return special === -1 ? pattern : pattern.slice(0, special)
 }

@@ -17,13 +17,16 @@ import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { BatchWriter, strongest } from './batch-writer.ts'
 import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
+import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
 import { Draft, type Plan, type Step } from './draft.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
+import { overlaid } from './overlay.ts'
 import { type LoadedState, loadState } from './recovery.ts'
-import type { Reads, State, StateView } from './state.ts'
+import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
+import type { Reads, Slot, State, StateView } from './state.ts'
 import { StorageGuard } from './storage-guard.ts'
 import type { LeaderOf, StoreOptions } from './store-options.ts'
 
@@ -48,7 +51,7 @@ export class Committer {
   readonly #logger: Logger
   readonly #queue: CommitQueue<Job>
   readonly #writer: BatchWriter
-  readonly #listeners = new Set<(commit: Commit) => void>()
+  readonly #listeners: CommitListeners
   #state: CommitterState = 'closed'
   #transition: Promise<void> = Promise.resolve()
   #records: State = new Mirror(() => 0)
@@ -64,6 +67,7 @@ export class Committer {
     this.tail = new ChangeTail(options.tailRows ?? 4096)
     this.#options = options
     this.#logger = options.logger ?? SILENT_LOGGER
+    this.#listeners = new CommitListeners(this.#logger)
     this.#queue = new CommitQueue({
       flush: (jobs) => this.#flush(jobs),
       maxWaiting: options.maxWaitingOperations ?? 100_000,
@@ -117,6 +121,28 @@ export class Committer {
     return this.#records
   }
 
+  /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
+  async scan(prefix: string): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
+    const records = this.#records
+    if (records instanceof BoundedState) return records.scan(prefix)
+    // Streamed from the adapter, which has them in order: sorting a large state would take long.
+    return this.#queue.atRest(() => {
+      if (this.#writer.isBehind) return records.scan(prefix)
+      const rows = this.adapter.iterate(recordRows(prefix))
+      const decode = (key: string, value: string) => this.#decode(key, value)
+      return { seq: this.#head, rows: overlaid(rows, NOTHING_PINNED, decode) }
+    })
+  }
+
+  #decode(key: string, value: string): SequencedRow | undefined {
+    if (this.damage.has(key)) return undefined
+    const decoded = decodeRecord(key, value)
+    if (decoded !== undefined) return decoded
+    this.#guard.rewrite(key)
+    const slot = this.#records.slot(key)
+    return slot instanceof Promise ? undefined : slot
+  }
+
   /** What is known to be damaged. */
   get damage(): Damage {
     return this.#guard.damage
@@ -138,8 +164,7 @@ export class Committer {
 
   /** Hears commits in seq order, synchronously, after they are durable. Must not throw. */
   onCommit(listener: (commit: Commit) => void): () => void {
-    this.#listeners.add(listener)
-    return () => this.#listeners.delete(listener)
+    return this.#listeners.add(listener)
   }
 
   /** Hears that damage was found while open: the epoch is another, peers are to be compared with. */
@@ -262,18 +287,7 @@ export class Committer {
     }
     if (commit === undefined) return
     this.#head = commit.seq
-    this.#announce(commit)
-  }
-
-  #announce(commit: Commit): void {
-    for (const listener of this.#listeners) {
-      try {
-        listener(commit)
-      } catch (error) {
-        // The change is durable already: a listener's fault must not fail the write.
-        this.#logger.error('a commit listener failed', { seq: commit.seq, error: errorText(error) })
-      }
-    }
+    this.#listeners.announce(commit)
   }
 
   async #load(): Promise<void> {
@@ -343,6 +357,8 @@ export class Committer {
     return value
   }
 }
+
+const NOTHING_PINNED: ReadonlyMap<string, Slot> = new Map()
 
 /** An empty operation: its batch carries what waits to be written. */
 const NOTHING: Planner<void> = {

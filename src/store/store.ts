@@ -191,7 +191,7 @@ export class Store {
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
   async refill(leader: string, pageSize = 5000): Promise<void> {
-    const { rows } = await this.#committer.records.scan('')
+    const { rows } = await this.#committer.scan('')
     let page: SequencedRow[] = []
     for await (const row of rows) {
       if (this.#committer.leaderOf(row.record.key) !== leader) continue
@@ -219,7 +219,7 @@ export class Store {
     options: { readonly prefix?: string } = {},
   ): Promise<{ seq: number; records: AsyncIterable<StoredRecord> }> {
     this.#committer.assertOpen()
-    const { seq, rows } = await this.#committer.records.scan(options.prefix ?? '')
+    const { seq, rows } = await this.#committer.scan(options.prefix ?? '')
     return { seq, records: recordsOf(rows) }
   }
 

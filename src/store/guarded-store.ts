@@ -1,0 +1,96 @@
+/**
+ * A store whose writes wait for the locks of their keys. Everything that writes on behalf of a user
+ * goes through here; replication and the clean-up of limit filters write to the store itself.
+ */
+import type { Entry } from '../core/entry.ts'
+import type { KeyLocks, LockedWriteOptions } from './locks.ts'
+import type {
+  BatchItem,
+  BatchResult,
+  DeleteResult,
+  DurabilityOption,
+  Planner,
+  WriteOptions,
+  WriteResult,
+} from './operations.ts'
+import type { Store } from './store.ts'
+
+/** Options of a write of several keys. */
+export interface GuardedBatchOptions extends DurabilityOption, LockedWriteOptions {}
+
+/** Options of a write of one key. */
+export interface GuardedWriteOptions extends WriteOptions, LockedWriteOptions {}
+
+/** The part of `Store` that data is read and written through. */
+export type DataStore = Pick<Store, 'get' | 'list' | 'set' | 'push' | 'update' | 'delete' | 'batch'>
+
+/** Errors everywhere: those of `Store`, and `locked`, `lock_lost`, `overloaded`, `closing` of the locks. */
+export class GuardedStore {
+  readonly #store: Store
+  readonly #locks: KeyLocks
+
+  constructor(store: Store, locks: KeyLocks) {
+    this.#store = store
+    this.#locks = locks
+  }
+
+  get(key: string): Promise<Entry | undefined> {
+    return this.#store.get(key)
+  }
+
+  list(...args: Parameters<Store['list']>): ReturnType<Store['list']> {
+    return this.#store.list(...args)
+  }
+
+  set(key: string, json: string, options: GuardedWriteOptions = {}): Promise<WriteResult> {
+    return this.#guarded([key], options, () => this.#store.set(key, json, options))
+  }
+
+  /** Takes no lock: nobody can hold that of a key which does not exist yet. */
+  push(...args: Parameters<Store['push']>): ReturnType<Store['push']> {
+    return this.#store.push(...args)
+  }
+
+  update(
+    key: string,
+    change: (current: Entry) => string,
+    options: GuardedWriteOptions = {},
+  ): Promise<WriteResult> {
+    return this.#guarded([key], options, () => this.#store.update(key, change, options))
+  }
+
+  /** A glob waits for every lock of a key that it matches. */
+  delete(keyOrGlob: string, options: GuardedWriteOptions = {}): Promise<DeleteResult> {
+    return this.#guarded([keyOrGlob], options, () => this.#store.delete(keyOrGlob, options))
+  }
+
+  batch(items: readonly BatchItem[], options: GuardedBatchOptions = {}): Promise<BatchResult[]> {
+    const keys = new Set<string>()
+    for (const item of items) if (item.op !== 'push') keys.add(item.key)
+    return this.#guarded([...keys], options, () => this.#store.batch(items, options))
+  }
+
+  /** Runs a plan that writes these keys and globs. */
+  run<Result>(
+    keysOrGlobs: readonly string[],
+    options: GuardedBatchOptions,
+    planner: Planner<Result>,
+  ): Promise<Result> {
+    return this.#guarded(keysOrGlobs, options, () => this.#store.run(planner, options))
+  }
+
+  /** Without locks in the way the write begins at once, so that writes keep the order of their calls. */
+  async #guarded<Result>(
+    keysOrGlobs: readonly string[],
+    options: LockedWriteOptions,
+    write: () => Promise<Result>,
+  ): Promise<Result> {
+    const turn = this.#locks.enter(keysOrGlobs, options)
+    const leave = turn instanceof Promise ? await turn : turn
+    try {
+      return await write()
+    } finally {
+      leave()
+    }
+  }
+}

@@ -1,0 +1,282 @@
+/**
+ * Who may touch a key: one alone, or any number together. Per key first come, first served; bounded;
+ * a wait ends by its turn, its time, its signal or `close`. Nothing here knows what a turn is for.
+ */
+import { StateError } from '../core/errors.ts'
+import { hasGlob, matchKey } from '../core/key.ts'
+import { NS_PER_MS, type TimeSource } from '../core/time.ts'
+
+/** Ends a turn. Call it once. */
+export type Leave = () => void
+
+export interface TurnOptions {
+  /** Milliseconds to wait for a turn; 0 to give up at once. */
+  readonly waitMs: number
+  readonly signal: AbortSignal | undefined
+}
+
+export interface TurnMetrics {
+  /** Those who wait now. */
+  readonly waiting: number
+  /** Waits that ended without a turn because their time was up. */
+  readonly timedOut: number
+  /** Refused because too many waited. */
+  readonly refused: number
+}
+
+interface Waiter {
+  readonly kind: 'alone' | 'together'
+  readonly begin: () => void
+  readonly refuse: (error: unknown) => void
+}
+
+/** What is going on at one key; forgotten when nothing is. */
+interface KeyState {
+  isTaken: boolean
+  /** Turns of those together, under way. */
+  together: number
+  /** First come, first served: a Set iterates in the order of insertion. */
+  readonly queue: Set<Waiter>
+}
+
+export class KeyTurns {
+  readonly #time: TimeSource
+  readonly #maxWaiting: number
+  readonly #states = new Map<string, KeyState>()
+  /** Globs whose turns together are under way, each as an object of its own. */
+  readonly #sweeps = new Set<{ readonly glob: string }>()
+  #waiting = 0
+  #timedOut = 0
+  #refused = 0
+  #phase: 'open' | 'closed' = 'open'
+
+  constructor(options: { readonly time: TimeSource; readonly maxWaiting: number }) {
+    this.#time = options.time
+    this.#maxWaiting = options.maxWaiting
+  }
+
+  /**
+   * Waits until nobody else is at `key`; `take` runs at that moment, before anybody else can. The turn
+   * lasts until `giveBack`.
+   */
+  takeAlone<T>(key: string, options: TurnOptions, take: () => T): Promise<T> {
+    const begin = (): T => {
+      this.#assertOpen()
+      const taken = take()
+      this.#state(key).isTaken = true
+      return taken
+    }
+    const state = this.#states.get(key)
+    if (state?.queue.size || !this.#isFree(key, state)) {
+      return this.#wait(key, 'alone', options, begin)
+    }
+    return new Promise((resolve) => {
+      resolve(begin())
+    })
+  }
+
+  /** Ends a turn alone. */
+  giveBack(key: string): void {
+    const state = this.#states.get(key)
+    if (state === undefined) return
+    state.isTaken = false
+    this.#next(key, state)
+  }
+
+  /**
+   * Waits until nobody is alone at any of the keys, or of the keys that a glob matches, but those in
+   * `own`. It holds at most one of them meanwhile, so that two who wait for each other's keys can
+   * not be for ever in each other's way.
+   */
+  takeTogether(
+    keysOrGlobs: readonly string[],
+    own: ReadonlySet<string>,
+    options: TurnOptions,
+  ): Leave | Promise<Leave> {
+    if (this.#phase === 'open' && this.#busyKey(keysOrGlobs, own) === undefined) {
+      return this.#join(keysOrGlobs)
+    }
+    return this.#joinLater(keysOrGlobs, own, options)
+  }
+
+  metrics(): TurnMetrics {
+    return { waiting: this.#waiting, timedOut: this.#timedOut, refused: this.#refused }
+  }
+
+  /** Refuses all who wait, and all who come. Turns under way may still end. */
+  close(): void {
+    this.#phase = 'closed'
+    for (const { queue } of [...this.#states.values()]) {
+      for (const waiter of [...queue]) waiter.refuse(closing())
+    }
+  }
+
+  async #joinLater(
+    keysOrGlobs: readonly string[],
+    own: ReadonlySet<string>,
+    { waitMs, signal }: TurnOptions,
+  ): Promise<Leave> {
+    const dueNs = this.#time.monotonicNs() + BigInt(waitMs) * NS_PER_MS
+    let held: string | undefined
+    for (;;) {
+      const busy = this.#busyKey(keysOrGlobs, own, held)
+      if (busy === undefined) break
+      if (held !== undefined) this.#leave(held)
+      held = undefined
+      const leftMs = Number((dueNs - this.#time.monotonicNs()) / NS_PER_MS)
+      const options = { waitMs: Math.max(0, leftMs), signal }
+      await this.#wait(busy, 'together', options, () => undefined, waitMs)
+      held = busy
+    }
+    const leave = this.#join(keysOrGlobs)
+    if (held !== undefined) this.#leave(held)
+    return leave
+  }
+
+  /** Begins a turn together at all of them, now. */
+  #join(keysOrGlobs: readonly string[]): Leave {
+    this.#assertOpen()
+    const sweeps: { readonly glob: string }[] = []
+    for (const key of keysOrGlobs) {
+      if (!hasGlob(key)) {
+        this.#state(key).together++
+        continue
+      }
+      const sweep = { glob: key }
+      this.#sweeps.add(sweep)
+      sweeps.push(sweep)
+    }
+    return () => {
+      for (const sweep of sweeps) this.#sweeps.delete(sweep)
+      for (const key of keysOrGlobs) if (!hasGlob(key)) this.#leave(key)
+      if (sweeps.length === 0) return
+      for (const [key, state] of [...this.#states]) {
+        if (sweeps.some(({ glob }) => matchKey(glob, key))) this.#next(key, state)
+      }
+    }
+  }
+
+  #leave(key: string): void {
+    const state = this.#states.get(key)
+    if (state === undefined) return
+    state.together--
+    this.#next(key, state)
+  }
+
+  /** A key where a turn together would have to wait. */
+  #busyKey(
+    keysOrGlobs: readonly string[],
+    own: ReadonlySet<string>,
+    held?: string,
+  ): string | undefined {
+    for (const pattern of keysOrGlobs) {
+      const candidates = hasGlob(pattern) ? this.#states.keys() : [pattern]
+      for (const key of candidates) {
+        if (key === held || own.has(key)) continue
+        const state = this.#states.get(key)
+        const isBusy = state !== undefined && (state.isTaken || state.queue.size > 0)
+        if (isBusy && matchKey(pattern, key)) return key
+      }
+    }
+    return undefined
+  }
+
+  #wait<T>(
+    key: string,
+    kind: Waiter['kind'],
+    { waitMs, signal }: TurnOptions,
+    take: () => T,
+    limitMs: number = waitMs,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
+      this.#assertOpen()
+      if (waitMs === 0) throw this.#tooLate(key, limitMs)
+      this.#assertRoom()
+      const end = (): void => {
+        this.#waiting--
+        state.queue.delete(waiter)
+        stopTimer()
+        signal?.removeEventListener('abort', onAbort)
+      }
+      const refuse = (error: unknown): void => {
+        end()
+        this.#next(key, state)
+        reject(error)
+      }
+      const begin = (): void => {
+        end()
+        try {
+          resolve(take())
+        } catch (error) {
+          reject(error)
+        }
+      }
+      const onAbort = (): void => refuse(signal?.reason)
+      const waiter: Waiter = { kind, begin, refuse }
+      const state = this.#state(key)
+      const stopTimer = this.#time.after(waitMs, () => refuse(this.#tooLate(key, limitMs)))
+      state.queue.add(waiter)
+      this.#waiting++
+      signal?.addEventListener('abort', onAbort, { once: true })
+    })
+  }
+
+  /** Begins the turns that can begin, and forgets a key where nothing is left. */
+  #next(key: string, state: KeyState): void {
+    for (const waiter of this.#phase === 'open' ? state.queue : []) {
+      if (waiter.kind === 'alone') {
+        if (this.#isFree(key, state)) waiter.begin()
+        break
+      }
+      if (state.isTaken) break
+      state.together++
+      waiter.begin()
+    }
+    this.#forget(key, state)
+  }
+
+  #isFree(key: string, state: KeyState | undefined): boolean {
+    if (state !== undefined && (state.isTaken || state.together > 0)) return false
+    for (const { glob } of this.#sweeps) if (matchKey(glob, key)) return false
+    return true
+  }
+
+  #state(key: string): KeyState {
+    let state = this.#states.get(key)
+    if (state === undefined) {
+      state = { isTaken: false, together: 0, queue: new Set() }
+      this.#states.set(key, state)
+    }
+    return state
+  }
+
+  #forget(key: string, state: KeyState): void {
+    if (!state.isTaken && state.together === 0 && state.queue.size === 0) this.#states.delete(key)
+  }
+
+  #tooLate(key: string, limitMs: number): StateError {
+    this.#timedOut++
+    return new StateError(
+      'locked',
+      `storage: key "${key}" is locked, and was not free within ${limitMs} ms, which is the limit`,
+    )
+  }
+
+  #assertRoom(): void {
+    if (this.#waiting < this.#maxWaiting) return
+    this.#refused++
+    throw new StateError(
+      'overloaded',
+      `storage: ${this.#waiting} wait for locked keys, the limit is ${this.#maxWaiting}`,
+    )
+  }
+
+  #assertOpen(): void {
+    if (this.#phase === 'closed') throw closing()
+  }
+}
+
+function closing(): StateError {
+  return new StateError('closing', 'storage: storage is closing')
+}
