@@ -66,7 +66,7 @@ export function assertDrift(key: string, { created, updated }: EntryMeta, nowNs:
  */
 function originOf(context: PlanContext, key: string): string {
   if (context.slot(key) === undefined) return context.origin
-  return `${context.origin}.${context.now().toString(36)}`
+  return `${context.origin}-${context.now().toString(36)}`
 }
 
 function assertMeta(name: string, stamp: bigint): void {

@@ -199,13 +199,15 @@ async function assess(options: LoadOptions, found: Found): Promise<void> {
 
 /** Begins an epoch, and notes what was found out. */
 async function begin(options: LoadOptions, found: Found): Promise<void> {
-  const { adapter, newId, mirror } = options
+  const { adapter, newId, mirror, logger, time } = options
   const { meta, damage, isNew } = found
   const epochs = beginEpoch(isNew ? undefined : meta.get('epochs'), newId(), found.head.seq)
   meta.set('epochs', epochs)
   if (!meta.has('id')) meta.set('id', newId())
   const isIndexed = meta.has('indexed')
-  if (mirror === undefined && !isIndexed) await buildTimeIndex(adapter)
+  if (mirror === undefined && !isIndexed) {
+    await buildTimeIndex(adapter, progressOf(logger, time, found.head.digest?.count))
+  }
   if (isNew || mirror !== undefined) found.head = { ...found.head, digest: found.digest }
   const rows: BatchOperation[] = ['epochs', 'id'].map((name) => put(name, meta.get(name) ?? ''))
   rows.push(put('head', encodeHead(found.head)))

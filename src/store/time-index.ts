@@ -4,10 +4,14 @@ import { decodeRecord, nameOfRow, RECORD_ROWS, sealRow, TIME_ROWS, timeRow } fro
 
 const PAGE = 1000
 
-/** Replaces all time rows by those of the records that are there. */
-export async function buildTimeIndex(adapter: StorageAdapter): Promise<void> {
+/** Replaces all time rows by those of the records that are there. `progress` is called once per record. */
+export async function buildTimeIndex(
+  adapter: StorageAdapter,
+  progress: () => void = () => undefined,
+): Promise<void> {
   await eachPage(adapter.iterate(TIME_ROWS), adapter, ([row]) => ({ type: 'del', key: row }))
   await eachPage(adapter.iterate(RECORD_ROWS), adapter, ([row, value]) => {
+    progress()
     const record = decodeRecord(nameOfRow(row), value)?.record
     if (record?.kind !== 'entry') return undefined
     const key = timeRow(record)
