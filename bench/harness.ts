@@ -15,13 +15,20 @@ export interface Measurement {
   readonly perSecond: number
 }
 
+/** What is told in other columns than times of operations. */
+export interface Table {
+  /** Names with their units; the first column is text, the others are numbers. */
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly (string | number)[])[]
+}
+
 /** A benchmark file exports one of these as `bench`. */
 export interface Bench {
   /** The one question it answers. */
   readonly question: string
   /** What is held fixed: sizes, counts, what runs where. */
   readonly setting: string
-  run(): Promise<Measurement[]>
+  run(): Promise<Measurement[] | Table>
 }
 
 export interface MeasureOptions {
@@ -55,22 +62,32 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
 }
 
 /** Markdown of one benchmark's results. */
-export function renderResults(bench: Bench, lines: readonly Measurement[]): string {
-  const rows = lines.map((line) =>
-    [line.what, line.samples, ms(line.p50), ms(line.p99), ms(line.max), Math.round(line.perSecond)]
-      .join(' | ')
-      .replace(/^.*$/, '| $& |'),
-  )
+export function renderResults(bench: Bench, results: readonly Measurement[] | Table): string {
+  const { columns, rows } = 'columns' in results ? results : tableOf(results)
+  const lines = [columns, ['---', ...columns.slice(1).map(() => '--:')], ...rows]
   return [
     `## ${bench.question}`,
     '',
     bench.setting,
     '',
-    '| what | samples | p50 ms | p99 ms | max ms | per second |',
-    '| --- | --: | --: | --: | --: | --: |',
-    ...rows,
+    ...lines.map((cells) => `| ${cells.join(' | ')} |`),
     '',
   ].join('\n')
+}
+
+/** Times of operations as a table. */
+function tableOf(lines: readonly Measurement[]): Table {
+  return {
+    columns: ['what', 'samples', 'p50 ms', 'p99 ms', 'max ms', 'per second'],
+    rows: lines.map(({ what, samples, p50, p99, max, perSecond }) => [
+      what,
+      samples,
+      ms(p50),
+      ms(p99),
+      ms(max),
+      Math.round(perSecond),
+    ]),
+  }
 }
 
 /** Where and from what the numbers come, as Markdown. */
@@ -108,7 +125,8 @@ function quantile(sorted: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN
 }
 
-function ms(value: number): string {
+/** Milliseconds as text, with as many digits as say something. */
+export function ms(value: number): string {
   return value.toFixed(value < 10 ? 2 : 1)
 }
 

@@ -26,6 +26,12 @@ export interface CommandContext {
   stdout(text: string): void
   /** Writes everything else: problems, progress, logs. */
   stderr(text: string): void
+  /** Writes bytes as results; resolves when more may be written. Absent: they cannot be written here. */
+  stdoutBytes?(bytes: Uint8Array): Promise<void>
+  /** Standard input as it comes. Absent: there is none. */
+  stdinBytes?(): AsyncIterable<Uint8Array>
+  /** Whether a person watches standard error on a terminal. Default false. */
+  readonly stderrIsTerminal?: boolean
   /** All of standard input, as text. */
   readStdin(): Promise<string>
   /** Hears every stop signal, which then no longer ends the process; the result unsubscribes. */

@@ -10,6 +10,8 @@ import { readConfigFile } from './config-file.ts'
 import type { LogLevel } from './console-logger.ts'
 import { type Given, type Resolved, resolveSettings, settingsOf } from './resolve.ts'
 import {
+  CACHE_SIZE,
+  type CacheSize,
   DURABILITY,
   HOST_PORT,
   type HostPort,
@@ -17,12 +19,14 @@ import {
   LIST_GLOB,
   LOG_LEVEL,
   named,
+  POSTGRES_URL,
   SERVER_URL,
   type SettingsTable,
   SWITCH,
   TEXT,
   wholeNumber,
 } from './setting.ts'
+import { TABLE_SCOPES, type TableScopes } from './table-scopes.ts'
 
 /** What `ooo serve` runs on. */
 export interface ServeConfig {
@@ -34,8 +38,18 @@ export interface ServeConfig {
   /** Folder of the LevelDB database. Unused with `memory`. */
   readonly data: string
   readonly memory: boolean
+  /** Database to keep the data in. undefined: in the folder, or in memory. */
+  readonly postgres: string | undefined
+  /** Whose rows in the database these are. undefined: the name of the node. */
+  readonly postgresNamespace: string | undefined
+  /** From key or glob to the table it is shared through; empty: none is. */
+  readonly postgresTables: TableScopes
+  /** undefined: the database of `postgres`. */
+  readonly postgresTablesUrl: string | undefined
   /** undefined: the storage's own default. */
   readonly durability: Durability | undefined
+  /** Bytes of records kept in memory, or all of them. */
+  readonly cache: CacheSize
   readonly static: boolean
   readonly keys: readonly string[]
   /** undefined: this node leads. */
@@ -89,6 +103,39 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     fallback: false,
     meaning: 'keep the data in memory only; it is gone when the node stops',
   },
+  postgres: {
+    flag: 'postgres',
+    env: 'OOO_POSTGRES_URL',
+    kind: POSTGRES_URL,
+    fallback: undefined,
+    meaning: 'PostgreSQL database to keep the data in; a password is better given by the variable',
+    secret: true,
+  },
+  postgresNamespace: {
+    flag: 'postgres-namespace',
+    env: 'OOO_POSTGRES_NAMESPACE',
+    kind: named(TEXT, 'NAME'),
+    fallback: undefined,
+    fallbackText: 'the name of the node',
+    meaning: 'whose data in the database this is; each node needs its own',
+  },
+  postgresTables: {
+    flag: 'postgres-tables',
+    env: 'OOO_POSTGRES_TABLES',
+    kind: TABLE_SCOPES,
+    fallback: {},
+    fallbackText: 'none',
+    meaning: 'key or glob that nodes share live through this table of a PostgreSQL database',
+  },
+  postgresTablesUrl: {
+    flag: 'postgres-tables-url',
+    env: 'OOO_POSTGRES_TABLES_URL',
+    kind: POSTGRES_URL,
+    fallback: undefined,
+    fallbackText: 'that of --postgres',
+    meaning: 'database of the shared tables; a password is better given by the variable',
+    secret: true,
+  },
   durability: {
     flag: 'durability',
     env: 'OOO_DURABILITY',
@@ -96,7 +143,14 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     fallback: undefined,
     fallbackText: 'process, or memory with --memory',
     meaning:
-      'when a write counts as done: memory, process (survives a killed process) or disk (survives a power cut)',
+      'when a write counts as done: memory (at once), process (survives a killed process) or disk (survives a power cut)',
+  },
+  cache: {
+    flag: 'cache',
+    env: 'OOO_CACHE',
+    kind: CACHE_SIZE,
+    fallback: 'all',
+    meaning: 'how much of the data is kept in memory: all, or at most a size such as 256MiB',
   },
   static: {
     flag: 'static',
@@ -266,17 +320,18 @@ export function configFrom<T extends object>(
 }
 
 function refuseContradictions({ values, sources }: Resolved<ServeConfig>): void {
-  if (values.memory && sources.data !== undefined) {
+  refuseSecondStorage({ values, sources })
+  refuseHalfShared({ values, sources })
+  if (values.memory && values.durability !== undefined && values.durability !== 'memory') {
     throw new StateError(
       'invalid_option',
-      `${sources.memory} and ${sources.data} exclude each other: data is kept either in memory or in a folder`,
+      `${sources.durability}: "${values.durability}" is not allowed with ${sources.memory}; give memory`,
     )
   }
-  if (values.durability !== undefined && (values.durability === 'memory') !== values.memory) {
-    const advice = values.memory ? `with ${sources.memory}; give memory` : 'without --memory'
+  if (values.memory && values.cache !== 'all') {
     throw new StateError(
       'invalid_option',
-      `${sources.durability}: "${values.durability}" is not allowed ${advice}`,
+      `${sources.memory} and ${sources.cache} exclude each other: without a folder there is nothing to read the rest from`,
     )
   }
   if ((values.tlsCert === undefined) !== (values.tlsKey === undefined)) {
@@ -290,6 +345,44 @@ function refuseContradictions({ values, sources }: Resolved<ServeConfig>): void 
     throw new StateError(
       'invalid_option',
       `${sources.clusterUrl}: a follower needs keys to replicate; give at least one --key`,
+    )
+  }
+}
+
+/** Shared tables and their database go together. */
+function refuseHalfShared({ values, sources }: Resolved<ServeConfig>): void {
+  const shares = Object.keys(values.postgresTables).length > 0
+  if (shares && values.postgresTablesUrl === undefined && values.postgres === undefined) {
+    throw new StateError(
+      'invalid_option',
+      `${sources.postgresTables}: needs a database; give --postgres-tables-url`,
+    )
+  }
+  if (!shares && sources.postgresTablesUrl !== undefined) {
+    throw new StateError(
+      'invalid_option',
+      `${sources.postgresTablesUrl}: nothing is shared; give --postgres-tables`,
+    )
+  }
+}
+
+/** Data is kept in one place. */
+function refuseSecondStorage({ values, sources }: Resolved<ServeConfig>): void {
+  const given = [
+    values.memory ? sources.memory : undefined,
+    values.postgres === undefined ? undefined : sources.postgres,
+    sources.data,
+  ].filter((source) => source !== undefined)
+  if (given.length > 1) {
+    throw new StateError(
+      'invalid_option',
+      `${given.join(' and ')} exclude each other: data is kept either in memory, in a folder or in a database`,
+    )
+  }
+  if (values.postgres === undefined && sources.postgresNamespace !== undefined) {
+    throw new StateError(
+      'invalid_option',
+      `${sources.postgresNamespace}: needs a database; give --postgres`,
     )
   }
 }

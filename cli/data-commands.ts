@@ -1,11 +1,18 @@
 /** `ooo get`, `set`, `push` and `delete`: one call on one node each. */
-import { type Client, createClient, encodeJson, parseWithJsonNumbers } from '../src/client/index.ts'
+import {
+  type Client,
+  createClient,
+  encodeJson,
+  type ListOptions,
+  parseWithJsonNumbers,
+} from '../src/client/index.ts'
 import { StateError } from '../src/core/errors.ts'
 import { hasGlob } from '../src/core/key.ts'
 import type { ParsedArguments } from './arguments.ts'
 import { type Command, type CommandContext, EXIT } from './command.ts'
 import { CLIENT_SETTINGS } from './config.ts'
-import { settingsOf } from './resolve.ts'
+import { GET_SETTINGS } from './list-settings.ts'
+import { resolveSettings, settingsOf } from './resolve.ts'
 import { targetOf } from './target.ts'
 
 const TARGET_NOTE =
@@ -17,11 +24,13 @@ export const GET: Command = {
   summary: 'prints an entry, or every entry of a list, one JSON line each',
   operands: '[URL] KEY',
   operandCount: [1, 2],
-  settings: settingsOf(CLIENT_SETTINGS),
+  settings: settingsOf(GET_SETTINGS),
   notes: [TARGET_NOTE, 'A list comes newest first. A key without an entry ends with exit code 3.'],
   async run(args, context) {
     const { client, key } = open(args, context, 0)
-    const found = hasGlob(key) ? await client.getList(key) : await client.get(key)
+    const found = hasGlob(key)
+      ? await client.getList(key, rangeOf(args))
+      : await client.get(plain(key, args))
     if (found === undefined) {
       context.stderr(`ooo: ${key}: no such key\n`)
       return EXIT.absent
@@ -74,6 +83,19 @@ export const DELETE: Command = {
     await client.delete(key)
     return EXIT.done
   },
+}
+
+/** The entries of a list that the flags ask for. @throws StateError `invalid_option`. */
+function rangeOf({ flags }: ParsedArguments): ListOptions {
+  const { order, limit, from, to } = resolveSettings(GET_SETTINGS, { flags, env: {} }).values
+  return { order, limit, from, to }
+}
+
+/** The key, when no flag takes it for a list. @throws StateError `invalid_option`. */
+function plain(key: string, { flags }: ParsedArguments): string {
+  const flag = ['order', 'limit', 'from', 'to'].find((name) => flags.has(name))
+  if (flag === undefined) return key
+  throw new StateError('invalid_option', `--${flag} is for lists, and ${key} is one key`)
 }
 
 /** A client of the node that the operands name, with the key and `count` further operands. */

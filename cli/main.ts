@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** The `ooo` command: connects this process to `run`. */
+import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
 import type { CommandContext, StopSignal } from './command.ts'
 import { run } from './run.ts'
@@ -12,6 +13,11 @@ const context: CommandContext = {
   env: process.env,
   stdout: (output) => process.stdout.write(output),
   stderr: (output) => process.stderr.write(output),
+  stdoutBytes: async (bytes) => {
+    if (!process.stdout.write(bytes)) await once(process.stdout, 'drain')
+  },
+  stdinBytes: () => process.stdin,
+  stderrIsTerminal: process.stderr.isTTY ?? false,
   readStdin: () => text(process.stdin),
   onSignal: (listener) => {
     for (const signal of STOP_SIGNALS) process.on(signal, listener)

@@ -2,17 +2,34 @@
 import { createRequire } from 'node:module'
 import { errorText, isStateError, StateError } from '../src/core/errors.ts'
 import { type ParsedArguments, parseArguments } from './arguments.ts'
+import { BACKUP } from './backup.ts'
 import { type Command, type CommandContext, EXIT } from './command.ts'
 import { DELETE, GET, PUSH, SET } from './data-commands.ts'
 import { DEV } from './dev.ts'
 import { commandHelp, overview } from './help.ts'
+import { IMPORT } from './import.ts'
 import { nearest } from './nearest.ts'
+import { RESTORE } from './restore.ts'
 import { SERVE } from './serve.ts'
 import { STATUS } from './status.ts'
+import { VERIFY } from './verify.ts'
 import { WATCH } from './watch.ts'
 
 /** In the order of the help text. */
-export const COMMANDS: readonly Command[] = [SERVE, DEV, GET, SET, PUSH, DELETE, WATCH, STATUS]
+export const COMMANDS: readonly Command[] = [
+  SERVE,
+  DEV,
+  GET,
+  SET,
+  PUSH,
+  DELETE,
+  WATCH,
+  STATUS,
+  BACKUP,
+  VERIFY,
+  RESTORE,
+  IMPORT,
+]
 
 /** Runs `ooo` with these arguments; never rejects. */
 export async function run(argv: readonly string[], context: CommandContext): Promise<number> {

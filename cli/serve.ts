@@ -2,15 +2,15 @@
 import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { backupRoutes } from '../backup/routes.ts'
 import { cluster } from '../cluster/index.ts'
+import { requireToken } from '../cluster/token.ts'
+import { sharedTables } from '../postgres/shared-tables.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { ServerPlugin } from '../src/server/plugin.ts'
 import { createServer, type Server } from '../src/server/server.ts'
 import { loadTrustedCas } from '../src/server/tls.ts'
 import { createWsTransport } from '../src/server/ws-transport.ts'
-import type { StorageAdapter } from '../src/storage-adapter.ts'
-import { LevelStorage } from '../storage-adapters/leveldb.ts'
-import { MemoryStorage } from '../storage-adapters/memory.ts'
 import {
   type Command,
   type CommandContext,
@@ -21,6 +21,8 @@ import {
 import { SERVE_SETTINGS, type ServeConfig, serveConfig } from './config.ts'
 import { createConsoleLogger } from './console-logger.ts'
 import { settingsOf } from './resolve.ts'
+import { refuseHalfRestored } from './restore-folder.ts'
+import { storageOf } from './serve-storage.ts'
 import { explainStartFailure, isLoopback } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
 
@@ -46,6 +48,7 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   const stop = untilStopped(context)
   let server: Server | undefined
   try {
+    if (!config.memory && config.postgres === undefined) refuseHalfRestored(config.data)
     server = await assemble(config, name, logger)
     await server.open()
   } catch (error) {
@@ -66,15 +69,16 @@ async function assemble(config: ServeConfig, name: string, logger: Logger): Prom
   const uiDir = fileURLToPath(new URL('../ui', import.meta.url))
   const open = config.keys.length > 0 ? [...config.keys, config.nodesKey] : []
   return createServer({
-    storage: storageOf(config),
+    storage: storageOf(config, name, logger),
     host: config.host,
     port: config.port,
     name,
     static: config.static,
     open,
-    plugins: pluginsOf(config, name, logger),
+    plugins: [backupPlugin(config), ...pluginsOf(config, name, logger), ...sharingOf(config, name)],
     logger,
     ...(config.durability === undefined ? {} : { durability: config.durability }),
+    ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),
     ...(tlsCert === undefined || tlsKey === undefined
       ? {}
@@ -85,8 +89,12 @@ async function assemble(config: ServeConfig, name: string, logger: Logger): Prom
   })
 }
 
-function storageOf({ memory, data }: ServeConfig): StorageAdapter {
-  return memory ? new MemoryStorage() : new LevelStorage({ directory: data })
+/** Who may join the cluster may also read and write everything: the same secret guards both. */
+function backupPlugin({ keys, clusterToken }: ServeConfig): ServerPlugin {
+  return backupRoutes({
+    scopes: keys,
+    authorize: (request) => requireToken(request, clusterToken),
+  })
 }
 
 /** A node without keys replicates nothing, so it is no part of a cluster. */
@@ -102,6 +110,13 @@ function pluginsOf(config: ServeConfig, name: string, logger: Logger): ServerPlu
     ...(config.clusterToken === undefined ? {} : { token: config.clusterToken }),
   })
   return [plugin]
+}
+
+/** Behind the cluster, which decides for the keys that both cover. */
+function sharingOf(config: ServeConfig, name: string): ServerPlugin[] {
+  const { postgresTables: scopes, postgresTablesUrl: url = config.postgres } = config
+  if (url === undefined || Object.keys(scopes).length === 0) return []
+  return [sharedTables({ url, scopes, applicationName: `ooo ${name}` })]
 }
 
 function roleText({ keys, clusterUrl }: ServeConfig): string {

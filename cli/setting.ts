@@ -2,6 +2,7 @@
  * One row of the configuration table: a value that a flag, an environment variable or a field of
  * the config file may give; and the kinds of value there are.
  */
+import { postgresTarget } from '../postgres/options.ts'
 import { isGlob, isValidKey } from '../src/core/key.ts'
 import type { Durability } from '../src/storage-adapter.ts'
 import { LOG_LEVELS, type LogLevel } from './console-logger.ts'
@@ -94,6 +95,22 @@ export const DURABILITY: Kind<Durability | undefined> = oneOf<Durability>([
   'disk',
 ])
 
+/** Bytes that a cache may take, or everything. */
+export type CacheSize = number | 'all'
+
+const UNITS: Readonly<Record<string, number>> = { '': 1, KiB: 2 ** 10, MiB: 2 ** 20, GiB: 2 ** 30 }
+
+export const CACHE_SIZE: Kind<CacheSize> = {
+  placeholder: 'SIZE',
+  allowed: 'all, or a number of bytes such as 256MiB, 512KiB, 2GiB or 1048576',
+  parse: (text) => {
+    if (text === 'all') return text
+    const [, digits, unit = ''] = /^(\d{1,15})([KMG]iB)?$/.exec(text) ?? []
+    const bytes = Number(digits) * (UNITS[unit] ?? Number.NaN)
+    return Number.isSafeInteger(bytes) ? bytes : undefined
+  },
+}
+
 /** Key paths; may be repeated, and one text may hold several divided by commas. */
 export const KEYS: Kind<readonly string[]> = {
   placeholder: 'PATH',
@@ -116,6 +133,20 @@ export const SERVER_URL: Kind<string> = {
   placeholder: 'URL',
   allowed: 'a server such as http://10.0.0.1:8800 or 10.0.0.1:8800, without a path',
   parse: parseServerUrl,
+}
+
+/** A database; it may hold a password. */
+export const POSTGRES_URL: Kind<string> = {
+  placeholder: 'URL',
+  allowed: 'a database such as postgres://user:password@10.0.0.1:5432/ooo',
+  parse: (text) => {
+    try {
+      postgresTarget(text)
+      return text
+    } catch {
+      return undefined
+    }
+  },
 }
 
 export const HOST_PORT: Kind<HostPort | undefined> = {

@@ -5,9 +5,11 @@ import type { ServeConfig } from './config.ts'
 /** One line for people about an error that `open` of a server threw. */
 export function explainStartFailure(
   error: unknown,
-  { host, port, data }: Pick<ServeConfig, 'host' | 'port' | 'data'>,
+  { host, port, data, postgres }: Pick<ServeConfig, 'host' | 'port' | 'data' | 'postgres'>,
 ): string {
-  const codes = errorChain(error).map(errorCode)
+  // The codes below are of this node's own address; those of the database's mean something else.
+  const ofDatabase = postgres !== undefined && isOfStorage(error)
+  const codes = ofDatabase ? [] : errorChain(error).map(errorCode)
   if (codes.includes('EADDRINUSE')) {
     return `port ${port} on ${host} is taken by another process; choose another with --port`
   }
@@ -17,6 +19,9 @@ export function explainStartFailure(
   if (codes.includes('EADDRNOTAVAIL') || codes.includes('ENOTFOUND')) {
     return `${host} is no address of this machine; choose another with --host`
   }
+  if (ofDatabase && isStateError(error, 'in_use')) {
+    return `${error.message}; stop that, or choose other rows with --postgres-namespace`
+  }
   if (isStateError(error, 'in_use')) {
     return `the data folder ${data} is used by another process; stop that, or choose another with --data`
   }
@@ -25,6 +30,12 @@ export function explainStartFailure(
     .filter(isNews)
     .join(': ')
     .replace(/^ooo: /, '')
+}
+
+function isOfStorage(error: unknown): boolean {
+  return errorChain(error).some(
+    (link) => isStateError(link) && /^(postgres|storage): /.test(link.message),
+  )
 }
 
 /** Whether only this machine can reach a listener on `host`. */

@@ -31,25 +31,38 @@ export const STATUS: Command = {
       return EXIT.failed
     }
     context.stdout(formatStatus(status))
+    for (const concern of await fetchConcerns(url)) context.stdout(`\nattention: ${concern}\n`)
     return EXIT.done
   },
 }
 
 /** The node's own account, or undefined when it is no member of a cluster. */
 async function fetchStatus(url: string): Promise<unknown> {
-  let response: Response
-  try {
-    response = await fetch(`${url}/-/cluster`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
-  } catch (cause) {
-    const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-    throw new StateError('unreachable', `${url}: ${errorText(reason)}`, { cause })
-  }
+  const response = await ask(url, '/-/cluster')
   const body = await response.text()
   if (response.status === 404) return undefined
   if (!response.ok) {
     throw new StateError('unreachable', `${url}: status ${response.status}: ${body.trim()}`)
   }
   return parseExact(body)
+}
+
+/** What the node says people should look at, such as damage of its storage; nothing from an older one. */
+async function fetchConcerns(url: string): Promise<readonly string[]> {
+  const response = await ask(url, '/-/readyz')
+  const isJson = response.headers.get('content-type')?.includes('json') === true
+  const body = await response.text()
+  return isJson ? rowsOf(parseExact(body), 'reasons').map(cellText) : []
+}
+
+/** @throws StateError `unreachable` when no answer comes. */
+async function ask(url: string, path: string): Promise<Response> {
+  try {
+    return await fetch(`${url}${path}`, { signal: AbortSignal.timeout(TIMEOUT_MS) })
+  } catch (cause) {
+    const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
+    throw new StateError('unreachable', `${url}: ${errorText(reason)}`, { cause })
+  }
 }
 
 /** The status of a node as text. What the node does not tell shows as `-`. */

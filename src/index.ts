@@ -19,6 +19,7 @@ export {
 export type { LogFields, Logger } from './core/logger.ts'
 export { SILENT_LOGGER } from './core/logger.ts'
 export type { Precondition } from './core/precondition.ts'
+export type { LogPosition } from './core/protocol.ts'
 export type { JsonSchema, Schema, StandardSchema } from './core/schema.ts'
 export type { CancelTimer, Random, TimeSource } from './core/time.ts'
 export type { DialRequest, MessageSocket, SocketHandlers, Transport } from './core/transport.ts'
@@ -75,6 +76,13 @@ export type {
   StorageCapabilities,
 } from './storage-adapter.ts'
 export type {
+  Database,
+  DatabaseMetrics,
+  LockedEntry,
+  Watch,
+  WatchOptions,
+} from './store/database.ts'
+export type {
   AfterWriteFilter,
   DeleteFilter,
   FilterEntry,
@@ -87,6 +95,8 @@ export type {
   ReadObjectFilter,
   WriteFilter,
 } from './store/filters.ts'
+export type { GuardedBatchOptions, GuardedWriteOptions } from './store/guarded-store.ts'
+export type { Lock, LockedWriteOptions, LockMetrics, LockOptions } from './store/locks.ts'
 export type {
   BatchItem,
   BatchResult,
@@ -94,5 +104,9 @@ export type {
   WriteOptions,
   WriteResult,
 } from './store/operations.ts'
+export type { EntryMeta } from './store/plan-set-with-meta.ts'
+export type { ListRange } from './store/ranges.ts'
+export type { BeforeRead } from './store/read-hooks.ts'
 export type { StoreOptions } from './store/store.ts'
 export { Store } from './store/store.ts'
+export type { WatchEvent } from './store/watcher.ts'

@@ -2,11 +2,13 @@
  * Storage on this machine's disk over LevelDB (package `level`). LevelDB writes a batch as one
  * record of its log, which makes it atomic, and hands the record to the operating system before
  * the write answers, so that it survives a killed process; a synced write also survives a power cut.
+ *
+ * A batch that was refused leaves nothing: not for later reads, and not when the folder is opened
+ * again, although LevelDB may have its record in a log.
  */
 
 import { resolve } from 'node:path'
-import { Level } from 'level'
-import { errorText, StateError } from '../src/core/errors.ts'
+import { StateError } from '../src/core/errors.ts'
 import type {
   BatchOperation,
   BatchOptions,
@@ -15,11 +17,11 @@ import type {
   StorageAdapter,
   StorageCapabilities,
 } from '../src/storage-adapter.ts'
-
-/** Rows fetched from the engine in one call of a scan. */
-const SCAN_ROWS = 1000
-/** Bytes after which one such call stops early; a single greater row is still returned. */
-const SCAN_BYTES = 256 * 1024
+import type { Database } from './leveldb-database.ts'
+import type { LevelEngine, LevelEngineOptions } from './leveldb-engine.ts'
+import { levelFailure, notOpen } from './leveldb-errors.ts'
+import { openEngine } from './leveldb-open.ts'
+import { engineRange } from './leveldb-scans.ts'
 
 /** Options of `LevelStorage`. */
 export interface LevelStorageOptions {
@@ -31,33 +33,68 @@ export interface LevelStorageOptions {
   readonly writeBufferBytes?: number
   /** Batches that may wait for their turn; one more is refused with `overloaded`. Default 10,000. 0 admits none but the running one. */
   readonly maxQueuedBatches?: number
+  /**
+   * How long a scan of an older state may hold up the recovery from a failed write before it is
+   * cut short, milliseconds. Default 5,000. 0 cuts at once.
+   */
+  readonly scanPatienceMs?: number
+  /** Monotonic milliseconds; decides when a failed write is tried again. Default `performance.now`. */
+  readonly nowMs?: () => number
 }
 
-/** An ordered map in a LevelDB folder. Every scan holds an engine snapshot until it ends. */
+/**
+ * An ordered map in a LevelDB folder. Every scan holds an engine snapshot until it ends. Row keys
+ * that start with U+0000 are the adapter's own.
+ *
+ * While writes fail, as on a full disk, reads are served; each write tries anew after a pause that
+ * grows from 0.1 to 5 seconds, and is refused with the reason (`storage_full` for lack of space)
+ * until one succeeds.
+ */
 export class LevelStorage implements StorageAdapter {
   readonly capabilities: StorageCapabilities = {
     durability: ['process', 'disk'],
     persistent: true,
   }
-  readonly #options: Required<LevelStorageOptions>
-  #database: Level<string, string> | undefined
+  readonly #options: LevelEngineOptions
+  readonly #maxQueuedBatches: number
+  #engine: LevelEngine | undefined
+  #damage: string | undefined
   #target: 'open' | 'closed' = 'closed'
   #change: Promise<void> = Promise.resolve()
   #ready = false
   #lastBatch: Promise<void> = Promise.resolve()
   #batches = 0
-  readonly #reads = new Set<Promise<unknown>>()
 
   constructor(options: LevelStorageOptions) {
+    this.#maxQueuedBatches = options.maxQueuedBatches ?? 10_000
     this.#options = Object.freeze({
       directory: resolve(options.directory),
       cacheBytes: options.cacheBytes ?? 8 * 1024 * 1024,
       writeBufferBytes: options.writeBufferBytes ?? 4 * 1024 * 1024,
-      maxQueuedBatches: options.maxQueuedBatches ?? 10_000,
+      scanPatienceMs: options.scanPatienceMs ?? 5_000,
+      nowMs: options.nowMs ?? (() => performance.now()),
     })
   }
 
-  /** Rejects with `in_use` when another process or object holds the folder, else with `storage_failed`. */
+  /** What the last `open` found damaged, with what it did about it; undefined when all was well. */
+  get damage(): string | undefined {
+    return this.#damage
+  }
+
+  /** The failure that writes are refused for at present; undefined when all is well. */
+  get fault(): StateError | undefined {
+    return this.#engine?.fault
+  }
+
+  /** How often writing went on after a failure, since `open`. */
+  get recoveries(): number {
+    return this.#engine?.recoveries ?? 0
+  }
+
+  /**
+   * Rejects with `in_use` when another process or object holds the folder, `storage_full` when
+   * there is no room to open it, `corrupt_record` when it is damaged beyond repair, else `storage_failed`.
+   */
   open(): Promise<void> {
     return this.#turn('open', () => this.#start())
   }
@@ -68,20 +105,17 @@ export class LevelStorage implements StorageAdapter {
   }
 
   async get(key: string): Promise<string | undefined> {
-    const database = this.#assertOpen('get')
-    const reading = database.get(key)
-    this.#reads.add(reading)
-    try {
-      return await reading
-    } catch (error) {
-      throw failure('read', this.#options.directory, error)
-    } finally {
-      this.#reads.delete(reading)
-    }
+    return this.#read('get', (database) => database.get(key))
+  }
+
+  async getMany(keys: readonly string[]): Promise<(string | undefined)[]> {
+    const asked = [...keys]
+    // The engine takes one snapshot for all keys of a call.
+    return this.#read('getMany', (database) => database.getMany(asked))
   }
 
   async batch(operations: readonly BatchOperation[], options?: BatchOptions): Promise<void> {
-    const database = this.#assertOpen('batch')
+    const engine = this.#assertOpen('batch')
     const level = options?.durability ?? 'process'
     if (!this.capabilities.durability.includes(level)) {
       throw new StateError(
@@ -89,36 +123,33 @@ export class LevelStorage implements StorageAdapter {
         `storage: durability "${level}" is not one of: ${this.capabilities.durability.join(', ')}`,
       )
     }
-    if (this.#batches > this.#options.maxQueuedBatches) {
+    if (this.#batches > this.#maxQueuedBatches) {
       throw new StateError(
         'overloaded',
-        `storage: ${this.#batches} batches are waiting, at most ${this.#options.maxQueuedBatches} may`,
+        `storage: ${this.#batches} batches are waiting, at most ${this.#maxQueuedBatches} may`,
       )
     }
     // The engine runs on several threads: only one batch at a time keeps the order of the calls.
     const rows = operations.slice()
-    const writing = this.#lastBatch.then(() => database.batch(rows, { sync: level === 'disk' }))
+    const writing = this.#lastBatch.then(() => engine.write(rows, level === 'disk'))
     this.#batches += 1
     this.#lastBatch = writing.then(
       () => this.#batchDone(),
       () => this.#batchDone(),
     )
-    try {
-      await writing
-    } catch (error) {
-      throw failure('write', this.#options.directory, error)
-    }
+    await writing
   }
 
   iterate(range: RowRange = {}): AsyncIterable<Row> {
-    const database = this.#ready ? this.#database : undefined
     try {
-      // The engine's iterator takes its snapshot when it is made, which is here.
-      const rows = database?.iterator({ ...engineRange(range), highWaterMarkBytes: SCAN_BYTES })
-      return scan(rows, this.#options.directory)
+      return this.#assertOpen('iterate').scan(engineRange(range))
     } catch (error) {
-      return rejected(failure('scan', this.#options.directory, error))
+      return rejected(levelFailure('scan', this.#options.directory, error))
     }
+  }
+
+  async #read<T>(operation: string, work: (database: Database) => Promise<T>): Promise<T> {
+    return this.#assertOpen(operation).read(operation, work)
   }
 
   /** Queues a change of state behind the running one; asking twice for the same answers the same promise. */
@@ -145,124 +176,39 @@ export class LevelStorage implements StorageAdapter {
   }
 
   async #start(): Promise<void> {
-    if (this.#database !== undefined) return
-    const database = new Level<string, string>(this.#options.directory, {
-      keyEncoding: 'utf8',
-      valueEncoding: 'utf8',
-      cacheSize: this.#options.cacheBytes,
-      writeBufferSize: this.#options.writeBufferBytes,
-    })
+    if (this.#engine !== undefined) return
     try {
-      await database.open()
+      const opened = await openEngine(this.#options)
+      this.#engine = opened.engine
+      this.#damage = opened.damage
     } catch (error) {
-      throw failure('open', this.#options.directory, error)
+      throw levelFailure('open', this.#options.directory, error)
     }
-    this.#database = database
   }
 
   async #stop(): Promise<void> {
-    const database = this.#database
-    if (database === undefined) return
+    const engine = this.#engine
+    if (engine === undefined) return
     await this.#lastBatch
-    await Promise.allSettled(this.#reads)
+    this.#engine = undefined
     try {
-      await database.close()
+      await engine.close()
     } catch (error) {
-      throw failure('close', this.#options.directory, error)
+      throw levelFailure('close', this.#options.directory, error)
     }
-    this.#database = undefined
   }
 
   #batchDone(): void {
     this.#batches -= 1
   }
 
-  #assertOpen(operation: string): Level<string, string> {
-    if (!this.#ready || this.#database === undefined) throw notOpen(operation)
-    return this.#database
-  }
-}
-
-interface EngineRows {
-  nextv(size: number): Promise<[string, string][]>
-  close(): Promise<void>
-}
-
-async function* scan(
-  rows: EngineRows | undefined,
-  directory: string,
-): AsyncGenerator<Row, void, undefined> {
-  if (rows === undefined) throw notOpen('iterate')
-  try {
-    while (true) {
-      const page = await rows.nextv(SCAN_ROWS)
-      if (page.length === 0) return
-      yield* page
-    }
-  } catch (error) {
-    throw failure('scan', directory, error)
-  } finally {
-    await rows.close()
+  #assertOpen(operation: string): LevelEngine {
+    if (!this.#ready || this.#engine === undefined) throw notOpen(operation)
+    return this.#engine
   }
 }
 
 // biome-ignore lint/correctness/useYield: a scan that fails at its first row.
 async function* rejected(error: StateError): AsyncGenerator<Row, void, undefined> {
   throw error
-}
-
-interface EngineRange {
-  gt?: string
-  gte?: string
-  lt?: string
-  lte?: string
-  reverse: boolean
-  limit: number
-}
-
-/** The engine takes one bound on each side: of two, the narrower is kept. */
-function engineRange(range: RowRange): EngineRange {
-  const limit = range.limit ?? Number.POSITIVE_INFINITY
-  if (limit !== Number.POSITIVE_INFINITY && !(Number.isInteger(limit) && limit >= 0)) {
-    throw new StateError('invalid_option', `storage: limit ${limit} is not a whole number from 0`)
-  }
-  const bounds: EngineRange = { reverse: range.reverse ?? false, limit }
-  const { gt, gte, lt, lte } = range
-  if (gt !== undefined && (gte === undefined || gt >= gte)) bounds.gt = gt
-  else if (gte !== undefined) bounds.gte = gte
-  if (lt !== undefined && (lte === undefined || lt <= lte)) bounds.lt = lt
-  else if (lte !== undefined) bounds.lte = lte
-  return bounds
-}
-
-function notOpen(operation: string): StateError {
-  return new StateError('not_open', `storage: not open: cannot ${operation}`)
-}
-
-/** The project's error for one of the engine: the engine wraps the true reason in its `cause`. */
-function failure(operation: string, directory: string, error: unknown): StateError {
-  if (error instanceof StateError) return error
-  const reason = error instanceof Error && error.cause !== undefined ? error.cause : error
-  const codes = [codeOf(error), codeOf(reason)]
-  if (codes.includes('LEVEL_LOCKED')) {
-    const text = `storage: folder "${directory}" is in use by another process`
-    return new StateError('in_use', text, { cause: error })
-  }
-  if (operation !== 'open' && codes.some((code) => code?.endsWith('_NOT_OPEN'))) {
-    return new StateError('not_open', `storage: closed during a ${operation}`, { cause: error })
-  }
-  const text = `storage: cannot ${operation} folder "${directory}": ${hint(codes)}${errorText(reason)}`
-  return new StateError('storage_failed', text, { cause: error })
-}
-
-function codeOf(error: unknown): string | undefined {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
-  return typeof error.code === 'string' ? error.code : undefined
-}
-
-function hint(codes: readonly (string | undefined)[]): string {
-  if (codes.includes('EEXIST') || codes.includes('ENOTDIR')) return 'a file is in its place: '
-  if (codes.includes('EACCES') || codes.includes('EPERM')) return 'permission denied: '
-  if (codes.includes('LEVEL_CORRUPTION')) return 'the database is damaged: '
-  return ''
 }

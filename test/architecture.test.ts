@@ -18,7 +18,7 @@ import {
 import { prepareBuild } from './support/built.ts'
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url))
-const PRODUCT = ['src', 'cluster', 'storage-adapters', 'cli']
+const PRODUCT = ['src', 'cluster', 'backup', 'storage-adapters', 'postgres', 'cli']
 const manifest = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   readonly bin: Readonly<Record<string, string>>
   readonly exports: Readonly<Record<string, string>>

@@ -55,6 +55,7 @@ describe('examples', () => {
     'in-process-io.ts': /^(written: games\/\w+\n){3}Chess 3, Go 2\nnewest: go\ngone: undefined\n$/,
     'limit-filter.ts': /^events: 5, 4, 3\n$/,
     'limit-with-schema.ts': /^refused: true true\noldest first: 21, 22\n$/,
+    'locks.ts': /^taken: 3 of 5\nrefused: locked\nseen: 3, 2, 1, 0, 100\n$/,
     'persistent-storage.ts': /^counter: \{ value: 42 \} was written again: true\n$/,
     'proxy.ts':
       /^stored on the remote: \{ light: 'on' \}\nseen .*: \{ light: 'off' \}\ndelete: 403\n$/,

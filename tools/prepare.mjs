@@ -20,9 +20,12 @@ const OLDEST_NODE = [20, 19]
 const SOURCES = [
   'src',
   'cluster',
+  'backup',
   'storage-adapters',
+  'postgres',
   'cli',
   'ui',
+  'test/conformance',
   'tsconfig.json',
   'tsconfig.build.json',
   'package-lock.json',

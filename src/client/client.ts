@@ -23,11 +23,32 @@ export interface RequestOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+/** When a write counts as done: accepted, handed to the system, or synced to disk. */
+export type WriteDurability = 'memory' | 'process' | 'disk'
+
+/** Per push. */
+export interface PushOptions extends RequestOptions {
+  /** `invalid_option` where the server's storage has no such level. Default: the server's own. */
+  readonly durability?: WriteDurability | undefined
+}
+
+/** Which entries of a list, by `created`. */
+export interface ListOptions extends RequestOptions {
+  /** `newest` first (default) or `oldest` first. A limit filter orders by its own rule. */
+  readonly order?: 'newest' | 'oldest' | undefined
+  /** At most this many entries, the first ones in `order`; an integer from 1. Default: all. */
+  readonly limit?: number | undefined
+  /** Only entries made at this time or later, nanoseconds since the Unix epoch. Default: from the first. */
+  readonly from?: bigint | undefined
+  /** Only entries made at this time or earlier, nanoseconds. Default: to the last. */
+  readonly to?: bigint | undefined
+}
+
 /**
  * Per write. A conditional write is never repeated by itself: after a lost answer nobody knows
  * whether it was made. It is decided where the key is led: `not_leader` names that node.
  */
-export interface WriteOptions extends RequestOptions {
+export interface WriteOptions extends PushOptions {
   /**
    * Write only while the entry has this version, which is its `updated`, or its `created` as long as
    * `updated` is 0. Else `precondition_failed`.
@@ -55,12 +76,12 @@ export type SubscriptionState<T = unknown> = readonly ClientEntry<T>[] | ClientE
 export interface Client {
   /** The entry of a plain key, or undefined when there is none. */
   get<T = unknown>(key: string, options?: RequestOptions): Promise<ClientEntry<T> | undefined>
-  /** The entries a glob covers, newest first. */
-  getList<T = unknown>(glob: string, options?: RequestOptions): Promise<ClientEntry<T>[]>
+  /** The entries a glob covers, newest first unless asked otherwise. */
+  getList<T = unknown>(glob: string, options?: ListOptions): Promise<ClientEntry<T>[]>
   /** Writes a plain key, whether it exists or not. */
   set(key: string, value: unknown, options?: WriteOptions): Promise<WriteAnswer>
   /** Adds an entry under a key that the server makes from the glob (`items/*`). */
-  push(glob: string, value: unknown, options?: RequestOptions): Promise<WriteAnswer>
+  push(glob: string, value: unknown, options?: PushOptions): Promise<WriteAnswer>
   /** Merges into the object at a plain key; `not_found` when absent, `merge_conflict`. */
   patch(key: string, value: unknown, options?: WriteOptions): Promise<WriteAnswer>
   /** Deletes a plain key (`not_found` when absent) or all that a glob covers. */
@@ -111,10 +132,12 @@ class ServerClient implements Client {
     return entryOfMeta(this.#parseAnswer(body)) as ClientEntry<T> | undefined
   }
 
-  async getList<T>(glob: string, { signal }: RequestOptions = {}): Promise<ClientEntry<T>[]> {
+  async getList<T>(glob: string, options: ListOptions = {}): Promise<ClientEntry<T>[]> {
     assertKey(glob)
     if (!hasGlob(glob)) throw new StateError('invalid_glob', `getList: ${glob} is not a glob`)
-    const request = { method: 'GET', key: glob, signal, isRepeatable: true } as const
+    const { signal, ...range } = options
+    const query = rangeQuery(range)
+    const request = { method: 'GET', key: glob, query, signal, isRepeatable: true } as const
     const body = await callRest(this.#options, request)
     return entriesOfList(this.#parseAnswer(body ?? '')) as ClientEntry<T>[]
   }
@@ -125,7 +148,7 @@ class ServerClient implements Client {
     return { index, path: key }
   }
 
-  async push(glob: string, value: unknown, options: RequestOptions = {}): Promise<WriteAnswer> {
+  async push(glob: string, value: unknown, options: PushOptions = {}): Promise<WriteAnswer> {
     assertKey(glob)
     assertWritableGlob(glob)
     if (!isGlob(glob)) throw new StateError('invalid_glob', `push: ${glob} must end in /* or be *`)
@@ -214,15 +237,26 @@ class ServerClient implements Client {
 
 /** The parts of a write's request that its options decide. */
 function guarded(
-  { signal, ifVersion, ifAbsent }: WriteOptions,
+  { signal, ifVersion, ifAbsent, durability }: WriteOptions,
   isRepeatable: boolean,
-): Pick<RestRequest, 'signal' | 'conditions' | 'isRepeatable'> {
+): Pick<RestRequest, 'signal' | 'conditions' | 'isRepeatable' | 'query'> {
   const conditions = {
     ...(ifVersion === undefined ? {} : { 'If-Match': `"${ifVersion}"` }),
     ...(ifAbsent === true ? { 'If-None-Match': '*' } : {}),
   }
   const isConditional = Object.keys(conditions).length > 0
-  return { signal, conditions, isRepeatable: isRepeatable && !isConditional }
+  const query = durability === undefined ? {} : { durability }
+  return { signal, conditions, query, isRepeatable: isRepeatable && !isConditional }
+}
+
+/** What the options of a list become in its address. */
+function rangeQuery({ order, limit, from, to }: ListOptions): Readonly<Record<string, string>> {
+  return {
+    ...(order === undefined ? {} : { order }),
+    ...(limit === undefined ? {} : { limit: String(limit) }),
+    ...(from === undefined ? {} : { from: String(from) }),
+    ...(to === undefined ? {} : { to: String(to) }),
+  }
 }
 
 function assertPlainKey(operation: string, key: string): void {

@@ -9,9 +9,13 @@ export type { DialRequest, MessageSocket, SocketHandlers, Transport } from '../c
 export {
   type Client,
   createClient,
+  type ListOptions,
+  type PushOptions,
   type RequestOptions,
   type SubscriptionState,
   type WriteAnswer,
+  type WriteDurability,
+  type WriteOptions,
 } from './client.ts'
 export type { ClientEntry } from './entry.ts'
 export type { ClientOptions } from './options.ts'

@@ -28,8 +28,13 @@ export function parseBaseUrl(text: string): BaseUrl {
 }
 
 /** The REST address of a key or glob. */
-export function restUrl(base: BaseUrl, key: string): string {
-  return `${base}/${keyPath(key)}`
+export function restUrl(
+  base: BaseUrl,
+  key: string,
+  query: Readonly<Record<string, string>> = {},
+): string {
+  const parameters = new URLSearchParams(query).toString()
+  return `${base}/${keyPath(key)}${parameters === '' ? '' : `?${parameters}`}`
 }
 
 /** The WebSocket address of a key or glob; of the clock for the empty key. */

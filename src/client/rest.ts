@@ -11,6 +11,8 @@ export interface RestRequest {
   readonly body?: string
   /** Aborting it rejects the call with the signal's reason. */
   readonly signal?: AbortSignal | undefined
+  /** Parameters of the address, in order. */
+  readonly query?: Readonly<Record<string, string>>
   /** Headers that make the request conditional. */
   readonly conditions?: Readonly<Record<string, string>>
   /** Whether doing it twice equals doing it once. */
@@ -67,7 +69,7 @@ async function callOnce(
       cache: 'no-store' as const,
       signal: controller.signal,
     }
-    const response = await options.fetch(restUrl(options.base, request.key), init)
+    const response = await options.fetch(restUrl(options.base, request.key, request.query), init)
     return bodyOrError(request, response.status, await response.text())
   } catch (error) {
     if (isStateError(error)) throw error
@@ -97,7 +99,7 @@ function bodyOrError(request: RestRequest, status: number, body: string): string
   throw new StateError(codeOfAnswer(status, text), text)
 }
 
-/** Statuses that say all; 400 covers several codes, told apart by the texts of the contract. */
+/** Statuses that say all; 400 and 500 cover several codes, told apart by the texts of the contract. */
 const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
   401: 'unauthorized',
   403: 'forbidden',
@@ -106,8 +108,10 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
   412: 'precondition_failed',
   413: 'too_large',
   421: 'not_leader',
+  423: 'locked',
   502: 'unreachable',
   504: 'deadline',
+  507: 'storage_full',
 }
 
 const CODE_OF_TEXT: readonly (readonly [prefix: string, code: ErrorCode])[] = [
@@ -117,13 +121,23 @@ const CODE_OF_TEXT: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['invalid JSON', 'invalid_json'],
   ['merge: ', 'merge_conflict'],
   ['filters: route not defined', 'not_routed'],
+  ['ooo: durability ', 'invalid_option'],
+  ['ooo: order ', 'invalid_option'],
+  ['ooo: limit ', 'invalid_option'],
+  ['ooo: from ', 'invalid_option'],
+  ['ooo: to ', 'invalid_option'],
+  ['storage: invalid range', 'invalid_option'],
+  ['storage: durability ', 'invalid_option'],
 ]
+
+/** How the refusal of a read begins that met a damaged record. */
+const DAMAGED = 'storage: the record of key '
 
 function codeOfAnswer(status: number, text: string): ErrorCode {
   const known = CODE_OF_STATUS[status]
   if (known !== undefined) return known
   if (status === 503) return text === 'ooo: server deadline reached' ? 'deadline' : 'overloaded'
-  if (status >= 500) return 'storage_failed'
+  if (status >= 500) return text.startsWith(DAMAGED) ? 'corrupt_record' : 'storage_failed'
   return CODE_OF_TEXT.find(([prefix]) => text.startsWith(prefix))?.[1] ?? 'invalid_message'
 }
 

@@ -33,6 +33,8 @@ export interface Change {
   readonly key: string
   /** The entry before, or undefined when there was none (absent or deleted). */
   readonly before: Entry | undefined
+  /** The record before, entry or tombstone, as the store knew it; not told by a watch. */
+  readonly replaced?: StoredRecord | undefined
   readonly after: StoredRecord
 }
 

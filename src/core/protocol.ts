@@ -13,14 +13,37 @@
  *    │ ◀──────── pushed (n, outcomes) │
  *    │ ◀─────────────── beat (through)│   when idle; answered by an ack
  * ```
+ *
+ * Comparing what the two hold goes on beside this: see `protocol-comparison.ts`.
  */
 import type { StoredRecord } from './entry.ts'
-import { StateError } from './errors.ts'
-import { compactJson } from './json.ts'
-import { hasGlob, isValidKey } from './key.ts'
+import {
+  type ComparisonMessage,
+  type ComparisonReply,
+  decodeComparisonMessage,
+  decodeComparisonReply,
+  encodeComparison,
+} from './protocol-comparison.ts'
+import {
+  encodeRecord,
+  identifier,
+  integer,
+  invalid,
+  type LogPosition,
+  list,
+  MAX_RECORDS,
+  parseFields,
+  position,
+  records,
+  scope,
+  stamp,
+  string,
+} from './protocol-fields.ts'
+
+export type { LogPosition } from './protocol-fields.ts'
 
 /** Version of the stream; a peer that speaks another one is refused. */
-export const STREAM_PROTOCOL = 1
+export const STREAM_PROTOCOL = 2
 
 /** Where the stream is served. */
 export const STREAM_PATH = '/_pivot/stream'
@@ -45,14 +68,6 @@ export interface Hello {
   readonly seen: LogPosition | null
 }
 
-/** A place in one node's change log. */
-export interface LogPosition {
-  /** Id of the life of the log in which the place was learnt. */
-  readonly epoch: string
-  /** Everything up to and including this seq. */
-  readonly seq: number
-}
-
 export interface Welcome {
   readonly t: 'welcome'
   readonly protocol: number
@@ -60,7 +75,7 @@ export interface Welcome {
   readonly epoch: string
   /** Seq of the leader's last change. */
   readonly head: number
-  /** True: rows continue after the cursor. False: everything is sent, from the start of the log. */
+  /** True: rows continue after the cursor. False: after `head`, and the follower is to compare. */
   readonly resume: boolean
   /** The leader's wall clock, nanoseconds, as integer text. */
   readonly clock: string
@@ -102,14 +117,14 @@ export interface Beat {
   readonly head: number
 }
 
-export type FollowerMessage = Hello | Ack | Push
-export type LeaderMessage = Welcome | Rows | Pushed | Beat
+export type FollowerMessage = Hello | Ack | Push | ComparisonMessage
+export type LeaderMessage = Welcome | Rows | Pushed | Beat | ComparisonReply
 
 export function encodeMessage(message: FollowerMessage | LeaderMessage): string {
   if (message.t === 'rows' || message.t === 'push') {
     return JSON.stringify({ ...message, records: message.records.map(encodeRecord) })
   }
-  return JSON.stringify(message)
+  return encodeComparison(message) ?? JSON.stringify(message)
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */
@@ -131,7 +146,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
     case 'push':
       return { t: 'push', n: integer(fields, 'n'), records: records(fields) }
     default:
-      throw invalid('t', fields.t)
+      return decodeComparisonMessage(fields)
   }
 }
 
@@ -166,117 +181,16 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
     case 'beat':
       return { t: 'beat', through: integer(fields, 'through'), head: integer(fields, 'head') }
     default:
-      throw invalid('t', fields.t)
+      return decodeComparisonReply(fields)
   }
 }
 
-/** Most scopes one follower may ask for, and most records in one message. */
+/** Most scopes one follower may ask for. */
 const MAX_SCOPES = 1000
-const MAX_RECORDS = 10_000
-const MAX_STAMP = 0x7fff_ffff_ffff_ffffn
-
-type Fields = Readonly<Record<string, unknown>>
-
-/** Entry: `[key, origin, created, updated, data]`; tombstone: `[key, origin, deleted]`. */
-function encodeRecord(record: StoredRecord): string[] {
-  if (record.kind === 'tombstone') return [record.key, record.origin, String(record.deleted)]
-  const { key, origin, created, updated, data } = record
-  return [key, origin, String(created), String(updated), data]
-}
-
-function decodeRecord(value: unknown): StoredRecord {
-  if (!Array.isArray(value)) throw invalid('records', value)
-  const fields: unknown[] = value
-  const [key, from, first, second, data] = fields
-  if (typeof key !== 'string' || !isValidKey(key) || hasGlob(key)) throw invalid('key', key)
-  const origin = identifier(from, 'origin')
-  if (fields.length === 3) {
-    return { kind: 'tombstone', key, origin, deleted: stamp(first, 'deleted') }
-  }
-  if (fields.length !== 5 || typeof data !== 'string') throw invalid('data', data)
-  const created = stamp(first, 'created')
-  return {
-    kind: 'entry',
-    key,
-    origin,
-    created,
-    updated: stamp(second, 'updated'),
-    data: compactJson(data),
-  }
-}
-
-function parseFields(text: string): Fields {
-  let value: unknown
-  try {
-    value = JSON.parse(text)
-  } catch (cause) {
-    throw new StateError('invalid_message', 'stream: a message is not JSON', { cause })
-  }
-  if (typeof value !== 'object' || value === null) throw invalid('message', value)
-  return value as Fields
-}
-
-function records(fields: Fields): StoredRecord[] {
-  return list(fields, 'records', MAX_RECORDS).map(decodeRecord)
-}
-
-function list(fields: Fields, name: string, limit: number): unknown[] {
-  const value = fields[name]
-  if (!Array.isArray(value)) throw invalid(name, value)
-  if (value.length > limit) {
-    throw new StateError(
-      'invalid_message',
-      `stream: ${value.length} ${name}, the limit is ${limit}`,
-    )
-  }
-  return value
-}
-
-function integer(fields: Fields, name: string): number {
-  const value = fields[name]
-  if (!Number.isSafeInteger(value) || (value as number) < 0) throw invalid(name, value)
-  return value as number
-}
-
-function string(fields: Fields, name: string, limit: number): string {
-  const value = fields[name]
-  if (typeof value !== 'string' || value.length > limit) throw invalid(name, value)
-  return value
-}
-
-function stamp(value: unknown, name: string): bigint {
-  if (typeof value !== 'string' || !/^\d{1,19}$/.test(value)) throw invalid(name, value)
-  const ns = BigInt(value)
-  if (ns > MAX_STAMP) throw invalid(name, value)
-  return ns
-}
-
-function identifier(value: unknown, name: string): string {
-  if (typeof value !== 'string' || !/^[\w-]{1,64}$/.test(value)) throw invalid(name, value)
-  return value
-}
-
-function scope(value: unknown): string {
-  if (typeof value !== 'string' || !isValidKey(value)) throw invalid('scopes', value)
-  return value
-}
-
-function position(fields: Fields, name: string): LogPosition | null {
-  const value = fields[name]
-  if (value === null) return null
-  if (typeof value !== 'object') throw invalid(name, value)
-  const place = value as Fields
-  return { epoch: identifier(place.epoch, `${name}.epoch`), seq: integer(place, 'seq') }
-}
 
 function outcome(value: unknown): PushOutcome {
   if (value === 'applied' || value === 'equal' || value === 'superseded' || value === 'refused') {
     return value
   }
   throw invalid('outcomes', value)
-}
-
-function invalid(name: string, value: unknown): StateError {
-  const shown = String(typeof value === 'object' ? JSON.stringify(value) : value).slice(0, 80)
-  return new StateError('invalid_message', `stream: field "${name}" has the wrong value ${shown}`)
 }

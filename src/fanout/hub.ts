@@ -123,11 +123,15 @@ export class Hub {
     return this.#subscription(pool)
   }
 
-  /** Takes the next commit. Never throws: a fault costs a pool a fresh read, not the write. */
+  /**
+   * Takes the next commit; nobody is told of a silent one. Never throws: a fault costs a pool a fresh
+   * read, not the write.
+   */
   commit(commit: Commit): void {
     this.#heardSeq = commit.seq
     for (const [pool, records] of this.#touched(commit)) {
-      if (!pool.commit(commit.seq, records)) this.#forget(pool)
+      const isTrue = commit.silent === true ? pool.conceal() : pool.commit(commit.seq, records)
+      if (!isTrue) this.#forget(pool)
     }
   }
 

@@ -88,6 +88,8 @@ export class Pool {
   readonly #history: History
   /** Loads that failed since the last that did not. */
   #failures = 0
+  /** Whether something changed that subscribers were not told of. */
+  #isConcealing = false
 
   constructor(pattern: string, context: PoolContext) {
     this.pattern = pattern
@@ -186,9 +188,21 @@ export class Pool {
     return true
   }
 
+  /**
+   * Something changed that subscribers are not to be told of. They stay with what they have, and no
+   * version is promised for it once they have left.
+   * @returns false when the pool is idle and its version is no longer true: forget it.
+   */
+  conceal(): boolean {
+    if (this.#state.kind === 'idle') return false
+    this.#isConcealing = true
+    return true
+  }
+
   /** Lets go of the state when the last user has left; the version stays as a promise. */
   rest(): void {
     if (this.#state.kind !== 'live') return
+    if (this.#isConcealing) this.#version = undefined
     const { seq, view } = this.#state
     const list = view.list?.()
     this.#state = {
@@ -212,6 +226,7 @@ export class Pool {
     let provenSeq = idle?.seq ?? -1
     if (this.#state.kind === 'failed') this.#state.cancelRetry()
     for (;;) {
+      this.#isConcealing = false
       const state: LoadingState = { kind: 'loading', pending: new Map(), overflowed: false }
       this.#state = state
       const read = await this.#read()

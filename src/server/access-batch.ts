@@ -46,7 +46,7 @@ export async function applyBatch(
       throw locate(index, error)
     }
   }
-  const results = await untilAnswered(() => parts.store.batch(items))
+  const results = await untilAnswered(() => parts.store.batch(items, options))
   for (const { op, path } of operations) if (op !== 'delete') await afterWrite(parts, path)
   return results
 }

@@ -4,14 +4,19 @@ import { errorText, StateError } from '../core/errors.ts'
 import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Precondition } from '../core/precondition.ts'
+import type { Durability } from '../storage-adapter.ts'
 import type { FilterOperation } from '../store/filters.ts'
-import type { Store } from '../store/store.ts'
+import type { DataStore } from '../store/guarded-store.ts'
 
 export interface AccessOptions {
   /** Whether static mode counts: for what comes from outside. In-process calls pass false. */
   readonly enforceStatic: boolean
   /** For writes of a plain key: what must hold of it, decided with the write. */
   readonly precondition?: Precondition | undefined
+  /** For writes: the token of the lock of the key, where the caller holds it. */
+  readonly lock?: string | undefined
+  /** For writes: when they count as done. Default: the node's own. */
+  readonly durability?: Durability | undefined
 }
 
 /** The part of `Filters` that data passes through. */
@@ -27,7 +32,7 @@ export interface DataFilters {
 }
 
 export interface AccessParts {
-  readonly store: Store
+  readonly store: DataStore
   readonly filters: DataFilters
   /** Whether only paths with a filter are served. */
   readonly isStatic: boolean

@@ -7,6 +7,7 @@ import type { Entry } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob, isGlob } from '../core/key.ts'
 import type { BatchResult, DeleteResult, WriteResult } from '../store/operations.ts'
+import { assertRange, cut, definedRange } from '../store/ranges.ts'
 import { type AccessOperation, applyBatch } from './access-batch.ts'
 import {
   type AccessOptions,
@@ -32,6 +33,10 @@ export interface ListAccessOptions extends AccessOptions {
   readonly order?: 'newest' | 'oldest' | undefined
   /** At most this many entries. Default: all. Without a filter the cost follows the limit. */
   readonly limit?: number | undefined
+  /** Only entries with `created` from here on, nanoseconds. Default: from the first. */
+  readonly from?: bigint | undefined
+  /** Only entries with `created` up to and including this, nanoseconds. Default: to the last. */
+  readonly to?: bigint | undefined
 }
 
 /** One state of a key, as stored and as its read filter shows it; the same object when unchanged. */
@@ -90,15 +95,13 @@ async function list(
   const { store, filters } = parts
   assertKey(glob)
   if (!hasGlob(glob)) throw globRequired()
+  assertRange(options)
   if (parts.isStatic && options.enforceStatic) assertReadable(filters, glob)
   await parts.beforeRead?.(glob)
-  const { order = 'newest', limit } = options
-  if (!filters.isFiltered(glob)) {
-    return store.list(glob, limit === undefined ? { order } : { order, limit })
-  }
-  // What a filter hides does not count, so the limit can only be drawn after it.
-  const shown = filters.applyReadList(glob, await store.list(glob, { order }))
-  return limit === undefined ? shown : shown.slice(0, limit)
+  const { order = 'newest' } = options
+  if (!filters.isFiltered(glob)) return store.list(glob, definedRange({ ...options, order }))
+  // What a filter hides does not count, and a filter sees the list whole.
+  return cut(filters.applyReadList(glob, await store.list(glob, { order })), options)
 }
 
 async function set(
@@ -125,7 +128,7 @@ async function push(
   if (!isGlob(glob)) throw globRequired()
   assertUnconditional(glob, options.precondition)
   const filtered = await filterWrite(parts, glob, json, options)
-  const written = await parts.store.push(glob, filtered)
+  const written = await parts.store.push(glob, filtered, options)
   await afterWrite(parts, glob)
   return written
 }

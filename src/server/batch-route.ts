@@ -6,7 +6,8 @@
  * version, or an array of versions; a version is its decimal digits as a string (a number is read as exactly).
  * Operations see what those before them did. The answer is `{"results":[{"index","path","version"}]}`
  * in their order, versions as strings; that of a delete also has `deleted`, a count, and no version
- * when a glob matched nothing. A refusal names the operation by its position, from 0.
+ * when a glob matched nothing. A refusal names the operation by its position, from 0. `?durability=`
+ * holds for all of them.
  */
 import type { IncomingMessage } from 'node:http'
 import { indexOfKey } from '../core/entry.ts'
@@ -14,10 +15,12 @@ import { StateError } from '../core/errors.ts'
 import { type JsonNode, parseNodes } from '../core/json.ts'
 import type { Precondition } from '../core/precondition.ts'
 import type { BatchResult } from '../store/operations.ts'
+import { ownText } from '../store/own-text.ts'
 import { located } from '../store/plan-batch.ts'
 import type { AccessOperation } from './access.ts'
 import { matching, notMatching } from './conditional.ts'
 import { type DataContext, underDeadline } from './data-routes.ts'
+import { durabilityOf } from './durability-query.ts'
 import { jsonReply, methodNotAllowedReply, type Reply } from './reply.ts'
 import { readJsonBody } from './request-body.ts'
 
@@ -35,8 +38,9 @@ export function answerBatch(context: DataContext, request: IncomingMessage): Pro
 
 async function batch(context: DataContext, request: IncomingMessage): Promise<Reply> {
   const { access, maxBodyBytes } = context
+  const durability = durabilityOf(request)
   const operations = parseBatch(await readJsonBody(request, maxBodyBytes))
-  const results = await access.batch(operations, { enforceStatic: true })
+  const results = await access.batch(operations, { enforceStatic: true, durability })
   const texts = results.map((result, i) => resultJson(result, operations[i]?.op === 'delete'))
   return jsonReply(`{"results":[${texts.join(',')}]}`)
 }
@@ -83,7 +87,8 @@ function parseOperation(node: JsonNode): AccessOperation {
     case 'push':
     case 'patch':
       if (data === undefined) throw invalid(`a ${op} needs "data"`)
-      return { op, path, json: data.raw, precondition }
+      // What is stored must not hold the whole request in memory.
+      return { op, path, json: ownText(data.raw), precondition }
     default:
       throw invalid(`"op" must be set, push, patch or delete, not ${JSON.stringify(op)}`)
   }

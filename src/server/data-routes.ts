@@ -1,6 +1,6 @@
 /** REST on keys: GET, HEAD, POST, PATCH, DELETE. Every answer is data; nothing here writes a response. */
 import type { IncomingMessage } from 'node:http'
-import { metaJson, metaListJson, versionOf } from '../core/entry.ts'
+import { metaJson, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob, isGlob } from '../core/key.ts'
 import type { TimeSource } from '../core/time.ts'
@@ -9,6 +9,9 @@ import type { WriteResult } from '../store/operations.ts'
 import type { DataAccess } from './access.ts'
 import { assertMergePath, assertUnconditional, assertWritePath } from './access-checks.ts'
 import { assertReadCondition, etagOf, isUnchanged, writePrecondition } from './conditional.ts'
+import { durabilityOf } from './durability-query.ts'
+import { listBody } from './list-body.ts'
+import { listRangeOf } from './list-query.ts'
 import { jsonReply, methodNotAllowedReply, type Reply, textReply } from './reply.ts'
 import { readJsonBody } from './request-body.ts'
 
@@ -18,10 +21,15 @@ export interface DataContext {
   /** What is opened in static mode; undefined when everything is. */
   readonly filters: Filters | undefined
   readonly access: DataAccess
+  /** How many stored records of a key or glob are damaged. */
+  readonly damagedCount: (keyOrGlob: string) => number
   readonly maxBodyBytes: number
   readonly deadlineMs: number
   readonly time: TimeSource
 }
+
+/** Header of a list that lacks damaged records: how many. */
+export const DAMAGED_HEADER = 'Ooo-Damaged'
 
 /** Methods of every key, as an `Allow` header has them. */
 export const ALLOWED_METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS'
@@ -72,7 +80,11 @@ async function get(context: DataContext, request: IncomingMessage, key: string):
   const { access } = context
   assertKey(key)
   const options = { enforceStatic: true }
-  if (hasGlob(key)) return jsonReply(metaListJson(await access.list(key, options)))
+  if (hasGlob(key)) {
+    const range = listRangeOf(request.url)
+    const reply = jsonReply(listBody(await access.list(key, { ...options, ...range })))
+    return withDamage(reply, context.damagedCount(key))
+  }
   const { shown, stored } = await access.view(key, options)
   if (shown === undefined) throw new StateError('not_found', 'ooo: empty key')
   // What a read filter invented has no version that a write could name.
@@ -85,13 +97,20 @@ async function get(context: DataContext, request: IncomingMessage, key: string):
   return { ...reply, headers: { ...reply.headers, ...headers } }
 }
 
+/** A list without its damaged records says so. */
+function withDamage(reply: Reply, damaged: number): Reply {
+  if (damaged === 0) return reply
+  return { ...reply, headers: { ...reply.headers, [DAMAGED_HEADER]: String(damaged) } }
+}
+
 async function post(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
   const { access, maxBodyBytes } = context
   assertWritePath(key)
+  const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
   if (isGlob(key)) assertUnconditional(key, precondition)
   const json = await readJsonBody(request, maxBodyBytes)
-  const options = { enforceStatic: true, precondition }
+  const options = { enforceStatic: true, precondition, durability }
   const written = isGlob(key)
     ? await access.push(key, json, options)
     : await access.set(key, json, options)
@@ -101,9 +120,11 @@ async function post(context: DataContext, request: IncomingMessage, key: string)
 async function patch(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
   const { access, maxBodyBytes } = context
   assertMergePath(key)
+  const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
   const json = await readJsonBody(request, maxBodyBytes)
-  return writtenReply(await access.patch(key, json, { enforceStatic: true, precondition }))
+  const options = { enforceStatic: true, precondition, durability }
+  return writtenReply(await access.patch(key, json, options))
 }
 
 async function remove(
@@ -112,7 +133,9 @@ async function remove(
   key: string,
 ): Promise<Reply> {
   assertKey(key)
-  await access.delete(key, { enforceStatic: true, precondition: writePrecondition(request) })
+  const durability = durabilityOf(request)
+  const precondition = writePrecondition(request)
+  await access.delete(key, { enforceStatic: true, precondition, durability })
   return { status: 204 }
 }
 

@@ -32,9 +32,14 @@ export interface HookTable {
   readonly subscribe: (key: string, request: IncomingMessage) => Awaitable
   /** A subscription ended: once for each that every `subscribe` hook took, whatever ended it. */
   readonly unsubscribe: (key: string) => Awaitable
-  /** A key or glob is about to be read. The read waits for it, and goes on when it fails. */
+  /**
+   * A key or glob is about to be read. The read waits for it, at most `beforeReadTimeoutMs`, and goes on
+   * when it fails.
+   */
   readonly beforeRead: (keyOrGlob: string) => Awaitable
-  /** A change is durable and not yet sent to subscribers. Not waited for. */
+  /** A change is durable and not yet sent to subscribers and watchers. Not waited for. */
+  readonly afterWriteOp: (key: string, operation: WriteOperation) => Awaitable
+  /** As `afterWriteOp`, once the change has been handed to its subscribers. Not waited for. */
   readonly afterWrite: (key: string, operation: WriteOperation) => Awaitable
   /** A change has been handed to its subscribers. Not waited for; not called for `noBroadcastKeys`. */
   readonly storageEvent: (change: Change) => Awaitable
@@ -56,6 +61,7 @@ export class Hooks {
     subscribe: [],
     unsubscribe: [],
     beforeRead: [],
+    afterWriteOp: [],
     afterWrite: [],
     storageEvent: [],
   }
@@ -96,31 +102,10 @@ export async function runRefusing<Kind extends 'start' | 'subscribe'>(
   for (const hook of hooks.list(kind)) await Reflect.apply(hook, undefined, args)
 }
 
-/** Runs the `beforeRead` hooks one after the other; undefined, and no wait, when there are none. */
-export function runBeforeRead(
-  hooks: Hooks,
-  keyOrGlob: string,
-  logger: Logger,
-): Promise<void> | undefined {
-  if (!hooks.has('beforeRead')) return undefined
-  return (async () => {
-    for (const hook of hooks.list('beforeRead')) {
-      try {
-        await hook(keyOrGlob)
-      } catch (error) {
-        logHookFailure(logger, 'beforeRead', error)
-      }
-    }
-  })()
-}
-
 /** Starts the hooks that nobody waits for. Never throws. */
-export function announce<Kind extends 'unsubscribe' | 'afterWrite' | 'storageEvent'>(
-  hooks: Hooks,
-  kind: Kind,
-  logger: Logger,
-  ...args: Parameters<HookTable[Kind]>
-): void {
+export function announce<
+  Kind extends 'unsubscribe' | 'afterWriteOp' | 'afterWrite' | 'storageEvent',
+>(hooks: Hooks, kind: Kind, logger: Logger, ...args: Parameters<HookTable[Kind]>): void {
   if (!hooks.has(kind)) return
   for (const hook of hooks.list(kind)) {
     try {

@@ -10,6 +10,7 @@ import { RESERVED_PATHS } from '../store/filters.ts'
 import { answerBatch, BATCH_PATH } from './batch-route.ts'
 import { answerPreflight, applyCors, type CorsRules, isPreflight } from './cors.ts'
 import { ALLOWED_METHODS, answerData, type DataContext } from './data-routes.ts'
+import { answerHealth, answerReady, HEALTH_PATH, type HealthContext, READY_PATH } from './health.ts'
 import { answerManagement, type ManagementContext } from './management.ts'
 import { runMiddleware } from './middleware.ts'
 import { findHandler, type PluginRoutes } from './plugin-host.ts'
@@ -25,10 +26,7 @@ import {
 import { keyOfPath, parseTarget, type RequestTarget, requestUrl } from './request-url.ts'
 import { answerAsset, answerIndex, UI_PREFIX } from './static.ts'
 
-/** Answers 200 `ok` while the server is open. */
-export const HEALTH_PATH = '/-/healthz'
-
-export interface HttpContext extends DataContext {
+export interface HttpContext extends DataContext, HealthContext {
   readonly name: string
   readonly uiDir: string | undefined
   readonly cors: CorsRules
@@ -38,8 +36,6 @@ export interface HttpContext extends DataContext {
   readonly registry: Registry
   readonly management: ManagementContext
   readonly logger: Logger
-  /** False from the first step of `close`: answers then end their connection. */
-  readonly isServing: () => boolean
 }
 
 /** Answers one request. Never rejects. */
@@ -49,6 +45,7 @@ export async function handleRequest(
   response: ServerResponse,
 ): Promise<void> {
   try {
+    // Answers end their connection from the first step of `close`.
     if (!context.isServing()) response.setHeader('Connection', 'close')
     if (isPreflight(request)) {
       answerPreflight(request, response, context.cors)
@@ -99,7 +96,8 @@ async function answer(
   { path, query }: RequestTarget,
 ): Promise<Reply> {
   if (path === '/') return onlyGet(request, () => answerRoot(context, query))
-  if (path === HEALTH_PATH) return onlyGet(request, () => health(context))
+  if (path === HEALTH_PATH) return onlyGet(request, () => answerHealth(context))
+  if (path === READY_PATH) return onlyGet(request, () => answerReady(context))
   if (path === BATCH_PATH) return answerBatch(context, request)
   if (path.startsWith(UI_PREFIX)) {
     return onlyGet(request, () => answerAsset(context.uiDir, path.slice(UI_PREFIX.length)))
@@ -142,10 +140,6 @@ function onlyGet(
   get: () => Reply | Promise<Reply>,
 ): Reply | Promise<Reply> {
   return isRead(request) ? get() : methodNotAllowedReply('GET, HEAD')
-}
-
-function health(context: HttpContext): Reply {
-  return context.isServing() ? textReply(200, 'ok') : textReply(503, 'ooo: server is closing')
 }
 
 async function answerError(

@@ -9,6 +9,7 @@ import { StateError } from '../core/errors.ts'
 import { parseExact } from '../core/json.ts'
 import { assertKey, hasGlob, isGlob } from '../core/key.ts'
 import type { Precondition } from '../core/precondition.ts'
+import type { Durability } from '../storage-adapter.ts'
 import type { DataAccess } from './access.ts'
 
 /** A value and what the server knows about it. */
@@ -37,12 +38,20 @@ export interface IoListOptions {
   /** By `created`: `oldest` first (default) or `newest` first. A limit filter orders by its own rule. */
   readonly order?: 'newest' | 'oldest'
   /** At most this many entries, an integer from 1. Default: all. */
-  readonly limit?: number
+  readonly limit?: number | undefined
+  /** Only entries with `created` from here on, nanoseconds. Default: from the first. */
+  readonly from?: bigint | undefined
+  /** Only entries with `created` up to and including this, nanoseconds. Default: to the last. */
+  readonly to?: bigint | undefined
 }
 
 export interface IoWriteOptions {
   /** What must hold of the key at the moment of the write. Default: nothing. */
-  readonly precondition?: Precondition
+  readonly precondition?: Precondition | undefined
+  /** Token of the lock of the key, where the caller holds it. Without it a write waits for the lock. */
+  readonly lock?: string | undefined
+  /** When the write counts as done. Default: the node's own. */
+  readonly durability?: Durability | undefined
 }
 
 /** @throws StateError everywhere: of the key or glob, a filter, the condition or the storage. */
@@ -54,7 +63,11 @@ export interface ServerIo {
   /** Writes a value under a plain key. */
   set<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
   /** Writes a value under a new key made from a glob. */
-  push<T = unknown>(glob: string, value: T): Promise<IoWritten>
+  push<T = unknown>(
+    glob: string,
+    value: T,
+    options?: Pick<IoWriteOptions, 'durability'>,
+  ): Promise<IoWritten>
   /** Merges a value deeply into what is stored; conflicts are refused, nothing is written then. */
   patch<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
   /** Deletes a plain key. */
@@ -72,17 +85,20 @@ export function createIo(access: () => DataAccess): ServerIo {
     async getList<T>(glob: string, options: IoListOptions = {}) {
       assertKey(glob)
       if (!isGlob(glob)) throw new StateError('invalid_glob', 'io: path glob required')
-      const { order = 'oldest', limit } = options
-      assertLimit(limit)
-      const entries = await access().list(glob, { ...IN_PROCESS, order, limit })
+      assertLimit(options.limit)
+      const entries = await access().list(glob, {
+        ...options,
+        ...IN_PROCESS,
+        order: options.order ?? 'oldest',
+      })
       return entries.map((entry) => ioEntry<T>(entry))
     },
     async set(key, value, options) {
       assertPlain(key)
       return written(await access().set(key, encodeJson(value), { ...IN_PROCESS, ...options }))
     },
-    async push(glob, value) {
-      return written(await access().push(glob, encodeJson(value), IN_PROCESS))
+    async push(glob, value, options) {
+      return written(await access().push(glob, encodeJson(value), { ...options, ...IN_PROCESS }))
     },
     async patch(key, value, options) {
       assertPlain(key)

@@ -12,7 +12,7 @@
  * 5. no new connections; sockets are told 1001
  * 6. requests under way are drained, and cut at the deadline
  * 7. fan-out
- * 8. storage
+ * 8. locks and watches, then storage
  * 9. `postShutdown` hooks, then `close` hooks
  *
  * A step that fails is logged and the next one runs.
@@ -23,6 +23,8 @@ import { errorText } from '../core/errors.ts'
 import { keysOverlap } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import { Hub } from '../fanout/hub.ts'
+import { createDatabase, type DatabaseParts } from '../store/create-database.ts'
+import type { Database } from '../store/database.ts'
 import { Store } from '../store/store.ts'
 import type { DataAccess } from './access.ts'
 import { announce, CloseHooks } from './hooks.ts'
@@ -40,6 +42,7 @@ import { handleUpgrade } from './upgrade.ts'
 export interface RunningNode {
   readonly address: ServerAddress
   readonly store: Store
+  readonly database: Database
   /** Data as requests get it: with filters. */
   readonly access: DataAccess
   readonly hub: Hub
@@ -69,11 +72,16 @@ export async function openNode(
     const store = createStore(options, clock)
     const plugins = createPluginRoutes()
     const { newId, transport } = options
-    const host = createPluginHost({ store, clock, time, logger, newId, transport }, plugins)
+    const data = openDatabase(options, registry, { store, clock })
+    const { database } = data
+    const services = { store, database, clock, time, logger, newId, transport }
+    const host = createPluginHost(services, plugins)
     for (const plugin of options.plugins) plugin.setup(host)
 
     await store.open()
     steps.push({ name: 'storage', run: () => store.close() })
+    // After the requests, whose writes may wait for locks, and before the writes end.
+    steps.push({ name: 'locks and watches', run: () => database.close() })
 
     const hub = startFanout(options, registry, { store, clock }, steps)
     const { filters } = registry
@@ -81,7 +89,14 @@ export async function openNode(
     steps.push({ name: 'filters', run: () => filters.stop() })
 
     const sockets = new Sockets(options)
-    const context = createContext(options, registry, { store, plugins, hub, sockets, clock })
+    const context = createContext(options, registry, {
+      store,
+      ...data,
+      plugins,
+      hub,
+      sockets,
+      clock,
+    })
     const listener = await listen(options, context)
     context.listensAt(listener.address)
     steps.push({ name: 'listener', run: () => stopListening(listener, context) })
@@ -100,7 +115,7 @@ export async function openNode(
     steps.push({ name: 'sweeps', run: () => filters.stop() })
     const { access } = context
     const { address } = listener
-    return { address, store, access, hub, sockets, listener, closeHooks, steps, logger }
+    return { address, store, database, access, hub, sockets, listener, closeHooks, steps, logger }
   } catch (error) {
     await runSteps(steps, logger)
     throw error
@@ -155,9 +170,10 @@ export async function closeNode(node: RunningNode): Promise<void> {
 }
 
 /**
- * What happens to a commit once it is durable: `afterWrite` hooks, the fan-out, limits, `storageEvent`
- * hooks.
- * The fan-out is told of every commit, without the changes that are not broadcast.
+ * What happens to a commit once it is durable: `afterWriteOp` hooks, the fan-out, limits, `afterWrite`
+ * hooks, `storageEvent` hooks.
+ * The fan-out is told of every commit, without the changes that are not broadcast. Of a silent
+ * commit no hook is told, and the fan-out tells nobody.
  */
 function hearCommits(
   { noBroadcastKeys, logger }: ResolvedServerOptions,
@@ -168,13 +184,17 @@ function hearCommits(
   const isSent = ({ key }: Change): boolean =>
     !noBroadcastKeys.some((listed) => keysOverlap(listed, key))
   return store.onCommit((commit) => {
-    for (const { key, after } of commit.changes) {
-      announce(hooks, 'afterWrite', logger, key, after.kind === 'entry' ? 'set' : 'del')
+    const heard = commit.silent === true ? [] : commit.changes
+    const tell = (kind: 'afterWriteOp' | 'afterWrite'): void => {
+      for (const { key, after } of hooks.has(kind) ? heard : []) {
+        announce(hooks, kind, logger, key, after.kind === 'entry' ? 'set' : 'del')
+      }
     }
-    const sent =
-      noBroadcastKeys.length === 0 ? commit : { ...commit, changes: commit.changes.filter(isSent) }
-    hub.commit(sent)
+    tell('afterWriteOp')
+    const sent = { ...commit, changes: noBroadcastKeys.length === 0 ? heard : heard.filter(isSent) }
+    hub.commit(commit.silent === true ? commit : sent)
     filters.committed(commit)
+    tell('afterWrite')
     for (const change of sent.changes) announce(hooks, 'storageEvent', logger, change)
   })
 }
@@ -211,8 +231,18 @@ function createStore(options: ResolvedServerOptions, clock: HybridClock): Store 
     clock,
     newId: options.newId,
     logger: options.logger,
+    time: options.time,
+    ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
     ...(options.durability === undefined ? {} : { durability: options.durability }),
   })
+}
+
+function openDatabase(
+  options: ResolvedServerOptions,
+  { hooks }: Registry,
+  parts: { readonly store: Store; readonly clock: HybridClock },
+): DatabaseParts {
+  return createDatabase({ ...options, ...parts, beforeRead: () => hooks.list('beforeRead') })
 }
 
 function createHub(

@@ -59,6 +59,7 @@ const APIS: Readonly<Record<string, Api>> = {
   pivot: async ({ providers }) => (await providers.get('pivot')?.()) ?? NO_PIVOT,
   endpoints: ({ registry }) => registry.endpoints.list().map(describeEndpoint),
   proxies: ({ registry }) => registry.proxies.describe(),
+  storage,
   'orphan-keys': ({ store, registry }) => listOrphans(store, registry.filters),
 }
 
@@ -95,6 +96,22 @@ function state({ pools, clockConnections }: ManagementContext): object {
   return {
     pools: all,
     totalConnections: all.reduce((sum, { connections }) => sum + connections, 0),
+  }
+}
+
+/** Most damaged keys that are named. */
+const MAX_DAMAGED_KEYS = 1000
+
+function storage({ options, store }: ManagementContext): object {
+  const damaged = store.damaged()
+  return {
+    persistent: options.storage.capabilities.persistent,
+    durability: options.storage.capabilities.durability,
+    cacheBytes: options.cacheBytes ?? null,
+    waitingRows: store.waitingRows,
+    damaged: damaged.length,
+    damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
+    findings: store.damageFindings,
   }
 }
 

@@ -2,10 +2,12 @@
 import type { HybridClock } from '../core/clock.ts'
 import { hasGlob, keysOverlap } from '../core/key.ts'
 import type { Hub } from '../fanout/hub.ts'
+import type { GuardedStore } from '../store/guarded-store.ts'
+import type { ReadHooks } from '../store/read-hooks.ts'
 import type { Store } from '../store/store.ts'
 import { createDataAccess, type DataAccess } from './access.ts'
 import { ClockSocket } from './clock-socket.ts'
-import { runBeforeRead } from './hooks.ts'
+import { storageConcerns } from './health.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress } from './plugin.ts'
 import type { PluginRoutes } from './plugin-host.ts'
@@ -16,6 +18,10 @@ import type { UpgradeContext } from './upgrade.ts'
 /** What of an open node requests and handshakes work with. */
 export interface NodeParts {
   readonly store: Store
+  /** The store with writes that wait for locks: what requests write to. */
+  readonly guarded: GuardedStore
+  /** What runs before each read. */
+  readonly reads: ReadHooks
   readonly plugins: PluginRoutes
   readonly hub: Hub
   readonly sockets: Sockets
@@ -45,7 +51,8 @@ export function createContext(
     hub,
     sockets,
     filters: options.static ? registry.filters : undefined,
-    access: createAccess(options, registry, store),
+    access: createAccess(options, registry, parts),
+    beforeRead: (keyOrGlob) => parts.reads.run(keyOrGlob),
     clock: clockSocket,
     registry,
     management: {
@@ -68,6 +75,8 @@ export function createContext(
     time: options.time,
     logger: options.logger,
     isServing: () => phase === 'serving',
+    concerns: () => storageConcerns(store),
+    damagedCount: (keyOrGlob) => store.damagedCount(keyOrGlob),
     listensAt: ({ url }) => {
       bound = url.slice(url.indexOf('//') + 2)
     },
@@ -79,11 +88,10 @@ export function createContext(
 
 function createAccess(
   { static: isStatic, logger }: ResolvedServerOptions,
-  { filters, hooks }: Registry,
-  store: Store,
+  { filters }: Registry,
+  { guarded: store, reads }: NodeParts,
 ): DataAccess {
-  const beforeRead = (keyOrGlob: string): Promise<void> | undefined =>
-    runBeforeRead(hooks, keyOrGlob, logger)
+  const beforeRead = (keyOrGlob: string): Promise<void> | undefined => reads.run(keyOrGlob)
   return createDataAccess({ store, filters, isStatic, logger, beforeRead })
 }
 

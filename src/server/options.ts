@@ -25,8 +25,13 @@ export interface ServerOptions {
   readonly static?: boolean
   /** Paths opened in static mode, for reads, writes and deletes. Default none. */
   readonly open?: readonly string[]
-  /** Durability of writes. Default: the adapter's own default. */
+  /** Durability of writes that name none. Default: the adapter's own default. */
   readonly durability?: Durability
+  /**
+   * Bytes of records kept in memory; what is read beyond them comes from the storage. Default: all
+   * records are kept. 0 keeps none.
+   */
+  readonly cacheBytes?: number
   /** Milliseconds a POST, PATCH or DELETE may take; also the longest drain at close. Default 10 000. */
   readonly deadlineMs?: number
   /** Largest request body, bytes. Default 10 MiB, as is 0; negative for no limit. */
@@ -56,6 +61,13 @@ export interface ServerOptions {
   readonly exposedHeaders?: readonly string[]
   /** Keys and globs whose changes are not sent to subscribers; their first snapshot has them. Default none. */
   readonly noBroadcastKeys?: readonly string[]
+  /**
+   * Milliseconds a write waits for the lock of its key while another holds it; then it is refused with
+   * 423. Default 5000; 0 for not at all.
+   */
+  readonly lockWaitMs?: number
+  /** Milliseconds a read waits for its `beforeRead` hooks; then it goes on. Default 5000; 0 for no limit. */
+  readonly beforeReadTimeoutMs?: number
   /** True to send subscribers the full state at each change, never a patch. Default false. */
   readonly noPatch?: boolean
   /** Accepted for older configurations and reported to tools: patches are preferred anyway. Default false. */
@@ -90,7 +102,7 @@ export interface ServerOptions {
 }
 
 /** Options that stay without a value when none was given. */
-type OptionalSetting = 'durability' | 'uiDir' | 'tls'
+type OptionalSetting = 'durability' | 'cacheBytes' | 'uiDir' | 'tls'
 
 export type ResolvedServerOptions = Readonly<
   Required<Omit<ServerOptions, OptionalSetting>> & Pick<ServerOptions, OptionalSetting>
@@ -98,6 +110,8 @@ export type ResolvedServerOptions = Readonly<
 
 const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
 const MAX_PORT = 65_535
+/** Timers hold no more. */
+const MAX_TIMER_MS = 2_147_483_647
 const DEFAULT_METHODS: readonly string[] = ['GET', 'POST', 'DELETE', 'PUT', 'PATCH']
 const DEFAULT_HEADERS: readonly string[] = [
   'Authorization',
@@ -115,6 +129,8 @@ const RANGES = {
   writeTimeoutMs: [0],
   idleTimeoutMs: [0],
   closeCallbackBudgetMs: [0],
+  lockWaitMs: [0, MAX_TIMER_MS],
+  beforeReadTimeoutMs: [0, MAX_TIMER_MS],
   tickMs: [1],
   pingIntervalMs: [1],
   pongTimeoutMs: [1],
@@ -150,6 +166,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     transport: options.transport ?? createWsTransport(),
     newId: options.newId ?? newNodeId,
     ...(options.durability === undefined ? {} : { durability: options.durability }),
+    ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
     ...(options.uiDir === undefined ? {} : { uiDir: options.uiDir }),
     ...(options.tls === undefined ? {} : { tls: Object.freeze({ ...options.tls }) }),
   }
@@ -168,6 +185,8 @@ function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
     writeTimeoutMs: options.writeTimeoutMs ?? 60_000,
     idleTimeoutMs: options.idleTimeoutMs ?? 10_000,
     closeCallbackBudgetMs: options.closeCallbackBudgetMs ?? 0,
+    lockWaitMs: options.lockWaitMs ?? 5000,
+    beforeReadTimeoutMs: options.beforeReadTimeoutMs ?? 5000,
     tickMs: options.tickMs ?? 1000,
     pingIntervalMs: options.pingIntervalMs ?? 60_000,
     pongTimeoutMs: options.pongTimeoutMs ?? 150_000,
@@ -185,6 +204,7 @@ function assertConsistent(resolved: ResolvedServerOptions): void {
   for (const [name, [min, max]] of Object.entries(RANGES)) {
     assertRange(name, resolved[name as keyof typeof RANGES], min, max)
   }
+  if (resolved.cacheBytes !== undefined) assertRange('cacheBytes', resolved.cacheBytes, 0)
   if (resolved.forcePatch && resolved.noPatch) {
     throw new StateError('invalid_option', 'ooo: ForcePatch and NoPatch cannot both be enabled')
   }

@@ -1,5 +1,6 @@
 /** What plugins registered, and the host they registered it with. */
 import { StateError } from '../core/errors.ts'
+import type { LeaderOf } from '../store/store.ts'
 import type { ManagementProvider, PluginHost, RouteHandler, SocketRoute } from './plugin.ts'
 
 /** Management APIs that the server answers itself. */
@@ -10,6 +11,7 @@ const OWN_APIS: readonly string[] = [
   'state',
   'endpoints',
   'proxies',
+  'storage',
   'orphan-keys',
 ]
 
@@ -33,11 +35,16 @@ export function createPluginRoutes(): PluginRoutes {
  * `management` for a name that is.
  */
 export function createPluginHost(
-  services: Omit<PluginHost, 'route' | 'socket' | 'management'>,
+  services: Omit<PluginHost, 'addLeaderOf' | 'route' | 'socket' | 'management'>,
   routes: PluginRoutes,
 ): PluginHost {
+  const leaders: LeaderOf[] = []
   return {
     ...services,
+    addLeaderOf: (leaderOf) => {
+      leaders.push(leaderOf)
+      services.store.setLeaderOf((key) => firstLeader(leaders, key))
+    },
     route: (prefix, handler) => {
       assertFree(routes.handlers, prefix)
       routes.handlers.set(prefix, handler)
@@ -61,6 +68,14 @@ export function findHandler(routes: PluginRoutes, path: string): RouteHandler | 
   for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
     const handler = routes.handlers.get(path.slice(0, end))
     if (handler !== undefined) return handler
+  }
+  return undefined
+}
+
+function firstLeader(leaders: readonly LeaderOf[], key: string): string | undefined {
+  for (const leaderOf of leaders) {
+    const leader = leaderOf(key)
+    if (leader !== undefined) return leader
   }
   return undefined
 }

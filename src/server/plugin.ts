@@ -7,7 +7,8 @@ import type { HybridClock } from '../core/clock.ts'
 import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
-import type { Store } from '../store/store.ts'
+import type { Database } from '../store/database.ts'
+import type { LeaderOf, Store } from '../store/store.ts'
 
 /** Where the server listens, once it does. */
 export interface ServerAddress {
@@ -40,6 +41,8 @@ export type ManagementProvider = () => unknown
 /** What the server offers a plugin. */
 export interface PluginHost {
   readonly store: Store
+  /** Reads, writes that heed locks, locks and watches: what `server.database` is. Works once the storage is open. */
+  readonly database: Database
   readonly time: TimeSource
   /** The clock that stamps the store's writes. */
   readonly clock: HybridClock
@@ -48,6 +51,11 @@ export interface PluginHost {
   readonly transport: Transport
   /** Makes unique ids of letters and digits, as for nodes. */
   newId(): string
+  /**
+   * Says which keys are owed to a leader. Of several plugins the first that names a leader for a key
+   * decides. In `setup` only.
+   */
+  addLeaderOf(leaderOf: LeaderOf): void
   /**
    * Routes `prefix` and every path below it (segment boundary respected), any method, ahead of the
    * data routes. Prefixes start with `/_` or `/-/`, which no key can.

@@ -16,7 +16,7 @@ const TEXT_TYPE = 'text/plain; charset=utf-8'
 /** Bodies below this many bytes are not worth compressing. */
 const MIN_COMPRESSED_BYTES = 1024
 
-export function jsonReply(body: string): Reply {
+export function jsonReply(body: string | Uint8Array): Reply {
   return { status: 200, headers: { 'Content-Type': JSON_TYPE }, body }
 }
 

@@ -8,6 +8,7 @@
  */
 import { StateError } from '../core/errors.ts'
 import type { Hub } from '../fanout/hub.ts'
+import type { Database } from '../store/database.ts'
 import type { Filters } from '../store/filters.ts'
 import type { Store } from '../store/store.ts'
 import type { Endpoint } from './endpoint.ts'
@@ -55,7 +56,15 @@ export interface Server extends ServerIo {
   readonly hooks: Hooks
   /** Routes answered by other servers; may be registered at any time. */
   readonly proxy: Proxies
-  /** @throws StateError `not_open` unless open. */
+  /**
+   * The data for the owner's own code: ranges, locks, watches and more; no filter applies.
+   * @throws StateError `not_open` unless open.
+   */
+  readonly database: Database
+  /**
+   * What is below the database: its writes wait for no lock, its reads ask no hook.
+   * @throws StateError `not_open` unless open.
+   */
   readonly store: Store
   /** @throws StateError `not_open` unless open. */
   readonly hub: Hub
@@ -116,6 +125,10 @@ class NodeServer implements Server {
 
   get address(): ServerAddress | undefined {
     return this.#state.kind === 'open' ? this.#state.node.address : undefined
+  }
+
+  get database(): Database {
+    return this.#node().database
   }
 
   get store(): Store {

@@ -14,7 +14,7 @@ import type { Hub, Subscription } from '../fanout/hub.ts'
 import type { ClockSocket } from './clock-socket.ts'
 import { isSocketOriginAllowed } from './cors.ts'
 import { assertReadable } from './data-routes.ts'
-import { announce, type Hooks, runBeforeRead, runRefusing } from './hooks.ts'
+import { announce, type Hooks, runRefusing } from './hooks.ts'
 import { type HttpContext, handleRequest, isReserved, OWN_PREFIX } from './http.ts'
 import { runMiddleware } from './middleware.ts'
 import type { SocketRoute } from './plugin.ts'
@@ -32,6 +32,8 @@ export interface UpgradeContext extends HttpContext {
   readonly sockets: Sockets
   readonly clock: ClockSocket
   readonly hooks: Hooks
+  /** Runs what is to run before a read; undefined when there is nothing to wait for. */
+  readonly beforeRead: (keyOrGlob: string) => Promise<void> | undefined
   /** Whether the version of a key's or glob's pool proves its state: not when some changes stay unsent. */
   readonly isResumable: (keyOrGlob: string) => boolean
 }
@@ -150,7 +152,7 @@ async function subscribe(
   key: string,
   socket: PendingSocket,
 ): Promise<Subscription | undefined> {
-  await runBeforeRead(context.hooks, key, context.logger)
+  await context.beforeRead(key)
   try {
     return await context.hub.subscribe(key)
   } catch (error) {

@@ -91,6 +91,7 @@ export class Draft {
       changes.push({
         key: record.key,
         before: before?.record.kind === 'entry' ? before.record : undefined,
+        replaced: before?.record,
         after: record,
       })
     }

@@ -107,8 +107,11 @@ export function planAcknowledge(
   }
 }
 
-/** Owes `leader` the given rows, unless they changed since (a change carries its own debt). */
-export function planRefill(leader: string, rows: readonly SequencedRow[]): Planner<void> {
+/**
+ * Owes `leader` the given rows, unless they changed since (a change carries its own debt). Results
+ * in the number of rows that were not owed before.
+ */
+export function planRefill(leader: string, rows: readonly SequencedRow[]): Planner<number> {
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
@@ -117,7 +120,7 @@ export function planRefill(leader: string, rows: readonly SequencedRow[]): Plann
         const slot = context.slot(record.key)
         if (slot?.seq === seq && slot.owedTo !== leader) debts.push({ ...slot, owedTo: leader })
       }
-      return { plan: { slots: [], debts }, result: undefined }
+      return { plan: { slots: [], debts }, result: debts.length }
     },
   }
 }

@@ -204,6 +204,14 @@ export class Store {
   }
 
   /**
+   * Owes `leader` these rows of a scan, durably, where they are still the ones that were read.
+   * @returns how many of them it was not owed before.
+   */
+  async owe(leader: string, rows: readonly SequencedRow[]): Promise<number> {
+    return this.#committer.run(planRefill(leader, rows))
+  }
+
+  /**
    * What `leader` has not acknowledged yet, oldest change first: at most `limit` rows, leaving out
    * the seqs in `skip` (those under way).
    */
@@ -221,6 +229,14 @@ export class Store {
     this.#committer.assertOpen()
     const { seq, rows } = await this.#committer.scan(options.prefix ?? '')
     return { seq, records: recordsOf(rows) }
+  }
+
+  /** As `scan`, each record with the place of its latest change in this node's log. */
+  async scanRows(
+    options: { readonly prefix?: string } = {},
+  ): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
+    this.#committer.assertOpen()
+    return this.#committer.scan(options.prefix ?? '')
   }
 
   /** Rows that a failing storage has not taken yet, of writes of durability `memory` that were answered. */

@@ -55,6 +55,26 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['./d 1', './d 1'],
     ['d2', 'd2'],
   ],
+  postgres: [
+    ['postgres://u:p@10.0.0.1:5432/ooo', 'postgres://u:p@10.0.0.1:5432/ooo'],
+    ['postgresql:///ooo?host=/var/run/postgresql', 'postgresql:///ooo?host=/var/run/postgresql'],
+    ['postgres://db/ooo?sslmode=require', 'postgres://db/ooo?sslmode=require'],
+  ],
+  postgresNamespace: [
+    ['node-1', 'node-1'],
+    ['kitchen node', 'kitchen node'],
+    ['c', 'c'],
+  ],
+  postgresTables: [
+    ['orders/*=orders', { 'orders/*': 'orders' }],
+    ['a=t, b/*/c=U_2', { a: 't', 'b/*/c': 'U_2' }],
+    ['*=x', { '*': 'x' }],
+  ],
+  postgresTablesUrl: [
+    ['postgres://u:p@10.0.0.1:5432/ooo', 'postgres://u:p@10.0.0.1:5432/ooo'],
+    ['postgresql:///ooo?host=/var/run/postgresql', 'postgresql:///ooo?host=/var/run/postgresql'],
+    ['postgres://db/ooo', 'postgres://db/ooo'],
+  ],
   memory: [
     ['true', true],
     ['false', false],
@@ -64,6 +84,11 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['process', 'process'],
     ['disk', 'disk'],
     ['process', 'process'],
+  ],
+  cache: [
+    ['256MiB', 256 * 1024 * 1024],
+    ['0', 0],
+    ['2GiB', 2 * 1024 ** 3],
   ],
   static: [
     ['true', true],
@@ -124,8 +149,13 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   port: ['-1', '65536', 'http', '1.5', '0x10', '1e3', ''],
   name: [' '],
   data: [' '],
+  postgres: ['mysql://a/b', '10.0.0.1:5432', 'postgres://a:port/b', ' '],
+  postgresNamespace: [' '],
+  postgresTables: ['orders/*', 'orders/=orders', '=orders', 'a=1t', 'a=b=c', 'a=t,'],
+  postgresTablesUrl: ['mysql://a/b', 'postgres://a:port/b', ' '],
   memory: ['yes', 'TRUE', '2'],
   durability: ['always', 'Disk'],
+  cache: ['256MB', '1.5GiB', '-1', 'some', 'ALL', '', '9007199254740992', '999999999999999GiB'],
   static: ['on'],
   keys: ['/items', 'items/', 'a b', 'a//b', '**', 'settings,'],
   clusterUrl: [
@@ -151,6 +181,10 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
 function companions(name: keyof ServeConfig): string[] {
   if (name === 'tlsCert') return ['--tls-key=key.pem']
   if (name === 'tlsKey') return ['--tls-cert=cert.pem']
+  if (name === 'postgresNamespace' || name === 'postgresTables') {
+    return ['--postgres=postgres://db/ooo']
+  }
+  if (name === 'postgresTablesUrl') return ['--postgres-tables=orders/*=orders']
   return name === 'clusterUrl' ? ['--key=settings'] : []
 }
 
@@ -291,8 +325,39 @@ describe('contradictions', () => {
       '--durability: "disk" is not allowed with --memory; give memory',
     )
     expect(serveOf(['--memory', '--durability', 'memory']).durability).toBe('memory')
-    expect(() => serveOf([], { OOO_DURABILITY: 'memory' })).toThrow(
-      'OOO_DURABILITY: "memory" is not allowed without --memory',
+    expect(serveOf([], { OOO_DURABILITY: 'memory' }).durability).toBe('memory')
+  })
+
+  it('refuses to bound the cache of data that is nowhere else', () => {
+    expect(() => serveOf(['--memory'], { OOO_CACHE: '64MiB' })).toThrow(
+      '--memory and OOO_CACHE exclude each other',
+    )
+    expect(serveOf(['--memory', '--cache', 'all']).cache).toBe('all')
+  })
+
+  it('refuses a second place for the data, and rows of a database that is not named', () => {
+    const url = 'postgres://db/ooo'
+    expect(() => serveOf(['--postgres', url, '--data', 'd'])).toThrow(
+      '--postgres and --data exclude each other',
+    )
+    expect(() => serveOf(['--memory'], { OOO_POSTGRES_URL: url })).toThrow(
+      '--memory and OOO_POSTGRES_URL exclude each other',
+    )
+    expect(() => serveOf(['--postgres-tables', 'a=b'])).toThrow(
+      '--postgres-tables: needs a database; give --postgres-tables-url',
+    )
+    expect(() => serveOf([], { OOO_POSTGRES_TABLES_URL: url })).toThrow(
+      'OOO_POSTGRES_TABLES_URL: nothing is shared; give --postgres-tables',
+    )
+    expect(() => serveOf(['--postgres-namespace', 'a'])).toThrow(
+      '--postgres-namespace: needs a database; give --postgres',
+    )
+    expect(serveOf(['--postgres', url, '--memory=false']).postgres).toBe(url)
+  })
+
+  it('never shows the password of a database', () => {
+    expect(() => serveOf(['--postgres', 'postgres://u:s3cret@a:port/b'])).toThrow(
+      /^--postgres: this value is not allowed; give a database such as/,
     )
   })
 

@@ -172,7 +172,7 @@ describe('log lines', () => {
 })
 
 describe('start failures', () => {
-  const config = { host: '127.0.0.1', port: 8800, data: './data/node' }
+  const config = { host: '127.0.0.1', port: 8800, data: './data/node', postgres: undefined }
   const coded = (code: string) => Object.assign(new Error(`listen ${code}`), { code })
 
   it.each([
@@ -192,6 +192,25 @@ describe('start failures', () => {
     [new StateError('storage_failed', 'd: EIO', { cause: new Error('EIO') }), 'd: EIO'],
   ])('%s', (error, text) => {
     expect(explainStartFailure(error, config)).toBe(text)
+  })
+
+  it.each([
+    [
+      new StateError('storage_failed', 'postgres: cannot connect to db:5432/ooo: ENOTFOUND db', {
+        cause: coded('ENOTFOUND'),
+      }),
+      'postgres: cannot connect to db:5432/ooo: ENOTFOUND db: listen ENOTFOUND',
+    ],
+    [
+      new StateError('in_use', 'storage: the rows of "a" are used by another node'),
+      'storage: the rows of "a" are used by another node; stop that, or choose other rows with --postgres-namespace',
+    ],
+    [
+      new StateError('in_use', 'x', { cause: coded('EADDRINUSE') }),
+      'port 8800 on 127.0.0.1 is taken by another process; choose another with --port',
+    ],
+  ])('with a database: %s', (error, text) => {
+    expect(explainStartFailure(error, { ...config, postgres: 'postgres://db/ooo' })).toBe(text)
   })
 
   it('knows what only this machine can reach', () => {

@@ -348,15 +348,21 @@ describe('hooks of reads and writes', () => {
     const events: string[] = []
     const framesSent = (): number => node.server.hub.metrics().framesSent
     const before = framesSent()
-    node.server.hooks.on('afterWrite', (key, operation) => {
+    node.server.hooks.on('afterWriteOp', (key, operation) => {
       events.push(`${operation} ${key} ${framesSent() - before}`)
+    })
+    node.server.hooks.on('afterWrite', (key, operation) => {
+      events.push(`${operation} ${key} sent ${framesSent() - before}`)
     })
     node.server.hooks.on('storageEvent', ({ key, after }) => {
       events.push(`event ${after.kind} ${key} ${framesSent() - before}`)
     })
     await node.post('/a', '1')
     await node.request('DELETE', '/a')
-    expect(events).toEqual(['set a 0', 'event entry a 1', 'del a 1', 'event tombstone a 2'])
+    expect(events).toEqual([
+      ...['set a 0', 'set a sent 1', 'event entry a 1'],
+      ...['del a 1', 'del a sent 2', 'event tombstone a 2'],
+    ])
     await client.frame(2)
   })
 

@@ -227,3 +227,20 @@ describe('the transport', () => {
     expect(events).toEqual(['closed 1006'])
   })
 })
+
+describe('plugins that say who leads a key', () => {
+  it('are asked in order, and the first that names a leader decides', async () => {
+    const server = await serve({
+      plugins: [
+        plugin((host) => host.addLeaderOf((key) => (key === 'a' ? 'first' : undefined))),
+        plugin((host) => host.addLeaderOf((key) => (key === 'c' ? undefined : 'second'))),
+      ],
+    })
+    const { store } = server.server
+    for (const key of ['a', 'b', 'c']) await store.set(key, '1')
+    const owedKeys = async (leader: string): Promise<string[]> =>
+      (await store.owed(leader, 10, new Set())).map(({ record }) => record.key)
+    expect(await owedKeys('first')).toEqual(['a'])
+    expect(await owedKeys('second')).toEqual(['b'])
+  })
+})

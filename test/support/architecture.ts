@@ -30,6 +30,19 @@ export interface PartRule {
   readonly may: readonly string[]
 }
 
+/** What the storage adapter for PostgreSQL is made of, beside the table API. */
+const POSTGRES_ROWS = [
+  'connection',
+  'migrations',
+  'options',
+  'postgres-error',
+  'row-options',
+  'row-queue',
+  'row-scan',
+  'row-session',
+  'row-tables',
+].map((name) => `postgres/${name}.ts`)
+
 const SERVER_NEEDS = ['src/core', 'src/storage-adapter.ts', 'src/store', 'src/fanout']
 
 export const IMPORT_RULES: readonly PartRule[] = [
@@ -40,7 +53,15 @@ export const IMPORT_RULES: readonly PartRule[] = [
   { part: 'src/store', may: ['src/core', 'src/storage-adapter.ts'] },
   { part: 'src/server', may: SERVER_NEEDS },
   { part: 'src/index.ts', may: [...SERVER_NEEDS, 'src/server'] },
+  {
+    part: 'storage-adapters/postgres.ts',
+    may: ['src/core', 'src/storage-adapter.ts', ...POSTGRES_ROWS],
+  },
   { part: 'storage-adapters', may: ['src/core', 'src/storage-adapter.ts'] },
+  {
+    part: 'postgres',
+    may: ['src/core', 'src/storage-adapter.ts', 'src/store', 'src/server/plugin.ts'],
+  },
   {
     part: 'cluster',
     may: [
@@ -52,9 +73,13 @@ export const IMPORT_RULES: readonly PartRule[] = [
       'src/server/plugin.ts',
     ],
   },
+  {
+    part: 'backup',
+    may: ['src/core', 'src/storage-adapter.ts', 'src/store', 'src/server/plugin.ts'],
+  },
   { part: 'ui', may: ['src/client'] },
   { part: 'examples', may: [] },
-  { part: 'cli', may: ['src', 'cluster', 'storage-adapters'] },
+  { part: 'cli', may: ['src', 'cluster', 'storage-adapters', 'postgres', 'backup'] },
 ]
 
 /** Packages that run in a browser as well as in Node. */
@@ -153,7 +178,9 @@ function mayImport(rule: PartRule, from: string, target: string): boolean {
   if (!isWithin(rule.part, target)) return false
   // Adapters and examples stand alone; a file of an adapter's own starts with its name.
   if (rule.part === 'examples') return false
-  return rule.part !== 'storage-adapters' || target.startsWith(`${from.replace(/\.ts$/, '')}-`)
+  return (
+    rule.part !== 'storage-adapters' || target.startsWith(`${from.replace(/(-[^/]*)?\.ts$/, '')}-`)
+  )
 }
 
 function isWithin(part: string, path: string): boolean {

@@ -7,6 +7,15 @@ export class SeededRandom {
     this.#state = seed >>> 0
   }
 
+  /** A generator of its own for everything that has a name. */
+  static named(seed: number, name: string): SeededRandom {
+    let state = seed
+    for (let i = 0; i < name.length; i++) {
+      state = Math.imul(state ^ name.charCodeAt(i), 0x01000193)
+    }
+    return new SeededRandom(state)
+  }
+
   /** Uniform in [0, 1). */
   next = (): number => {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0

@@ -1,0 +1,139 @@
+/**
+ * A record as one line of JSON: what both formats of a backup hold. A line is for people and tools
+ * too, so its shape is that of the meta object, with the origin and without the index:
+ *
+ * `{"key":"items/1","created":17…,"updated":0,"origin":"…","data":…}` for an entry,
+ * `{"key":"items/2","deleted":17…,"origin":"…"}` for a tombstone.
+ *
+ * Stamps are integers of nanoseconds and data is spelled as it was stored; neither goes through a
+ * JavaScript number in either direction.
+ */
+import type { StoredRecord } from '../src/core/entry.ts'
+import { errorText, StateError } from '../src/core/errors.ts'
+import { compactJson, type JsonNode, parseNodes } from '../src/core/json.ts'
+import { hasGlob, isValidKey } from '../src/core/key.ts'
+
+/** Greatest stamp that is taken: the last nanosecond a signed 64-bit integer can hold. */
+export const MAX_STAMP: bigint = 2n ** 63n - 1n
+
+/** The line of a record, without its line feed. Data is compact, so it holds no line feed either. */
+export function encodeRecordLine(record: StoredRecord): string {
+  const head = `{"key":"${record.key}",`
+  const origin = JSON.stringify(record.origin)
+  if (record.kind === 'tombstone') return `${head}"deleted":${record.deleted},"origin":${origin}}`
+  return `${head}"created":${record.created},"updated":${record.updated},"origin":${origin},"data":${record.data}}`
+}
+
+const ENTRY =
+  /^\{"key":"([^"\\]+)","created":(\d{1,19}),"updated":(\d{1,19}),"origin":"([^"\\\s]+)","data":/
+const TOMBSTONE = /^\{"key":"([^"\\]+)","deleted":(\d{1,19}),"origin":"([^"\\\s]+)"\}$/
+
+/**
+ * Reads a line, also one that a tool has spaced or ordered in its own way.
+ * @throws StateError `invalid_json` or `invalid_message` naming what is wrong with it.
+ */
+export function decodeRecordLine(line: string): StoredRecord {
+  const entry = ENTRY.exec(line)
+  if (entry !== null && line.endsWith('}')) {
+    const [head, key = '', created = '', updated = '', origin = ''] = entry
+    const data = compactJson(line.slice(head.length, -1))
+    return makeEntry(key, created, updated, origin, data)
+  }
+  const tombstone = TOMBSTONE.exec(line)
+  if (tombstone !== null) {
+    const [, key = '', deleted = '', origin = ''] = tombstone
+    return makeTombstone(key, deleted, origin)
+  }
+  return decodeAnyLine(line)
+}
+
+function decodeAnyLine(line: string): StoredRecord {
+  const root = parseNodes(compactJson(line))
+  if (root.kind !== 'object') throw invalid(`a record is an object, not ${shorten(root.raw)}`)
+  const { members } = root
+  const key = textOf(members, 'key')
+  const origin = textOf(members, 'origin')
+  const deleted = members.get('deleted')
+  if (deleted !== undefined) {
+    refuseOthers(members, ['key', 'deleted', 'origin'])
+    return makeTombstone(key, deleted.raw, origin)
+  }
+  refuseOthers(members, ['key', 'created', 'updated', 'origin', 'data'])
+  const created = members.get('created')?.raw ?? ''
+  const updated = members.get('updated')?.raw ?? ''
+  const data = members.get('data')
+  if (data === undefined) throw invalid('"data" is missing')
+  return makeEntry(key, created, updated, origin, data.raw)
+}
+
+function makeEntry(
+  key: string,
+  created: string,
+  updated: string,
+  origin: string,
+  data: string,
+): StoredRecord {
+  assertConcrete(key)
+  assertOrigin(origin)
+  return {
+    kind: 'entry',
+    key,
+    created: stampOf('created', created),
+    updated: stampOf('updated', updated),
+    origin,
+    data,
+  }
+}
+
+function makeTombstone(key: string, deleted: string, origin: string): StoredRecord {
+  assertConcrete(key)
+  assertOrigin(origin)
+  return { kind: 'tombstone', key, deleted: stampOf('deleted', deleted), origin }
+}
+
+function assertConcrete(key: string): void {
+  if (isValidKey(key) && !hasGlob(key)) return
+  throw invalid(`"key" is ${shorten(JSON.stringify(key))}, which is no key of an entry`)
+}
+
+/** The store keeps the origin between spaces. */
+function assertOrigin(origin: string): void {
+  if (origin !== '' && !/\s/.test(origin)) return
+  throw invalid(`"origin" is ${shorten(JSON.stringify(origin))}, it must be a text without spaces`)
+}
+
+function stampOf(name: string, digits: string): bigint {
+  if (/^\d{1,19}$/.test(digits)) {
+    const stamp = BigInt(digits)
+    if (stamp <= MAX_STAMP) return stamp
+  }
+  throw invalid(
+    `"${name}" is ${digits === '' ? 'missing' : shorten(digits)}, it must be nanoseconds from 0 to ${MAX_STAMP}`,
+  )
+}
+
+function textOf(members: ReadonlyMap<string, JsonNode>, name: string): string {
+  const raw = members.get(name)?.raw
+  if (raw?.startsWith('"')) return JSON.parse(raw) as string
+  throw invalid(`"${name}" is ${raw === undefined ? 'missing' : shorten(raw)}, it must be a text`)
+}
+
+function refuseOthers(members: ReadonlyMap<string, JsonNode>, known: readonly string[]): void {
+  for (const name of members.keys()) {
+    if (!known.includes(name)) throw invalid(`a record has no ${shorten(JSON.stringify(name))}`)
+  }
+}
+
+/** The start of a text, for messages. */
+export function shorten(text: string): string {
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text
+}
+
+function invalid(text: string): StateError {
+  return new StateError('invalid_message', `backup: ${text}`)
+}
+
+/** The reason in an error about a line, without the words every such error begins with. */
+export function reasonOf(error: unknown): string {
+  return errorText(error).replace(/^backup: /, '')
+}

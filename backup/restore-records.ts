@@ -1,0 +1,144 @@
+/** Takes the records of a backup into a store: a running node's, or a new one in an empty storage. */
+import { HybridClock } from '../src/core/clock.ts'
+import { type StoredRecord, versionOf } from '../src/core/entry.ts'
+import { StateError } from '../src/core/errors.ts'
+import type { TimeSource } from '../src/core/time.ts'
+import type { StorageAdapter } from '../src/storage-adapter.ts'
+import { metaRow, sealRow } from '../src/store/rows.ts'
+import { Store } from '../src/store/store.ts'
+import type { BackupEvent } from './backup-event.ts'
+import type { BackupHeader } from './backup-header.ts'
+import { UnfinishedStorage } from './unfinished-storage.ts'
+
+/** What became of the records of a backup. */
+export interface RestoreCounts {
+  /** Taken, because the store had nothing or something older. */
+  readonly applied: number
+  /** In the store already. */
+  readonly equal: number
+  /** Left out, because the store has something newer. */
+  readonly superseded: number
+  /** Damaged places that were passed over. */
+  readonly damage: number
+}
+
+export interface RestoreOptions {
+  /** Goes on after damage with what can be read. Default false: the first damage is an error. */
+  readonly salvage?: boolean
+  /** Greatest stamp that is taken, nanoseconds. Default: any. */
+  readonly latest?: bigint
+  /** Hears after each page how many records have been looked at. */
+  readonly onProgress?: (records: number) => void
+}
+
+/** Records merged in one operation: each is a batch of its own for those who hear of it. */
+const PAGE_RECORDS = 1000
+
+/**
+ * Merges the records under last-write-wins, page by page; the next page is read when the one before is
+ * durable.
+ * @throws StateError `corrupt_record` at the first damage, with what was merged until then staying;
+ *   `clock_drift` at a record above `latest`; what the store throws.
+ */
+export async function mergeBackup(
+  store: Store,
+  events: AsyncIterable<BackupEvent>,
+  options: RestoreOptions = {},
+): Promise<RestoreCounts> {
+  const counts = { applied: 0, equal: 0, superseded: 0, damage: 0 }
+  let seen = 0
+  for await (const event of events) {
+    if (event.type === 'damage') {
+      if (options.salvage !== true) {
+        throw new StateError('corrupt_record', `backup: ${event.damage.text}`)
+      }
+      counts.damage += 1
+    }
+    if (event.type !== 'records') continue
+    for (let i = 0; i < event.records.length; i += PAGE_RECORDS) {
+      const page = event.records.slice(i, i + PAGE_RECORDS)
+      if (options.latest !== undefined) refuseLater(page, options.latest)
+      for (const outcome of await store.merge(page, { source: 'restore' })) counts[outcome] += 1
+      seen += page.length
+      options.onProgress?.(seen)
+    }
+  }
+  return counts
+}
+
+function refuseLater(page: readonly StoredRecord[], latest: bigint): void {
+  const late = page.find((record) => versionOf(record) > latest)
+  if (late === undefined) return
+  throw new StateError(
+    'clock_drift',
+    `backup: key "${late.key}" has stamp ${versionOf(late)}, which is beyond ${latest}, the latest this node takes`,
+  )
+}
+
+export interface NewStoreOptions extends RestoreOptions {
+  readonly time: TimeSource
+  /** Makes the id of the new epoch, and of the node where the backup names none. */
+  readonly newId: () => string
+  /** Bytes of records kept in memory meanwhile. */
+  readonly cacheBytes: number
+}
+
+/**
+ * Makes the storage of a node from a backup. The node keeps the id it had. Its change log starts a new
+ * epoch that no other node knows, so each one compares with it in full when they meet; its clock goes on
+ * above every stamp of the backup. The adapter is closed at the end, also after an error; what is then in
+ * the storage no store opens, and the next restore removes it.
+ * @throws StateError as `mergeBackup`; `in_use` when the storage holds something.
+ */
+export async function restoreStorage(
+  adapter: StorageAdapter,
+  header: BackupHeader | undefined,
+  events: AsyncIterable<BackupEvent>,
+  options: NewStoreOptions,
+): Promise<RestoreCounts> {
+  const { newId, cacheBytes, time } = options
+  const node = header?.node ?? ''
+  const unfinished = new UnfinishedStorage(adapter)
+  try {
+    await adapter.open()
+    await unfinished.begin()
+    // Names the node before the store opens for the first time, which then takes it for its own.
+    const row = metaRow('id')
+    const id = /^\S+$/.test(node) ? node : newId()
+    await adapter.batch([{ type: 'put', key: row, value: sealRow(row, id) }])
+    const clock = new HybridClock(time)
+    const store = new Store({ adapter: unfinished, clock, newId, cacheBytes })
+    const counts = await fillStore(store, clock, header, events, options)
+    await adapter.open()
+    await unfinished.finish()
+    return counts
+  } finally {
+    await adapter.close()
+  }
+}
+
+/** Opens the store, fills it and closes it. */
+async function fillStore(
+  store: Store,
+  clock: HybridClock,
+  header: BackupHeader | undefined,
+  events: AsyncIterable<BackupEvent>,
+  options: NewStoreOptions,
+): Promise<RestoreCounts> {
+  try {
+    await store.open()
+    clock.observe(header?.clock ?? 0n)
+    const counts = await mergeBackup(store, events, options)
+    // Also writes the clock's place, when there was no record to do it.
+    await store.saveMeta(new Map([['restored', restoredRow(header, counts)]]))
+    return counts
+  } finally {
+    await store.close()
+  }
+}
+
+/** What a node remembers of the backup it was made from; for people. */
+function restoredRow(header: BackupHeader | undefined, counts: RestoreCounts): string {
+  const { from = 'unknown', createdAt = 'unknown', epoch = '', seq = 0 } = header ?? {}
+  return JSON.stringify({ from, createdAt, epoch, seq, records: counts.applied })
+}

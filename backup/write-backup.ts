@@ -1,0 +1,126 @@
+/**
+ * Writes a backup as a stream of bytes: pulled, so that a slow reader slows the reading of records, and
+ * never more than a block is held.
+ */
+import { promisify } from 'node:util'
+import { brotliCompress, constants } from 'node:zlib'
+import type { StoredRecord } from '../src/core/entry.ts'
+import {
+  type BackupFlaws,
+  type BackupHeader,
+  encodeHeader,
+  encodeTotals,
+  NO_FLAWS,
+} from './backup-header.ts'
+import { TotalsCounter } from './backup-totals.ts'
+import { encodeFrame, MAGIC } from './frame.ts'
+import { encodeRecordLine } from './record-line.ts'
+
+/** `binary`: compressed and checksummed by block. `jsonl`: one JSON object per line, for people. */
+export type BackupFormat = 'binary' | 'jsonl'
+
+export interface WriteBackupOptions {
+  /** Default `binary`. */
+  readonly format?: BackupFormat
+  /** Bytes of lines after which a block ends, uncompressed; one record more may be in it. Default 256 KiB. */
+  readonly blockBytes?: number
+  /** Asked after the last record: what is wrong with the storage they come from. Default: nothing. */
+  readonly flaws?: () => BackupFlaws
+  /** Hears after each block how many records have been taken. */
+  readonly onProgress?: (records: number) => void
+}
+
+const compress = promisify(brotliCompress)
+
+/**
+ * The bytes of a backup of `records`, which come by key, ascending. An error of `records` is thrown, and
+ * what was written until then has no end, so that a reader knows.
+ */
+export async function* writeBackup(
+  header: BackupHeader,
+  records: AsyncIterable<StoredRecord> | Iterable<StoredRecord>,
+  options: WriteBackupOptions = {},
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const counter = new TotalsCounter()
+  const blocks = countedBlocks(records, counter, options)
+  const end = (): string =>
+    encodeTotals({ ...counter.totals(), ...(options.flaws?.() ?? NO_FLAWS) })
+  if (options.format === 'jsonl') yield* jsonl(header, blocks, end)
+  else yield* binary(header, blocks, end)
+}
+
+async function* binary(
+  header: BackupHeader,
+  blocks: AsyncIterable<Buffer>,
+  totals: () => string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield MAGIC
+  const head = Buffer.from(encodeHeader(header))
+  yield* encodeFrame('H', 0, head, head.length)
+  let number = 1
+  for await (const block of blocks) {
+    // The fastest level: on records it beats deflate in both speed and size.
+    const params = {
+      [constants.BROTLI_PARAM_QUALITY]: 1,
+      [constants.BROTLI_PARAM_SIZE_HINT]: block.length,
+    }
+    yield* encodeFrame('B', number, await compress(block, { params }), block.length)
+    number += 1
+  }
+  const end = Buffer.from(totals())
+  yield* encodeFrame('E', number, end, end.length)
+}
+
+async function* jsonl(
+  header: BackupHeader,
+  blocks: AsyncIterable<Buffer>,
+  totals: () => string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield Buffer.from(`${encodeHeader(header)}\n`)
+  yield* blocks
+  yield Buffer.from(`${totals()}\n`)
+}
+
+async function* countedBlocks(
+  records: AsyncIterable<StoredRecord> | Iterable<StoredRecord>,
+  counter: TotalsCounter,
+  { blockBytes = 256 * 1024, onProgress }: WriteBackupOptions,
+): AsyncGenerator<Buffer, void, undefined> {
+  let count = 0
+  for await (const lines of recordBlocks(records, blockBytes)) {
+    for (const record of lines.records) counter.addRecord(record)
+    counter.addBytes(lines.bytes)
+    count += lines.records.length
+    onProgress?.(count)
+    yield lines.bytes
+  }
+}
+
+export interface RecordBlock {
+  readonly records: readonly StoredRecord[]
+  /** Their lines, each with its line feed. */
+  readonly bytes: Buffer<ArrayBuffer>
+}
+
+/** Cuts records into blocks of about `blockBytes` bytes of lines; a greater record is alone. */
+export async function* recordBlocks(
+  records: AsyncIterable<StoredRecord> | Iterable<StoredRecord>,
+  blockBytes: number,
+): AsyncGenerator<RecordBlock, void, undefined> {
+  let block: StoredRecord[] = []
+  let lines: string[] = []
+  let size = 0
+  for await (const record of records) {
+    const line = `${encodeRecordLine(record)}\n`
+    if (size > 0 && size + line.length > blockBytes) {
+      yield { records: block, bytes: Buffer.from(lines.join('')) }
+      block = []
+      lines = []
+      size = 0
+    }
+    block.push(record)
+    lines.push(line)
+    size += line.length
+  }
+  if (block.length > 0) yield { records: block, bytes: Buffer.from(lines.join('')) }
+}

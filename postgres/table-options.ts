@@ -1,0 +1,49 @@
+/** Options of the table API: meaning, unit and default of each. */
+import { PostgresPool } from './connection.ts'
+import type { PostgresOptions } from './options.ts'
+import { assertCount, assertOrigin } from './table-arguments.ts'
+
+export interface TableSettings {
+  /** Written with every change as its origin. 1 to 100 visible ASCII characters. Default `sql`. */
+  readonly origin?: string
+  /** Most entries one answer may have; more are refused with `too_large`. Default 100 000, least 1. */
+  readonly maxRows?: number
+  /** Most keys one batch may have; more are refused with `too_large`. Default 10 000, least 1. */
+  readonly maxBatch?: number
+  /** Milliseconds for which a statement is tried again while the server is away. Default 10 000. 0: one attempt. */
+  readonly retryTimeoutMs?: number
+  /** Milliseconds after which a watch looks for changes though nothing was notified. Default 5 000, least 1. */
+  readonly watchIntervalMs?: number
+}
+
+/** A pool that is the caller's to open and close, or the options of one of its own. */
+export type PostgresTablesOptions = TableSettings &
+  (PostgresOptions | { readonly pool: PostgresPool })
+
+export interface ResolvedTableSettings extends Required<TableSettings> {
+  readonly pool: PostgresPool
+  readonly ownsPool: boolean
+}
+
+/** How long the deletes of a table are remembered unless said otherwise, milliseconds. */
+export const DEFAULT_TOMBSTONE_RETENTION_MS: number = 7 * 24 * 3600 * 1000
+
+/** Fills in defaults and checks ranges. @throws StateError `invalid_option`. */
+export function resolveTableSettings(options: PostgresTablesOptions): ResolvedTableSettings {
+  const own = !('pool' in options)
+  const settings: ResolvedTableSettings = {
+    origin: options.origin ?? 'sql',
+    maxRows: options.maxRows ?? 100_000,
+    maxBatch: options.maxBatch ?? 10_000,
+    retryTimeoutMs: options.retryTimeoutMs ?? 10_000,
+    watchIntervalMs: options.watchIntervalMs ?? 5_000,
+    pool: own ? new PostgresPool(options) : options.pool,
+    ownsPool: own,
+  }
+  assertOrigin(settings.origin)
+  assertCount('maxRows', settings.maxRows, 1, 10_000_000)
+  assertCount('maxBatch', settings.maxBatch, 1, 100_000)
+  assertCount('retryTimeoutMs', settings.retryTimeoutMs, 0, Number.MAX_SAFE_INTEGER)
+  assertCount('watchIntervalMs', settings.watchIntervalMs, 1, 2 ** 31 - 1)
+  return Object.freeze(settings)
+}

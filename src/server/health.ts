@@ -1,0 +1,46 @@
+/**
+ * What probes and people are told about a node. Alive: it answers. Ready: it can be sent requests;
+ * what is wrong beside that is a reason for a person to look, not for a probe to take the node out,
+ * as it serves all that is intact.
+ */
+import type { Store } from '../store/store.ts'
+import { jsonReply, type Reply, textReply } from './reply.ts'
+
+/** Answers 200 `ok` while the server is open. */
+export const HEALTH_PATH = '/-/healthz'
+/** Answers 200 `{"status":"ready","reasons":[…]}` while the server takes requests. */
+export const READY_PATH = '/-/readyz'
+
+export interface HealthContext {
+  /** False from the first step of `close`. */
+  readonly isServing: () => boolean
+  /** What people should look at, as sentences; empty when all is well. */
+  readonly concerns: () => readonly string[]
+}
+
+export function answerHealth({ isServing }: HealthContext): Reply {
+  return isServing() ? textReply(200, 'ok') : textReply(503, 'ooo: server is closing')
+}
+
+export function answerReady({ isServing, concerns }: HealthContext): Reply {
+  const status = isServing() ? 'ready' : 'closing'
+  const reply = jsonReply(`${JSON.stringify({ status, reasons: concerns() })}\n`)
+  return isServing() ? reply : { ...reply, status: 503 }
+}
+
+/** What is wrong with a node's storage, as sentences for people; what is intact is served. */
+export function storageConcerns(
+  store: Pick<Store, 'damaged' | 'damageFindings' | 'waitingRows'>,
+): readonly string[] {
+  const concerns = [...store.damageFindings]
+  const damaged = store.damaged().length
+  if (damaged > 0) concerns.push(`${counted(damaged, 'record')} can not be read: see /?api=storage`)
+  if (store.waitingRows > 0) {
+    concerns.push(`${counted(store.waitingRows, 'row')} of answered writes could not be stored yet`)
+  }
+  return concerns
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
+}

@@ -1,0 +1,255 @@
+/**
+ * One life of a LevelDB database, from open to close. What LevelDB leaves to its user is done here:
+ * - After a failed write its log may hold half a record, behind which later ones are lost, or it
+ *   refuses all further writes. So nothing is written after a failure until the engine has begun a
+ *   new log or, where it can not, was opened anew in place; reads and scans go on.
+ * - A batch that was refused can still stand in the log, and would be there after opening anew, in
+ *   this process or a later one: its number is noted, and it is cut off the log before the engine reads it.
+ */
+
+import { StateError } from '../src/core/errors.ts'
+import type { BatchOperation, Row } from '../src/storage-adapter.ts'
+import { type Database, formatNumber, NUMBER_ROW, openDatabase } from './leveldb-database.ts'
+import { codeOf, levelFailure, notOpen } from './leveldb-errors.ts'
+import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
+import { dropRefused } from './leveldb-refused.ts'
+import { type EngineRange, EngineScans } from './leveldb-scans.ts'
+import type { Watermark } from './leveldb-watermark.ts'
+
+/** First pause between two attempts to write again after a failure; doubles up to the longest. */
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 5_000
+/** Sorts after every row key. */
+const AFTER_ALL_ROWS = '\uffff\uffff'
+
+export interface LevelEngineOptions {
+  readonly directory: string
+  readonly cacheBytes: number
+  readonly writeBufferBytes: number
+  /** How long scans of an older state may hold up opening anew before they are cut short, ms. */
+  readonly scanPatienceMs: number
+  /** Monotonic milliseconds. */
+  readonly nowMs: () => number
+}
+
+/** Why writes are refused, and when to try again. */
+interface Fault {
+  error: StateError
+  retryAtMs: number
+}
+
+export class LevelEngine {
+  readonly #options: LevelEngineOptions
+  readonly #folder: FolderSync
+  readonly #watermark: Watermark
+  readonly #scans: EngineScans
+  readonly #reads = new Set<Promise<unknown>>()
+  #database: Database | undefined
+  /** Set while the engine is opened anew: reads wait for it. */
+  #gate: Promise<void> | undefined
+  #fault: Fault | undefined
+  #healing: Promise<void> | undefined
+  #closed = false
+  /** Pause after the next failure. */
+  #pauseMs = FIRST_PAUSE_MS
+  /** Number of the last acknowledged batch. */
+  #acknowledged: number
+  /** Greatest number given to a batch. */
+  #number: number
+  /** How often writing went on after a failure. */
+  recoveries = 0
+
+  constructor(
+    options: LevelEngineOptions,
+    database: Database,
+    watermark: Watermark,
+    acknowledged: number,
+  ) {
+    this.#options = options
+    this.#database = database
+    this.#watermark = watermark
+    this.#acknowledged = acknowledged
+    this.#number = Math.max(acknowledged, watermark.marks.refused)
+    this.#folder = new FolderSync(options.directory)
+    this.#scans = new EngineScans(options.directory)
+    this.#scans.attach(database)
+  }
+
+  /** The failure that writes are refused for now; undefined when all is well. */
+  get fault(): StateError | undefined {
+    return this.#fault?.error
+  }
+
+  async read<T>(operation: string, work: (database: Database) => Promise<T>): Promise<T> {
+    try {
+      const reading = work(await this.#serving(operation))
+      return await this.#track(reading)
+    } catch (error) {
+      throw levelFailure(operation, this.#options.directory, error)
+    }
+  }
+
+  /** Takes its snapshot now. */
+  scan(range: EngineRange): AsyncIterable<Row> {
+    return this.#scans.start(range, this.#acknowledged, {
+      ready: async () => void (await this.#serving('scan')),
+      track: (reading) => this.#track(reading),
+    })
+  }
+
+  /** Writes one batch; callers keep to one at a time. A batch that is refused leaves nothing. */
+  async write(operations: readonly BatchOperation[], sync: boolean): Promise<void> {
+    let isRecovery = this.#fault !== undefined
+    if (this.#fault !== undefined) await this.#heal(this.#fault)
+    try {
+      await this.#put(operations, sync)
+    } catch (error) {
+      if (isRefusedArgument(error)) throw levelFailure('write', this.#options.directory, error)
+      isRecovery = true
+      // At once: the reason may have gone already, as when a failure in the background is told now.
+      await this.#heal(await this.#refuse(error, this.#options.nowMs()))
+      await this.#putAgain(operations, sync)
+    }
+    if (isRecovery) this.recoveries += 1
+    this.#pauseMs = FIRST_PAUSE_MS
+  }
+
+  /** Lets running reads end; scans then reject at their next row. */
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#healing?.catch(() => undefined)
+    await Promise.allSettled(this.#reads)
+    this.#scans.detach(undefined)
+    const database = this.#database
+    this.#database = undefined
+    try {
+      await this.#watermark.close()
+    } finally {
+      await database?.close()
+    }
+  }
+
+  async #put(operations: readonly BatchOperation[], sync: boolean): Promise<void> {
+    if (this.#database === undefined) throw notOpen('write')
+    this.#number += 1
+    const value = formatNumber({ number: this.#number, previous: this.#acknowledged })
+    const rows: BatchOperation[] = [...operations, { type: 'put', key: NUMBER_ROW, value }]
+    await this.#database.batch(rows, { sync })
+    // A failure here leaves a batch that can be read and yet is refused: rather too many rows than
+    // a promise of durability that the folder can not keep.
+    if (sync) await this.#folder.sync()
+    this.#acknowledged = this.#number
+    this.#watermark.acknowledge(this.#number)
+  }
+
+  async #putAgain(operations: readonly BatchOperation[], sync: boolean): Promise<void> {
+    try {
+      await this.#put(operations, sync)
+    } catch (error) {
+      throw (await this.#refuse(error, this.#pauseEnd())).error
+    }
+  }
+
+  /** Notes the refusal of the last batch before anybody is told, so that it never comes back. */
+  async #refuse(error: unknown, retryAtMs: number): Promise<Fault> {
+    const fault = { error: levelFailure('write', this.#options.directory, error), retryAtMs }
+    this.#fault = fault
+    await this.#watermark.refuse(this.#number)
+    return fault
+  }
+
+  /** When to try again after a failure now; each pause is twice the one before. */
+  #pauseEnd(): number {
+    const pauseMs = this.#pauseMs
+    this.#pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+    return this.#options.nowMs() + pauseMs
+  }
+
+  /** The database to read from; opens it anew when the last attempt to do so failed. */
+  async #serving(operation: string): Promise<Database> {
+    while (this.#gate !== undefined) await this.#gate
+    if (this.#database === undefined && !this.#closed && this.#fault !== undefined) {
+      await this.#heal(this.#fault)
+    }
+    if (this.#database === undefined) throw notOpen(operation)
+    return this.#database
+  }
+
+  /** Makes the engine write again. @throws StateError the reason it does not, or did not just before. */
+  #heal(fault: Fault): Promise<void> {
+    this.#healing ??= this.#tryHeal(fault).finally(() => {
+      this.#healing = undefined
+    })
+    return this.#healing
+  }
+
+  async #tryHeal(fault: Fault): Promise<void> {
+    const waitMs = fault.retryAtMs - this.#options.nowMs()
+    if (waitMs > 0) {
+      const text = `${fault.error.message} (tried again in ${Math.ceil(waitMs)} ms at the earliest)`
+      throw new StateError(fault.error.code, text, { cause: fault.error })
+    }
+    try {
+      await probeSpace(this.#options.directory, this.#bytesNeeded())
+      if (!(await this.#beginLog())) await this.#openAnew()
+      this.#fault = undefined
+    } catch (error) {
+      fault.error = levelFailure('write', this.#options.directory, error)
+      fault.retryAtMs = this.#pauseEnd()
+      throw fault.error
+    }
+  }
+
+  /** Both buffers go to sorted files, and a new log begins. */
+  #bytesNeeded(): number {
+    return 2 * this.#options.writeBufferBytes + 256 * 1024
+  }
+
+  /**
+   * Has the engine write its buffer to a sorted file and begin a new log, which drops the old log
+   * with whatever a refused batch left in it. False when it did not: it gives no answer of its own.
+   */
+  async #beginLog(): Promise<boolean> {
+    if (this.#database === undefined) return false
+    const before = await logFiles(this.#options.directory)
+    await this.#database.compactRange(AFTER_ALL_ROWS, AFTER_ALL_ROWS)
+    const [log, ...others] = await logFiles(this.#options.directory)
+    return log !== undefined && others.length === 0 && log.number > (before.at(-1)?.number ?? 0)
+  }
+
+  async #openAnew(): Promise<void> {
+    await this.#scans.olderThan(this.#acknowledged, this.#options.scanPatienceMs)
+    let open: () => void = () => undefined
+    this.#gate = new Promise((resolve) => {
+      open = resolve
+    })
+    try {
+      await Promise.allSettled(this.#reads)
+      const database = this.#database
+      this.#database = undefined
+      this.#scans.detach(this.#acknowledged)
+      await database?.close()
+      await dropRefused(this.#options.directory, this.#watermark.marks.refused)
+      this.#database = await openDatabase(this.#options)
+      // Before the next write, so that they see the state they were begun in.
+      this.#scans.attach(this.#database)
+    } finally {
+      this.#gate = undefined
+      open()
+    }
+  }
+
+  async #track<T>(reading: Promise<T>): Promise<T> {
+    this.#reads.add(reading)
+    try {
+      return await reading
+    } finally {
+      this.#reads.delete(reading)
+    }
+  }
+}
+
+/** True for a batch that the engine did not accept as one; nothing of it was written. */
+function isRefusedArgument(error: unknown): boolean {
+  return /^(LEVEL_INVALID|LEVEL_ENCODING|ERR_INVALID)/.test(codeOf(error) ?? '')
+}

@@ -1,0 +1,188 @@
+import { describe, expect, test } from 'vitest'
+import { readBackup } from '../../backup/read-backup.ts'
+import { mergeBackup, restoreStorage } from '../../backup/restore-records.ts'
+import { backupOfStore } from '../../backup/store-backup.ts'
+import { writeBackup } from '../../backup/write-backup.ts'
+import { HybridClock } from '../../src/core/clock.ts'
+import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
+import type { Store } from '../../src/store/store.ts'
+import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { ManualTime, openStore } from '../support/store.ts'
+import { backupBytes, chunked, HEADER, makeRecords } from './fixtures.ts'
+
+async function recordsOf(store: Store): Promise<StoredRecord[]> {
+  const records: StoredRecord[] = []
+  for await (const record of (await store.scan()).records) records.push(record)
+  return records
+}
+
+const newOptions = () => {
+  let ids = 0
+  return { time: new ManualTime(), newId: () => `new-${ids++}`, cacheBytes: 1024 * 1024 }
+}
+
+/** A backup of a store, as bytes. */
+async function backUp(store: Store, clock: HybridClock): Promise<Buffer> {
+  const { header, records } = await backupOfStore(store, {
+    clock,
+    time: new ManualTime(),
+    scopes: ['items/*'],
+  })
+  const chunks: Uint8Array[] = []
+  for await (const chunk of writeBackup(header, records)) chunks.push(chunk)
+  return Buffer.concat(chunks)
+}
+
+describe('a storage made from a backup', () => {
+  test('has every record, the id of the node, a new epoch and a later clock', async () => {
+    const clock = new HybridClock(new ManualTime())
+    const store = await openStore({ name: 'old', clock })
+    for (let i = 0; i < 300; i++) await store.set(`items/${i}`, `{"n":${i}}`)
+    await store.delete('items/7')
+    await store.set('settings', '12345678901234567890')
+    const before = await recordsOf(store)
+    const cursor = { epoch: store.epoch, seq: 3 }
+    expect(store.canResume(cursor)).toBe(true)
+    const bytes = await backUp(store, clock)
+    const { id } = store
+    await store.close()
+
+    const adapter = new MemoryStorage()
+    const header = { ...HEADER, node: id, clock: clock.last + 1_000_000n }
+    const counts = await restoreStorage(adapter, header, readBackup(chunked(bytes)), newOptions())
+    expect(counts).toEqual({ applied: 301, equal: 0, superseded: 0, damage: 0 })
+
+    const restored = await openStore({ adapter, name: 'other' })
+    expect(await recordsOf(restored)).toEqual(before)
+    expect(restored.id).toBe(id)
+    // No follower's place in the old log is taken for one in the new log.
+    expect(restored.canResume(cursor)).toBe(false)
+    const { version } = await restored.set('a', '1')
+    expect(version).toBeGreaterThan(header.clock)
+    expect(version).toBeGreaterThan(before.map(versionOf).reduce((a, b) => (a > b ? a : b)))
+    await restored.close()
+  })
+
+  test('keeps the clock even when the backup has no records', async () => {
+    const adapter = new MemoryStorage()
+    const bytes = await backupBytes([])
+    const header = { ...HEADER, clock: 1_900_000_000_000_000_000n }
+    await restoreStorage(adapter, header, readBackup(chunked(bytes)), newOptions())
+    const store = await openStore({ adapter })
+    expect((await store.set('a', '1')).version).toBeGreaterThan(header.clock)
+    await store.close()
+  })
+
+  test('is refused where something is stored already', async () => {
+    const adapter = new MemoryStorage()
+    const store = await openStore({ adapter })
+    await store.close()
+    const bytes = await backupBytes(makeRecords(5))
+    const restoring = restoreStorage(adapter, HEADER, readBackup(chunked(bytes)), newOptions())
+    await expect(restoring).rejects.toMatchObject({ code: 'in_use' })
+  })
+
+  test('that was cut off is opened by no store, and made again from its beginning', async () => {
+    const adapter = new MemoryStorage()
+    const bytes = await backupBytes(makeRecords(3000), { blockBytes: 10_000 })
+    const cut = readBackup(chunked(bytes.subarray(0, bytes.length - 5000)))
+    const restoring = restoreStorage(adapter, HEADER, cut, newOptions())
+    await expect(restoring).rejects.toMatchObject({ code: 'corrupt_record' })
+    await adapter.open()
+    const rows: string[] = []
+    for await (const [key] of adapter.iterate()) rows.push(key)
+    await adapter.close()
+    expect(rows.length).toBeGreaterThan(1000)
+    await expect(openStore({ adapter })).rejects.toMatchObject({
+      code: 'format_unsupported',
+      message: expect.stringContaining('restoring'),
+    })
+    const part = await backupBytes(makeRecords(10))
+    await restoreStorage(adapter, HEADER, readBackup(chunked(part)), newOptions())
+    const store = await openStore({ adapter })
+    expect(await recordsOf(store)).toEqual(makeRecords(10))
+    expect(store.damaged()).toEqual([])
+    expect(store.damageFindings).toEqual([])
+    await store.close()
+  })
+
+  test('takes a new id when that of the backup cannot be used', async () => {
+    const adapter = new MemoryStorage()
+    const bytes = await backupBytes(makeRecords(5))
+    await restoreStorage(
+      adapter,
+      { ...HEADER, node: 'a b' },
+      readBackup(chunked(bytes)),
+      newOptions(),
+    )
+    const store = await openStore({ adapter })
+    expect(store.id).toMatch(/^new-/)
+    await store.close()
+  })
+
+  test('is given up at the first damage, unless what can be read is asked for', async () => {
+    const records = makeRecords(500)
+    const bytes = await backupBytes(records, { blockBytes: 2000 })
+    const at = Math.floor(bytes.length / 2)
+    bytes[at] = (bytes[at] ?? 0) ^ 4
+    const restoring = restoreStorage(
+      new MemoryStorage(),
+      HEADER,
+      readBackup(chunked(bytes)),
+      newOptions(),
+    )
+    await expect(restoring).rejects.toMatchObject({
+      code: 'corrupt_record',
+      message: expect.stringMatching(/block \d+ at byte \d+/),
+    })
+    const adapter = new MemoryStorage()
+    const options = { ...newOptions(), salvage: true }
+    const counts = await restoreStorage(adapter, HEADER, readBackup(chunked(bytes)), options)
+    expect(counts.damage).toBeGreaterThan(0)
+    expect(counts.applied).toBeGreaterThan(460)
+    expect(counts.applied).toBeLessThan(500)
+    const store = await openStore({ adapter })
+    const known = new Map(records.map((record) => [record.key, record]))
+    for (const record of await recordsOf(store)) expect(record).toEqual(known.get(record.key))
+    await store.close()
+  })
+})
+
+describe('a backup merged into a store', () => {
+  test('keeps per key the newer one, and does not bring back what was deleted since', async () => {
+    const clock = new HybridClock(new ManualTime())
+    const store = await openStore({ clock })
+    for (const key of ['kept', 'changed', 'deleted', 'lost']) await store.set(key, '"old"')
+    const bytes = await backUp(store, clock)
+    await store.close()
+    // Another life of the node: it has lost one key, changed one, deleted one.
+    const { events, other } = { events: readBackup(chunked(bytes)), other: await openStore() }
+    const copies = (await collect(readBackup(chunked(bytes)))).filter(({ key }) => key !== 'lost')
+    await other.merge(copies, { source: 'test' })
+    await other.set('changed', '"new"')
+    await other.delete('deleted')
+    const counts = await mergeBackup(other, events)
+    expect(counts).toEqual({ applied: 1, equal: 1, superseded: 2, damage: 0 })
+    expect((await other.get('changed'))?.data).toBe('"new"')
+    expect((await other.get('lost'))?.data).toBe('"old"')
+    expect(await other.get('deleted')).toBeUndefined()
+    await other.close()
+  })
+
+  test('is stopped at a stamp beyond the latest that is allowed', async () => {
+    const store = await openStore()
+    const bytes = await backupBytes(makeRecords(3))
+    const merging = mergeBackup(store, readBackup(chunked(bytes)), {
+      latest: 1_600_000_000_000_000_000n,
+    })
+    await expect(merging).rejects.toMatchObject({ code: 'clock_drift' })
+    expect(await store.keys()).toEqual([])
+    await store.close()
+  })
+})
+
+async function collect(events: ReturnType<typeof readBackup>): Promise<StoredRecord[]> {
+  const records: StoredRecord[] = []
+  for await (const event of events) if (event.type === 'records') records.push(...event.records)
+  return records
+}
