@@ -61,14 +61,19 @@ export async function measure(options: MeasureOptions): Promise<Measurement> {
   }
 }
 
-/** Markdown of one benchmark's results. */
-export function renderResults(bench: Bench, results: readonly Measurement[] | Table): string {
+/** Markdown of one benchmark's results; `run` says when and on what, if not as the page does. */
+export function renderResults(
+  bench: Bench,
+  results: readonly Measurement[] | Table,
+  run?: string,
+): string {
   const { columns, rows } = 'columns' in results ? results : tableOf(results)
   const lines = [columns, ['---', ...columns.slice(1).map(() => '--:')], ...rows]
   return [
     `## ${bench.question}`,
     '',
     bench.setting,
+    ...(run === undefined ? [] : ['', run]),
     '',
     ...lines.map((cells) => `| ${cells.join(' | ')} |`),
     '',
@@ -88,6 +93,25 @@ function tableOf(lines: readonly Measurement[]): Table {
       Math.round(perSecond),
     ]),
   }
+}
+
+/** The page with these parts in the place of those that answer the same questions, or at its end. */
+export function replaceParts(page: string, parts: readonly string[]): string {
+  const kept = page.split(/\n(?=## )/)
+  for (const part of parts) {
+    const question = part.slice(0, part.indexOf('\n'))
+    const at = kept.findIndex((old) => old.startsWith(`${question}\n`))
+    if (at === -1) kept.push(part)
+    else kept[at] = part
+  }
+  return kept.map((part) => `${part.trimEnd()}\n`).join('\n')
+}
+
+/** When and from what a part of the page comes that was measured by itself. */
+export function renderRun(): string {
+  const load = (loadavg()[0] ?? 0).toFixed(1)
+  const date = new Date().toISOString().slice(0, 10)
+  return `A run of its own: load of the machine before it ${load}, Node ${process.version}, commit ${commit()}, ${date}.`
 }
 
 /** Where and from what the numbers come, as Markdown. */

@@ -50,6 +50,8 @@ export class LevelEngine {
   #fault: Fault | undefined
   #healing: Promise<void> | undefined
   #closed = false
+  /** True when a refused batch can be read until the engine is opened anew. */
+  #isApplied = false
   /** Pause after the next failure. */
   #pauseMs = FIRST_PAUSE_MS
   /** Number of the last acknowledged batch. */
@@ -135,9 +137,12 @@ export class LevelEngine {
     const value = formatNumber({ number: this.#number, previous: this.#acknowledged })
     const rows: BatchOperation[] = [...operations, { type: 'put', key: NUMBER_ROW, value }]
     await this.#database.batch(rows, { sync })
-    // A failure here leaves a batch that can be read and yet is refused: rather too many rows than
-    // a promise of durability that the folder can not keep.
-    if (sync) await this.#folder.sync()
+    if (sync) {
+      // The batch is applied by now: only opening anew without its record takes it back.
+      this.#isApplied = true
+      await this.#folder.sync()
+      this.#isApplied = false
+    }
     this.#acknowledged = this.#number
     this.#watermark.acknowledge(this.#number)
   }
@@ -191,7 +196,8 @@ export class LevelEngine {
     }
     try {
       await probeSpace(this.#options.directory, this.#bytesNeeded())
-      if (!(await this.#beginLog())) await this.#openAnew()
+      if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew()
+      this.#isApplied = false
       this.#fault = undefined
     } catch (error) {
       fault.error = levelFailure('write', this.#options.directory, error)
@@ -230,7 +236,9 @@ export class LevelEngine {
       this.#scans.detach(this.#acknowledged)
       await database?.close()
       await dropRefused(this.#options.directory, this.#watermark.marks.refused)
-      this.#database = await openDatabase(this.#options)
+      this.#database = await openDatabase(this.#options).catch((error: unknown) => {
+        throw levelFailure('open', this.#options.directory, error)
+      })
       // Before the next write, so that they see the state they were begun in.
       this.#scans.attach(this.#database)
     } finally {

@@ -1,4 +1,5 @@
-// A process whose disk stops to sync while the file given second exists. It tells on stdout, as JSON,
+// A process whose disk fails to sync logs while the file given second exists, and folders while
+// `<file>-folder` does. It tells on stdout, as JSON,
 // what was refused and what readers saw of it, and kills itself after a last refusal. Arguments: folder,
 // file. Runs the built adapter.
 
@@ -46,6 +47,11 @@ rmSync(failing)
 await storage.open()
 seen.openedAfterRefusal = await read()
 seen.damage = storage.damage ?? null
+writeFileSync(`${failing}-folder`, '')
+seen.refusedByFolder = await put({ a: '7', b: '7' }, 'disk')
+rmSync(`${failing}-folder`)
+nowMs += 10_000
+seen.afterFolder = await read()
 writeFileSync(failing, '')
 seen.refusedBeforeDeath = await put({ a: '6', b: '6' }, 'disk')
 writeSync(1, JSON.stringify(seen))

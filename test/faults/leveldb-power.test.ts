@@ -107,7 +107,7 @@ describe.skipIf(compiler === undefined)(`power cuts, seed ${SEED}`, () => {
   it('a batch whose sync failed is never seen: not by this process, not after a close, not after a kill', async () => {
     const child = join(import.meta.dirname, 'failing-sync-child.mjs')
     const failing = join(root, 'syncs-fail')
-    const env = { ...layerEnv(), UNSYNCED_FAIL: failing }
+    const env = { ...layerEnv(), UNSYNCED_FAIL: failing, UNSYNCED_FAIL_FOLDER: `${failing}-folder` }
     const directory = join(root, 'data', 'failing')
     const { stdout, stderr, signal } = spawnSync(process.execPath, [child, directory, failing], {
       env,
@@ -127,6 +127,8 @@ describe.skipIf(compiler === undefined)(`power cuts, seed ${SEED}`, () => {
       refusedLast: 'storage_failed',
       openedAfterRefusal: ['1', null, '4'],
       damage: null,
+      refusedByFolder: 'storage_failed',
+      afterFolder: ['1', null, '4'],
       refusedBeforeDeath: 'storage_failed',
     })
     const storage = new LevelStorage({ directory })

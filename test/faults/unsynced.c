@@ -8,7 +8,8 @@
  *   S <inode> <bytes>     its first bytes are synced  D <path>             a folder's names are synced
  * Files that lose their last name are kept by a link in UNSYNCED_GRAVES, under their inode, since a
  * removal that was not synced may be undone. Syncs are only noted, not done: nothing depends on the
- * real disk, and rounds are fast. While the file UNSYNCED_FAIL exists, syncs of logs fail with EIO.
+ * real disk, and rounds are fast. While the file UNSYNCED_FAIL exists, syncs of logs
+ * fail with EIO; while UNSYNCED_FAIL_FOLDER does, those of folders.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -134,6 +135,12 @@ int unlink(const char *path) {
   return result;
 }
 
+/* True while the file exists that the variable names. */
+static int is_set(const char *variable) {
+  const char *path = getenv(variable);
+  return path != NULL && access(path, F_OK) == 0;
+}
+
 /* 1 when the sync is of a watched file and was noted, -1 when it is to fail, 0 for other files. */
 static int note_sync(int fd) {
   char link[64];
@@ -145,12 +152,13 @@ static int note_sync(int fd) {
   if (length < 0 || fstat(fd, &info) != 0) return 0;
   path[length] = 0;
   if (!watched(path)) return 0;
-  const char *failing = getenv("UNSYNCED_FAIL");
-  if (failing != NULL && access(failing, F_OK) == 0 && length > 4 && strcmp(path + length - 4, ".log") == 0) {
+  int is_folder = S_ISDIR(info.st_mode);
+  int is_log = length > 4 && strcmp(path + length - 4, ".log") == 0;
+  if ((is_log && is_set("UNSYNCED_FAIL")) || (is_folder && is_set("UNSYNCED_FAIL_FOLDER"))) {
     errno = EIO;
     return -1;
   }
-  if (S_ISDIR(info.st_mode)) note("D %s\n", path);
+  if (is_folder) note("D %s\n", path);
   else note("S %lu %lu\n", (unsigned long)info.st_ino, (unsigned long)info.st_size);
   return 1;
 }
