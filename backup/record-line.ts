@@ -8,13 +8,14 @@
  * Stamps are integers of nanoseconds and data is spelled as it was stored; neither goes through a
  * JavaScript number in either direction.
  */
+import { LATEST_STAMP } from '../src/core/clock.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
 import { errorText, StateError } from '../src/core/errors.ts'
 import { compactJson, type JsonNode, parseNodes } from '../src/core/json.ts'
 import { hasGlob, isValidKey } from '../src/core/key.ts'
 
-/** Greatest stamp that is taken: the last nanosecond a signed 64-bit integer can hold. */
-export const MAX_STAMP: bigint = 2n ** 63n - 1n
+/** Greatest stamp that is taken: the year 2200. */
+export const MAX_STAMP: bigint = LATEST_STAMP
 
 /** The line of a record, without its line feed. Data is compact, so it holds no line feed either. */
 export function encodeRecordLine(record: StoredRecord): string {

@@ -127,7 +127,7 @@ async function fillStore(
 ): Promise<RestoreCounts> {
   try {
     await store.open()
-    clock.observe(header?.clock ?? 0n)
+    clock.restore(header?.clock ?? 0n)
     const counts = await mergeBackup(store, events, options)
     // Also writes the clock's place, when there was no record to do it.
     await store.saveMeta(new Map([['restored', restoredRow(header, counts)]]))

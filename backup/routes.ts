@@ -32,8 +32,6 @@ export const CONTENT_TYPES: Readonly<Record<BackupFormat, string>> = Object.free
 
 /** Backups and restores that may run at once. */
 const MAX_RUNNING = 4
-/** How far ahead of the node's clock a record may be, nanoseconds: one minute. */
-const MAX_DRIFT_NS = 60_000_000_000n
 /** Greatest block or line of a restore, bytes. */
 const MAX_BLOCK_BYTES = 64 * 1024 * 1024
 
@@ -126,8 +124,7 @@ async function drained(response: ServerResponse): Promise<void> {
  * clock has given out since lies below this.
  */
 function latestStamp(clock: HybridClock): bigint {
-  const limit = clock.physicalNs() + MAX_DRIFT_NS
-  return clock.last > limit ? clock.last : limit
+  return clock.last > clock.latest ? clock.last : clock.latest
 }
 
 async function takeRestore(

@@ -4,6 +4,7 @@ import { errorText, isStateError, StateError } from '../src/core/errors.ts'
 import { type ParsedArguments, parseArguments } from './arguments.ts'
 import { BACKUP } from './backup.ts'
 import { type Command, type CommandContext, EXIT } from './command.ts'
+import { CONFLICTS } from './conflicts.ts'
 import { DELETE, GET, PUSH, SET } from './data-commands.ts'
 import { DEV } from './dev.ts'
 import { commandHelp, overview } from './help.ts'
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   DELETE,
   WATCH,
   STATUS,
+  CONFLICTS,
   BACKUP,
   VERIFY,
   RESTORE,

@@ -67,6 +67,7 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
 async function assemble(config: ServeConfig, name: string, logger: Logger): Promise<Server> {
   const { tlsCert, tlsKey, tlsCa } = config
   const uiDir = fileURLToPath(new URL('../ui', import.meta.url))
+  const ca = tlsCa === undefined ? undefined : await loadTrustedCas([tlsCa])
   const open = config.keys.length > 0 ? [...config.keys, config.nodesKey] : []
   return createServer({
     storage: storageOf(config, name, logger),
@@ -75,7 +76,11 @@ async function assemble(config: ServeConfig, name: string, logger: Logger): Prom
     name,
     static: config.static,
     open,
-    plugins: [backupPlugin(config), ...pluginsOf(config, name, logger), ...sharingOf(config, name)],
+    plugins: [
+      backupPlugin(config),
+      ...pluginsOf(config, name, logger, ca),
+      ...sharingOf(config, name),
+    ],
     logger,
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
@@ -83,9 +88,7 @@ async function assemble(config: ServeConfig, name: string, logger: Logger): Prom
     ...(tlsCert === undefined || tlsKey === undefined
       ? {}
       : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
-    ...(tlsCa === undefined
-      ? {}
-      : { transport: createWsTransport({ ca: await loadTrustedCas([tlsCa]) }) }),
+    ...(ca === undefined ? {} : { transport: createWsTransport({ ca }) }),
   })
 }
 
@@ -98,7 +101,12 @@ function backupPlugin({ keys, clusterToken }: ServeConfig): ServerPlugin {
 }
 
 /** A node without keys replicates nothing, so it is no part of a cluster. */
-function pluginsOf(config: ServeConfig, name: string, logger: Logger): ServerPlugin[] {
+function pluginsOf(
+  config: ServeConfig,
+  name: string,
+  logger: Logger,
+  ca: readonly string[] | undefined,
+): ServerPlugin[] {
   if (config.keys.length === 0) return []
   const plugin = cluster({
     keys: config.keys.map((path) => ({ path })),
@@ -108,6 +116,7 @@ function pluginsOf(config: ServeConfig, name: string, logger: Logger): ServerPlu
     ...(config.clusterUrl === undefined ? {} : { clusterUrl: config.clusterUrl }),
     ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
     ...(config.clusterToken === undefined ? {} : { token: config.clusterToken }),
+    ...(ca === undefined ? {} : { ca }),
   })
   return [plugin]
 }
@@ -127,12 +136,12 @@ function roleText({ keys, clusterUrl }: ServeConfig): string {
     : `follower of ${clusterUrl} for ${replicated}`
 }
 
-function warnIfExposed({ host, clusterToken }: ServeConfig, logger: Logger): void {
-  if (clusterToken !== undefined || isLoopback(host)) return
-  logger.warn(
-    'listening beyond this machine without a cluster token: whoever reaches this address can join the cluster, read and write; set OOO_CLUSTER_TOKEN',
-    { host },
-  )
+/** A member of a cluster says so itself, once it listens. */
+function warnIfExposed({ host, keys, clusterToken }: ServeConfig, logger: Logger): void {
+  if (keys.length > 0 || clusterToken !== undefined || isLoopback(host)) return
+  logger.warn('listening beyond this machine: whoever reaches this address can read and write', {
+    host,
+  })
 }
 
 /** Resolves, with what it was, at the first reason to stop. */

@@ -4,17 +4,23 @@
  * virtual network.
  */
 import type { HybridClock } from '../src/core/clock.ts'
-import { errorText } from '../src/core/errors.ts'
-import type { Random, TimeSource } from '../src/core/time.ts'
+import { type ErrorCode, errorText } from '../src/core/errors.ts'
+import { NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
+import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
-import type { LinkStatus } from './follower.ts'
+import { DigestTable } from './digest-table.ts'
 import { FollowerLink } from './follower.ts'
-import type { FollowerStatus } from './leader.ts'
-import { Leader } from './leader.ts'
+import type { RegisteredFollower } from './follower-registry.ts'
+import { followedSets, usualSets } from './key-set.ts'
+import { type FollowerStatus, Leader } from './leader.ts'
+import { LeaderKeeping } from './leader-keeping.ts'
 import { loadProgress, settlePlacement } from './link-progress.ts'
+import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
 import type { ResolvedClusterOptions } from './options.ts'
-import type { Placement, Scope } from './placement.ts'
+import { type Placement, type Scope, scopeOf } from './placement.ts'
+import type { RefusalReport } from './refusals.ts'
+import { horizonAt } from './retention.ts'
 
 /** `leader`: follows nobody. `follower`: follows for every scope. `mixed`: leads some. */
 export type ClusterRole = 'leader' | 'follower' | 'mixed'
@@ -27,8 +33,14 @@ export interface ClusterStatus {
   /** Seq of this node's last change. */
   readonly head: number
   readonly scopes: readonly Scope[]
-  readonly links: readonly LinkStatus[]
-  readonly followers: readonly FollowerStatus[]
+  readonly links: readonly LinkReport[]
+  readonly followers: readonly FollowerReport[]
+  /** Streams and messages that this node refused since it started. */
+  readonly refusals: RefusalReport
+  /** Followers that deletions are kept for, connected or away. */
+  readonly registered: readonly RegisteredFollower[]
+  /** Milliseconds added to this node's wall clock to have its leader's; 0 while not measured. */
+  readonly clockOffsetMs: number
 }
 
 export interface EngineOptions {
@@ -48,7 +60,13 @@ export interface EngineOptions {
 export class ClusterEngine {
   readonly #engine: EngineOptions
   readonly #leader: Leader
+  readonly #digests: DigestTable
+  readonly #keeping: LeaderKeeping
+  readonly #monitor: Monitor
   #links: FollowerLink[] = []
+  /** What was lost in concurrent writes that this node decided. */
+  readonly conflicts: ConflictLog
+  readonly #progressListeners = new Set<() => void>()
   #stopListening: (() => void) | undefined
   /** Comparisons anew, one after the other. */
   #restarts: Promise<void> = Promise.resolve()
@@ -58,7 +76,48 @@ export class ClusterEngine {
     this.#engine = engine
     const { store, placement, clock, time, options } = engine
     const { limits, logger } = options
-    this.#leader = new Leader({ store, placement, clock, time, limits, logger })
+    this.#digests = new DigestTable(store, time, usualSets(placement))
+    this.conflicts = store.conflictLog({
+      maxEntries: limits.conflictEntries,
+      maxAgeNs: BigInt(limits.conflictAgeMs) * NS_PER_MS,
+      now: () => clock.physicalNs(),
+      scopeOf: (key) => scopeOf(placement, key)?.path ?? '',
+      onError: (error) => {
+        logger.warn('the conflict log could not be trimmed', { error: errorText(error) })
+      },
+    })
+    this.#keeping = new LeaderKeeping({
+      store,
+      placement,
+      clock,
+      time,
+      logger,
+      tombstoneRetentionMs: options.tombstoneRetentionMs,
+      horizonOfLeader: (url) => this.#links.find(({ leader }) => leader === url)?.horizon ?? 0n,
+    })
+    clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS
+    this.#leader = new Leader({
+      store,
+      placement,
+      clock,
+      time,
+      digests: this.#digests,
+      keeping: this.#keeping,
+      conflicts: this.conflicts,
+      progressed: () => {
+        for (const listener of this.#progressListeners) listener()
+      },
+      limits,
+      logger,
+    })
+    this.#monitor = new Monitor({
+      time,
+      clock,
+      limits,
+      logger,
+      head: store.head,
+      statusOf: (url) => this.#links.find((link) => link.leader === url)?.status(),
+    })
   }
 
   /** Starts following. The returned promise waits for the storage, not for any leader. */
@@ -67,6 +126,8 @@ export class ClusterEngine {
     await this.#makeLinks()
     const unsubscribe = [
       store.onCommit((commit) => {
+        this.#monitor.committed(commit.seq)
+        this.#digests.committed(commit)
         this.#leader.committed(commit)
         for (const link of this.#links) {
           if (store.owedCount(link.leader) > 0) link.outboxChanged()
@@ -77,14 +138,32 @@ export class ClusterEngine {
     this.#stopListening = () => {
       for (const stop of unsubscribe) stop()
     }
+    void this.#count()
+    this.#keeping.start()
     for (const link of this.#links) link.start()
+  }
+
+  /** Counts what is held, for comparisons; they wait for it, and do it themselves when it failed. */
+  async #count(): Promise<void> {
+    try {
+      // The leaders of what is followed have not told theirs, which is likely the same.
+      const { clock, options } = this.#engine
+      await this.#digests.recount(horizonAt(clock.physicalNs(), options.tombstoneRetentionMs))
+    } catch (error) {
+      if (this.#isStopped) return
+      this.#engine.options.logger.warn('the digests could not be counted', {
+        error: errorText(error),
+      })
+    }
   }
 
   /** Ends all streams, waiting for what they have begun to write. Idempotent. */
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#stopListening?.()
+    this.#digests.stop()
     await this.#endStreams('the node is closing')
+    await this.#keeping.stop()
     await this.#restarts
   }
 
@@ -98,6 +177,7 @@ export class ClusterEngine {
         await this.#endStreams('the storage was damaged: comparing anew')
         if (this.#isStopped) return
         await this.#makeLinks()
+        void this.#count()
         for (const link of this.#links) link.start()
       })
       .catch((error: unknown) => {
@@ -121,12 +201,28 @@ export class ClusterEngine {
 
   /** Takes a follower's stream. */
   accept(socket: MessageSocket, address: string): SocketHandlers {
-    return this.#leader.accept(socket, address)
+    return this.#monitor.accept(socket, address, (watched) => this.#leader.accept(watched, address))
+  }
+
+  /** Counts a peer that was turned away before it had a stream. */
+  refused(code: ErrorCode, reason: string, peer: string): void {
+    this.#monitor.refused(code, reason, peer)
   }
 
   /** When followers that were connected were found gone, milliseconds since the epoch, by their id. */
   get departed(): ReadonlyMap<string, number> {
     return this.#leader.departed
+  }
+
+  /** Connected followers. */
+  followers(): FollowerStatus[] {
+    return this.#leader.followers()
+  }
+
+  /** Hears that a follower may hold more of this node's log than before. Must not throw. */
+  onProgress(listener: () => void): () => void {
+    this.#progressListeners.add(listener)
+    return () => this.#progressListeners.delete(listener)
   }
 
   get name(): string {
@@ -148,8 +244,11 @@ export class ClusterEngine {
       epoch: store.epoch,
       head: store.head,
       scopes: placement.scopes,
-      links: this.#links.map((link) => link.status()),
-      followers: this.#leader.followers(),
+      links: this.#links.map((link) => this.#monitor.link(link.status())),
+      followers: this.#leader.followers().map((follower) => this.#monitor.follower(follower)),
+      refusals: this.#monitor.refusals(),
+      registered: this.#keeping.followers(),
+      clockOffsetMs: this.#monitor.clockOffsetMs,
     }
   }
 
@@ -163,13 +262,15 @@ export class ClusterEngine {
     return new FollowerLink({
       leader,
       identity: { id: store.id, name: this.name, scopes },
+      sets: followedSets(this.#engine.placement, leader),
+      digests: this.#digests,
       progress: loadProgress(store, leader, placementId),
       placementId,
       store,
       clock: correctsClock ? clock : undefined,
       time,
       random,
-      transport,
+      transport: this.#monitor.transportTo(leader, transport),
       token: options.token,
       limits: options.limits,
       logger: options.logger,

@@ -5,13 +5,19 @@
  */
 import { Connection } from '../src/client/connection.ts'
 import type { HybridClock } from '../src/core/clock.ts'
-import { ERROR_TABLE, errorText } from '../src/core/errors.ts'
+import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { decodeLeaderMessage, encodeMessage, TOKEN_HEADER } from '../src/core/protocol.ts'
+import type { KeySet } from '../src/core/protocol-comparison.ts'
+import type { Terms } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { Transport } from '../src/core/transport.ts'
 import type { Store } from '../src/store/store.ts'
-import { measureOffset } from './clock-offset.ts'
+import { Backlog } from './backlog.ts'
+import { ComparisonLog, type ComparisonStatus } from './comparison-log.ts'
+import { ComparisonWork } from './comparison-work.ts'
+import type { DigestTable } from './digest-table.ts'
+import { isFollowing } from './follower-link.ts'
 import type {
   FollowerContext,
   FollowerEffect,
@@ -21,7 +27,9 @@ import type {
   LinkProgress,
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
-import { encodeProgress, laterSeen, progressRow } from './link-progress.ts'
+import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
+import { LeaderTime } from './leader-time.ts'
+import { horizonRow } from './link-progress.ts'
 import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 import { streamUrl } from './placement.ts'
@@ -30,6 +38,10 @@ export interface FollowerLinkOptions {
   /** The leader, as `http(s)://host:port`. */
   readonly leader: string
   readonly identity: FollowerIdentity
+  /** What is compared with the leader. */
+  readonly sets: readonly KeySet[]
+  /** Hears every commit of the store. */
+  readonly digests: DigestTable
   readonly progress: LinkProgress
   /** Id of the placement the progress belongs to. */
   readonly placementId: string
@@ -45,10 +57,12 @@ export interface FollowerLinkOptions {
 }
 
 /** What people are shown of a link. */
-export interface LinkStatus {
+export interface LinkStatus extends ComparisonStatus {
   readonly url: string
   readonly state: FollowerState['kind']
   readonly scopes: readonly string[]
+  /** Id of this life of the leader's log; undefined before the leader was heard. */
+  readonly epoch: string | undefined
   /** Seq of the leader's log up to which this node holds everything. */
   readonly cursor: number
   /** Rows of the leader's log not applied yet, as far as known. */
@@ -57,24 +71,30 @@ export interface LinkStatus {
   readonly outbox: number
   /** Pushed records the leader refused on this connection. */
   readonly refused: number
+  /** Records the leader refused as stamped too far in the future, since this node started. */
+  readonly drifted: number
   /** Why the link was last down; undefined while it never was. */
   readonly lastError: string | undefined
   /** When the leader was last heard of or found gone, milliseconds since the epoch; 0 before that. */
   readonly lastCheckMs: number
 }
 
-type DurableEffect = Extract<FollowerEffect, { type: 'refill' | 'merge' | 'settle' }>
-
 export class FollowerLink {
   readonly #options: FollowerLinkOptions
   readonly #context: FollowerContext
   readonly #connection: Connection
   #state: FollowerState
-  /** The progress on disk; each durable step writes it anew. */
-  #durable: LinkProgress
+  readonly #steps: FollowerSteps
+  readonly #comparisons: ComparisonLog
+  #terms: LeaderTerms
+  readonly #leaderTime: LeaderTime
+  /** Waits for the answer to the question with this number. */
+  #restamp: { readonly n: number; readonly effect: DurableEffect } | undefined
+  #drifted = 0
   #work: Promise<void> = Promise.resolve()
+  readonly #backlog: Backlog
+  readonly #comparing: ComparisonWork
   #stopBeat: CancelTimer | undefined
-  #helloSentNs = 0n
   #outboxNoted = false
   /** The latest request for rows of the outbox that has not been answered. */
   #nextCollect: Extract<FollowerEffect, { type: 'collect' }> | undefined
@@ -84,9 +104,26 @@ export class FollowerLink {
 
   constructor(options: FollowerLinkOptions) {
     this.#options = options
-    this.#context = { identity: options.identity, limits: options.limits }
+    const { identity, sets, limits, leader } = options
+    this.#context = { identity, sets, limits }
     this.#state = initialFollower(options.progress)
-    this.#durable = options.progress
+    this.#steps = new FollowerSteps(options)
+    this.#backlog = new Backlog(limits.maxPendingBytes)
+    this.#leaderTime = new LeaderTime(options)
+    const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
+    this.#terms = { forgotten: 0n, horizon, latest: undefined, greatest: 0n }
+    this.#comparisons = new ComparisonLog({
+      ...options,
+      intervalMs: limits.compareIntervalMs,
+      due: () => this.#dispatch({ type: 'compareDue', owed: options.store.owedCount(leader) }),
+    })
+    this.#comparing = new ComparisonWork({
+      ...options,
+      state: () => this.#state,
+      dispatch: (event) => this.#dispatch(event),
+      send: (text) => this.#connection.send(text),
+      fail: (error) => this.#fail('a comparison failed', error),
+    })
     this.#connection = new Connection({
       transport: options.transport,
       time: options.time,
@@ -119,6 +156,7 @@ export class FollowerLink {
     this.#dispatch({ type: 'close' })
     this.#connection.close(1001, reason)
     await this.#work
+    await this.#comparing.ended()
   }
 
   /** Tells the link that its outbox may have grown; many calls in one turn count as one. */
@@ -135,27 +173,45 @@ export class FollowerLink {
     return this.#options.leader
   }
 
+  /** Up to which stamp the leader removes tombstones, as last told; 0n before that. */
+  get horizon(): bigint {
+    return this.#terms.horizon
+  }
+
   status(): LinkStatus {
     const state = this.#state
-    const cursor = this.#durable.cursor?.seq ?? 0
-    const following = state.kind === 'live' || state.kind === 'catchingUp' ? state : undefined
+    const cursor = this.#steps.durable.cursor?.seq ?? 0
+    const following = state.kind !== 'closed' && isFollowing(state) ? state : undefined
     return {
       url: this.#options.leader,
       state: state.kind,
       scopes: this.#options.identity.scopes,
+      epoch: following?.leader.epoch ?? this.#steps.durable.cursor?.epoch,
       cursor,
       lagRows: Math.max(0, (following?.leader.head ?? cursor) - cursor),
       outbox: this.#options.store.owedCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
+      drifted: this.#drifted,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,
+      ...this.#comparisons.status(following?.comparison?.tally),
     }
   }
 
   #receive(text: string): void {
     this.#noteCheck()
     try {
-      this.#dispatch({ type: 'message', message: decodeLeaderMessage(text) })
+      const message = decodeLeaderMessage(text)
+      if (message.t === 'digests') {
+        this.#noteHorizon(message.horizon)
+        this.#comparing.told(message)
+      } else if (message.t === 'terms') this.#told(message)
+      else {
+        if (message.t === 'welcome') {
+          this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten), latest: undefined }
+        }
+        this.#dispatch({ type: 'message', message })
+      }
     } catch (error) {
       this.#fail('a message of the leader is not understood', error)
     }
@@ -181,22 +237,24 @@ export class FollowerLink {
     if (before !== 'live' && step.state.kind === 'live') {
       this.#lastError = undefined
       this.#options.logger.info('live with the leader', { leader: this.#options.leader })
+      this.#comparisons.start()
     }
+    if (before === 'live' && step.state.kind !== 'live') this.#comparisons.stop()
     for (const effect of step.effects) this.#run(effect)
   }
 
   #run(effect: FollowerEffect): void {
     switch (effect.type) {
       case 'send':
-        if (effect.message.t === 'hello') this.#helloSentNs = this.#options.time.monotonicNs()
+        if (effect.message.t === 'hello') this.#leaderTime.greeted()
         this.#connection.send(encodeMessage(effect.message))
         break
       case 'good':
         this.#connection.connectionIsGood()
-        this.#correctClock(BigInt(effect.clock))
+        this.#leaderTime.welcomed(BigInt(effect.clock))
         break
       case 'drop':
-        this.#connection.drop(ERROR_TABLE.invalid_message.closeCode, effect.reason)
+        this.#connection.drop(ERROR_TABLE[effect.code].closeCode, effect.reason)
         break
       case 'quiesce':
         this.#work = this.#work.then(() =>
@@ -207,9 +265,31 @@ export class FollowerLink {
         this.#nextCollect = effect
         void this.#collect()
         break
+      case 'restamp':
+        this.#drifted += effect.rows.length
+        this.#restamp = { n: this.#leaderTime.asked + 1, effect }
+        this.#ask()
+        break
+      case 'ask':
+      case 'hash':
+        this.#comparing.begin(effect, this.#terms.horizon)
+        break
+      case 'compared':
+        this.#comparisons.ended(effect.tally, effect.isRepair, this.status().refused > 0)
+        break
       default:
-        this.#work = this.#work.then(() => this.#makeDurable(effect))
+        this.#queue(effect)
     }
+  }
+
+  #queue(effect: DurableEffect): void {
+    const done = this.#backlog.take('records' in effect ? effect.records : [])
+    if (done === undefined) {
+      const reason = `${this.#backlog.bytes} bytes wait to be stored`
+      this.#connection.drop(ERROR_TABLE.overloaded.closeCode, reason)
+      return
+    }
+    this.#work = this.#work.then(() => this.#makeDurable(effect)).finally(done)
   }
 
   /** Reads the outbox for the latest request, one reading at a time. */
@@ -231,85 +311,55 @@ export class FollowerLink {
   }
 
   async #makeDurable(effect: DurableEffect): Promise<void> {
-    const state = this.#state
-    if (state.kind === 'offline' || state.kind === 'closed' || state.session !== effect.session) {
-      return
-    }
+    const isWanted = (): boolean => this.#comparing.isCurrent(effect.session)
+    if (!isWanted()) return
     try {
-      this.#dispatch(await this.#perform(effect))
+      this.#dispatch(await this.#steps.perform(effect, this.#terms, isWanted))
     } catch (error) {
       this.#fail('a step of replication failed', error)
     }
-  }
-
-  /** Makes one step durable and returns the event that says so. */
-  async #perform(effect: DurableEffect): Promise<FollowerEvent> {
-    const { store } = this.#options
-    const { session } = effect
-    switch (effect.type) {
-      case 'refill': {
-        const { from } = effect
-        await store.refill(this.leader)
-        const progress = { cursor: from, seen: from }
-        await this.#save(progress, (meta) => store.saveMeta(meta))
-        return { type: 'refilled', session, progress }
-      }
-      case 'merge': {
-        const { records, cursor } = effect
-        const progress = { cursor, seen: laterSeen(this.#durable.seen, effect.seen) }
-        await this.#save(progress, (meta) =>
-          store.merge(records, { source: this.leader, leader: this.leader, meta }),
-        )
-        return { type: 'applied', session, progress }
-      }
-      case 'settle': {
-        const { n, rows } = effect
-        const { cursor, seen } = this.#durable
-        const progress = { cursor, seen: laterSeen(seen, effect.seen) }
-        await this.#save(progress, (meta) => store.acknowledge(this.leader, rows, meta))
-        return { type: 'settled', session, n, progress }
-      }
-    }
-  }
-
-  /** Writes `progress` in the same batch as what it stands for. Steps run one at a time. */
-  async #save(
-    progress: LinkProgress,
-    write: (meta: ReadonlyMap<string, string>) => Promise<unknown>,
-  ): Promise<void> {
-    const row = encodeProgress(this.#options.placementId, progress)
-    await write(new Map([[progressRow(this.leader), row]]))
-    this.#durable = progress
   }
 
   #noteCheck(): void {
     this.#lastCheckMs = Number(this.#options.time.wallNs() / NS_PER_MS)
   }
 
-  #correctClock(leaderNs: bigint): void {
-    const { clock, time, logger } = this.#options
-    if (clock === undefined) return
-    const roundTripNs = time.monotonicNs() - this.#helloSentNs
-    const offsetNs = measureOffset({
-      leaderNs,
-      wallNs: time.wallNs(),
-      roundTripNs,
-      knownNs: clock.offsetNs,
-    })
-    if (offsetNs === clock.offsetNs) return
-    logger.warn('clock corrected to the leader', { offsetNs, leader: this.leader })
-    clock.offsetNs = offsetNs
+  #ask(): void {
+    this.#connection.send(encodeMessage(this.#leaderTime.ask()))
+  }
+
+  #told(terms: Terms): void {
+    this.#leaderTime.told(terms)
+    const { horizon, latest, greatest } = terms
+    this.#noteHorizon(horizon)
+    this.#terms = { ...this.#terms, latest, greatest }
+    const waiting = this.#restamp
+    if (waiting === undefined || terms.n < waiting.n) return
+    this.#restamp = undefined
+    this.#work = this.#work.then(() => this.#makeDurable(waiting.effect))
+  }
+
+  /** It is told on after a restart too, before the leader is met again: so it is kept. */
+  #noteHorizon(horizon: bigint): void {
+    if (horizon === this.#terms.horizon) return
+    this.#terms = { ...this.#terms, horizon }
+    const meta = new Map([[horizonRow(this.leader), String(horizon)]])
+    this.#work = this.#work
+      .then(() => this.#options.store.saveMeta(meta))
+      .catch((error: unknown) => this.#fail('what the leader keeps could not be noted', error))
   }
 
   #fail(message: string, error: unknown): void {
     const reason = errorText(error)
     this.#options.logger.error(message, { leader: this.leader, error: reason })
-    this.#connection.drop(ERROR_TABLE.invalid_message.closeCode, reason.slice(0, 100))
+    const code = isStateError(error) ? error.code : 'storage_failed'
+    this.#connection.drop(ERROR_TABLE[code].closeCode, reason.slice(0, 100))
   }
 
   #scheduleBeat(): void {
     this.#stopBeat = this.#options.time.after(this.#options.limits.beatIntervalMs, () => {
       this.#dispatch({ type: 'beat' })
+      if (this.#state.kind !== 'closed' && isFollowing(this.#state)) this.#ask()
       this.#scheduleBeat()
     })
   }

@@ -7,17 +7,20 @@
  * ```
  *
  * Invariants, checked by `test/cluster/leader-session.test.ts`:
- * 1. Every record in scope with seq ≤ `sent` has been sent on this stream, or was pushed by this
- *    very follower on it, or was superseded by a record with a later seq.
+ * 1. Every record in scope with seq ≤ `sent`, beyond where the stream began, has been sent on it, or
+ *    was pushed by this very follower on it, or was superseded by a record with a later seq.
  * 2. Unacknowledged bytes exceed the window by less than one message.
  * 3. At most one log read is under way.
+ *
+ * Comparisons go on beside the log: `answer-state.ts`.
  */
-import type { StoredRecord } from '../src/core/entry.ts'
 import type { Ack, Hello, LeaderMessage, Push, PushOutcome } from '../src/core/protocol.ts'
 import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { LogPage } from '../src/store/change-log.ts'
+import type { AnswerEffect, AnswerEvent, Answers } from './answer-state.ts'
+import { NO_ANSWERS, stepAnswers } from './answer-state.ts'
 import type { ClusterLimits } from './options.ts'
-import { cutRows } from './page.ts'
+import { cutRows, recordBytes } from './page.ts'
 import { inScopes } from './placement.ts'
 
 export interface StreamingState {
@@ -29,8 +32,10 @@ export interface StreamingState {
   }
   /** The log has been read and sent up to here. */
   readonly sent: number
-  /** The follower holds everything up to here. */
+  /** The follower holds everything up to here, once it is `complete`. */
   readonly acked: number
+  /** False while the follower compares what it held before with this node. */
+  readonly complete: boolean
   readonly head: number
   readonly inFlight: readonly { readonly through: number; readonly bytes: number }[]
   readonly reading: boolean
@@ -38,8 +43,11 @@ export interface StreamingState {
   readonly caughtUp: boolean
   /** Seqs that this follower itself pushed on this stream: not sent back. */
   readonly own: ReadonlySet<number>
-  /** Pushes not answered yet. */
-  readonly pushes: number
+  /** Number of the latest push. */
+  readonly pushed: number
+  /** Bytes of the records of each push not answered yet, oldest first. */
+  readonly pushes: readonly number[]
+  readonly answers: Answers
   /** Beats since the follower was last heard. */
   readonly silentBeats: number
 }
@@ -55,6 +63,9 @@ export interface LeaderIdentity {
   readonly epoch: string
   readonly head: number
   readonly clock: string
+  /** See `Welcome`. */
+  readonly continues: boolean
+  readonly forgotten: string
 }
 
 export type LeaderSessionEvent =
@@ -74,16 +85,18 @@ export type LeaderSessionEvent =
     }
   | { readonly type: 'committed'; readonly head: number; readonly own: readonly number[] }
   | { readonly type: 'page'; readonly page: LogPage }
+  | AnswerEvent
   | { readonly type: 'beat' }
   | { readonly type: 'closed' }
 
 export type LeaderSessionEffect =
   | { readonly type: 'send'; readonly message: LeaderMessage }
   | { readonly type: 'read'; readonly after: number; readonly limit: number }
-  | { readonly type: 'merge'; readonly n: number; readonly records: readonly StoredRecord[] }
+  | ({ readonly type: 'merge' } & Pick<Push, 'n' | 'records' | 'seen'>)
+  | AnswerEffect
   | {
       readonly type: 'close'
-      readonly code: 'invalid_message' | 'slow_consumer'
+      readonly code: 'invalid_message' | 'out_of_order' | 'overloaded' | 'slow_consumer'
       readonly reason: string
     }
 
@@ -118,14 +131,10 @@ export function stepLeaderSession(
     case 'ack':
       return acknowledge(state, event.ack, limits)
     case 'push':
-      if (state.pushes >= MAX_PUSHES) return refuse(`more than ${MAX_PUSHES} pushes unanswered`)
-      return {
-        state: { ...state, pushes: state.pushes + 1, silentBeats: 0 },
-        effects: [{ type: 'merge', n: event.push.n, records: event.push.records }],
-      }
+      return takePush(state, event.push, limits)
     case 'merged':
       return {
-        state: { ...state, pushes: state.pushes - 1 },
+        state: { ...state, pushes: state.pushes.slice(1) },
         effects: [
           {
             type: 'send',
@@ -137,6 +146,45 @@ export function stepLeaderSession(
       return readOn({ ...state, head: event.head, own: addOwn(state.own, event.own) }, limits)
     case 'page':
       return sendPage({ ...state, reading: false }, event.page, limits)
+    case 'comparison':
+      return answer({ ...state, silentBeats: 0 }, event, limits)
+    case 'digested':
+    case 'found':
+      return answer(state, event, limits)
+  }
+}
+
+function answer(
+  state: StreamingState,
+  event: AnswerEvent,
+  limits: ClusterLimits,
+): LeaderSessionStep {
+  const step = stepAnswers(state.answers, event, state.follower.scopes, limits)
+  if (step.refusal !== undefined) return refuse(step.refusal)
+  return { state: { ...state, answers: step.answers }, effects: step.effects }
+}
+
+function takePush(state: StreamingState, push: Push, limits: ClusterLimits): LeaderSessionStep {
+  const { pushed, pushes } = state
+  if (push.n !== pushed + 1) return refuse(`push ${push.n} after push ${pushed}`)
+  const waiting = sum(pushes)
+  if (pushes.length >= MAX_PUSHES || waiting >= limits.maxPendingBytes) {
+    return refuse(
+      `${pushes.length} pushes of ${waiting} bytes wait, the limits are ${MAX_PUSHES} and ${limits.maxPendingBytes}`,
+      'overloaded',
+    )
+  }
+  const bytes = sum(push.records.map(recordBytes))
+  return {
+    state: { ...state, pushed: push.n, pushes: [...pushes, bytes], silentBeats: 0 },
+    effects: [
+      {
+        type: 'merge',
+        n: push.n,
+        records: push.records,
+        ...(push.seen === undefined ? {} : { seen: push.seen }),
+      },
+    ],
   }
 }
 
@@ -145,23 +193,28 @@ function greet(
   limits: ClusterLimits,
 ): LeaderSessionStep {
   if (hello.protocol !== STREAM_PROTOCOL) {
-    return refuse(`stream protocol ${hello.protocol}, this node speaks ${STREAM_PROTOCOL}`)
+    const reason = `stream protocol ${hello.protocol}, this node speaks ${STREAM_PROTOCOL}`
+    return refuse(reason, 'invalid_message')
   }
-  const from = canResume ? (hello.cursor?.seq ?? 0) : 0
+  // A follower that cannot go on from its cursor compares instead, beside what changes from now on.
+  const from = canResume ? (hello.cursor?.seq ?? 0) : leader.head
   const state: StreamingState = {
     kind: 'streaming',
     follower: { id: hello.id, name: hello.name, scopes: hello.scopes },
     sent: from,
     acked: from,
+    complete: canResume,
     head: leader.head,
     inFlight: [],
     reading: false,
     caughtUp: false,
     own: new Set(),
-    pushes: 0,
+    pushed: 0,
+    pushes: [],
+    answers: NO_ANSWERS,
     silentBeats: 0,
   }
-  const { id, epoch, head, clock } = leader
+  const { id, epoch, head, clock, continues, forgotten } = leader
   const welcome: LeaderMessage = {
     t: 'welcome',
     protocol: STREAM_PROTOCOL,
@@ -170,6 +223,8 @@ function greet(
     head,
     resume: canResume,
     clock,
+    continues,
+    forgotten,
   }
   const next = readOn(state, limits)
   return { state: next.state, effects: [{ type: 'send', message: welcome }, ...next.effects] }
@@ -218,7 +273,8 @@ function acknowledge(state: StreamingState, ack: Ack, limits: ClusterLimits): Le
     return refuse(`acknowledged seq ${ack.seq}, only ${state.sent} was sent`)
   const inFlight = state.inFlight.filter((message) => message.through > ack.seq)
   const acked = Math.max(state.acked, ack.seq)
-  return readOn({ ...state, acked, inFlight, silentBeats: 0 }, limits)
+  const { complete } = ack
+  return readOn({ ...state, acked, complete, inFlight, silentBeats: 0 }, limits)
 }
 
 function beat(
@@ -239,11 +295,15 @@ function beat(
   return { state: next, effects: [{ type: 'send', message }] }
 }
 
-function refuse(reason: string): LeaderSessionStep {
-  return {
-    state: { kind: 'closed' },
-    effects: [{ type: 'close', code: 'invalid_message', reason }],
-  }
+function refuse(
+  reason: string,
+  code: Extract<LeaderSessionEffect, { type: 'close' }>['code'] = 'out_of_order',
+): LeaderSessionStep {
+  return { state: { kind: 'closed' }, effects: [{ type: 'close', code, reason }] }
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, number) => total + number, 0)
 }
 
 function unacknowledged(state: StreamingState): number {

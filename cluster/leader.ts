@@ -1,13 +1,20 @@
 /** Serves followers: one session per stream, each driving `leader-session.ts`. */
 import type { HybridClock } from '../src/core/clock.ts'
-import type { Commit, StoredRecord } from '../src/core/entry.ts'
-import { ERROR_TABLE, errorText } from '../src/core/errors.ts'
+import type { Commit } from '../src/core/entry.ts'
+import { ERROR_TABLE, type ErrorCode, errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
-import type { FollowerMessage, PushOutcome } from '../src/core/protocol.ts'
+import type { Ack, FollowerMessage, Push, PushOutcome } from '../src/core/protocol.ts'
 import { decodeFollowerMessage, encodeMessage } from '../src/core/protocol.ts'
+import type { TermsQuestion } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
-import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
+import type { SocketHandlers } from '../src/core/transport.ts'
+import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
+import { Answerer } from './answerer.ts'
+import type { DigestTable } from './digest-table.ts'
+import { DriftLog } from './drift-log.ts'
+import type { Registration } from './follower-registry.ts'
+import type { LeaderKeeping } from './leader-keeping.ts'
 import type {
   LeaderSessionEffect,
   LeaderSessionEvent,
@@ -18,12 +25,20 @@ import { GREETING, stepLeaderSession } from './leader-session.ts'
 import type { ClusterLimits } from './options.ts'
 import type { Placement } from './placement.ts'
 import { inScopes, scopeOf } from './placement.ts'
+import type { MeteredSocket, TrafficReport } from './traffic.ts'
 
 export interface LeaderOptions {
   readonly store: Store
   readonly placement: Placement
   readonly clock: HybridClock
   readonly time: TimeSource
+  readonly digests: DigestTable
+  /** Knows how far each follower is, and what is kept for them. */
+  readonly keeping: LeaderKeeping
+  /** Takes what is lost in concurrent writes of followers. */
+  readonly conflicts: ConflictLog
+  /** Hears that a follower may hold more than before, or is gone. */
+  readonly progressed: () => void
   readonly limits: ClusterLimits
   readonly logger: Logger
 }
@@ -37,9 +52,14 @@ export interface FollowerStatus {
   readonly scopes: readonly string[]
   /** Seq of this node's log up to which the follower holds everything. */
   readonly cursor: number
+  /** What it held before is being compared with this node; `cursor` is 0 until that has ended. */
+  readonly comparing: boolean
   readonly lagRows: number
+  /** Its records that were refused on this connection as stamped too far in the future. */
+  readonly drifted: number
   /** When it was last heard of, milliseconds since the Unix epoch. */
   readonly lastContactMs: number
+  readonly traffic: TrafficReport
 }
 
 /** Followers whose leaving is remembered, longest gone forgotten first. */
@@ -57,7 +77,7 @@ export class Leader {
   }
 
   /** Takes an open stream; the caller feeds the returned handlers. */
-  accept(socket: MessageSocket, address: string): SocketHandlers {
+  accept(socket: MeteredSocket, address: string): SocketHandlers {
     const session = new Session(this.#options, socket, address, `stream-${++this.#opened}`, () =>
       this.#forget(session),
     )
@@ -99,21 +119,24 @@ export class Leader {
 
 class Session implements SocketHandlers {
   readonly #options: LeaderOptions
-  readonly #socket: MessageSocket
+  readonly #socket: MeteredSocket
   readonly #address: string
   /** Marks commits that came over this stream. */
   readonly #source: string
   readonly #ended: () => void
+  readonly #answerer: Answerer
   #state: LeaderSessionState = GREETING
   /** Merges of this stream, one after the other. */
   #merges: Promise<void> = Promise.resolve()
   #stopBeat: CancelTimer | undefined
   #followerId: string | undefined
+  #registration: Registration | undefined
+  readonly #drift: DriftLog
   #lastContactMs: number
 
   constructor(
     options: LeaderOptions,
-    socket: MessageSocket,
+    socket: MeteredSocket,
     address: string,
     source: string,
     ended: () => void,
@@ -124,6 +147,15 @@ class Session implements SocketHandlers {
     this.#source = source
     this.#ended = ended
     this.#lastContactMs = wallMs(options.time)
+    this.#drift = new DriftLog(options)
+    this.#answerer = new Answerer({
+      ...options,
+      horizon: (path) => options.keeping.horizonOf(path),
+      dispatch: (event) => this.#dispatch(event),
+      fail: (error) => {
+        if (this.#state.kind !== 'closed') this.#end('storage_failed', errorText(error))
+      },
+    })
     this.#scheduleBeat()
   }
 
@@ -135,7 +167,11 @@ class Session implements SocketHandlers {
   message(text: string): void {
     this.#lastContactMs = wallMs(this.#options.time)
     try {
-      this.#dispatch(this.#eventOf(decodeFollowerMessage(text)))
+      const message = decodeFollowerMessage(text)
+      if (message.t === 'terms') this.#tellTerms(message.n)
+      else this.#dispatch(this.#eventOf(message))
+      if (message.t === 'hello') this.#tellTerms(0)
+      if (message.t === 'ack') this.#notePassed(message)
     } catch (error) {
       this.#end('invalid_message', errorText(error))
     }
@@ -144,6 +180,8 @@ class Session implements SocketHandlers {
   close(): void {
     this.#stopBeat?.()
     this.#dispatch({ type: 'closed' })
+    this.#registration?.left()
+    void this.#answerer.close()
     this.#ended()
   }
 
@@ -157,32 +195,58 @@ class Session implements SocketHandlers {
     this.#socket.close(1001, reason)
     this.close()
     await this.#merges
+    await this.#answerer.close()
   }
 
   status(): FollowerStatus | undefined {
     const state = this.#state
     if (state.kind !== 'streaming') return undefined
     // With nothing in flight the follower holds all that was sent, and what was not sent is its own.
-    const cursor = state.inFlight.length === 0 ? state.sent : state.acked
+    const held = state.inFlight.length === 0 ? state.sent : state.acked
+    const cursor = state.complete ? held : 0
     return {
       ...state.follower,
       address: this.#address,
       cursor,
+      comparing: !state.complete,
       lagRows: Math.max(0, state.head - cursor),
+      drifted: this.#drift.count,
       lastContactMs: this.#lastContactMs,
+      traffic: this.#socket.traffic.report(),
     }
   }
 
-  #eventOf(message: FollowerMessage): LeaderSessionEvent {
+  /** What this node goes by, once the follower has been welcomed. */
+  #tellTerms(n: number): void {
+    const state = this.#state
+    if (state.kind !== 'streaming') return
+    this.#registration?.heard()
+    const terms = this.#options.keeping.terms(n, state.follower.scopes)
+    this.#socket.send(encodeMessage(terms))
+  }
+
+  #notePassed({ seq, complete }: Ack): void {
+    if (this.#state.kind === 'streaming' && complete) this.#registration?.passed(seq)
+  }
+
+  #eventOf(message: Exclude<FollowerMessage, TermsQuestion>): LeaderSessionEvent {
     if (message.t === 'ack') return { type: 'ack', ack: message }
     if (message.t === 'push') return { type: 'push', push: message }
-    const { store, clock } = this.#options
-    const { cursor, seen } = message
+    if (message.t !== 'hello') return { type: 'comparison', message }
+    const { store, clock, keeping } = this.#options
     this.#followerId = message.id
-    const canResume =
-      cursor !== null && store.canResume(cursor) && (seen === null || store.canResume(seen))
+    const { canResume, continues, forgotten, registration } = keeping.admit(message)
+    this.#registration?.left()
+    this.#registration = registration
     const { id, epoch, head } = store
-    const leader = { id, epoch, head, clock: String(clock.physicalNs()) }
+    const leader = {
+      id,
+      epoch,
+      head,
+      clock: String(clock.physicalNs()),
+      continues,
+      forgotten: String(forgotten),
+    }
     this.#options.logger.info('follower joins', {
       follower: message.name,
       address: this.#address,
@@ -195,6 +259,7 @@ class Session implements SocketHandlers {
     const step = stepLeaderSession(this.#state, event, this.#options.limits)
     this.#state = step.state
     for (const effect of step.effects) this.#run(effect)
+    if (event.type === 'ack' || event.type === 'page') this.#options.progressed()
   }
 
   #run(effect: LeaderSessionEffect): void {
@@ -209,38 +274,47 @@ class Session implements SocketHandlers {
         )
         break
       case 'merge': {
-        const { n, records } = effect
         const state = this.#state
         if (state.kind !== 'streaming') break
-        this.#merges = this.#merges.then(() => this.#merge(n, records, state.follower))
+        this.#merges = this.#merges.then(() => this.#merge(effect, state.follower))
         break
       }
       case 'close':
         this.#end(effect.code, effect.reason)
         break
+      default:
+        this.#answerer.run(effect)
     }
   }
 
   async #merge(
-    n: number,
-    records: readonly StoredRecord[],
+    { n, records, seen = [] }: Pick<Push, 'n' | 'records' | 'seen'>,
     follower: StreamingState['follower'],
   ): Promise<void> {
-    const { store, placement } = this.#options
-    const accepted = records.filter(
-      ({ key }) => inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
-    )
+    const { store, placement, conflicts, clock } = this.#options
+    const notAfter = clock.latest
+    const accepted = records
+      .map((record, i) => ({ record, seen: seen[i] ?? undefined }))
+      .filter(
+        ({ record: { key } }) =>
+          inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
+      )
+    const pushed = { follower: follower.id, seen: accepted.map((item) => item.seen), conflicts }
     try {
-      const merged = await store.merge(accepted, { source: this.#source })
-      const fates = new Map(accepted.map((record, i) => [record, merged[i]]))
+      const merged = await store.merge(
+        accepted.map(({ record }) => record),
+        { source: this.#source, pushed, notAfter },
+      )
+      const fates = new Map(accepted.map(({ record }, i) => [record, merged[i]]))
       const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
+      this.#drift.note(follower.name, records, outcomes, notAfter)
       this.#dispatch({ type: 'merged', n, outcomes, head: store.head })
     } catch (error) {
       this.#end('storage_failed', errorText(error))
     }
   }
 
-  #end(code: 'invalid_message' | 'slow_consumer' | 'storage_failed', reason: string): void {
+  #end(code: ErrorCode, reason: string): void {
     this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
     this.#socket.close(ERROR_TABLE[code].closeCode, reason.slice(0, 100))
     this.close()

@@ -11,6 +11,9 @@ const PLACEMENT_ROW = 'placement'
 
 export const progressRow = (leader: string): string => `link/${leader}`
 
+/** Up to which stamp this leader removes tombstones, as last told. */
+export const horizonRow = (leader: string): string => `horizon/${leader}`
+
 export function encodeProgress(placementId: string, progress: LinkProgress): string {
   return JSON.stringify({ placementId, ...progress })
 }
@@ -29,8 +32,11 @@ export function loadProgress(store: Store, leader: string, placementId: string):
     placementId: string
     cursor: LogPosition | null
     seen: LogPosition | null
+    base?: LogPosition
   }
-  return fields.placementId === placementId ? { cursor: fields.cursor, seen: fields.seen } : none
+  if (fields.placementId !== placementId) return none
+  const { cursor, seen, base } = fields
+  return base === undefined ? { cursor, seen } : { cursor, seen, base }
 }
 
 /**

@@ -1,5 +1,13 @@
-/** Registration of a follower under the nodes scope, where leaders and tools look for nodes. */
+/**
+ * Registration of a follower under the nodes scope, where leaders and tools look for nodes, and the
+ * understanding of the records found there, whoever wrote them.
+ */
 import { networkInterfaces } from 'node:os'
+import { type Commit, type Entry, indexOfKey } from '../src/core/entry.ts'
+import { errorText } from '../src/core/errors.ts'
+import { parseExact } from '../src/core/json.ts'
+import type { Logger } from '../src/core/logger.ts'
+import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import { VERSION } from '../src/core/version.ts'
 import type { ServerAddress } from '../src/server/plugin.ts'
 import type { Store } from '../src/store/store.ts'
@@ -17,41 +25,156 @@ export interface NodeRecord {
   readonly startedAt: string
 }
 
-export interface Registration {
+export interface RegistrarOptions {
+  readonly store: Store
+  readonly time: TimeSource
+  readonly logger: Logger
+  /** The glob under which nodes register. */
+  readonly nodesKey: string
   readonly name: string
   readonly role: string
+  /** Where others reach this node; undefined: at the address it listens on. */
   readonly advertise: { readonly host: string; readonly port: number } | undefined
   readonly address: ServerAddress
-  readonly startedAt: Date
+  /** The first address of this machine that others can dial. Default: asked of the system. */
+  readonly outwardAddress?: () => string | undefined
 }
 
-/** Writes this node's record; it replicates like any other change. */
-export async function registerNode(
-  store: Store,
-  nodesKey: string,
-  registration: Registration,
-): Promise<void> {
-  const { name, role, advertise, address, startedAt } = registration
-  const ip = advertise?.host ?? reachableHost(address.host)
-  const port = advertise?.port ?? address.port
-  const scheme = new URL(address.url).protocol
-  const record: NodeRecord = {
-    id: store.id,
-    name,
-    ip,
-    port,
-    url: `${scheme}//${ip.includes(':') ? `[${ip}]` : ip}:${port}`,
-    role,
-    version: VERSION,
-    startedAt: startedAt.toISOString(),
+/** How often a node looks whether its record still says where it is, milliseconds. */
+const CHECK_INTERVAL_MS = 60_000
+/** Between the loss of its record and writing it again: one who deletes it in a loop gains nothing. */
+const REPAIR_DELAY_MS = 1_000
+
+/**
+ * Keeps this node's record while it is alive: writes it at the start, again when its address has
+ * changed or somebody deleted it. The record replicates like any other change.
+ */
+export class Registrar {
+  readonly #options: RegistrarOptions
+  readonly #key: string
+  readonly #startedAt: string
+  #stopTimer: CancelTimer | undefined
+  #stopListening: (() => void) | undefined
+  #isStopped = false
+  /** Writes of this node's own record, one after the other. */
+  #work: Promise<void> = Promise.resolve()
+
+  constructor(options: RegistrarOptions) {
+    this.#options = options
+    this.#key = options.nodesKey.replace('*', options.store.id)
+    this.#startedAt = new Date(Number(options.time.wallNs() / NS_PER_MS)).toISOString()
   }
-  await store.set(nodesKey.replace('*', store.id), JSON.stringify(record))
+
+  /** Resolves when the record is durable. @throws StateError of the store. */
+  async start(): Promise<void> {
+    await this.#write()
+    this.#stopListening = this.#options.store.onCommit((commit) => this.#committed(commit))
+    this.#checkIn(CHECK_INTERVAL_MS)
+  }
+
+  /** Leaves the record: a node that is away is still known. Idempotent. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    this.#stopListening?.()
+    this.#stopTimer?.()
+    await this.#work
+  }
+
+  #committed({ changes }: Commit): void {
+    const change = changes.findLast(({ key }) => key === this.#key)
+    if (change?.after.kind === 'tombstone') this.#checkIn(REPAIR_DELAY_MS)
+  }
+
+  #checkIn(delayMs: number): void {
+    this.#stopTimer?.()
+    if (this.#isStopped) return
+    this.#stopTimer = this.#options.time.after(delayMs, () => {
+      this.#work = this.#work.then(() => this.#check())
+      this.#checkIn(CHECK_INTERVAL_MS)
+    })
+  }
+
+  async #check(): Promise<void> {
+    const { store, logger } = this.#options
+    if (this.#isStopped) return
+    try {
+      const entry = await store.get(this.#key)
+      if (entry !== undefined && this.#isCurrent(entry)) return
+      logger.info('registering again', { because: entry === undefined ? 'deleted' : 'changed' })
+      await this.#write()
+    } catch (error) {
+      logger.warn('this node could not register', { error: errorText(error) })
+    }
+  }
+
+  #isCurrent(entry: Entry): boolean {
+    const { ip, port, url } = this.#record()
+    const found = nodeAddress(entry)
+    return found?.host === ip && found.port === port && fieldsOf(entry)?.url === url
+  }
+
+  async #write(): Promise<void> {
+    await this.#options.store.set(this.#key, JSON.stringify(this.#record()))
+  }
+
+  #record(): NodeRecord {
+    const { store, name, role, advertise, address } = this.#options
+    const ip = advertise?.host ?? this.#reachableHost(address.host)
+    const port = advertise?.port ?? address.port
+    const url = `${new URL(address.url).protocol}//${hostAndPort(ip, port)}`
+    const startedAt = this.#startedAt
+    return { id: store.id, name, ip, port, url, role, version: VERSION, startedAt }
+  }
+
+  /** A host others can dial: of the wildcard addresses, the first public interface of the machine. */
+  #reachableHost(host: string): string {
+    if (host !== '0.0.0.0' && host !== '::') return host
+    const { outwardAddress = systemAddress } = this.#options
+    return outwardAddress() ?? '127.0.0.1'
+  }
 }
 
-/** A host others can dial: of the wildcard addresses, the first public interface of the machine. */
-function reachableHost(host: string): string {
-  if (host !== '0.0.0.0' && host !== '::') return host
+/** Where a registered node says it is. */
+export interface NodeAddress {
+  /** Id under which it registered: the last segment of its key. */
+  readonly id: string
+  readonly host: string
+  readonly port: number
+}
+
+/**
+ * Reads the record of a node, also one that another program wrote: `ip` or `IP`, `port` or `Port`, the
+ * port as number or text. undefined for a record that names no address: ordinary data.
+ */
+export function nodeAddress(record: Entry): NodeAddress | undefined {
+  const fields = fieldsOf(record)
+  if (fields === undefined) return undefined
+  const host = fields.ip ?? fields.IP
+  const port = portNumber(fields.port ?? fields.Port)
+  if (typeof host !== 'string' || host === '' || port === undefined) return undefined
+  return { id: indexOfKey(record.key), host, port }
+}
+
+/** `host:port`, an IPv6 host in brackets. */
+export function hostAndPort(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function portNumber(value: unknown): number | undefined {
+  const port = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value
+  return Number.isInteger(port) && (port as number) > 0 && (port as number) < 65_536
+    ? (port as number)
+    : undefined
+}
+
+function fieldsOf(record: Entry): Readonly<Record<string, unknown>> | undefined {
+  const fields = parseExact(record.data)
+  return typeof fields === 'object' && fields !== null
+    ? (fields as Readonly<Record<string, unknown>>)
+    : undefined
+}
+
+function systemAddress(): string | undefined {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? [])
-  const outward = addresses.find((address) => !address.internal && address.family === 'IPv4')
-  return outward?.address ?? '127.0.0.1'
+  return addresses.find((address) => !address.internal && address.family === 'IPv4')?.address
 }

@@ -27,8 +27,28 @@ export interface ClusterOptions {
   readonly token?: string
   /** Name shown to people. Default: the node id. */
   readonly name?: string
+  /**
+   * How far in the future a stamp from elsewhere may lie, milliseconds. A follower's write beyond is
+   * refused, and stamped anew in leader time. Default 60 000; 0 takes none that is ahead at all.
+   */
+  readonly maxClockDriftMs?: number
+  /**
+   * How long a deletion is remembered at least, milliseconds; followers away for longer are compared
+   * with. The leader's counts. Default 604 800 000 (7 days); 0: forever.
+   */
+  readonly tombstoneRetentionMs?: number
   /** Jitter of reconnect delays. Default `Math.random`. */
   readonly random?: Random
+  /**
+   * Whether conditional writes and batches of keys that another node leads are passed on to it. False:
+   * they are refused, naming it. Default true.
+   */
+  readonly forward?: boolean
+  /**
+   * Certificate authorities trusted for `https://` leaders when writes are passed on or asked after, PEM.
+   * Default: the usual ones.
+   */
+  readonly ca?: string | readonly string[]
   /** Default: silent. */
   readonly logger?: Logger
   /** Limits and intervals; see ClusterLimits. */
@@ -51,8 +71,28 @@ export interface ClusterLimits {
   readonly messageRecords: number
   /** Pushes a follower may have unanswered. Default 4. */
   readonly maxPushesInFlight: number
+  /** A follower compares what it holds with its leader this often, milliseconds. Default 60 000; 0: never. */
+  readonly compareIntervalMs: number
   /** Largest stream message accepted, bytes. Default 64 MiB: twice the largest value, escaped. */
   readonly maxMessageBytes: number
+  /** Followers' streams served at once; one more is refused. Default 1000. */
+  readonly maxStreams: number
+  /** A stream on which no message came for so long is ended, milliseconds. Default 10 000. */
+  readonly helloTimeoutMs: number
+  /**
+   * Bytes that may wait for a peer that does not read before one more message ends the stream.
+   * Default 72 MiB: the largest message and the window.
+   */
+  readonly maxBufferedBytes: number
+  /**
+   * Bytes of records received on one stream and not yet stored before one more message ends it.
+   * Default 256 MiB: as many of the largest messages as pushes may be unanswered.
+   */
+  readonly maxPendingBytes: number
+  /** Values kept in the conflict log of each scope that is led here. Default 1000. */
+  readonly conflictEntries: number
+  /** A value in the conflict log is dropped after so long, milliseconds. Default 30 days. */
+  readonly conflictAgeMs: number
 }
 
 export const DEFAULT_LIMITS: ClusterLimits = Object.freeze({
@@ -64,7 +104,14 @@ export const DEFAULT_LIMITS: ClusterLimits = Object.freeze({
   messageBytes: 256 * 1024,
   messageRecords: 500,
   maxPushesInFlight: 4,
+  compareIntervalMs: 60_000,
   maxMessageBytes: 64 * 1024 * 1024,
+  maxStreams: 1000,
+  helloTimeoutMs: 10_000,
+  maxBufferedBytes: 72 * 1024 * 1024,
+  maxPendingBytes: 256 * 1024 * 1024,
+  conflictEntries: 1000,
+  conflictAgeMs: 30 * 24 * 60 * 60 * 1000,
 })
 
 /** Options with every default in place. */
@@ -75,7 +122,11 @@ export interface ResolvedClusterOptions {
   readonly advertise: { readonly host: string; readonly port: number } | undefined
   readonly token: string | undefined
   readonly name: string | undefined
+  readonly maxClockDriftMs: number
+  readonly tombstoneRetentionMs: number
   readonly random: Random
+  readonly forward: boolean
+  readonly ca: readonly string[] | undefined
   readonly logger: Logger
   readonly limits: ClusterLimits
 }
@@ -84,6 +135,7 @@ export interface ResolvedClusterOptions {
 export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterOptions {
   const limits = { ...DEFAULT_LIMITS, ...options.limits }
   for (const [name, value] of Object.entries(limits)) {
+    if (name === 'compareIntervalMs' && value === 0) continue
     if (!Number.isFinite(value) || value < 1) {
       throw new StateError('invalid_option', `cluster: ${name} is ${value}, it must be at least 1`)
     }
@@ -95,8 +147,29 @@ export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterO
     advertise: options.advertise,
     token: options.token,
     name: options.name,
+    maxClockDriftMs: fromZero('maxClockDriftMs', options.maxClockDriftMs ?? 60_000),
+    tombstoneRetentionMs: fromZero(
+      'tombstoneRetentionMs',
+      options.tombstoneRetentionMs ?? DEFAULT_RETENTION_MS,
+    ),
     random: options.random ?? Math.random,
+    forward: options.forward ?? true,
+    ca: options.ca === undefined ? undefined : [options.ca].flat(),
     logger: options.logger ?? SILENT_LOGGER,
     limits: Object.freeze(limits),
   })
+}
+
+/** 7 days. */
+const DEFAULT_RETENTION_MS = 7 * 24 * 3_600_000
+
+/** Ten years: far beyond any use, and far from what a stamp can hold. */
+const MAX_MS = 315_360_000_000
+
+function fromZero(name: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0 && value <= MAX_MS) return value
+  throw new StateError(
+    'invalid_option',
+    `cluster: ${name} is ${value}, it must be a whole number from 0 to ${MAX_MS}`,
+  )
 }

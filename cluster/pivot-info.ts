@@ -1,10 +1,12 @@
 /** The state of replication in the shape that tools of the older server read (`GET /?api=pivot`). */
-import { type Entry, indexOfKey } from '../src/core/entry.ts'
-import { parseExact } from '../src/core/json.ts'
+import type { Entry } from '../src/core/entry.ts'
 import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { ClusterEngine, ClusterRole } from './engine.ts'
 import type { LinkStatus } from './follower.ts'
+import { hostAndPort, nodeAddress } from './membership.ts'
+import type { FollowerReport } from './monitor.ts'
 import type { ResolvedClusterOptions } from './options.ts'
+import type { ClusterReport } from './status.ts'
 
 /** How a leader sees one registered node. */
 export interface PivotNode {
@@ -16,6 +18,9 @@ export interface PivotNode {
   /** Version of the replication stream it speaks; `unknown` before it did. */
   readonly protocol: string
   readonly compatible: boolean
+  /** Changes it has not acknowledged, and the age of the oldest, milliseconds; null while away. */
+  readonly lagRows: number | null
+  readonly lagMs: number | null
 }
 
 /** Fields in the order in which they are written. */
@@ -30,8 +35,11 @@ export interface PivotInfo {
   readonly pivotHealthy: boolean
   /** RFC 3339, local time; empty before the first attempt. */
   readonly pivotLastCheck: string
-  readonly pivotProtocol: ''
-  readonly pivotCompatible: false
+  /** `2.0` while this node follows a leader by that protocol, which has no stream; else empty. */
+  readonly pivotProtocol: '' | '2.0'
+  readonly pivotCompatible: boolean
+  /** Everything this node knows of its cluster; not told by the older server. */
+  readonly cluster: ClusterReport
 }
 
 const ROLES: Readonly<Record<ClusterRole, PivotInfo['role']>> = {
@@ -42,54 +50,54 @@ const ROLES: Readonly<Record<ClusterRole, PivotInfo['role']>> = {
 
 /** @param records entries under the nodes key */
 export function pivotInfo(
-  engine: Pick<ClusterEngine, 'role' | 'status' | 'departed'>,
+  engine: Pick<ClusterEngine, 'departed'>,
+  report: ClusterReport,
   options: Pick<ResolvedClusterOptions, 'clusterUrl'>,
   records: readonly Entry[],
 ): PivotInfo {
-  const { links, followers, scopes } = engine.status()
-  const contacts = new Map(followers.map(({ id, lastContactMs }) => [id, lastContactMs]))
+  const { role, links, followers, scopes } = report
+  const connected = new Map(followers.map((follower) => [follower.id, follower]))
   // Of several leaders, one that is out of reach is the news.
   const link = links.find((candidate) => !isHealthy(candidate)) ?? links[0]
   return {
-    role: ROLES[engine.role],
+    role: ROLES[role],
     pivotIP: options.clusterUrl ?? link?.url ?? '',
     nodes:
-      engine.role === 'leader'
-        ? records.flatMap((record) => describeNode(record, contacts, engine.departed) ?? [])
+      role === 'leader'
+        ? records.flatMap((record) => describeNode(record, connected, engine.departed) ?? [])
         : [],
     syncedKeys: scopes.map(({ path }) => path),
     pivotHealthy: link === undefined || isHealthy(link),
     pivotLastCheck: link === undefined ? '' : localTime(link.lastCheckMs),
     pivotProtocol: '',
     pivotCompatible: false,
+    cluster: report,
   }
 }
 
 function isHealthy({ state, lastCheckMs }: LinkStatus): boolean {
-  return state === 'live' || state === 'catchingUp' || lastCheckMs === 0
+  return state === 'live' || state === 'catchingUp' || state === 'comparing' || lastCheckMs === 0
 }
 
 /** undefined for a record that names no address: ordinary data. */
 function describeNode(
   record: Entry,
-  contacts: ReadonlyMap<string, number>,
+  connected: ReadonlyMap<string, FollowerReport>,
   departed: ReadonlyMap<string, number>,
 ): PivotNode | undefined {
-  const fields = parseExact(record.data)
-  if (typeof fields !== 'object' || fields === null) return undefined
-  const { ip, IP, port, Port } = fields as Readonly<Record<string, unknown>>
-  const host = ip ?? IP
-  const portNumber = Number(port ?? Port)
-  if (typeof host !== 'string' || host === '' || !(portNumber > 0)) return undefined
-  const id = indexOfKey(record.key)
-  const contact = contacts.get(id)
-  const checked = contact ?? departed.get(id)
+  const address = nodeAddress(record)
+  if (address === undefined) return undefined
+  const { id, host, port } = address
+  const follower = connected.get(id)
+  const checked = follower?.lastContactMs ?? departed.get(id)
   return {
-    address: `${host.includes(':') ? `[${host}]` : host}:${portNumber}`,
-    healthy: contact !== undefined,
+    address: hostAndPort(host, port),
+    healthy: follower !== undefined,
     lastCheck: checked === undefined ? 'Never' : localTime(checked),
     protocol: checked === undefined ? 'unknown' : String(STREAM_PROTOCOL),
     compatible: checked !== undefined,
+    lagRows: follower?.lagRows ?? null,
+    lagMs: follower?.lagMs ?? null,
   }
 }
 

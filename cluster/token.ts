@@ -12,6 +12,11 @@ export function requireToken(request: IncomingMessage, token: string | undefined
   throw new StateError('unauthorized', 'cluster: the cluster token is missing or wrong')
 }
 
+/** Whether only this machine can reach a listener on `host`. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host)
+}
+
 /** Equal lengths whatever was shown, so the comparison tells nothing about the token's length. */
 function digest(text: string): Buffer {
   return createHash('sha256').update(text).digest()

@@ -24,6 +24,7 @@ export type { JsonSchema, Schema, StandardSchema } from './core/schema.ts'
 export type { CancelTimer, Random, TimeSource } from './core/time.ts'
 export type { DialRequest, MessageSocket, SocketHandlers, Transport } from './core/transport.ts'
 export type { HubMetrics, PoolDescription } from './fanout/hub.ts'
+export type { AckLevel } from './server/ack.ts'
 export type {
   Endpoint,
   EndpointContext,
@@ -32,12 +33,23 @@ export type {
   WebEndpoint,
 } from './server/endpoint.ts'
 export type { HookKind, Hooks, HookTable, Unregister, WriteOperation } from './server/hooks.ts'
-export type { IoEntry, IoListOptions, IoWriteOptions, IoWritten, ServerIo } from './server/io.ts'
+export type {
+  IoAckOptions,
+  IoEntry,
+  IoListOptions,
+  IoWriteOptions,
+  IoWritten,
+  ServerIo,
+} from './server/io.ts'
 export type { Middleware, Next } from './server/middleware.ts'
 export type { PathVariables } from './server/path-template.ts'
 export type {
+  Holders,
+  LeaderAnswer,
+  LeaderRequest,
   ManagementProvider,
   PluginHost,
+  Replication,
   RouteHandler,
   ServerAddress,
   ServerPlugin,

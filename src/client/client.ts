@@ -16,6 +16,7 @@ import {
   type SubscriptionHandlers,
 } from './subscription.ts'
 import { createWebSocketTransport } from './web-socket-transport.ts'
+import { type FateOptions, fateOfAnswer, fateRequest, type WriteFate } from './write-fate.ts'
 
 /** Per call. */
 export interface RequestOptions {
@@ -26,10 +27,23 @@ export interface RequestOptions {
 /** When a write counts as done: accepted, handed to the system, or synced to disk. */
 export type WriteDurability = 'memory' | 'process' | 'disk'
 
+/** How far a write has got, or has to get. */
+export type WriteAck = 'local' | 'leader' | number
+
 /** Per push. */
 export interface PushOptions extends RequestOptions {
   /** `invalid_option` where the server's storage has no such level. Default: the server's own. */
   readonly durability?: WriteDurability | undefined
+  /**
+   * Where the write has to be before the call resolves: durable at the server (`local`, the default),
+   * merged by the leader of its key, or durable at so many other nodes. See `docs/writes.md`.
+   */
+  readonly ack?: WriteAck | undefined
+  /**
+   * Milliseconds the server waits for that; then the call rejects with `ack_timeout`, and the write is kept.
+   * Default 5000, at most 60 000.
+   */
+  readonly ackTimeoutMs?: number | undefined
 }
 
 /** Which entries of a list, by `created`. */
@@ -64,6 +78,8 @@ export interface WriteAnswer {
   readonly index: string
   /** The whole key. */
   readonly path: string
+  /** Names the write; `fate` tells what becomes of it. Absent from servers that give none. */
+  readonly id?: string
 }
 
 /** A list for a glob; an entry, or undefined while absent, for a plain key. */
@@ -86,6 +102,8 @@ export interface Client {
   patch(key: string, value: unknown, options?: WriteOptions): Promise<WriteAnswer>
   /** Deletes a plain key (`not_found` when absent) or all that a glob covers. */
   delete(keyOrGlob: string, options?: WriteOptions): Promise<void>
+  /** What has become of a write, which its answer named. `invalid_option` for an id that is none. */
+  fate(id: string, key: string, options?: FateOptions): Promise<WriteFate>
   /** A live list. */
   subscribe<T = unknown>(
     glob: `${string}*${string}`,
@@ -144,28 +162,34 @@ class ServerClient implements Client {
 
   async set(key: string, value: unknown, options: WriteOptions = {}): Promise<WriteAnswer> {
     assertPlainKey('set', key)
-    const index = await this.#write('POST', key, value, options)
-    return { index, path: key }
+    const { index, id } = await this.#write('POST', key, value, options)
+    return { index, path: key, ...id }
   }
 
   async push(glob: string, value: unknown, options: PushOptions = {}): Promise<WriteAnswer> {
     assertKey(glob)
     assertWritableGlob(glob)
     if (!isGlob(glob)) throw new StateError('invalid_glob', `push: ${glob} must end in /* or be *`)
-    const index = await this.#write('POST', glob, value, options)
-    return { index, path: glob.slice(0, -1) + index }
+    const { index, id } = await this.#write('POST', glob, value, options)
+    return { index, path: glob.slice(0, -1) + index, ...id }
   }
 
   async patch(key: string, value: unknown, options: WriteOptions = {}): Promise<WriteAnswer> {
     assertPlainKey('patch', key)
-    const index = await this.#write('PATCH', key, value, options)
-    return { index, path: key }
+    const { index, id } = await this.#write('PATCH', key, value, options)
+    return { index, path: key, ...id }
   }
 
   async delete(keyOrGlob: string, options: WriteOptions = {}): Promise<void> {
     assertKey(keyOrGlob)
     const request = { method: 'DELETE', key: keyOrGlob, ...guarded(options, true) } as const
     await callRest(this.#options, request)
+  }
+
+  async fate(id: string, key: string, options: FateOptions = {}): Promise<WriteFate> {
+    assertPlainKey('fate', key)
+    const body = await callRest(this.#options, fateRequest(id, key, options))
+    return fateOfAnswer(this.#parseAnswer(body ?? ''))
   }
 
   subscribe<T>(
@@ -217,11 +241,16 @@ class ServerClient implements Client {
     key: string,
     value: unknown,
     options: WriteOptions,
-  ): Promise<string> {
-    const request = { method, key, body: encodeJson(value), ...guarded(options, !hasGlob(key)) }
+  ): Promise<{ index: string; id: { id?: string } }> {
+    let id: string | null = null
+    const onHeaders = (headers: Headers): void => {
+      id = headers.get('ooo-write-id')
+    }
+    const parts = guarded(options, !hasGlob(key))
+    const request = { method, key, body: encodeJson(value), ...parts, onHeaders }
     const answer = this.#parseAnswer((await callRest(this.#options, request)) ?? '')
     const index = (answer as { index?: unknown } | null)?.index
-    if (typeof index === 'string') return index
+    if (typeof index === 'string') return { index, id: id === null ? {} : { id } }
     throw new StateError('invalid_message', 'the answer to a write must hold an index')
   }
 
@@ -235,18 +264,26 @@ class ServerClient implements Client {
   }
 }
 
+/** How long a server waits for other nodes when it is not told, milliseconds. */
+const DEFAULT_ACK_MS = 5000
+
 /** The parts of a write's request that its options decide. */
 function guarded(
-  { signal, ifVersion, ifAbsent, durability }: WriteOptions,
+  { signal, ifVersion, ifAbsent, durability, ack, ackTimeoutMs }: WriteOptions,
   isRepeatable: boolean,
-): Pick<RestRequest, 'signal' | 'conditions' | 'isRepeatable' | 'query'> {
+): Pick<RestRequest, 'signal' | 'conditions' | 'isRepeatable' | 'query' | 'extraMs'> {
   const conditions = {
     ...(ifVersion === undefined ? {} : { 'If-Match': `"${ifVersion}"` }),
     ...(ifAbsent === true ? { 'If-None-Match': '*' } : {}),
   }
   const isConditional = Object.keys(conditions).length > 0
-  const query = durability === undefined ? {} : { durability }
-  return { signal, conditions, query, isRepeatable: isRepeatable && !isConditional }
+  const query = {
+    ...(durability === undefined ? {} : { durability }),
+    ...(ack === undefined ? {} : { ack: String(ack) }),
+    ...(ackTimeoutMs === undefined ? {} : { ackTimeoutMs: String(ackTimeoutMs) }),
+  }
+  const extraMs = ack === undefined || ack === 'local' ? 0 : (ackTimeoutMs ?? DEFAULT_ACK_MS)
+  return { signal, conditions, query, extraMs, isRepeatable: isRepeatable && !isConditional }
 }
 
 /** What the options of a list become in its address. */

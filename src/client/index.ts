@@ -13,6 +13,7 @@ export {
   type PushOptions,
   type RequestOptions,
   type SubscriptionState,
+  type WriteAck,
   type WriteAnswer,
   type WriteDurability,
   type WriteOptions,
@@ -25,3 +26,4 @@ export {
   type WebSocketConstructor,
   type WebSocketLike,
 } from './web-socket-transport.ts'
+export type { FateOptions, WriteFate, WriteVersion } from './write-fate.ts'

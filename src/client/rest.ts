@@ -17,6 +17,10 @@ export interface RestRequest {
   readonly conditions?: Readonly<Record<string, string>>
   /** Whether doing it twice equals doing it once. */
   readonly isRepeatable: boolean
+  /** Milliseconds the server may take beyond `requestTimeoutMs`. Default 0. */
+  readonly extraMs?: number
+  /** Hears the headers of an answer that is no refusal. */
+  readonly onHeaders?: (headers: Headers) => void
 }
 
 /** Body of the answer to a GET of a key that has no entry. */
@@ -46,7 +50,8 @@ export async function callRest(
 }
 
 function mayPass(error: StateError): boolean {
-  return error.meaning.status >= 500
+  // The write is made, and would only be made again.
+  return error.meaning.status >= 500 && error.code !== 'ack_timeout'
 }
 
 async function callOnce(
@@ -56,7 +61,8 @@ async function callOnce(
   const { signal } = request
   signal?.throwIfAborted()
   const controller = new AbortController()
-  const limit = options.requestTimeoutMs
+  const { requestTimeoutMs } = options
+  const limit = requestTimeoutMs === 0 ? 0 : requestTimeoutMs + (request.extraMs ?? 0)
   const timedOut = new StateError('deadline', `${describe(request)}: no answer within ${limit} ms`)
   const stopTimer = limit > 0 ? options.time.after(limit, () => controller.abort(timedOut)) : noop
   const onAbort = (): void => controller.abort(signal?.reason)
@@ -70,7 +76,9 @@ async function callOnce(
       signal: controller.signal,
     }
     const response = await options.fetch(restUrl(options.base, request.key, request.query), init)
-    return bodyOrError(request, response.status, await response.text())
+    const body = bodyOrError(request, response.status, await response.text())
+    request.onHeaders?.(response.headers)
+    return body
   } catch (error) {
     if (isStateError(error)) throw error
     if (controller.signal.aborted) throw controller.signal.reason
@@ -122,6 +130,9 @@ const CODE_OF_TEXT: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['merge: ', 'merge_conflict'],
   ['filters: route not defined', 'not_routed'],
   ['ooo: durability ', 'invalid_option'],
+  ['ooo: ack ', 'invalid_option'],
+  ['ooo: ackTimeoutMs ', 'invalid_option'],
+  ['ooo: write id ', 'invalid_option'],
   ['ooo: order ', 'invalid_option'],
   ['ooo: limit ', 'invalid_option'],
   ['ooo: from ', 'invalid_option'],
@@ -130,10 +141,14 @@ const CODE_OF_TEXT: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['storage: durability ', 'invalid_option'],
 ]
 
+/** How the answer to a write begins that is made and not yet where it was to be. */
+const UNCONFIRMED = 'ooo: ack '
+
 /** How the refusal of a read begins that met a damaged record. */
 const DAMAGED = 'storage: the record of key '
 
 function codeOfAnswer(status: number, text: string): ErrorCode {
+  if (status === 504 && text.startsWith(UNCONFIRMED)) return 'ack_timeout'
   const known = CODE_OF_STATUS[status]
   if (known !== undefined) return known
   if (status === 503) return text === 'ooo: server deadline reached' ? 'deadline' : 'overloaded'

@@ -14,6 +14,12 @@ export interface Digest {
   readonly low: number
 }
 
+/** 64 bits as two unsigned lanes. */
+export interface Hash {
+  readonly high: number
+  readonly low: number
+}
+
 export const EMPTY_DIGEST: Digest = Object.freeze({ count: 0, high: 0, low: 0 })
 
 /** A digest that changes in place. */
@@ -77,14 +83,19 @@ export function decodeDigest(text: string): Digest | undefined {
   }
 }
 
+/** Two lanes of 32 bits as 16 hexadecimal digits. */
+export function encodeHash({ high, low }: Hash): string {
+  return `${hex(high)}${hex(low)}`
+}
+
 /** Two independent 32-bit hashes of what makes a record this one and no other. */
-export function hashRecord(record: StoredRecord): { readonly high: number; readonly low: number } {
+export function hashRecord(record: StoredRecord): Hash {
   const kind = record.kind === 'entry' ? 's' : 'd'
   return hashText(`${record.key}\n${versionOf(record)}${kind}${record.origin}`)
 }
 
 /** Two multiply-and-fold lanes over UTF-16 code units, finished as MurmurHash3 finishes. */
-export function hashText(text: string): { readonly high: number; readonly low: number } {
+export function hashText(text: string): Hash {
   let high = 0x9e3779b9
   let low = 0x85ebca6b
   for (let i = 0; i < text.length; i++) {

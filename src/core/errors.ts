@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'invalid_json'
   | 'invalid_option'
   | 'invalid_message'
+  | 'out_of_order'
   | 'merge_conflict'
   | 'not_routed'
   | 'filter_refused'
@@ -33,6 +34,7 @@ export type ErrorCode =
   | 'position_lost'
   | 'too_large'
   | 'deadline'
+  | 'ack_timeout'
   | 'overloaded'
   | 'closing'
   | 'slow_consumer'
@@ -52,6 +54,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   invalid_json: { status: 400, closeCode: 4500, retryable: false },
   invalid_option: { status: 400, closeCode: 4500, retryable: false },
   invalid_message: { status: 400, closeCode: 4500, retryable: false },
+  /** A message of a known kind that may not come now. */
+  out_of_order: { status: 400, closeCode: 4514, retryable: false },
   merge_conflict: { status: 400, closeCode: 4500, retryable: false },
   filter_refused: { status: 400, closeCode: 4500, retryable: false },
   not_routed: { status: 400, closeCode: 4500, retryable: false },
@@ -69,6 +73,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   position_lost: { status: 410, closeCode: 4511, retryable: false },
   too_large: { status: 413, closeCode: 4513, retryable: false },
   deadline: { status: 503, closeCode: 4000, retryable: true },
+  /** A write is made, and fewer nodes than asked for have confirmed it in time. Not to be made again. */
+  ack_timeout: { status: 504, closeCode: 4514, retryable: false },
   overloaded: { status: 503, closeCode: 4001, retryable: true },
   closing: { status: 503, closeCode: 4002, retryable: true },
   slow_consumer: { status: 503, closeCode: 4003, retryable: true },

@@ -25,6 +25,7 @@ import {
   list,
   records,
   scope,
+  stamp,
 } from './protocol-fields.ts'
 
 /** The keys that match `path` and none of `except`. */
@@ -46,6 +47,8 @@ export interface Digests {
   readonly n: number
   /** Seq of the leader's last change. */
   readonly head: number
+  /** Tombstones up to this stamp are left out, since they may be removed at any time. */
+  readonly horizon: bigint
   /** One per node, in order. */
   readonly digests: readonly Digest[]
 }
@@ -101,16 +104,13 @@ export const HASH_DIGITS = 16
 export const MAX_NODES = 4096
 const MAX_EXCEPTIONS = 1000
 
-/** undefined for messages that are plain JSON. */
-export function encodeComparison(message: { readonly t: string }): string | undefined {
-  const { t } = message
-  if (t === 'digests') {
-    const digests = message as Digests
-    return JSON.stringify({ ...digests, digests: digests.digests.map(encodeDigest) })
+/** A reply as it is spelled, before it becomes JSON. */
+export function comparisonFields(reply: ComparisonReply): Fields {
+  if (reply.t === 'digests') {
+    const { horizon, digests } = reply
+    return { ...reply, horizon: String(horizon), digests: digests.map(encodeDigest) }
   }
-  if (t !== 'found') return undefined
-  const found = message as Found
-  return JSON.stringify({ ...found, records: found.records.map(encodeRecord) })
+  return { ...reply, records: reply.records.map(encodeRecord) }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */
@@ -146,6 +146,7 @@ export function decodeComparisonReply(fields: Fields): ComparisonReply {
         t,
         n: integer(fields, 'n'),
         head: integer(fields, 'head'),
+        horizon: stamp(fields.horizon, 'horizon'),
         digests: list(fields, 'digests', MAX_NODES).map(digest),
       }
     case 'found': {

@@ -1,4 +1,5 @@
 /** Reading the fields of stream messages: each check names the field and shows what it found. */
+import { LATEST_STAMP } from './clock.ts'
 import type { StoredRecord } from './entry.ts'
 import { StateError } from './errors.ts'
 import { compactJson } from './json.ts'
@@ -17,7 +18,6 @@ export type Fields = Readonly<Record<string, unknown>>
 
 /** Most records in one message. */
 export const MAX_RECORDS = 10_000
-const MAX_STAMP = 0x7fff_ffff_ffff_ffffn
 
 /** Entry: `[key, origin, created, updated, data]`; tombstone: `[key, origin, deleted]`. */
 export function encodeRecord(record: StoredRecord): string[] {
@@ -95,7 +95,7 @@ export function string(fields: Fields, name: string, limit: number): string {
 export function stamp(value: unknown, name: string): bigint {
   if (typeof value !== 'string' || !/^\d{1,19}$/.test(value)) throw invalid(name, value)
   const ns = BigInt(value)
-  if (ns > MAX_STAMP) throw invalid(name, value)
+  if (ns > LATEST_STAMP) throw invalid(name, value)
   return ns
 }
 

@@ -12,6 +12,8 @@
  *    │ push (n, rows) ──────────────▶ │
  *    │ ◀──────── pushed (n, outcomes) │
  *    │ ◀─────────────── beat (through)│   when idle; answered by an ack
+ *    │ terms (n) ───────────────────▶ │   now and then
+ *    │ ◀──────── terms (clock, …)     │   and once after the welcome
  * ```
  *
  * Comparing what the two hold goes on beside this: see `protocol-comparison.ts`.
@@ -20,12 +22,13 @@ import type { StoredRecord } from './entry.ts'
 import {
   type ComparisonMessage,
   type ComparisonReply,
+  comparisonFields,
   decodeComparisonMessage,
   decodeComparisonReply,
-  encodeComparison,
 } from './protocol-comparison.ts'
 import {
   encodeRecord,
+  type Fields,
   identifier,
   integer,
   invalid,
@@ -39,6 +42,14 @@ import {
   stamp,
   string,
 } from './protocol-fields.ts'
+import {
+  decodeTerms,
+  decodeTermsQuestion,
+  type Terms,
+  type TermsQuestion,
+  termsFields,
+} from './protocol-terms.ts'
+import { isSeen } from './seen.ts'
 
 export type { LogPosition } from './protocol-fields.ts'
 
@@ -51,8 +62,11 @@ export const STREAM_PATH = '/_pivot/stream'
 /** The header that carries the cluster token. */
 export const TOKEN_HEADER = 'x-ooo-cluster-token'
 
-/** What became of a pushed record at the leader. Only `refused` ones stay in the outbox. */
-export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused'
+/**
+ * What became of a pushed record at the leader. Two kinds stay in the outbox: `refused`, which is not
+ * the leader's to hold, and `drift`, which is stamped too far in the future.
+ */
+export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused' | 'drift'
 
 export interface Hello {
   readonly t: 'hello'
@@ -66,6 +80,11 @@ export interface Hello {
   readonly cursor: LogPosition | null
   /** The newest state of the log that what it holds depends on; null when it holds none of it. */
   readonly seen: LogPosition | null
+  /**
+   * While it compares, a place of the log with which all it holds and does not owe came from the log,
+   * or was in it before; null when that is not known.
+   */
+  readonly base: LogPosition | null
 }
 
 export interface Welcome {
@@ -77,8 +96,15 @@ export interface Welcome {
   readonly head: number
   /** True: rows continue after the cursor. False: after `head`, and the follower is to compare. */
   readonly resume: boolean
+  /** Whether nothing was lost of what the log was when the follower had the place it told. */
+  readonly continues: boolean
   /** The leader's wall clock, nanoseconds, as integer text. */
   readonly clock: string
+  /**
+   * Tombstones up to this stamp, nanoseconds as integer text, were removed after the follower's
+   * cursor; "0" when none were, or when the log does not tell.
+   */
+  readonly forgotten: string
 }
 
 export interface Rows {
@@ -91,8 +117,10 @@ export interface Rows {
 
 export interface Ack {
   readonly t: 'ack'
-  /** Everything up to this seq is durable at the follower. */
+  /** What was sent up to this seq is durable at the follower. */
   readonly seq: number
+  /** Whether the follower holds everything up to there; false while it compares with a log new to it. */
+  readonly complete: boolean
 }
 
 export interface Push {
@@ -100,6 +128,8 @@ export interface Push {
   /** Number of this push on this connection, from 1. */
   readonly n: number
   readonly records: readonly StoredRecord[]
+  /** Per record, what its maker had seen (see `seen.ts`); null where that is not known. Default: nowhere. */
+  readonly seen?: readonly (string | null)[]
 }
 
 export interface Pushed {
@@ -117,14 +147,16 @@ export interface Beat {
   readonly head: number
 }
 
-export type FollowerMessage = Hello | Ack | Push | ComparisonMessage
-export type LeaderMessage = Welcome | Rows | Pushed | Beat | ComparisonReply
+export type FollowerMessage = Hello | Ack | Push | TermsQuestion | ComparisonMessage
+export type LeaderMessage = Welcome | Rows | Pushed | Beat | Terms | ComparisonReply
 
 export function encodeMessage(message: FollowerMessage | LeaderMessage): string {
   if (message.t === 'rows' || message.t === 'push') {
     return JSON.stringify({ ...message, records: message.records.map(encodeRecord) })
   }
-  return encodeComparison(message) ?? JSON.stringify(message)
+  if (message.t === 'terms' && 'clock' in message) return JSON.stringify(termsFields(message))
+  const isReply = message.t === 'digests' || message.t === 'found'
+  return JSON.stringify(isReply ? comparisonFields(message) : message)
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */
@@ -140,14 +172,28 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         scopes: list(fields, 'scopes', MAX_SCOPES).map(scope),
         cursor: position(fields, 'cursor'),
         seen: position(fields, 'seen'),
+        base: position(fields, 'base'),
       }
     case 'ack':
-      return { t: 'ack', seq: integer(fields, 'seq') }
+      return { t: 'ack', seq: integer(fields, 'seq'), complete: fields.complete === true }
     case 'push':
-      return { t: 'push', n: integer(fields, 'n'), records: records(fields) }
+      return { t: 'push', n: integer(fields, 'n'), ...pushedRecords(fields) }
+    case 'terms':
+      return decodeTermsQuestion(fields)
     default:
       return decodeComparisonMessage(fields)
   }
+}
+
+function pushedRecords(fields: Fields): Pick<Push, 'records' | 'seen'> {
+  const found = records(fields)
+  if (fields.seen === undefined) return { records: found }
+  const seen = list(fields, 'seen', found.length).map((text) => {
+    if (text !== null && !isSeen(text)) throw invalid('seen', text)
+    return text
+  })
+  if (seen.length !== found.length) throw invalid('seen', seen)
+  return { records: found, seen }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */
@@ -162,7 +208,9 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
         epoch: identifier(fields.epoch, 'epoch'),
         head: integer(fields, 'head'),
         resume: fields.resume === true,
+        continues: fields.continues === true,
         clock: String(stamp(fields.clock, 'clock')),
+        forgotten: String(stamp(fields.forgotten, 'forgotten')),
       }
     case 'rows':
       return {
@@ -180,6 +228,8 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
       }
     case 'beat':
       return { t: 'beat', through: integer(fields, 'through'), head: integer(fields, 'head') }
+    case 'terms':
+      return decodeTerms(fields)
     default:
       return decodeComparisonReply(fields)
   }
@@ -188,9 +238,10 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
 /** Most scopes one follower may ask for. */
 const MAX_SCOPES = 1000
 
+const OUTCOMES: readonly PushOutcome[] = ['applied', 'equal', 'superseded', 'refused', 'drift']
+
 function outcome(value: unknown): PushOutcome {
-  if (value === 'applied' || value === 'equal' || value === 'superseded' || value === 'refused') {
-    return value
-  }
+  const known = OUTCOMES.find((candidate) => candidate === value)
+  if (known !== undefined) return known
   throw invalid('outcomes', value)
 }

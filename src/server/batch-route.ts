@@ -14,15 +14,16 @@ import { indexOfKey } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { type JsonNode, parseNodes } from '../core/json.ts'
 import type { Precondition } from '../core/precondition.ts'
-import type { BatchResult } from '../store/operations.ts'
+import type { BatchResult, ChangeEnd } from '../store/operations.ts'
 import { ownText } from '../store/own-text.ts'
 import { located } from '../store/plan-batch.ts'
 import type { AccessOperation } from './access.ts'
 import { matching, notMatching } from './conditional.ts'
-import { type DataContext, underDeadline } from './data-routes.ts'
+import type { DataContext } from './data-routes.ts'
 import { durabilityOf } from './durability-query.ts'
 import { jsonReply, methodNotAllowedReply, type Reply } from './reply.ts'
 import { readJsonBody } from './request-body.ts'
+import { answerWrite, type KeepWrite, type Written } from './write-answer.ts'
 
 /** Where batches are posted. */
 export const BATCH_PATH = '/-/batch'
@@ -33,16 +34,26 @@ export const MAX_BATCH_OPERATIONS = 1000
 /** Answers a request for `BATCH_PATH`. @throws StateError with the status and text of the refusal. */
 export function answerBatch(context: DataContext, request: IncomingMessage): Promise<Reply> {
   if (request.method !== 'POST') return Promise.resolve(methodNotAllowedReply('POST'))
-  return underDeadline(context, batch(context, request))
+  return answerWrite(context, request, (keep) => batch(context, request, keep))
 }
 
-async function batch(context: DataContext, request: IncomingMessage): Promise<Reply> {
-  const { access, maxBodyBytes } = context
+async function batch(
+  { access, maxBodyBytes }: DataContext,
+  request: IncomingMessage,
+  keep: KeepWrite,
+): Promise<Written> {
   const durability = durabilityOf(request)
-  const operations = parseBatch(await readJsonBody(request, maxBodyBytes))
+  const body = await readJsonBody(request, maxBodyBytes)
+  const operations = parseBatch(body)
+  keep({ keys: operations.map(({ path }) => path), body })
   const results = await access.batch(operations, { enforceStatic: true, durability })
   const texts = results.map((result, i) => resultJson(result, operations[i]?.op === 'delete'))
-  return jsonReply(`{"results":[${texts.join(',')}]}`)
+  const reply = jsonReply(`{"results":[${texts.join(',')}]}`)
+  return { reply, ends: results.flatMap(endsOf) }
+}
+
+function endsOf({ key, version, ends }: BatchResult): readonly ChangeEnd[] {
+  return ends ?? (version === undefined ? [] : [{ key, version }])
 }
 
 /** Keys hold no character that JSON escapes. */

@@ -3,7 +3,6 @@ import type { IncomingMessage } from 'node:http'
 import { metaJson, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob, isGlob } from '../core/key.ts'
-import type { TimeSource } from '../core/time.ts'
 import type { Filters } from '../store/filters.ts'
 import type { WriteResult } from '../store/operations.ts'
 import type { DataAccess } from './access.ts'
@@ -12,20 +11,19 @@ import { assertReadCondition, etagOf, isUnchanged, writePrecondition } from './c
 import { durabilityOf } from './durability-query.ts'
 import { listBody } from './list-body.ts'
 import { listRangeOf } from './list-query.ts'
-import { jsonReply, methodNotAllowedReply, type Reply, textReply } from './reply.ts'
+import { jsonReply, methodNotAllowedReply, type Reply } from './reply.ts'
 import { readJsonBody } from './request-body.ts'
+import { answerWrite, type KeepWrite, type WriteContext, type Written } from './write-answer.ts'
 
 export { assertReadable } from './access-checks.ts'
 
-export interface DataContext {
+export interface DataContext extends WriteContext {
   /** What is opened in static mode; undefined when everything is. */
   readonly filters: Filters | undefined
   readonly access: DataAccess
   /** How many stored records of a key or glob are damaged. */
   readonly damagedCount: (keyOrGlob: string) => number
   readonly maxBodyBytes: number
-  readonly deadlineMs: number
-  readonly time: TimeSource
 }
 
 /** Header of a list that lacks damaged records: how many. */
@@ -48,31 +46,15 @@ export function answerData(
     case 'HEAD':
       return get(context, request, key)
     case 'POST':
-      return underDeadline(context, post(context, request, key))
+      return answerWrite(context, request, (keep) => post(context, request, key, keep))
     case 'PATCH':
-      return underDeadline(context, patch(context, request, key))
+      return answerWrite(context, request, (keep) => patch(context, request, key, keep))
     case 'DELETE':
-      return underDeadline(context, remove(context, request, key))
+      return answerWrite(context, request, (keep) => remove(context, request, key, keep))
     case 'OPTIONS':
       return Promise.resolve({ status: 204, headers: { Allow: ALLOWED_METHODS } })
     default:
       return Promise.resolve(methodNotAllowedReply(ALLOWED_METHODS))
-  }
-}
-
-/** The reply, or 503 when it takes too long; the change itself may still happen. */
-export async function underDeadline(
-  { time, deadlineMs }: Pick<DataContext, 'time' | 'deadlineMs'>,
-  answer: Promise<Reply>,
-): Promise<Reply> {
-  let cancel = (): void => undefined
-  const late = new Promise<Reply>((resolve) => {
-    cancel = time.after(deadlineMs, () => resolve(textReply(503, 'ooo: server deadline reached')))
-  })
-  try {
-    return await Promise.race([answer, late])
-  } finally {
-    cancel()
   }
 }
 
@@ -103,13 +85,18 @@ function withDamage(reply: Reply, damaged: number): Reply {
   return { ...reply, headers: { ...reply.headers, [DAMAGED_HEADER]: String(damaged) } }
 }
 
-async function post(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
-  const { access, maxBodyBytes } = context
+async function post(
+  { access, maxBodyBytes }: DataContext,
+  request: IncomingMessage,
+  key: string,
+  keep: KeepWrite,
+): Promise<Written> {
   assertWritePath(key)
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
   if (isGlob(key)) assertUnconditional(key, precondition)
   const json = await readJsonBody(request, maxBodyBytes)
+  keep({ keys: [key], body: json })
   const options = { enforceStatic: true, precondition, durability }
   const written = isGlob(key)
     ? await access.push(key, json, options)
@@ -117,12 +104,17 @@ async function post(context: DataContext, request: IncomingMessage, key: string)
   return writtenReply(written)
 }
 
-async function patch(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
-  const { access, maxBodyBytes } = context
+async function patch(
+  { access, maxBodyBytes }: DataContext,
+  request: IncomingMessage,
+  key: string,
+  keep: KeepWrite,
+): Promise<Written> {
   assertMergePath(key)
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
   const json = await readJsonBody(request, maxBodyBytes)
+  keep({ keys: [key], body: json })
   const options = { enforceStatic: true, precondition, durability }
   return writtenReply(await access.patch(key, json, options))
 }
@@ -131,16 +123,19 @@ async function remove(
   { access }: DataContext,
   request: IncomingMessage,
   key: string,
-): Promise<Reply> {
+  keep: KeepWrite,
+): Promise<Written> {
   assertKey(key)
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
-  await access.delete(key, { enforceStatic: true, precondition, durability })
-  return { status: 204 }
+  keep({ keys: [key] })
+  const { ends = [] } = await access.delete(key, { enforceStatic: true, precondition, durability })
+  return { reply: { status: 204 }, ends }
 }
 
 /** An index has only characters that JSON takes as they are. */
-function writtenReply({ index, version }: WriteResult): Reply {
+function writtenReply({ key, index, version }: WriteResult): Written {
   const reply = jsonReply(`{"index":"${index}"}`)
-  return { ...reply, headers: { ...reply.headers, ETag: etagOf(version) } }
+  const headers = { ...reply.headers, ETag: etagOf(version) }
+  return { reply: { ...reply, headers }, ends: [{ key, version }] }
 }

@@ -25,8 +25,10 @@ import {
 } from './reply.ts'
 import { keyOfPath, parseTarget, type RequestTarget, requestUrl } from './request-url.ts'
 import { answerAsset, answerIndex, UI_PREFIX } from './static.ts'
+import { WRITES_PREFIX } from './write-fates.ts'
+import { answerFate, type FateContext, streamFate, wantsEvents } from './write-route.ts'
 
-export interface HttpContext extends DataContext, HealthContext {
+export interface HttpContext extends DataContext, FateContext, HealthContext {
   readonly name: string
   readonly uiDir: string | undefined
   readonly cors: CorsRules
@@ -84,7 +86,9 @@ async function dispatch(
   }
   if (handler !== undefined) await handler(request, response, url())
   else if (match !== undefined) await match.route.handle(request, response, url(), match.variables)
-  else await sendReply(request, response, await answer(context, request, target), context)
+  else if (path.startsWith(WRITES_PREFIX) && request.method === 'GET' && wantsEvents(request)) {
+    await streamFate(context, request, response)
+  } else await sendReply(request, response, await answer(context, request, target), context)
 }
 
 /** Paths of the server's own, which no registered route can take. */
@@ -99,6 +103,7 @@ async function answer(
   if (path === HEALTH_PATH) return onlyGet(request, () => answerHealth(context))
   if (path === READY_PATH) return onlyGet(request, () => answerReady(context))
   if (path === BATCH_PATH) return answerBatch(context, request)
+  if (path.startsWith(WRITES_PREFIX)) return onlyGet(request, () => answerFate(context, request))
   if (path.startsWith(UI_PREFIX)) {
     return onlyGet(request, () => answerAsset(context.uiDir, path.slice(UI_PREFIX.length)))
   }

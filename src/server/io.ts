@@ -10,7 +10,10 @@ import { parseExact } from '../core/json.ts'
 import { assertKey, hasGlob, isGlob } from '../core/key.ts'
 import type { Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
+import type { ChangeEnd, WriteResult } from '../store/operations.ts'
 import type { DataAccess } from './access.ts'
+import { type AckLevel, type Acks, resolveAck } from './ack.ts'
+import { formatWriteId } from './write-id.ts'
 
 /** A value and what the server knows about it. */
 export interface IoEntry<T = unknown> {
@@ -32,6 +35,8 @@ export interface IoWritten {
   readonly path: string
   /** Stamp of the write, nanoseconds since the Unix epoch; what a precondition names. */
   readonly version: bigint
+  /** Names the write: `<node id>:<version>`, which `/-/writes/<id>` tells the fate of. */
+  readonly id: string
 }
 
 export interface IoListOptions {
@@ -45,7 +50,15 @@ export interface IoListOptions {
   readonly to?: bigint | undefined
 }
 
-export interface IoWriteOptions {
+/** How far a write has to be before it is done. */
+export interface IoAckOptions {
+  /** `local` (default), `leader`, or how many other nodes have to hold it. See `ack.ts`. */
+  readonly ack?: AckLevel | undefined
+  /** Milliseconds to wait for that; then `ack_timeout`, and the write is kept. Default 5000, at most 60 000. */
+  readonly ackTimeoutMs?: number | undefined
+}
+
+export interface IoWriteOptions extends IoAckOptions {
   /** What must hold of the key at the moment of the write. Default: nothing. */
   readonly precondition?: Precondition | undefined
   /** Token of the lock of the key, where the caller holds it. Without it a write waits for the lock. */
@@ -66,7 +79,7 @@ export interface ServerIo {
   push<T = unknown>(
     glob: string,
     value: T,
-    options?: Pick<IoWriteOptions, 'durability'>,
+    options?: Pick<IoWriteOptions, 'durability' | 'ack' | 'ackTimeoutMs'>,
   ): Promise<IoWritten>
   /** Merges a value deeply into what is stored; conflicts are refused, nothing is written then. */
   patch<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
@@ -74,8 +87,16 @@ export interface ServerIo {
   delete(key: string, options?: IoWriteOptions): Promise<void>
 }
 
-/** @param access gives the data access of the open server, or throws `not_open` */
-export function createIo(access: () => DataAccess): ServerIo {
+/** What the open server is written to through. */
+export interface IoTarget {
+  readonly access: DataAccess
+  readonly acks: Acks
+  readonly nodeId: string
+}
+
+/** @param target gives the open server's, or throws `not_open` */
+export function createIo(target: () => IoTarget): ServerIo {
+  const access = (): DataAccess => target().access
   return {
     async get<T>(key: string) {
       assertPlain(key)
@@ -95,18 +116,30 @@ export function createIo(access: () => DataAccess): ServerIo {
     },
     async set(key, value, options) {
       assertPlain(key)
-      return written(await access().set(key, encodeJson(value), { ...IN_PROCESS, ...options }))
+      const json = encodeJson(value)
+      const write = (): Promise<WriteResult> =>
+        access().set(key, json, { ...IN_PROCESS, ...options })
+      return written(target(), await confirmed(target(), [key], options, write))
     },
     async push(glob, value, options) {
-      return written(await access().push(glob, encodeJson(value), { ...options, ...IN_PROCESS }))
+      const json = encodeJson(value)
+      const write = (): Promise<WriteResult> =>
+        access().push(glob, json, { ...options, ...IN_PROCESS })
+      return written(target(), await confirmed(target(), [glob], options, write))
     },
     async patch(key, value, options) {
       assertPlain(key)
-      return written(await access().patch(key, encodeJson(value), { ...IN_PROCESS, ...options }))
+      const json = encodeJson(value)
+      const write = (): Promise<WriteResult> =>
+        access().patch(key, json, { ...IN_PROCESS, ...options })
+      return written(target(), await confirmed(target(), [key], options, write))
     },
     async delete(key, options) {
       assertPlain(key)
-      await access().delete(key, { ...IN_PROCESS, ...options })
+      await confirmed(target(), [key], options, async () => {
+        const { version } = await access().delete(key, { ...IN_PROCESS, ...options })
+        return version === undefined ? undefined : { key, version }
+      })
     },
   }
 }
@@ -118,16 +151,28 @@ function ioEntry<T>({ key, created, updated, data }: Entry): IoEntry<T> {
   return { created, updated, index: indexOfKey(key), path: key, data: parseExact(data) as T }
 }
 
-function written({
-  key,
-  index,
-  version,
-}: {
-  key: string
-  index: string
-  version: bigint
-}): IoWritten {
-  return { index, path: key, version }
+/** Makes a write and waits until it is where it has to be. @throws StateError `ack_timeout`. */
+async function confirmed<Result extends ChangeEnd | undefined>(
+  { acks }: IoTarget,
+  keys: readonly string[],
+  { ack: level, ackTimeoutMs }: IoAckOptions = {},
+  write: () => Promise<Result>,
+): Promise<Result> {
+  const ack = resolveAck(level, ackTimeoutMs)
+  const leave = acks.begin(ack, keys)
+  try {
+    const result = await write()
+    if (ack === undefined || result === undefined) return result
+    const { shortfall } = await acks.confirm(ack, [result])
+    if (shortfall !== undefined) throw new StateError('ack_timeout', shortfall)
+    return result
+  } finally {
+    leave()
+  }
+}
+
+function written({ nodeId }: IoTarget, { key, index, version }: WriteResult): IoWritten {
+  return { index, path: key, version, id: formatWriteId({ origin: nodeId, version }) }
 }
 
 function assertPlain(key: string): void {

@@ -27,6 +27,7 @@ import { createDatabase, type DatabaseParts } from '../store/create-database.ts'
 import type { Database } from '../store/database.ts'
 import { Store } from '../store/store.ts'
 import type { DataAccess } from './access.ts'
+import type { Acks } from './ack.ts'
 import { announce, CloseHooks } from './hooks.ts'
 import { handleRequest } from './http.ts'
 import { type Listener, openListener } from './listener.ts'
@@ -45,6 +46,8 @@ export interface RunningNode {
   readonly database: Database
   /** Data as requests get it: with filters. */
   readonly access: DataAccess
+  /** Waits for writes to get to other nodes. */
+  readonly acks: Acks
   readonly hub: Hub
   readonly sockets: Sockets
   readonly listener: Listener
@@ -113,9 +116,21 @@ export async function openNode(
     wasOpen = true
     // The first step of closing: no sweep begins while the rest goes down.
     steps.push({ name: 'sweeps', run: () => filters.stop() })
-    const { access } = context
+    const { access, acks } = context
     const { address } = listener
-    return { address, store, database, access, hub, sockets, listener, closeHooks, steps, logger }
+    return {
+      address,
+      store,
+      database,
+      access,
+      acks,
+      hub,
+      sockets,
+      listener,
+      closeHooks,
+      steps,
+      logger,
+    }
   } catch (error) {
     await runSteps(steps, logger)
     throw error

@@ -6,14 +6,18 @@ import type { GuardedStore } from '../store/guarded-store.ts'
 import type { ReadHooks } from '../store/read-hooks.ts'
 import type { Store } from '../store/store.ts'
 import { createDataAccess, type DataAccess } from './access.ts'
+import { Acks } from './ack.ts'
 import { ClockSocket } from './clock-socket.ts'
 import { storageConcerns } from './health.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress } from './plugin.ts'
 import type { PluginRoutes } from './plugin-host.ts'
 import type { Registry } from './registry.ts'
+import type { Replication } from './replication.ts'
 import type { Sockets } from './sockets.ts'
 import type { UpgradeContext } from './upgrade.ts'
+import type { WriteContext } from './write-answer.ts'
+import { WriteFates } from './write-fates.ts'
 
 /** What of an open node requests and handshakes work with. */
 export interface NodeParts {
@@ -44,6 +48,7 @@ export function createContext(
 ): NodeContext {
   const { store, plugins, hub, sockets, clock } = parts
   const clockSocket = new ClockSocket(options.time, options.tickMs, () => clock.now())
+  const writes = createWrites(options, parts)
   let phase: 'serving' | 'closing' = 'serving'
   let bound = ''
   return {
@@ -71,8 +76,7 @@ export function createContext(
     hooks: registry.hooks,
     isResumable: (keyOrGlob) => isResumable(options.noBroadcastKeys, keyOrGlob),
     maxBodyBytes: options.maxBodyBytes,
-    deadlineMs: options.deadlineMs,
-    time: options.time,
+    ...writes,
     logger: options.logger,
     isServing: () => phase === 'serving',
     concerns: () => storageConcerns(store),
@@ -82,8 +86,22 @@ export function createContext(
     },
     stopServing: () => {
       phase = 'closing'
+      writes.fates.close()
     },
   }
+}
+
+/** What writes need beside the data: their fates, waiting for them, and passing them on. */
+function createWrites(
+  { deadlineMs, time, logger }: ResolvedServerOptions,
+  { store, plugins }: NodeParts,
+): WriteContext & { readonly fates: WriteFates } {
+  const replication = (): Replication | undefined => plugins.replication
+  const leaderOf = (key: string): string | undefined => store.leaderOf(key)
+  const fates = new WriteFates({ store, replication, time, logger })
+  const isReplicated = (key: string): boolean => plugins.replication?.isReplicated(key) ?? false
+  const acks = new Acks({ fates, nodeId: () => store.id, isReplicated, leaderOf })
+  return { fates, acks, leaderOf, forward: { store, replication, time, deadlineMs } }
 }
 
 function createAccess(

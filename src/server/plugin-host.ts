@@ -2,6 +2,7 @@
 import { StateError } from '../core/errors.ts'
 import type { LeaderOf } from '../store/store.ts'
 import type { ManagementProvider, PluginHost, RouteHandler, SocketRoute } from './plugin.ts'
+import type { Replication } from './replication.ts'
 
 /** Management APIs that the server answers itself. */
 const OWN_APIS: readonly string[] = [
@@ -23,10 +24,17 @@ export interface PluginRoutes {
   readonly sockets: Map<string, SocketRoute>
   /** By the name of the management API. */
   readonly management: Map<string, ManagementProvider>
+  /** What replicates; undefined on a node that stands alone. */
+  replication: Replication | undefined
 }
 
 export function createPluginRoutes(): PluginRoutes {
-  return { handlers: new Map(), sockets: new Map(), management: new Map() }
+  return {
+    handlers: new Map(),
+    sockets: new Map(),
+    management: new Map(),
+    replication: undefined,
+  }
 }
 
 /**
@@ -35,7 +43,7 @@ export function createPluginRoutes(): PluginRoutes {
  * `management` for a name that is.
  */
 export function createPluginHost(
-  services: Omit<PluginHost, 'addLeaderOf' | 'route' | 'socket' | 'management'>,
+  services: Omit<PluginHost, 'addLeaderOf' | 'route' | 'socket' | 'management' | 'replicate'>,
   routes: PluginRoutes,
 ): PluginHost {
   const leaders: LeaderOf[] = []
@@ -58,6 +66,12 @@ export function createPluginHost(
         throw new StateError('invalid_option', `ooo: management API "${name}" is taken`)
       }
       routes.management.set(name, provider)
+    },
+    replicate: (replication) => {
+      if (routes.replication !== undefined) {
+        throw new StateError('invalid_option', 'ooo: another plugin replicates already')
+      }
+      routes.replication = replication
     },
   }
 }

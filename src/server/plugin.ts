@@ -9,6 +9,14 @@ import type { TimeSource } from '../core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
 import type { Database } from '../store/database.ts'
 import type { LeaderOf, Store } from '../store/store.ts'
+import type { Replication } from './replication.ts'
+
+export type {
+  Holders,
+  LeaderAnswer,
+  LeaderRequest,
+  Replication,
+} from './replication.ts'
 
 /** Where the server listens, once it does. */
 export interface ServerAddress {
@@ -68,6 +76,10 @@ export interface PluginHost {
    * that no API has.
    */
   management(name: string, provider: ManagementProvider): void
+  /**
+   * Tells how far writes have got on other nodes, and calls leaders. One plugin only. In `setup` only.
+   */
+  replicate(replication: Replication): void
 }
 
 export interface ServerPlugin {

@@ -89,7 +89,10 @@ class NodeServer implements Server {
   readonly #options: ResolvedServerOptions
   readonly #registry: Registry
   #state: ServerState = { kind: 'idle' }
-  readonly #io: ServerIo = createIo(() => this.#node().access)
+  readonly #io: ServerIo = createIo(() => {
+    const { access, acks, store } = this.#node()
+    return { access, acks, nodeId: store.id }
+  })
   readonly get: ServerIo['get'] = this.#io.get
   readonly getList: ServerIo['getList'] = this.#io.getList
   readonly set: ServerIo['set'] = this.#io.set

@@ -21,6 +21,8 @@ import type { SocketRoute } from './plugin.ts'
 import { keyOfPath, parseTarget, type RequestTarget } from './request-url.ts'
 import { assertHandshake, type PendingSocket, refuse, type Sockets } from './sockets.ts'
 import { MAX_SUBSCRIBER_MESSAGE_BYTES, serveSubscription } from './websocket.ts'
+import { WRITES_PREFIX } from './write-fates.ts'
+import { fateQuestion, serveFate } from './write-route.ts'
 import { adaptSocket, listen } from './ws-socket.ts'
 
 /** What hooks are told in place of a key when a client subscribes to the clock. */
@@ -83,6 +85,7 @@ async function dispatch(
       : undefined
   if (plugin !== undefined) openPluginSocket(context, request, socket, head, plugin)
   else if (match !== undefined) await match.route.upgrade?.(request, socket, head, match.variables)
+  else if (path.startsWith(WRITES_PREFIX)) openFate(context, request, socket, head)
   else if (path === '/' || isReserved(path)) await openClock(context, request, socket, head)
   else await openSubscription(context, request, socket, head, target)
 }
@@ -104,6 +107,21 @@ function openPluginSocket(
     context.logger.error('a plugin refused an open socket', { error: errorText(error) })
     webSocket.terminate()
   }
+}
+
+/** Nobody subscribes to a key here, so no `subscribe` hook is asked. */
+function openFate(
+  context: UpgradeContext,
+  request: IncomingMessage,
+  socket: PendingSocket,
+  head: Buffer,
+): void {
+  if (!checkOpening(context, request, socket)) return
+  const question = fateQuestion(context, request)
+  const leave = context.fates.enter()
+  const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
+  if (webSocket === undefined) leave()
+  else void serveFate(context, question, webSocket, leave)
 }
 
 async function openClock(

@@ -15,6 +15,7 @@ import { readOutbox } from './outbox-rows.ts'
 import { overlaid } from './overlay.ts'
 import type { SequencedRow } from './rows.ts'
 import {
+  decodeOwed,
   decodeRecord,
   keyOfTimeRow,
   outboxRow,
@@ -97,6 +98,13 @@ export class BoundedState implements State {
     if (slot.owedTo !== undefined) this.#count(slot.owedTo, 1)
   }
 
+  remove({ record: { key } }: Slot): void {
+    this.#pinned.delete(key)
+    this.#cache.delete(key)
+    const fetch = this.#fetching.get(key)
+    if (fetch !== undefined) fetch.stale = true
+  }
+
   written(): void {
     for (const slot of this.#pinned.values()) this.#cache.set(slot)
     this.#pinned.clear()
@@ -162,9 +170,10 @@ export class BoundedState implements State {
     }))
     const keys: { seq: number; key: string }[] = []
     for await (const [row, value] of rows) {
-      const key = unsealRow(row, value)
-      if (key === undefined || pinned.has(key) || skip.has(seqOfRow(row))) continue
-      if (leaderOf(key) !== leader) continue
+      const owed = unsealRow(row, value)
+      if (owed === undefined || skip.has(seqOfRow(row))) continue
+      const { key } = decodeOwed(owed)
+      if (pinned.has(key) || leaderOf(key) !== leader) continue
       keys.push({ seq: seqOfRow(row), key })
       if (keys.length >= limit) break
     }
@@ -199,7 +208,7 @@ export class BoundedState implements State {
     const slots = await this.slots(keys.map(({ key }) => key))
     return keys.flatMap(({ seq }, i) => {
       const slot = slots[i]
-      return slot?.seq === seq ? [{ seq, record: slot.record }] : []
+      return slot?.seq === seq ? [{ seq, record: slot.record, seen: slot.seen }] : []
     })
   }
 
@@ -278,8 +287,13 @@ export class BoundedState implements State {
       })
       const owed = await this.#areOwed(rows)
       rows.forEach(({ record, seq }, i) => {
-        const owedTo = owed[i] === true ? leaderOf(record.key) : undefined
-        const slot = { record, seq, owedTo }
+        const mark = owed[i]
+        const slot: Slot = {
+          record,
+          seq,
+          owedTo: mark === undefined ? undefined : leaderOf(record.key),
+          seen: mark?.seen,
+        }
         found.set(record.key, slot)
         if (!fetch.stale) this.#cache.set(slot)
       })
@@ -288,13 +302,20 @@ export class BoundedState implements State {
     }
   }
 
-  /** Which of the rows are in the outbox. */
-  async #areOwed(rows: readonly SequencedRow[]): Promise<readonly boolean[]> {
+  /** What the outbox says of each of the rows; undefined where it has none. */
+  async #areOwed(
+    rows: readonly SequencedRow[],
+  ): Promise<readonly ({ readonly seen: string | undefined } | undefined)[]> {
     let total = 0
     for (const count of this.#owed.values()) total += count
     if (total === 0) return []
-    const marks = await this.#options.adapter.getMany(rows.map(({ seq }) => outboxRow(seq)))
-    return marks.map((mark) => mark !== undefined)
+    const names = rows.map(({ seq }) => outboxRow(seq))
+    const marks = await this.#options.adapter.getMany(names)
+    return marks.map((mark, i) => {
+      if (mark === undefined) return undefined
+      const owed = unsealRow(names[i] ?? '', mark)
+      return { seen: owed === undefined ? undefined : decodeOwed(owed).seen }
+    })
   }
 
   #overlaid(

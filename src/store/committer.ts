@@ -21,6 +21,7 @@ import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
 import { Draft, type Plan, type Step } from './draft.ts'
+import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { overlaid } from './overlay.ts'
@@ -45,6 +46,9 @@ export class Committer {
   readonly clock: HybridClock
   /** The newest rows of the change log. */
   readonly tail: ChangeTail
+  /** Changes that lost before their leader had them. */
+  readonly lost: LostRows = new LostRows()
+  readonly #settledListeners = new Set<() => void>()
   /** Says which keys are owed to a leader. */
   leaderOf: LeaderOf = () => undefined
   readonly #options: StoreOptions
@@ -167,6 +171,12 @@ export class Committer {
     return this.#listeners.add(listener)
   }
 
+  /** Hears that a leader has acknowledged something that it was owed. Must not throw. */
+  onSettled(listener: () => void): () => void {
+    this.#settledListeners.add(listener)
+    return () => this.#settledListeners.delete(listener)
+  }
+
   /** Hears that damage was found while open: the epoch is another, peers are to be compared with. */
   onDamage(listener: () => void): () => void {
     return this.#guard.onDamage(listener)
@@ -200,9 +210,10 @@ export class Committer {
     return {
       slot: (key) => draft.slot(key),
       matching: (glob) => draft.matching(glob),
-      now: () => this.clock.now(),
+      now: (above) => this.clock.now(above),
       origin: this.requireMeta('id'),
       leaderOf: this.leaderOf,
+      meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
     }
   }
 
@@ -216,6 +227,7 @@ export class Committer {
       isDigestKnown: this.#guard.isDigestKnown,
       isIndexed: this.#records instanceof BoundedState,
       isDamaged: (key) => this.damage.has(key),
+      admitLost: (change) => this.lost.admit(change),
     })
     const planned: { job: Job; settle: () => void }[] = []
     for (const job of jobs) {
@@ -277,17 +289,23 @@ export class Committer {
     for (const step of draft.steps) this.#applyStep(step)
   }
 
-  #applyStep({ commit, changes }: Step): void {
+  #applyStep({ commit, changes, removals, lost }: Step): void {
+    let isSettled = false
     for (const change of changes) {
       const { slot, before } = change
       this.#records.put(change)
+      if (before?.owedTo !== undefined && slot.owedTo === undefined) isSettled = true
       if (before?.record === slot.record) continue
       this.tail.push({ seq: slot.seq, key: slot.record.key })
       this.damage.heal(slot.record.key)
     }
-    if (commit === undefined) return
-    this.#head = commit.seq
-    this.#listeners.announce(commit)
+    for (const slot of removals) this.#records.remove(slot)
+    if (lost !== undefined) this.lost.apply(lost)
+    if (commit !== undefined) {
+      this.#head = commit.seq
+      this.#listeners.announce(commit)
+    }
+    if (isSettled) for (const listener of this.#settledListeners) listener()
   }
 
   async #load(): Promise<void> {
@@ -305,11 +323,12 @@ export class Committer {
       })
       this.#meta = loaded.meta
       this.#guard.begin(loaded.damage, loaded.head.digest)
-      this.clock.observe(loaded.head.clock)
+      this.clock.restore(loaded.head.clock)
       this.#lastSeq = loaded.head.seq
       this.#head = loaded.head.seq
       this.tail.reset(loaded.head.seq)
       this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
+      await this.lost.load(this.adapter, this.leaderOf)
       if (this.#state === 'opening') this.#state = 'open'
       if (cacheBytes !== undefined) this.#guard.verify()
     } catch (error) {

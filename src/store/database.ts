@@ -150,8 +150,8 @@ export class Database {
   /**
    * Writes a value with stamps of the caller's choice, whatever is there. Other nodes keep what they
    * hold under a greater version, and give it back.
-   * @throws also `invalid_option` for a stamp below 0 or from 2^63 on, `clock_drift` for one more than
-   * a minute in the future, which every later stamp of this node would have to exceed.
+   * @throws also `invalid_option` for a stamp below 0 or beyond the year 2200, `clock_drift` for one
+   * further in the future than the clock allows (60 s), which every later stamp would have to exceed.
    */
   async setWithMeta(
     key: string,
@@ -161,7 +161,7 @@ export class Database {
   ): Promise<WriteResult> {
     const planner = planSetWithMeta(key, json, meta)
     const { clock } = this.#options
-    clock.observe(assertDrift(key, meta, clock.physicalNs()))
+    clock.observe(assertDrift(key, meta, clock))
     return this.#guarded.run([key], options, planner)
   }
 

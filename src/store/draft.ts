@@ -6,10 +6,13 @@
 import { type Digest, DigestSum } from '../core/digest.ts'
 import type { Change, Commit, StoredRecord } from '../core/entry.ts'
 import { matchKey } from '../core/key.ts'
+import { seenBy } from '../core/seen.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import { encodeHead } from './head.ts'
+import { type LostChange, lostOperations } from './lost-rows.ts'
 import {
   damageRow,
+  encodeOwed,
   encodeRecord,
   logRow,
   metaRow,
@@ -26,6 +29,10 @@ export interface Plan {
   /** Slots whose record stays but whose debt changes. */
   readonly debts?: readonly Slot[]
   readonly meta?: ReadonlyMap<string, string>
+  /** Tombstones that nobody needs any more: their rows go, and nobody is told. */
+  readonly removals?: readonly Slot[]
+  /** Changes that lost before their leader had them, and such that it has been shown. */
+  readonly lost?: LostChange
   /** Other rows to write in the same batch. */
   readonly rows?: readonly BatchOperation[]
   readonly source?: string
@@ -37,6 +44,8 @@ export interface Plan {
 export interface Step {
   readonly commit: Commit | undefined
   readonly changes: readonly SlotChange[]
+  readonly removals: readonly Slot[]
+  readonly lost: LostChange | undefined
 }
 
 export interface DraftOptions {
@@ -48,11 +57,14 @@ export interface DraftOptions {
   /** Whether the time index is kept. */
   readonly isIndexed: boolean
   readonly isDamaged: (key: string) => boolean
+  /** The part of a change of the lost rows that is done. */
+  readonly admitLost: (change: LostChange) => Required<LostChange>
 }
 
 export class Draft {
   readonly #options: DraftOptions
-  readonly #overlay = new Map<string, Slot>()
+  /** undefined: removed. */
+  readonly #overlay = new Map<string, Slot | undefined>()
   readonly #meta = new Map<string, string>()
   readonly #rows: BatchOperation[] = []
   readonly #steps: Step[] = []
@@ -69,7 +81,7 @@ export class Draft {
   }
 
   slot(key: string): Slot | undefined {
-    return this.#overlay.get(key) ?? this.#options.view.slot(key)
+    return this.#overlay.has(key) ? this.#overlay.get(key) : this.#options.view.slot(key)
   }
 
   /** Keys matching a glob before this batch, or written in it; ascending. */
@@ -85,7 +97,8 @@ export class Draft {
     const changes: Change[] = []
     for (const { record, owedTo } of plan.slots) {
       const before = this.slot(record.key)
-      const slot = { record, seq: ++this.#seq, owedTo }
+      const seen = owedTo === undefined ? undefined : seenBy(before)
+      const slot = { record, seq: ++this.#seq, owedTo, seen }
       this.#overlay.set(record.key, slot)
       steps.push({ slot, before })
       changes.push({
@@ -95,11 +108,18 @@ export class Draft {
         after: record,
       })
     }
-    for (const slot of plan.debts ?? []) {
-      steps.push({ slot, before: this.slot(slot.record.key) })
+    for (const debt of plan.debts ?? []) {
+      const before = this.slot(debt.record.key)
+      // A debt that is new is not one of the maker's: the leader may have had the record before.
+      const slot = before?.owedTo === debt.owedTo ? debt : { ...debt, seen: undefined }
+      steps.push({ slot, before })
       this.#overlay.set(slot.record.key, slot)
     }
+    const removals = plan.removals ?? []
+    for (const { record } of removals) this.#overlay.set(record.key, undefined)
     for (const [name, value] of plan.meta ?? []) this.#meta.set(name, value)
+    const lost = plan.lost === undefined ? undefined : this.#options.admitLost(plan.lost)
+    if (lost !== undefined) this.#rows.push(...lostOperations(lost))
     this.#rows.push(...(plan.rows ?? []))
     const commit: Commit = {
       seq: this.#seq,
@@ -107,7 +127,8 @@ export class Draft {
       source: plan.source,
       ...(plan.silent === true ? { silent: true } : {}),
     }
-    this.#steps.push({ commit: changes.length > 0 ? commit : undefined, changes: steps })
+    const announced = changes.length > 0 ? commit : undefined
+    this.#steps.push({ commit: announced, changes: steps, removals, lost })
   }
 
   /** The rows of the whole batch, and the digest they lead to. No rows when nothing changed. */
@@ -117,12 +138,20 @@ export class Draft {
     for (const [key, slot] of this.#overlay) {
       const before = this.#options.view.slot(key)
       if (before?.owedTo !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
+      if (slot === undefined) {
+        if (before === undefined) continue
+        digest.remove(before.record)
+        rows.push({ type: 'del', key: recordRow(key) }, { type: 'del', key: logRow(before.seq) })
+        continue
+      }
       if (before?.record !== slot.record) {
         if (before !== undefined) digest.remove(before.record)
         digest.add(slot.record)
         this.#recordRows(rows, before, slot)
       }
-      if (slot.owedTo !== undefined) rows.push(put(outboxRow(slot.seq), key))
+      if (slot.owedTo !== undefined) {
+        rows.push(put(outboxRow(slot.seq), encodeOwed(key, slot.seen)))
+      }
     }
     for (const [name, value] of this.#meta) rows.push(put(metaRow(name), value))
     if (rows.length > 0) {

@@ -66,16 +66,22 @@ export class Mirror implements State {
   }
 
   put({ slot, before }: SlotChange): void {
-    const { record, seq, owedTo } = slot
+    const { record, seq, owedTo, seen } = slot
     const { key } = record
-    // One shape for all: an object made by spreading another can cost the engine 200 bytes more.
-    this.#slots.set(key, { record, seq, owedTo })
+    // One shape for all but the few owed: an object made by spreading another can cost the engine 200
+    // bytes more.
+    const isOwed = owedTo !== undefined && seen !== undefined
+    this.#slots.set(key, isOwed ? { record, seq, owedTo, seen } : { record, seq, owedTo })
     if (before?.record !== slot.record) {
       if (before?.record.kind === 'entry') this.#unlist(before.record)
       if (slot.record.kind === 'entry') this.#enlist(slot.record)
     }
     if (before?.owedTo !== undefined) this.#outbox(before.owedTo).delete(before.seq)
     if (slot.owedTo !== undefined) this.#outbox(slot.owedTo).add(slot.seq, key)
+  }
+
+  remove({ record }: Slot): void {
+    this.drop(record.key)
   }
 
   /** Forgets a record that is not to be served. */
@@ -112,7 +118,8 @@ export class Mirror implements State {
     for (const [seq, key] of this.#outbox(leader).rows()) {
       if (rows.length >= limit) break
       const slot = this.#slots.get(key)
-      if (slot !== undefined && !skip.has(seq)) rows.push({ seq, record: slot.record })
+      if (slot === undefined || skip.has(seq)) continue
+      rows.push({ seq, record: slot.record, seen: slot.seen })
     }
     return rows
   }

@@ -16,10 +16,12 @@ export interface PlanContext {
   slot(key: string): Slot | undefined
   /** Keys that match a glob, among them some deleted in this batch. */
   matching(glob: string): string[]
-  /** A new stamp. */
-  now(): bigint
+  /** A new stamp, greater than `above`, the version of the record it is to replace. */
+  now(above?: bigint): bigint
   readonly origin: string
   leaderOf(key: string): string | undefined
+  /** A meta row as the batch so far leaves it. */
+  meta(name: string): string | undefined
 }
 
 /** An operation: what it looks at, and what it then decides. Both run in its turn. */
@@ -58,6 +60,16 @@ export interface WriteResult {
 export interface DeleteResult {
   /** How many keys were deleted. */
   readonly deleted: number
+  /** Stamp of the delete, nanoseconds; undefined when nothing was there. */
+  readonly version?: bigint | undefined
+  /** The last change per leader: of these changes of one commit, the last to reach it. */
+  readonly ends?: readonly ChangeEnd[]
+}
+
+/** A key with the version that a write gave it. */
+export interface ChangeEnd {
+  readonly key: string
+  readonly version: bigint
 }
 
 /** One operation of a batch, as the method of the store with that name takes it. */
@@ -79,6 +91,8 @@ export interface BatchResult {
   readonly version: bigint | undefined
   /** How many keys were deleted. */
   readonly deleted: number
+  /** Of a delete, the last change per leader. */
+  readonly ends?: readonly ChangeEnd[]
 }
 
 /** Refuses a condition that this node may not decide. @throws StateError `not_leader`. */
@@ -156,13 +170,31 @@ export function planDelete(
         return { plan: undefined, result: { deleted: 0 } }
       }
       if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
-      const deleted = context.now()
-      const slots = live.map((key) =>
-        local(context, { kind: 'tombstone', key, deleted, origin: context.origin }),
-      )
-      return { plan: { slots }, result: { deleted: live.length } }
+      const stamp = context.now()
+      const slots = live.map((key) => {
+        const deleted = deletionStamp(context, key, stamp)
+        return local(context, { kind: 'tombstone', key, deleted, origin: context.origin })
+      })
+      const [first] = slots
+      const version = first === undefined ? undefined : versionOf(first.record)
+      return { plan: { slots }, result: { deleted: live.length, version, ends: endsOf(slots) } }
     },
   }
+}
+
+function endsOf(slots: Plan['slots']): ChangeEnd[] {
+  const ends = new Map<string | undefined, ChangeEnd>()
+  for (const { record, owedTo } of slots) {
+    ends.set(owedTo, { key: record.key, version: versionOf(record) })
+  }
+  return [...ends.values()]
+}
+
+/** `stamp`, or one that exceeds what is deleted when a wrong clock put that further ahead. */
+export function deletionStamp(context: PlanContext, key: string, stamp: bigint): bigint {
+  const record = context.slot(key)?.record
+  const version = record === undefined ? 0n : versionOf(record)
+  return version < stamp ? stamp : context.now(version)
 }
 
 function readsOf(keyOrGlob: string): Reads {
@@ -177,7 +209,8 @@ function assertCondition(context: PlanContext, key: string, condition: Precondit
 
 function write(context: PlanContext, key: string, data: string): Planned<WriteResult> {
   const current = context.slot(key)?.record
-  const stamp = context.now()
+  // A record of a wrong clock may be ahead of all time: what is written later still exceeds it.
+  const stamp = context.now(current === undefined ? undefined : versionOf(current))
   const exists = current?.kind === 'entry'
   const record: Entry = {
     kind: 'entry',

@@ -1,6 +1,6 @@
 /** Counting what is owed, from the rows of the outbox that still stand for something. */
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
-import { decodeRecord, recordRow, seqOfRow, unsealRow } from './rows.ts'
+import { decodeOwed, decodeRecord, recordRow, seqOfRow, unsealRow } from './rows.ts'
 import type { LeaderOf } from './store-options.ts'
 
 export interface OutboxFindings {
@@ -18,21 +18,27 @@ export interface OutboxReading {
   readonly leaderOf: LeaderOf
   readonly isDamaged: (key: string) => boolean
   /** Hears of every row that stands, in order. */
-  readonly found?: (key: string, seq: number, leader: string) => void
+  readonly found?: (key: string, seq: number, leader: string, seen: string | undefined) => void
 }
 
 const PAGE = 1000
 
+interface OutboxRow {
+  readonly row: string
+  readonly key: string
+  readonly seen: string | undefined
+}
+
 /** The leader is looked up anew, so a changed configuration redirects what is owed. */
 export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings> {
   const findings = { owed: new Map<string, number>(), stale: [] as string[], unreadable: 0 }
-  let page: { row: string; key: string }[] = []
+  let page: OutboxRow[] = []
   for await (const [row, value] of reading.rows) {
-    const key = unsealRow(row, value)
-    if (key === undefined) {
+    const owed = unsealRow(row, value)
+    if (owed === undefined) {
       findings.stale.push(row)
       findings.unreadable++
-    } else page.push({ row, key })
+    } else page.push({ row, ...decodeOwed(owed) })
     if (page.length < PAGE) continue
     await count(reading, page, findings)
     page = []
@@ -43,11 +49,11 @@ export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings
 
 async function count(
   { adapter, leaderOf, isDamaged, found }: OutboxReading,
-  page: readonly { row: string; key: string }[],
+  page: readonly OutboxRow[],
   { owed, stale }: OutboxFindings,
 ): Promise<void> {
   const values = await adapter.getMany(page.map(({ key }) => recordRow(key)))
-  page.forEach(({ row, key }, i) => {
+  page.forEach(({ row, key, seen }, i) => {
     const value = values[i]
     const seq = seqOfRow(row)
     const current = value === undefined || isDamaged(key) ? undefined : decodeRecord(key, value)
@@ -58,6 +64,6 @@ async function count(
     const leader = leaderOf(key)
     if (leader === undefined) return
     owed.set(leader, (owed.get(leader) ?? 0) + 1)
-    found?.(key, seq, leader)
+    found?.(key, seq, leader, seen)
   })
 }

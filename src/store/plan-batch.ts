@@ -75,9 +75,10 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
       for (const key of written.keys()) if (matchKey(glob, key)) keys.add(key)
       return [...keys]
     },
-    now: () => context.now(),
+    now: (above) => context.now(above),
     origin: context.origin,
     leaderOf: (key) => context.leaderOf(key),
+    meta: (name) => context.meta(name),
   }
 }
 
@@ -95,7 +96,11 @@ function plannerOf(item: BatchItem): Planner<BatchResult> {
     case 'update':
       return resultOf(planUpdate(item.key, item.change, item), ({ key }) => ({ key, deleted: 0 }))
     case 'delete':
-      return resultOf(planDelete(item.key, item), ({ deleted }) => ({ key: item.key, deleted }))
+      return resultOf(planDelete(item.key, item), ({ deleted, ends = [] }) => ({
+        key: item.key,
+        deleted,
+        ...(ends.length === 0 ? {} : { ends }),
+      }))
   }
 }
 

@@ -2,13 +2,13 @@
  * Writing a value with stamps of the caller's choice, over whatever is there. Elsewhere the record is
  * one like any other: a node that holds a greater version keeps it, and gives it back.
  */
+import { type HybridClock, LATEST_STAMP } from '../core/clock.ts'
 import { type Entry, indexOfKey, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob } from '../core/key.ts'
 import type { PlanContext, Planner, WriteResult } from './operations.ts'
-import { MAX_STAMP } from './ranges.ts'
 
-/** Stamps of an entry, nanoseconds since the Unix epoch, 0 to 2^63 - 1. */
+/** Stamps of an entry, nanoseconds since the Unix epoch, 0 to the year 2200. */
 export interface EntryMeta {
   /** When the key came into being. */
   readonly created: bigint
@@ -43,19 +43,21 @@ export function planSetWithMeta(
   }
 }
 
-/** How far in the future a chosen version may lie. */
-const MAX_DRIFT_NS = 60_000_000_000n
-
 /**
- * The version that the stamps give the entry. @throws StateError `clock_drift` when it is more than a
- * minute ahead of `nowNs`: every later stamp would have to exceed it.
+ * The version that the stamps give the entry. @throws StateError `clock_drift` when it is beyond what
+ * the clock takes (`latest`): every later stamp would have to exceed it.
  */
-export function assertDrift(key: string, { created, updated }: EntryMeta, nowNs: bigint): bigint {
+export function assertDrift(
+  key: string,
+  { created, updated }: EntryMeta,
+  { latest, maxDriftNs }: Pick<HybridClock, 'latest' | 'maxDriftNs'>,
+): bigint {
   const version = updated > created ? updated : created
-  if (version <= nowNs + MAX_DRIFT_NS) return version
+  if (version <= latest) return version
+  const aheadMs = (version - latest + maxDriftNs) / 1_000_000n
   throw new StateError(
     'clock_drift',
-    `storage: key "${key}": stamp ${version} is ${(version - nowNs) / 1_000_000n} ms in the future, the limit is ${MAX_DRIFT_NS / 1_000_000n} ms`,
+    `storage: key "${key}": stamp ${version} is ${aheadMs} ms in the future, the limit is ${maxDriftNs / 1_000_000n} ms`,
   )
 }
 
@@ -70,9 +72,9 @@ function originOf(context: PlanContext, key: string): string {
 }
 
 function assertMeta(name: string, stamp: bigint): void {
-  if (typeof stamp === 'bigint' && stamp >= 0n && stamp <= MAX_STAMP) return
+  if (typeof stamp === 'bigint' && stamp >= 0n && stamp <= LATEST_STAMP) return
   throw new StateError(
     'invalid_option',
-    `storage: ${name} must be a bigint from 0 to ${MAX_STAMP} (nanoseconds), not ${String(stamp)}`,
+    `storage: ${name} must be a bigint from 0 to ${LATEST_STAMP} (nanoseconds), not ${String(stamp)}`,
   )
 }

@@ -1,6 +1,7 @@
 /** Deletes by choice: the entries of a glob are looked at and thinned out in one step. */
 import type { Entry } from '../core/entry.ts'
 import type { DeleteResult, PlanContext, Planned, Planner } from './operations.ts'
+import { deletionStamp } from './operations.ts'
 
 /**
  * `choose` gets the entries of `glob` in any order and returns those to delete. Of these, the ones that
@@ -28,11 +29,11 @@ function thinOut(
   }
   const chosen = choose(entries).filter(({ key }) => context.leaderOf(key) === undefined)
   if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
-  const deleted = context.now()
+  const stamp = context.now()
   const { origin } = context
-  const slots = chosen.map(({ key }) => ({
-    record: { kind: 'tombstone', key, deleted, origin } as const,
-    owedTo: undefined,
-  }))
+  const slots = chosen.map(({ key }) => {
+    const deleted = deletionStamp(context, key, stamp)
+    return { record: { kind: 'tombstone', key, deleted, origin } as const, owedTo: undefined }
+  })
   return { plan: { slots }, result: { deleted: chosen.length } }
 }

@@ -156,9 +156,9 @@ async function loadOutbox(
     adapter,
     leaderOf,
     isDamaged: (key) => found.damage.has(key),
-    found(key, seq, leader) {
+    found(key, seq, leader, seen) {
       const before = mirror?.slot(key)
-      if (before?.seq === seq) mirror?.put({ slot: { ...before, owedTo: leader }, before })
+      if (before?.seq === seq) mirror?.put({ slot: { ...before, owedTo: leader, seen }, before })
     },
   })
   if (unreadable > 0) {

@@ -3,8 +3,11 @@
  * leader has acknowledged, owe a leader everything.
  */
 
-import type { StoredRecord } from '../core/entry.ts'
+import { type StoredRecord, versionOf } from '../core/entry.ts'
 import { compareRecords } from '../core/merge.ts'
+import { NS_PER_SECOND } from '../core/time.ts'
+import { judgePush, type PushOrigin } from './judge-push.ts'
+import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
 import type { SequencedRow } from './rows.ts'
 import type { Slot } from './state.ts'
@@ -16,21 +19,40 @@ export interface MergeOptions {
   readonly leader?: string
   /** Meta rows (such as the cursor) to write in the same batch. */
   readonly meta?: ReadonlyMap<string, string>
+  /**
+   * The greatest stamp that the leader takes. A record of ours beyond it that it is not owed gives way
+   * to what its log has: the leader held ours and gave it a new stamp. Default: none does.
+   */
+  readonly comesDown?: bigint | undefined
+  /** Of records that a follower pushed: what tells concurrent writes from later ones. */
+  readonly pushed?: PushOrigin | undefined
+}
+
+export interface TakeOptions extends MergeOptions {
+  /** A record that would win with a greater version is left out: `drift`. */
+  readonly notAfter: bigint
 }
 
 /** `applied`: the record won; `equal`: it was here already; `superseded`: ours won. */
 export type MergeOutcome = 'applied' | 'equal' | 'superseded'
+/** `drift`: the record is stamped too far in the future. */
+export type TakeOutcome = MergeOutcome | 'drift'
+
+/** How far beyond a record that is itself too far in the future its successor may be. */
+const SUCCESSOR_NS = NS_PER_SECOND
 
 interface MergePlan {
   readonly slots: { record: StoredRecord; owedTo: string | undefined }[]
   /** By key, since one batch may name a key twice. */
   readonly debts: Map<string, Slot>
+  /** Owed changes that lost against the leader's. */
+  readonly lost: LostRow[]
 }
 
 export function planMerge(
   records: readonly StoredRecord[],
-  options: MergeOptions,
-): Planner<MergeOutcome[]> {
+  options: MergeOptions | TakeOptions,
+): Planner<TakeOutcome[]> {
   return {
     reads: () => ({ keys: records.map(({ key }) => key) }),
     plan: (context) => mergeAll(context, records, options),
@@ -40,11 +62,17 @@ export function planMerge(
 function mergeAll(
   context: PlanContext,
   records: readonly StoredRecord[],
-  options: MergeOptions,
-): Planned<MergeOutcome[]> {
-  const plan: MergePlan = { slots: [], debts: new Map() }
+  options: MergeOptions | TakeOptions,
+): Planned<TakeOutcome[]> {
+  const plan: MergePlan = { slots: [], debts: new Map(), lost: [] }
   const winners = new Map<string, StoredRecord>()
-  const result = records.map((record) => mergeOne(context, options, plan, winners, record))
+  const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
+  const result = records.map((record, i) => {
+    const current = winners.get(record.key) ?? context.slot(record.key)?.record
+    const outcome = mergeOne(context, options, plan, winners, record)
+    if (outcome !== 'drift') judge?.weigh(record, i, current)
+    return outcome
+  })
   // A key that won in this batch carries its own debt.
   for (const { record } of plan.slots) plan.debts.delete(record.key)
   return {
@@ -52,7 +80,9 @@ function mergeAll(
       slots: plan.slots,
       debts: [...plan.debts.values()],
       source: options.source,
-      ...(options.meta === undefined ? {} : { meta: options.meta }),
+      meta: new Map([...(options.meta ?? []), ...(judge === undefined ? [] : [judge.marks()])]),
+      ...(judge === undefined ? {} : { rows: judge.rows }),
+      ...(plan.lost.length === 0 ? {} : { lost: { added: plan.lost } }),
     },
     result,
   }
@@ -60,17 +90,19 @@ function mergeAll(
 
 function mergeOne(
   context: PlanContext,
-  options: MergeOptions,
+  options: MergeOptions | TakeOptions,
   plan: MergePlan,
   winners: Map<string, StoredRecord>,
   record: StoredRecord,
-): MergeOutcome {
+): TakeOutcome {
   const slot = context.slot(record.key)
   const current = winners.get(record.key) ?? slot?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
   const order = current === undefined ? -1 : compareRecords(current, record)
-  if (order < 0) {
+  if (order < 0 && isTooLate(record, current, options)) return 'drift'
+  if (order < 0 || (order > 0 && fromLeader && comesDown(slot, winners, options))) {
+    if (fromLeader && !winners.has(record.key)) noteLost(plan, slot, record, leader)
     winners.set(record.key, record)
     plan.slots.push({ record, owedTo: fromLeader ? undefined : leader })
     return 'applied'
@@ -80,6 +112,41 @@ function mergeOne(
     plan.debts.set(record.key, { ...slot, owedTo: order === 0 ? undefined : leader })
   }
   return order === 0 ? 'equal' : 'superseded'
+}
+
+/** What the leader has not acknowledged and now replaces: it is asked whether that was known to it. */
+function noteLost(
+  plan: MergePlan,
+  slot: Slot | undefined,
+  winner: StoredRecord,
+  leader: string,
+): void {
+  if (slot?.owedTo !== leader || slot.seen === undefined) return
+  const { record, seq, seen } = slot
+  if (record.origin !== winner.origin) plan.lost.push({ record, seq, seen, owedTo: leader })
+}
+
+/** A write over a record of a wrong clock has to be just as far ahead: that one is taken. */
+function isTooLate(
+  record: StoredRecord,
+  current: StoredRecord | undefined,
+  options: MergeOptions | TakeOptions,
+): boolean {
+  if (!('notAfter' in options)) return false
+  const { notAfter } = options
+  const version = versionOf(record)
+  if (version <= notAfter) return false
+  const held = current === undefined ? 0n : versionOf(current)
+  return held <= notAfter || version > held + SUCCESSOR_NS
+}
+
+function comesDown(
+  slot: Slot | undefined,
+  winners: ReadonlyMap<string, StoredRecord>,
+  { comesDown: limit }: MergeOptions,
+): boolean {
+  if (limit === undefined || slot === undefined || slot.owedTo !== undefined) return false
+  return versionOf(slot.record) > limit && !winners.has(slot.record.key)
 }
 
 /** A row of the outbox that was sent to a leader. */
@@ -102,7 +169,8 @@ export function planAcknowledge(
         const slot = context.slot(key)
         if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
       }
-      return { plan: { slots: [], debts, meta }, result: undefined }
+      const lost = { settled: sent.map(({ seq }) => seq) }
+      return { plan: { slots: [], debts, meta, lost }, result: undefined }
     },
   }
 }

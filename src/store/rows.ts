@@ -6,7 +6,10 @@
  * | `e/<key>`                | the record: `<crc> <seq> s <created> <updated> <origin>\n<data>` |
  * |                          | or `<crc> <seq> d <deleted> <origin>`                          |
  * | `l/<seq>`                | `<crc> <key>`: change log; the key changed at this seq, newest row per key only |
- * | `o/<seq>`                | `<crc> <key>`: outbox; the key whose record at this seq its leader has not got |
+ * | `o/<seq>`                | `<crc> <key>[ <seen>]`: outbox; the key whose record at this seq its leader has |
+ * |                          | not got, and what its maker had seen (see `seen.ts`)           |
+ * | `b/<seq>`                | `<crc> <seen> <key> <record>`: a change that lost before its leader had it |
+ * | `c/<scope> <stamp>`      | `<crc> …`: conflict log (see `conflict-log.ts`)                |
  * | `t/<dir> <created> <name>` | `<crc> `: time index, kept for a bounded cache only          |
  * | `x/<key>`                | `<crc> <reason>`: the record of this key is damaged            |
  * | `m/format`               | `2`                                                            |
@@ -29,11 +32,16 @@ export const FORMAT_WITHOUT_CHECKSUMS = '1'
 export interface SequencedRow {
   readonly seq: number
   readonly record: StoredRecord
+  /** Of a row that is owed: what its maker had seen, when that is known. */
+  readonly seen?: string | undefined
 }
 
 export const recordRow = (key: string): string => `e/${key}`
 export const logRow = (seq: number): string => `l/${hex16(seq)}`
 export const outboxRow = (seq: number): string => `o/${hex16(seq)}`
+export const lostRow = (seq: number): string => `b/${hex16(seq)}`
+/** @param stamp nanoseconds */
+export const conflictRow = (scope: string, stamp: bigint): string => `c/${scope} ${hex16(stamp)}`
 export const damageRow = (key: string): string => `x/${key}`
 export const metaRow = (name: string): string => `m/${name}`
 export const FORMAT_ROW: string = metaRow('format')
@@ -45,6 +53,8 @@ export function timeRow({ key, created }: Entry): string {
 export const RECORD_ROWS: RowRange = Object.freeze({ gte: 'e/', lt: 'e0' })
 export const LOG_ROWS: RowRange = Object.freeze({ gte: 'l/', lt: 'l0' })
 export const OUTBOX_ROWS: RowRange = Object.freeze({ gte: 'o/', lt: 'o0' })
+export const LOST_ROWS: RowRange = Object.freeze({ gte: 'b/', lt: 'b0' })
+export const CONFLICT_ROWS: RowRange = Object.freeze({ gte: 'c/', lt: 'c0' })
 export const META_ROWS: RowRange = Object.freeze({ gte: 'm/', lt: 'm0' })
 export const DAMAGE_ROWS: RowRange = Object.freeze({ gte: 'x/', lt: 'x0' })
 export const TIME_ROWS: RowRange = Object.freeze({ gte: 't/', lt: 't0' })
@@ -58,6 +68,23 @@ export function recordRows(prefix: string): RowRange {
 /** Change-log rows after one seq and up to another, oldest first. */
 export function logRowsBetween(after: number, through: number, limit: number): RowRange {
   return { gt: logRow(after), lte: logRow(through), limit }
+}
+
+/** The conflicts of one scope, oldest first. */
+export function conflictRows(scope: string): RowRange {
+  return { gte: `c/${scope} `, lt: `c/${scope}!` }
+}
+
+/** What an outbox row holds. Keys have no spaces. */
+export function encodeOwed(key: string, seen: string | undefined): string {
+  return seen === undefined ? key : `${key} ${seen}`
+}
+
+/** The key, and what its maker had seen, of an outbox row's unsealed value. */
+export function decodeOwed(value: string): { key: string; seen: string | undefined } {
+  const space = value.indexOf(' ')
+  if (space === -1) return { key: value, seen: undefined }
+  return { key: value.slice(0, space), seen: value.slice(space + 1) }
 }
 
 /** Outbox rows, oldest first. */

@@ -12,6 +12,8 @@ export interface Slot {
   readonly seq: number
   /** Leader that has not acknowledged this record yet. */
   readonly owedTo: string | undefined
+  /** Of an owed record: what its maker had seen of the key; undefined when not known (see `seen.ts`). */
+  readonly seen?: string | undefined
 }
 
 /** A slot that takes the place of another, or of none. */
@@ -53,6 +55,8 @@ export interface State {
   view(reads: readonly Reads[]): Eventually<StateView>
   /** Applies what has been planned. Changes of a key come in order. */
   put(change: SlotChange): void
+  /** Forgets a tombstone whose rows are gone from the adapter. */
+  remove(slot: Slot): void
   /** Everything applied so far is in the adapter. */
   written(): void
   slot(key: string): Eventually<Slot | undefined>

@@ -6,6 +6,7 @@ import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/e
 import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
+import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import { currentEpoch, isOnLog, previousEpoch } from './epochs.ts'
 import type {
   BatchItem,
@@ -18,12 +19,27 @@ import type {
 } from './operations.ts'
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
 import { planBatch } from './plan-batch.ts'
+import { planDrop } from './plan-drop.ts'
+import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
-import type { MergeOptions, MergeOutcome, SentRow } from './replication.ts'
+import type {
+  MergeOptions,
+  MergeOutcome,
+  SentRow,
+  TakeOptions,
+  TakeOutcome,
+} from './replication.ts'
 import { planAcknowledge, planMerge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
-import type { ListOptions } from './state.ts'
+import type { ListOptions, Slot } from './state.ts'
 import type { LeaderOf, StoreOptions } from './store-options.ts'
+import {
+  decodeRetention,
+  type ForgetOptions,
+  planForget,
+  RETENTION_ROW,
+  type Retention,
+} from './tombstones.ts'
 
 export type { LeaderOf, StoreOptions } from './store-options.ts'
 
@@ -80,6 +96,11 @@ export class Store {
       reads: () => ({}),
       plan: () => ({ plan: { slots: [], meta }, result: undefined }),
     })
+  }
+
+  /** The leader a key is followed from; undefined when it is led here. */
+  leaderOf(key: string): string | undefined {
+    return this.#committer.leaderOf(key)
   }
 
   /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
@@ -174,10 +195,46 @@ export class Store {
     return this.#committer.run(planner, options?.durability)
   }
 
-  /** Takes records of a peer: per record the winner under the total order is kept. */
-  async merge(records: readonly StoredRecord[], options: MergeOptions): Promise<MergeOutcome[]> {
+  /**
+   * Takes records of a peer: per record the winner under the total order is kept, unless it is stamped
+   * later than `notAfter`.
+   */
+  async merge(records: readonly StoredRecord[], options: TakeOptions): Promise<TakeOutcome[]>
+  async merge(records: readonly StoredRecord[], options: MergeOptions): Promise<MergeOutcome[]>
+  async merge(
+    records: readonly StoredRecord[],
+    options: MergeOptions | TakeOptions,
+  ): Promise<TakeOutcome[]> {
     for (const record of records) this.#committer.clock.observe(versionOf(record))
     return this.#committer.run(planMerge(records, options))
+  }
+
+  /**
+   * Gives records that `leader` refused as stamped in the future new stamps right after `base`, a time of
+   * the leader that exceeds all it holds. @returns how many of them it is still owed, in the same order.
+   */
+  async restamp(leader: string, rows: readonly SentRow[], base: bigint): Promise<number> {
+    const { clock } = this.#committer
+    const planner = planRestamp(leader, rows, base, (last) => clock.observe(last))
+    return this.#committer.run(planner)
+  }
+
+  /** Deletes entries that a leader has deleted and forgotten, owing nobody. @returns how many. */
+  async dropUnknown(leader: string, rows: readonly SequencedRow[]): Promise<number> {
+    return this.#committer.run(planDrop(leader, rows))
+  }
+
+  /** Removes tombstones for good, unless they changed since or are owed. @returns how many. */
+  async forget(rows: readonly SequencedRow[], options: ForgetOptions): Promise<number> {
+    // Written before it is applied: what is gone from memory must not be read from the disk again.
+    const [durability] = this.#committer.adapter.capabilities.durability
+    const planner = planForget(rows, () => this.retention, options)
+    return this.#committer.run(planner, durability)
+  }
+
+  /** What the change log does not tell any more. */
+  get retention(): Retention {
+    return decodeRetention(this.#committer.meta(RETENTION_ROW))
   }
 
   /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` in the same batch. */
@@ -213,10 +270,15 @@ export class Store {
 
   /**
    * What `leader` has not acknowledged yet, oldest change first: at most `limit` rows, leaving out
-   * the seqs in `skip` (those under way).
+   * the seqs in `skip` (those under way). Among them are changes that lost against one of the leader in
+   * the meantime, which it is shown all the same.
    */
   async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
-    return this.#committer.records.owed(leader, limit, skip)
+    const lost = this.#committer.lost.owed(leader, limit, skip)
+    const owed = await this.#committer.records.owed(leader, limit, skip)
+    if (lost.length === 0) return owed
+    // In the order in which they were made: a leader takes what comes out of turn for a repetition.
+    return [...lost, ...owed].sort((a, b) => a.seq - b.seq).slice(0, limit)
   }
 
   /**
@@ -266,7 +328,24 @@ export class Store {
 
   /** How many records `leader` has not acknowledged yet. */
   owedCount(leader: string): number {
-    return this.#committer.records.owedCount(leader)
+    return this.#committer.records.owedCount(leader) + this.#committer.lost.count(leader)
+  }
+
+  /** What is known of a key: its record, its place in the log, and whom it is owed to. */
+  async slot(key: string): Promise<Slot | undefined> {
+    this.#committer.assertOpen()
+    return this.#committer.records.slot(key)
+  }
+
+  /** Hears that a leader has acknowledged something that it was owed. Must not throw. */
+  onSettled(listener: () => void): () => void {
+    return this.#committer.onSettled(listener)
+  }
+
+  /** The log of what was lost in concurrent writes; for `MergeOptions.pushed`, and to be read. */
+  conflictLog(options: Omit<ConflictLogOptions, 'adapter' | 'run'>): ConflictLog {
+    const { adapter } = this.#committer
+    return new ConflictLog({ ...options, adapter, run: (planner) => this.run(planner) })
   }
 
   /** Change-log rows after `seq`, from memory when recent, else from disk. */

@@ -7,7 +7,7 @@ import { editDistance, nearest } from '../../cli/nearest.ts'
 import { settingsOf } from '../../cli/resolve.ts'
 import { COMMANDS, run } from '../../cli/run.ts'
 import { explainStartFailure, isLoopback } from '../../cli/start-failure.ts'
-import { formatStatus } from '../../cli/status.ts'
+import { durationText, formatStatus } from '../../cli/status-text.ts'
 import { formatTable } from '../../cli/table.ts'
 import { targetOf } from '../../cli/target.ts'
 import { changedLines } from '../../cli/watch.ts'
@@ -294,35 +294,104 @@ describe('ooo watch', () => {
 })
 
 describe('ooo status', () => {
-  it('shows role, links and followers as tables', () => {
-    const text = formatStatus({
-      id: 'n1',
-      name: 'node-1',
-      role: 'leader',
-      epoch: 'e1',
-      head: 12,
-      links: [{ url: 'http://a:1', state: 'live', cursor: { epoch: 'e', seq: 7 }, outbox: 0 }],
-      followers: [{ id: 'n2', name: 'node-2', address: '10.0.0.2:1', cursor: 11, lagRows: 1 }],
-    })
+  const nowMs = 1_000_000_000
+
+  it('shows role, scopes, links and followers as tables', () => {
+    const traffic = { messagesIn: 1, bytesIn: 1500, messagesOut: 1, bytesOut: 20 }
+    const text = formatStatus(
+      {
+        id: 'n1',
+        name: 'node-1',
+        role: 'mixed',
+        epoch: 'e1',
+        head: 12,
+        clockOffsetMs: -2500,
+        scopes: [
+          { path: 'a/*', role: 'follower', leader: 'http://a:1', state: 'live', epoch: 'e' },
+        ],
+        links: [
+          {
+            url: 'http://a:1',
+            state: 'live',
+            cursor: 7,
+            lagRows: 3,
+            lagMs: 340,
+            outbox: 2,
+            outboxAgeMs: 90_000,
+            lastAgreementMs: nowMs - 5_000,
+            repairs: 0,
+            traffic,
+          },
+        ],
+        followers: [
+          {
+            id: 'n2',
+            name: 'node-2',
+            address: '10.0.0.2',
+            cursor: 11,
+            lagRows: 0,
+            lagMs: 0,
+            lastContactMs: nowMs - 12,
+            traffic,
+          },
+        ],
+        registered: [{ id: 'n2' }, { id: 'n3', name: 'gone', cursor: null, lastContactMs: 1 }],
+        refusals: {
+          counts: { unauthorized: 2 },
+          latest: [{ atMs: nowMs - 60_000, peer: '10.9.9.9', code: 'unauthorized', reason: 'no' }],
+        },
+      },
+      nowMs,
+    )
     expect(text).toBe(
       [
-        'name    role    id  epoch  head',
-        'node-1  leader  n1  e1     12',
+        'name    role   id  epoch  head  clock',
+        'node-1  mixed  n1  e1     12    -2 s',
         '',
-        'follows     state  cursor  outbox',
-        'http://a:1  live   7       0',
+        'scope  role      leader      state  epoch',
+        'a/*    follower  http://a:1  live   e',
         '',
-        'follower  address     id  cursor  lag',
-        'node-2    10.0.0.2:1  n2  11      1',
+        'follows     state  cursor  behind     outbox   agreed   repairs  in      out       last error',
+        'http://a:1  live   7       3, 340 ms  2, 90 s  5 s ago  0        1.5 kB  20 bytes  -',
+        '',
+        'follower  address   id  cursor  behind  heard      in      out',
+        'node-2    10.0.0.2  n2  11      0       12 ms ago  1.5 kB  20 bytes',
+        '',
+        'away  id  cursor  heard',
+        'gone  n3  -       11 d ago',
+        '',
+        'refused: unauthorized 2',
+        '  1 min ago, 10.9.9.9: unauthorized: no',
         '',
       ].join('\n'),
     )
   })
 
+  it('shows how far a comparison has come', () => {
+    const comparison = { done: 1, sets: 3, received: 1200 }
+    const text = formatStatus({ links: [{ url: 'u', state: 'comparing', comparison }] })
+    expect(text).toContain('comparing 1/3, 1,200 records')
+  })
+
   it('bears with what is missing or strange', () => {
-    for (const status of [{}, null, [], 'x', { links: {}, followers: [null, 1] }]) {
+    for (const status of [{}, null, [], 'x', { links: {}, followers: [null, 1], refusals: 7 }]) {
       expect(formatStatus(status)).toMatch(/^name {2}role/)
     }
+  })
+
+  it('tells durations in the unit that fits', () => {
+    const told = [0, 999, 1000, 1999, 2000, 119_999, 120_000, 86_400_000, 200_000_000]
+    expect(told.map(durationText)).toEqual([
+      '0 ms',
+      '999 ms',
+      '1 s',
+      '1999 ms',
+      '2 s',
+      '119 s',
+      '2 min',
+      '1 d',
+      '2 d',
+    ])
   })
 })
 

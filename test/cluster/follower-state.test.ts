@@ -6,15 +6,22 @@ import type {
   LinkProgress,
 } from '../../cluster/follower-state.ts'
 import { initialFollower, stepFollower } from '../../cluster/follower-state.ts'
-import type { LeaderMessage } from '../../src/core/protocol.ts'
+import type { Digest } from '../../src/core/digest.ts'
+import type { Pushed, Rows, Welcome } from '../../src/core/protocol.ts'
 import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
+import type { Digests, Found, KeySet } from '../../src/core/protocol-comparison.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS } from './fixtures.ts'
 
-const context = { identity: { id: 'f', name: 'f', scopes: ['items/*'] }, limits: LIMITS }
+const SET: KeySet = { path: 'items/*', except: [] }
+const context = {
+  identity: { id: 'f', name: 'f', scopes: ['items/*'] },
+  sets: [SET],
+  limits: LIMITS,
+}
 const CURSOR = { epoch: 'e1', seq: 5 }
 
-const welcome: LeaderMessage = {
+const welcome: Welcome = {
   t: 'welcome',
   protocol: STREAM_PROTOCOL,
   id: 'l',
@@ -22,9 +29,25 @@ const welcome: LeaderMessage = {
   head: 9,
   resume: true,
   clock: '1',
+  continues: true,
+  forgotten: '0',
 }
-const rows: LeaderMessage = { t: 'rows', records: [entry('items/a', 1)], through: 7, head: 9 }
-const lastRows: LeaderMessage = { ...rows, through: 9 }
+const rows: Rows = { t: 'rows', records: [entry('items/a', 1)], through: 7, head: 9 }
+const lastRows: Rows = { ...rows, through: 9 }
+
+const SAME: Digest = { count: 40, high: 1, low: 1 }
+const OTHER: Digest = { count: 1, high: 2, low: 2 }
+const digests: Digests = { t: 'digests', n: 1, head: 9, horizon: 0n, digests: [SAME] }
+const found: Found = {
+  t: 'found',
+  n: 2,
+  part: 1,
+  head: 9,
+  records: [entry('items/c', 3)],
+  fresh: 0,
+  lacks: '',
+  last: true,
+}
 
 function progressAt(seq: number): LinkProgress {
   return { cursor: { epoch: 'e1', seq }, seen: { epoch: 'e1', seq: seq + 1 } }
@@ -40,10 +63,29 @@ const EVENTS = {
   beat: { type: 'beat' },
   outbox: { type: 'outbox' },
   collected: { type: 'collected', rows: [{ seq: 3, record: entry('items/b', 2) }] },
-  applied: { type: 'applied', session: 1, progress: progressAt(7) },
-  refilled: { type: 'refilled', session: 1, progress: progressAt(0) },
+  applied: { type: 'applied', session: 1, seq: 7, progress: progressAt(7) },
+  saved: { type: 'saved', session: 1, progress: progressAt(9) },
+  compareDue: { type: 'compareDue', owed: 0 },
+  told: { type: 'told', message: digests, ours: [SAME] },
+  toldOther: { type: 'told', message: digests, ours: [OTHER] },
+  hashed: { type: 'hashed', session: 1, n: 2, hashes: '' },
+  found: { type: 'message', message: found },
+  took: {
+    type: 'took',
+    session: 1,
+    n: 2,
+    part: 1,
+    last: true,
+    applied: 1,
+    owed: 0,
+    progress: progressAt(6),
+  },
   settled: { type: 'settled', session: 1, n: 1, progress: progressAt(8) },
   welcome: { type: 'message', message: welcome },
+  newLog: {
+    type: 'message',
+    message: { ...welcome, epoch: 'e2', resume: false, continues: false },
+  },
   rows: { type: 'message', message: rows },
   lastRows: { type: 'message', message: lastRows },
   leaderBeat: { type: 'message', message: { t: 'beat', through: 7, head: 9 } },
@@ -61,7 +103,14 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     outbox: 'offline:',
     collected: 'offline:',
     applied: 'offline:',
-    refilled: 'offline:',
+    saved: 'offline:',
+    compareDue: 'offline:',
+    told: 'offline:',
+    toldOther: 'offline:',
+    hashed: 'offline:',
+    found: 'offline:',
+    took: 'offline:',
+    newLog: 'offline:',
     settled: 'offline:',
     welcome: 'offline:',
     rows: 'offline:',
@@ -78,12 +127,43 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     outbox: 'greeting:',
     collected: 'greeting:',
     applied: 'greeting:',
-    refilled: 'greeting:',
+    saved: 'greeting:',
+    compareDue: 'greeting:',
+    told: 'offline: drop',
+    toldOther: 'offline: drop',
+    hashed: 'greeting:',
+    found: 'offline: drop',
+    took: 'greeting:',
+    newLog: 'comparing: good, save, ask',
     settled: 'greeting:',
     welcome: 'catchingUp: good',
     rows: 'offline: drop',
     lastRows: 'offline: drop',
     leaderBeat: 'offline: drop',
+    pushed: 'offline: drop',
+  },
+  comparing: {
+    up: 'greeting: quiesce',
+    quiet: 'comparing:',
+    down: 'offline:',
+    close: 'closed:',
+    beat: 'comparing:',
+    outbox: 'comparing: collect',
+    collected: 'comparing: send push, collect',
+    applied: 'comparing: send ack, collect',
+    saved: 'comparing: send ack',
+    compareDue: 'comparing:',
+    told: 'catchingUp: save, compared',
+    toldOther: 'comparing: hash',
+    hashed: 'offline: drop',
+    found: 'offline: drop',
+    took: 'offline: drop',
+    settled: 'comparing: collect',
+    welcome: 'offline: drop',
+    newLog: 'offline: drop',
+    rows: 'comparing: merge',
+    lastRows: 'comparing: merge',
+    leaderBeat: 'comparing: merge',
     pushed: 'offline: drop',
   },
   catchingUp: {
@@ -95,7 +175,14 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     outbox: 'catchingUp:',
     collected: 'catchingUp:',
     applied: 'catchingUp: send ack',
-    refilled: 'catchingUp:',
+    saved: 'catchingUp: send ack',
+    compareDue: 'catchingUp:',
+    told: 'offline: drop',
+    toldOther: 'offline: drop',
+    hashed: 'offline: drop',
+    found: 'offline: drop',
+    took: 'offline: drop',
+    newLog: 'offline: drop',
     settled: 'catchingUp:',
     welcome: 'offline: drop',
     rows: 'catchingUp: merge',
@@ -112,7 +199,14 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     outbox: 'live: collect',
     collected: 'live: send push, collect',
     applied: 'live: send ack, collect',
-    refilled: 'live: collect',
+    saved: 'live: send ack',
+    compareDue: 'live: ask',
+    told: 'offline: drop',
+    toldOther: 'offline: drop',
+    hashed: 'offline: drop',
+    found: 'offline: drop',
+    took: 'offline: drop',
+    newLog: 'offline: drop',
     settled: 'live: collect',
     welcome: 'offline: drop',
     rows: 'live: merge',
@@ -129,7 +223,14 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     outbox: 'closed:',
     collected: 'closed:',
     applied: 'closed:',
-    refilled: 'closed:',
+    saved: 'closed:',
+    compareDue: 'closed:',
+    told: 'closed:',
+    toldOther: 'closed:',
+    hashed: 'closed:',
+    found: 'closed:',
+    took: 'closed:',
+    newLog: 'closed:',
     settled: 'closed:',
     welcome: 'closed:',
     rows: 'closed:',
@@ -143,6 +244,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
 const PATHS: Record<Kind, FollowerEvent[]> = {
   offline: [EVENTS.up, EVENTS.down],
   greeting: [EVENTS.up],
+  comparing: [EVENTS.up, EVENTS.newLog],
   catchingUp: [EVENTS.up, EVENTS.welcome],
   live: [EVENTS.up, EVENTS.welcome, EVENTS.lastRows],
   closed: [EVENTS.close],
@@ -180,30 +282,23 @@ describe('joining', () => {
     expect(step.effects).toEqual([
       {
         type: 'send',
-        message: { t: 'hello', protocol: 1, ...context.identity, cursor: CURSOR, seen: CURSOR },
+        message: {
+          t: 'hello',
+          protocol: STREAM_PROTOCOL,
+          ...context.identity,
+          cursor: CURSOR,
+          seen: CURSOR,
+          base: null,
+        },
       },
     ])
-  })
-
-  test('a leader whose log does not continue the cursor is owed everything first', () => {
-    const greeting = reach([EVENTS.up])
-    const other: FollowerEvent = {
-      type: 'message',
-      message: { ...welcome, epoch: 'e2', resume: false },
-    }
-    const step = stepFollower(greeting, other, context)
-    expect(step.effects.at(-1)).toEqual({
-      type: 'refill',
-      session: 1,
-      from: { epoch: 'e2', seq: 0 },
-    })
   })
 
   test('a leader of another stream protocol is dropped, naming both', () => {
     const message = { ...welcome, protocol: 99 }
     const step = stepFollower(reach([EVENTS.up]), { type: 'message', message }, context)
-    expect(step.effects).toEqual([
-      { type: 'drop', reason: 'stream protocol 99, this node speaks 1' },
+    expect(step.effects).toMatchObject([
+      { type: 'drop', reason: 'stream protocol 99, this node speaks 2' },
     ])
   })
 
@@ -213,7 +308,7 @@ describe('joining', () => {
       state = stepFollower(state, EVENTS.beat, context).state
     }
     expect(state.kind).toBe('live')
-    expect(stepFollower(state, EVENTS.beat, context).effects).toEqual([
+    expect(stepFollower(state, EVENTS.beat, context).effects).toMatchObject([
       { type: 'drop', reason: `the leader was silent for ${LIMITS.maxSilentBeats} beats` },
     ])
   })
@@ -235,7 +330,7 @@ describe('pushing', () => {
   })
 
   test('a refused record stays in the outbox and is not sent again on this connection', () => {
-    const message: LeaderMessage = { t: 'pushed', n: 1, outcomes: ['refused'], head: 9 }
+    const message: Pushed = { t: 'pushed', n: 1, outcomes: ['refused'], head: 9 }
     const refused = stepFollower(pushing, { type: 'message', message }, context)
     expect(refused.effects).toMatchObject([{ type: 'settle', rows: [] }])
     const next = stepFollower(refused.state, EVENTS.settled, context)
@@ -258,7 +353,7 @@ describe('pushing', () => {
       (state: FollowerState, event) => stepFollower(state, event, context).state,
       pushing,
     )
-    for (const event of [EVENTS.settled, EVENTS.applied, EVENTS.refilled]) {
+    for (const event of [EVENTS.settled, EVENTS.applied, EVENTS.saved, EVENTS.took]) {
       const { progress } = event
       expect(stepFollower(again, event, context)).toEqual({
         state: { ...again, progress },
@@ -273,6 +368,75 @@ describe('pushing', () => {
     const greeting = events.reduce((state, e) => stepFollower(state, e, context).state, offline)
     const hello = stepFollower(greeting, { type: 'quiet', session: 2 }, context)
     expect(hello.effects).toMatchObject([{ message: EVENTS.settled.progress }])
+  })
+})
+
+describe('comparing with a log that is new', () => {
+  function run(events: readonly FollowerEvent[]): {
+    state: FollowerState
+    effects: FollowerEffect[]
+  } {
+    const effects: FollowerEffect[] = []
+    let state = reach(PATHS.comparing)
+    for (const event of events) {
+      const step = stepFollower(state, event, context)
+      state = step.state
+      effects.push(...step.effects)
+    }
+    return { state, effects }
+  }
+
+  test('the old cursor is forgotten before anything is asked', () => {
+    expect(stepFollower(reach(PATHS.greeting), EVENTS.newLog, context).effects).toEqual([
+      { type: 'good', clock: '1' },
+      {
+        type: 'save',
+        session: 1,
+        progress: { cursor: null, seen: null },
+        baseIfEmpty: { epoch: 'e2', seq: 0 },
+      },
+      { type: 'ask', session: 1, n: 1, set: SET, nodes: [''] },
+    ])
+  })
+
+  test('what the log brings meanwhile is stored without a cursor', () => {
+    const message: Rows = { ...rows, through: 12, head: 12 }
+    expect(run([{ type: 'message', message }]).effects).toMatchObject([
+      { type: 'merge', cursor: { epoch: 'e2', seq: 12 }, isComplete: false },
+    ])
+  })
+
+  test('the cursor is stored when all is compared, at the place up to which the log was taken', () => {
+    const later: Rows = { ...rows, through: 12, head: 14 }
+    const events: FollowerEvent[] = [
+      EVENTS.toldOther,
+      { type: 'message', message: later },
+      EVENTS.hashed,
+      EVENTS.found,
+    ]
+    const before = run(events)
+    expect(before.state.kind).toBe('comparing')
+    const end = stepFollower(before.state, EVENTS.took, context)
+    expect(end.state.kind).toBe('catchingUp')
+    expect(end.effects).toContainEqual({
+      type: 'save',
+      session: 1,
+      progress: { cursor: { epoch: 'e2', seq: 12 }, seen: { epoch: 'e2', seq: 14 } },
+    })
+  })
+
+  test('an acknowledgement says whether a cursor is durable', () => {
+    const none: FollowerEvent = { ...EVENTS.applied, progress: { cursor: null, seen: null } }
+    const { state, effects } = run([none, EVENTS.told])
+    expect(effects[0]).toMatchObject({ message: { t: 'ack', complete: false } })
+    expect(stepFollower(state, EVENTS.saved, context).effects).toEqual([
+      { type: 'send', message: { t: 'ack', seq: 9, complete: true } },
+    ])
+  })
+
+  test('a live link waits with comparing while much is on its way up', () => {
+    const due: FollowerEvent = { type: 'compareDue', owed: 1000 }
+    expect(stepFollower(reach(PATHS.live), due, context).effects).toEqual([])
   })
 })
 
@@ -302,6 +466,9 @@ function checkStep(
   if (before.kind === 'closed' || after.kind === 'closed') return
   const mayMove = 'progress' in event
   if (!mayMove) expect(after.progress.cursor, where).toBe(before.progress.cursor)
+  if ('comparison' in after && after.kind === 'comparing') {
+    expect(after.comparison, where).toBeDefined()
+  }
   if (after.kind !== 'live') return
   expect(after.pushes.size, where).toBeLessThanOrEqual(LIMITS.maxPushesInFlight + 1)
 }

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from 'vitest'
+import { DigestTable } from '../../cluster/digest-table.ts'
 import { FollowerLink } from '../../cluster/follower.ts'
 import { laterSeen, loadProgress } from '../../cluster/link-progress.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
@@ -18,8 +19,10 @@ const welcome: LeaderMessage = {
   id: 'l',
   epoch: 'e1',
   head: 17,
-  resume: false,
+  resume: true,
   clock: '1',
+  continues: true,
+  forgotten: '0',
 }
 
 let store: Store
@@ -30,14 +33,18 @@ beforeEach(async () => {
   store = await openStore()
   store.setLeaderOf(() => LEADER)
   transport = new FakeTransport()
+  const time = new FakeTime()
+  const digests = new DigestTable(store, time, [])
   link = new FollowerLink({
     leader: LEADER,
     identity: { id: store.id, name: 'f', scopes: ['items/*'] },
-    progress: { cursor: null, seen: null },
+    progress: { cursor: { epoch: 'e1', seq: 0 }, seen: null },
+    sets: [{ path: 'items/*', except: [] }],
+    digests,
     placementId: 'p',
     store,
     clock: undefined,
-    time: new FakeTime(),
+    time,
     random: () => 0.5,
     transport,
     token: 'secret',

@@ -8,28 +8,45 @@ import type {
 import { GREETING, stepLeaderSession } from '../../cluster/leader-session.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import type { Hello } from '../../src/core/protocol.ts'
+import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS } from './fixtures.ts'
 
 const hello: Hello = {
   t: 'hello',
-  protocol: 1,
+  protocol: STREAM_PROTOCOL,
   id: 'f',
   name: 'f',
   scopes: ['items/*'],
   cursor: { epoch: 'e', seq: 4 },
   seen: null,
+  base: null,
 }
-const leader = { id: 'l', epoch: 'e', head: 9, clock: '1' }
+const leader = { id: 'l', epoch: 'e', head: 9, clock: '1', continues: true, forgotten: '0' }
+const set = { path: 'items/*', except: [] }
 
 const EVENTS = {
   hello: { type: 'hello', hello, canResume: true, leader },
-  ack: { type: 'ack', ack: { t: 'ack', seq: 4 } },
+  ack: { type: 'ack', ack: { t: 'ack', seq: 4, complete: true } },
   push: { type: 'push', push: { t: 'push', n: 1, records: [] } },
   merged: { type: 'merged', n: 1, outcomes: [], head: 9 },
   committed: { type: 'committed', head: 10, own: [] },
   page: { type: 'page', page: { rows: [{ seq: 5, record: entry('items/a', 1) }], through: 9 } },
+  ask: { type: 'comparison', message: { t: 'ask', n: 1, set, nodes: [''] } },
+  want: {
+    type: 'comparison',
+    message: { t: 'want', n: 2, set, nodes: [''], after: 4, parts: 0 },
+  },
+  have: { type: 'comparison', message: { t: 'have', n: 2, hashes: '' } },
+  taken: { type: 'comparison', message: { t: 'taken', n: 2, part: 1 } },
+  digested: { type: 'digested', n: 1, head: 9, horizon: 0n, digests: [] },
+  found: {
+    type: 'found',
+    n: 2,
+    head: 9,
+    page: { records: [], fresh: 0, lacks: '', last: true, bytes: 0 },
+  },
   beat: { type: 'beat' },
   closed: { type: 'closed' },
 } satisfies Record<string, LeaderSessionEvent>
@@ -44,6 +61,12 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     merged: 'closed: close',
     committed: 'greeting:',
     page: 'closed: close',
+    ask: 'closed: close',
+    want: 'closed: close',
+    have: 'closed: close',
+    taken: 'closed: close',
+    digested: 'closed: close',
+    found: 'closed: close',
     beat: 'greeting:',
     closed: 'closed:',
   },
@@ -54,6 +77,12 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     merged: 'streaming: send pushed',
     committed: 'streaming:',
     page: 'streaming: send rows',
+    ask: 'streaming: digest',
+    want: 'streaming: open, search',
+    have: 'closed: close',
+    taken: 'streaming:',
+    digested: 'streaming:',
+    found: 'streaming:',
     beat: 'streaming: send beat',
     closed: 'closed:',
   },
@@ -64,6 +93,12 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     merged: 'closed:',
     committed: 'closed:',
     page: 'closed:',
+    ask: 'closed:',
+    want: 'closed:',
+    have: 'closed:',
+    taken: 'closed:',
+    digested: 'closed:',
+    found: 'closed:',
     beat: 'closed:',
     closed: 'closed:',
   },
@@ -107,13 +142,16 @@ describe('refusals', () => {
       {
         type: 'close',
         code: 'invalid_message',
-        reason: 'stream protocol 7, this node speaks 1',
+        reason: 'stream protocol 7, this node speaks 2',
       },
     ])
   })
 
   test('an acknowledgement of what was never sent closes the stream', () => {
-    const { effects } = step(reach(PATHS.streaming), { type: 'ack', ack: { t: 'ack', seq: 99 } })
+    const { effects } = step(reach(PATHS.streaming), {
+      type: 'ack',
+      ack: { t: 'ack', seq: 99, complete: true },
+    })
     expect(effects).toMatchObject([
       { type: 'close', reason: 'acknowledged seq 99, only 4 was sent' },
     ])
@@ -121,8 +159,12 @@ describe('refusals', () => {
 
   test('a follower that leaves too many pushes unanswered is closed', () => {
     let state = reach(PATHS.streaming)
-    for (let i = 0; i < 64; i++) state = step(state, EVENTS.push).state
-    expect(step(state, EVENTS.push).effects).toMatchObject([{ type: 'close' }])
+    const push = (n: number): LeaderSessionEvent => ({
+      type: 'push',
+      push: { t: 'push', n, records: [] },
+    })
+    for (let n = 1; n <= 64; n++) state = step(state, push(n)).state
+    expect(step(state, push(65)).effects).toMatchObject([{ type: 'close', code: 'overloaded' }])
   })
 
   test('a silent follower is closed after the allowed beats', () => {
@@ -183,10 +225,11 @@ function walk(seed: number): void {
   }
   const acknowledge = (): void => {
     const through = unacknowledged.shift()
-    if (through !== undefined) run({ type: 'ack', ack: { t: 'ack', seq: through } })
+    if (through !== undefined) run({ type: 'ack', ack: { t: 'ack', seq: through, complete: true } })
   }
 
-  run({ ...EVENTS.hello, canResume: false, leader: { ...leader, head: log.rows.length } })
+  const fromStart = { ...hello, cursor: { epoch: 'e', seq: 0 } }
+  run({ ...EVENTS.hello, hello: fromStart, leader: { ...leader, head: log.rows.length } })
   for (let i = 0; i < 80; i++) {
     if (random.chance(0.3)) {
       log.append(random)

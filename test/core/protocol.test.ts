@@ -1,5 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { LATEST_STAMP } from '../../src/core/clock.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
 import {
@@ -10,7 +11,7 @@ import {
 } from '../../src/core/protocol.ts'
 
 const seq = fc.nat()
-const stamp = fc.bigInt({ min: 0n, max: 0x7fff_ffff_ffff_ffffn })
+const stamp = fc.bigInt({ min: 0n, max: LATEST_STAMP })
 const id = fc.stringMatching(/^[A-Za-z0-9_-]{1,30}$/)
 const key = fc.constantFrom('a', 'items/a-b', 'users/u.1/posts/p_2')
 /** JSON texts a double would spoil are among them. */
@@ -29,6 +30,13 @@ const record: fc.Arbitrary<StoredRecord> = fc.oneof(
   }),
   fc.record({ kind: fc.constant('tombstone' as const), key, deleted: stamp, origin: id }),
 )
+const set = fc.record({
+  path: fc.constantFrom('items/*', 'settings'),
+  except: fc.array(fc.constantFrom('items/a', 'b/*')),
+})
+const nodes = fc.array(fc.stringMatching(/^[0-9a-f]{0,3}$/))
+const lane = fc.nat({ max: 0xffff_ffff })
+const hashes = fc.array(fc.stringMatching(/^[0-9a-f]{16}$/)).map((list) => list.join(''))
 const position = fc.option(fc.record({ epoch: id, seq }))
 
 describe('every message survives its spelling', () => {
@@ -42,9 +50,15 @@ describe('every message survives its spelling', () => {
         scopes: fc.array(fc.constantFrom('items/*', 'settings', 'a/*/b')),
         cursor: position,
         seen: position,
+        base: position,
       }),
-      fc.record({ t: fc.constant('ack' as const), seq }),
+      fc.record({ t: fc.constant('ack' as const), seq, complete: fc.boolean() }),
+      fc.record({ t: fc.constant('ask' as const), n: seq, set, nodes }),
+      fc.record({ t: fc.constant('want' as const), n: seq, set, nodes, after: seq, parts: seq }),
+      fc.record({ t: fc.constant('have' as const), n: seq, hashes }),
+      fc.record({ t: fc.constant('taken' as const), n: seq, part: seq }),
       fc.record({ t: fc.constant('push' as const), n: seq, records: fc.array(record) }),
+      fc.record({ t: fc.constant('terms' as const), n: seq }),
     )
     fc.assert(
       fc.property(message, (sent) => {
@@ -54,7 +68,7 @@ describe('every message survives its spelling', () => {
   })
 
   test('from leaders', () => {
-    const outcome = fc.constantFrom('applied', 'equal', 'superseded', 'refused')
+    const outcome = fc.constantFrom('applied', 'equal', 'superseded', 'refused', 'drift')
     const message = fc.oneof(
       fc.record({
         t: fc.constant('welcome' as const),
@@ -64,6 +78,8 @@ describe('every message survives its spelling', () => {
         head: seq,
         resume: fc.boolean(),
         clock: stamp.map(String),
+        continues: fc.boolean(),
+        forgotten: stamp.map(String),
       }),
       fc.record({
         t: fc.constant('rows' as const),
@@ -78,6 +94,32 @@ describe('every message survives its spelling', () => {
         head: seq,
       }),
       fc.record({ t: fc.constant('beat' as const), through: seq, head: seq }),
+      fc.record({
+        t: fc.constant('terms' as const),
+        n: seq,
+        clock: stamp,
+        greatest: stamp,
+        latest: stamp,
+        horizon: stamp,
+      }),
+      fc.record({
+        t: fc.constant('digests' as const),
+        n: seq,
+        head: seq,
+        horizon: stamp,
+        digests: fc.array(fc.record({ count: seq, high: lane, low: lane })),
+      }),
+      fc
+        .record({
+          t: fc.constant('found' as const),
+          n: seq,
+          part: seq,
+          head: seq,
+          records: fc.array(record),
+          lacks: hashes,
+          last: fc.boolean(),
+        })
+        .map((found) => ({ ...found, fresh: found.records.length })),
     )
     fc.assert(
       fc.property(message, (sent) => {
@@ -99,8 +141,12 @@ describe('bad messages are refused, naming the field', () => {
       scopes: [],
       cursor: null,
       seen: null,
+      base: null,
       ...fields,
     })
+
+  const ask = (fields: object): string =>
+    JSON.stringify({ t: 'ask', n: 1, set: { path: 'a/*', except: [] }, nodes: [], ...fields })
 
   test.each([
     ['not JSON', '{', 'not JSON'],
@@ -113,7 +159,7 @@ describe('bad messages are refused, naming the field', () => {
     ['key with a glob', push([['a/*', ...row.slice(1)]]), '"key"'],
     ['key invalid', push([['a b', ...row.slice(1)]]), '"key"'],
     ['origin with a space', push([['a', 'x y', '1', '0', '1']]), '"origin"'],
-    ['stamp beyond 63 bits', push([['a', 'n', '9223372036854775808', '0', '1']]), '"created"'],
+    ['stamp beyond 2200', push([['a', 'n', String(LATEST_STAMP + 1n), '0', '1']]), '"created"'],
     ['stamp negative', push([['a', 'n', '-1', '0', '1']]), '"created"'],
     ['data not JSON', push([['a', 'n', '1', '0', '{']]), 'invalid JSON'],
     ['data missing', push([['a', 'n', '1', '0']]), '"data"'],
@@ -121,6 +167,13 @@ describe('bad messages are refused, naming the field', () => {
     ['scope invalid', hello({ scopes: ['/a'] }), '"scopes"'],
     ['cursor without epoch', hello({ cursor: { seq: 1 } }), '"cursor.epoch"'],
     ['id missing', hello({ id: 7 }), '"id"'],
+    ['node beyond the leaves', ask({ nodes: ['abcd'] }), '"nodes"'],
+    ['too many nodes', ask({ nodes: Array.from({ length: 4097 }, () => '') }), 'limit is 4096'],
+    ['set missing', ask({ set: null }), '"set"'],
+    ['exception invalid', ask({ set: { path: 'a', except: ['/'] } }), '"scopes"'],
+    ['half a hash', '{"t":"have","n":1,"hashes":"01234567"}', '"hashes"'],
+    ['hash that is none', '{"t":"have","n":1,"hashes":"0123456789abcdeX"}', '"hashes"'],
+    ['too many hashes', `{"t":"have","n":1,"hashes":"${'0'.repeat(65_537 * 16)}"}`, '"hashes"'],
   ])('%s', (_name, text, part) => {
     expect(() => decodeFollowerMessage(text)).toThrow(part)
   })

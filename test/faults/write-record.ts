@@ -4,6 +4,7 @@
  */
 import { Agent } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
+import { parseExact } from '../../src/core/json.ts'
 import { type Answer, request } from '../support/http.ts'
 import type { ProcessNode } from '../support/process-cluster.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
@@ -136,4 +137,20 @@ function versionOf({ headers }: Answer): bigint {
   const version = typeof id === 'string' ? /(\d{15,})$/.exec(id)?.[1] : undefined
   if (version === undefined) throw new Error(`an answer without a write id: ${String(id)}`)
   return BigInt(version)
+}
+
+/** A list's body by path, with exact stamps. */
+export function listedEntries(body: string): Map<string, ListedEntry> {
+  const entries = parseExact(body) as readonly {
+    path: string
+    created: number | bigint
+    updated: number | bigint
+    data: unknown
+  }[]
+  return new Map(
+    entries.map(({ path, created, updated, data }) => [
+      path,
+      { path, created: BigInt(created), updated: BigInt(updated), data },
+    ]),
+  )
 }

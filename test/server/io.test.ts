@@ -15,7 +15,12 @@ describe('get', () => {
     const { server } = await serve()
     expect(await server.get('a/b')).toBeUndefined()
     const first = await server.set<Point>('a/b', { x: 1 })
-    expect(first).toEqual({ index: 'b', path: 'a/b', version: expect.any(BigInt) })
+    expect(first).toEqual({
+      index: 'b',
+      path: 'a/b',
+      version: expect.any(BigInt),
+      id: `${server.store.id}:${first.version}`,
+    })
     const created = first.version
     expect(await server.get<Point>('a/b')).toEqual({
       ...{ created, updated: 0n, index: 'b', path: 'a/b', data: { x: 1 } },

@@ -218,14 +218,28 @@ describe('pivot', () => {
     expect(await told(leader)).toEqual({
       role: 'pivot',
       pivotIP: '',
-      nodes: [{ address, healthy: true, lastCheck: time, protocol: '1', compatible: true }],
+      nodes: [
+        {
+          address,
+          healthy: true,
+          lastCheck: time,
+          protocol: '2',
+          compatible: true,
+          lagRows: expect.any(Number),
+          lagMs: expect.any(Number),
+        },
+      ],
       syncedKeys: ['items/*', 'nodes/*'],
       pivotHealthy: true,
       pivotLastCheck: '',
       pivotProtocol: '',
       pivotCompatible: false,
+      cluster: expect.objectContaining({ role: 'leader', links: [] }),
     })
-    expect(Object.keys(await told(leader))).toEqual(Object.keys(JSON.parse(NO_PIVOT)))
+    expect(Object.keys(await told(leader))).toEqual([
+      ...Object.keys(JSON.parse(NO_PIVOT)),
+      'cluster',
+    ])
     await waitFor(async () => (await told(follower)).pivotLastCheck !== '')
     expect(await told(follower)).toMatchObject({
       role: 'node',
@@ -236,7 +250,12 @@ describe('pivot', () => {
     })
     await follower.server.close()
     await waitFor(async () => (await told(leader)).nodes[0]?.healthy === false)
-    expect((await told(leader)).nodes[0]).toMatchObject({ lastCheck: time, protocol: '1' })
+    expect((await told(leader)).nodes[0]).toMatchObject({
+      lastCheck: time,
+      protocol: '2',
+      lagRows: null,
+      lagMs: null,
+    })
     await follower.server.open()
     await leader.server.close()
     await waitFor(async () => (await told(follower)).pivotHealthy === false)
@@ -253,6 +272,8 @@ describe('pivot', () => {
         lastCheck: 'Never',
         protocol: 'unknown',
         compatible: false,
+        lagRows: null,
+        lagMs: null,
       },
     ])
   })

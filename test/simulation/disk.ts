@@ -3,6 +3,9 @@
  * and may undo the newest batches, as an operating system that lost power does with what was not
  * synced.
  */
+
+import { DigestSum } from '../../src/core/digest.ts'
+import type { StoredRecord } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
 import type {
   BatchOperation,
@@ -12,6 +15,29 @@ import type {
   StorageAdapter,
   StorageCapabilities,
 } from '../../src/storage-adapter.ts'
+import { decodeHead, encodeHead } from '../../src/store/head.ts'
+import {
+  DAMAGE_ROWS,
+  damageRow,
+  decodeRecord,
+  FORMAT_ROW,
+  FORMAT_WITHOUT_CHECKSUMS,
+  LOG_ROWS,
+  logRow,
+  META_ROWS,
+  metaRow,
+  nameOfRow,
+  OUTBOX_ROWS,
+  outboxRow,
+  RECORD_ROWS,
+  recordRow,
+  sealRow,
+  TIME_ROWS,
+  timeRow,
+  unsealRow,
+} from '../../src/store/rows.ts'
+
+const HEAD = metaRow('head')
 
 /** What puts one batch back: the values its rows had before. */
 type Undo = readonly (readonly [key: string, before: string | undefined])[]
@@ -23,6 +49,10 @@ export class VirtualDisk {
 
   /** So many of the next batches fail, as on a full disk. */
   failures = 0
+  /** So many more batches are written before `died` is called; undefined: no end. */
+  #fuse: number | undefined
+  #died: () => void = () => undefined
+  #image: ReadonlyMap<string, string> | undefined
   readonly #latency: () => Promise<void>
 
   /** @param latency waits as long as one access takes. */
@@ -37,9 +67,28 @@ export class VirtualDisk {
       () => this.#access(),
       (undo, synced) => {
         this.#unsynced = synced ? [] : [...this.#unsynced, undo]
+        this.#burn()
       },
     )
     return this.#handle
+  }
+
+  /** `died` is called right after the batch that follows `batches` more, before it is answered. */
+  killAfter(batches: number, died: () => void): void {
+    this.#fuse = batches
+    this.#died = died
+  }
+
+  /** Takes back `killAfter`. */
+  disarm(): void {
+    this.#fuse = undefined
+  }
+
+  #burn(): void {
+    if (this.#fuse === undefined) return
+    if (this.#fuse-- > 0) return
+    this.#fuse = undefined
+    this.#died()
   }
 
   /** Waits for one write; throws when it is to fail. */
@@ -59,6 +108,7 @@ export class VirtualDisk {
   crash(lost: number): void {
     this.#handle?.kill()
     this.#handle = undefined
+    this.#fuse = undefined
     for (let i = 0; i < lost; i++) {
       for (const [key, before] of this.#unsynced.pop() ?? []) {
         if (before === undefined) this.#rows.delete(key)
@@ -68,22 +118,101 @@ export class VirtualDisk {
     this.#unsynced = []
   }
 
-  /** One bit of a record's row is another. @returns whether there was a record. */
-  rot(pick: (rows: readonly string[]) => string): boolean {
-    const records = [...this.#rows.keys()].filter((row) => row.startsWith('e/'))
-    if (records.length === 0) return false
+  /** One bit of a record's row is another. @returns the record's key; undefined when there is none. */
+  rot(pick: (rows: readonly string[]) => string): string | undefined {
+    const records = this.rows('records')
+    if (records.length === 0) return undefined
     const row = pick(records)
     const value = this.#rows.get(row) ?? ''
     const last = value.charCodeAt(value.length - 1)
     this.#rows.set(row, value.slice(0, -1) + String.fromCharCode(last ^ 1))
+    return nameOfRow(row)
+  }
+
+  /**
+   * A record vanishes behind everybody's back: its rows and its part of the digest, so that nothing
+   * on this disk tells of it. @returns its key; undefined when there is none.
+   */
+  forget(pick: (rows: readonly string[]) => string): string | undefined {
+    const records = this.rows('records')
+    const head = decodeHead(unsealRow(HEAD, this.#rows.get(HEAD) ?? '') ?? '')
+    if (records.length === 0 || head === undefined || this.#handle !== undefined) return undefined
+    const row = pick(records)
+    const key = nameOfRow(row)
+    const found = decodeRecord(key, this.#rows.get(row) ?? '')
+    if (found === undefined) return undefined
+    const { record, seq } = found
+    const gone = [row, logRow(seq), outboxRow(seq)]
+    if (record.kind === 'entry') gone.push(timeRow(record))
+    for (const one of gone) this.#rows.delete(one)
+    const sum = new DigestSum(head.digest)
+    sum.remove(record)
+    const digest = head.digest === undefined ? undefined : sum.value
+    this.#rows.set(HEAD, sealRow(HEAD, encodeHead({ ...head, digest })))
+    return key
+  }
+
+  /** Takes a backup, as of now. */
+  takeImage(): void {
+    this.#image = new Map(this.#rows)
+  }
+
+  /** Goes back to the backup as `ooo restore` does: the log begins a new epoch. @returns whether there was one. */
+  restoreImage(): boolean {
+    if (this.#image === undefined) return false
+    this.crash(0)
+    this.#rows.clear()
+    for (const [row, value] of this.#image) this.#rows.set(row, value)
+    this.#rows.delete(metaRow('epochs'))
     return true
   }
 
-  /** Everything is gone. */
+  /** Becomes what the first release wrote: no checksums but those of records, no digest, no index. */
+  downgrade(): void {
+    if (!this.#rows.has(FORMAT_ROW) || this.rows('damage').length > 0) return
+    for (const row of [...this.rows('log'), ...this.rows('outbox'), ...this.rows('meta')]) {
+      const value = unsealRow(row, this.#rows.get(row) ?? '')
+      if (value !== undefined) this.#rows.set(row, value)
+    }
+    const head = this.#rows.get(metaRow('head'))
+    if (head !== undefined) this.#rows.set(metaRow('head'), head.split(' ').slice(0, 2).join(' '))
+    for (const row of [...this.rows('time'), metaRow('indexed')]) this.#rows.delete(row)
+    this.#rows.set(FORMAT_ROW, FORMAT_WITHOUT_CHECKSUMS)
+  }
+
+  /** The intact record of a key, as it is on disk. */
+  record(key: string): StoredRecord | undefined {
+    const value = this.#rows.get(recordRow(key))
+    if (value === undefined || this.#rows.has(damageRow(key))) return undefined
+    return decodeRecord(key, value)?.record
+  }
+
+  /** Names of the rows of one table. */
+  rows(table: Table): string[] {
+    return [...this.#rows.keys()].filter((row) => inRange(row, TABLES[table]))
+  }
+
+  /** What is written in a row. */
+  value(row: string): string | undefined {
+    return this.#rows.get(row)
+  }
+
+  /** Everything is gone, backups aside. */
   wipe(): void {
     this.crash(0)
     this.#rows.clear()
   }
+}
+
+export type Table = 'records' | 'log' | 'outbox' | 'time' | 'meta' | 'damage'
+
+const TABLES: Readonly<Record<Table, RowRange>> = {
+  records: RECORD_ROWS,
+  log: LOG_ROWS,
+  outbox: OUTBOX_ROWS,
+  time: TIME_ROWS,
+  meta: META_ROWS,
+  damage: DAMAGE_ROWS,
 }
 
 class DiskHandle implements StorageAdapter {
@@ -128,6 +257,7 @@ class DiskHandle implements StorageAdapter {
       else this.#rows.delete(operation.key)
     }
     this.#written(undo, options?.durability === 'disk')
+    this.#assertAlive()
   }
 
   async getMany(keys: readonly string[]): Promise<(string | undefined)[]> {

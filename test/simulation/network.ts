@@ -9,24 +9,34 @@ import type {
   SocketHandlers,
   Transport,
 } from '../../src/core/transport.ts'
-import type { SeededRandom } from '../support/seeded-random.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
 
 /** Takes a connection that reached a node; undefined refuses it. */
 export type Accept = (socket: MessageSocket, from: string) => SocketHandlers | undefined
 
 export class VirtualNetwork {
   readonly #time: TimeSource
-  readonly #random: SeededRandom
+  readonly #seed: number
+  /** Per directed path, so that what happens on one leaves the delays of the others alone. */
+  readonly #randoms = new Map<string, SeededRandom>()
   readonly #hosts = new Map<string, Accept>()
   /** Directed paths that are cut, as `from>to`. */
   readonly #cuts = new Set<string>()
+  /** Milliseconds that messages of a directed path may take longer. */
+  readonly #slow = new Map<string, number>()
+  /** Counts the times that everything was healed, which ends flapping. */
+  #heals = 0
   readonly #pipes = new Set<Pipe>()
   /** Messages and characters carried so far. */
   readonly carried = { messages: 0, characters: 0 }
+  /** Hears of every message when it is sent. */
+  tap: (from: string, to: string, text: string) => void = () => undefined
+  /** Hears of every message that is lost. */
+  lost: () => void = () => undefined
 
   constructor(time: TimeSource, random: SeededRandom) {
     this.#time = time
-    this.#random = random
+    this.#seed = random.below(2 ** 31)
   }
 
   listen(host: string, accept: Accept): void {
@@ -44,8 +54,35 @@ export class VirtualNetwork {
     this.#cuts.add(`${from}>${to}`)
   }
 
+  /** The path fails and heals in turn, `times` times, each for `ms` milliseconds. */
+  flap(from: string, to: string, times: number, ms: number): void {
+    if (times === 0) return
+    const heals = this.#heals
+    this.cut(from, to)
+    this.#time.after(ms, () => {
+      if (heals !== this.#heals) return
+      this.#cuts.delete(`${from}>${to}`)
+      for (const pipe of this.#pipes) if (pipe.stalled && pipe.joins(from, to)) pipe.reset()
+      this.#time.after(ms, () => {
+        if (heals === this.#heals) this.flap(from, to, times - 1, ms)
+      })
+    })
+  }
+
+  /** Messages on this path take up to `ms` milliseconds longer. */
+  slow(from: string, to: string, ms: number): void {
+    this.#slow.set(`${from}>${to}`, ms)
+  }
+
+  /** The connections between two hosts break; what is on its way is lost. */
+  reset(one: string, other: string): void {
+    for (const pipe of this.#pipes) if (pipe.joins(one, other)) pipe.reset()
+  }
+
   healAll(): void {
+    this.#heals++
     this.#cuts.clear()
+    this.#slow.clear()
     // TCP gives connections up that lost data for too long; those that stalled are reset.
     for (const pipe of this.#pipes) if (pipe.stalled) pipe.reset()
   }
@@ -54,8 +91,16 @@ export class VirtualNetwork {
     return this.#cuts.has(`${from}>${to}`)
   }
 
-  delayMs(): number {
-    return this.#random.chance(0.1) ? this.#random.below(400) : 1 + this.#random.below(10)
+  delayMs(from: string, to: string): number {
+    const path = `${from}>${to}`
+    let random = this.#randoms.get(path)
+    if (random === undefined) {
+      random = SeededRandom.named(this.#seed, path)
+      this.#randoms.set(path, random)
+    }
+    const slow = this.#slow.get(path) ?? 0
+    const delay = random.chance(0.1) ? random.below(400) : 1 + random.below(10)
+    return slow === 0 ? delay : delay + random.below(slow)
   }
 
   /** The transport of one host. */
@@ -67,7 +112,7 @@ export class VirtualNetwork {
           this.#pipes.delete(gone),
         )
         this.#pipes.add(pipe)
-        this.#time.after(this.delayMs(), () => {
+        this.#time.after(this.delayMs(from, to), () => {
           if (this.isCut(from, to) || this.isCut(to, from)) return
           const remote = this.#hosts.get(to)?.(pipe.server, from)
           if (remote === undefined) pipe.reset()
@@ -116,6 +161,10 @@ class Pipe {
     return this.#ends.client === host || this.#ends.server === host
   }
 
+  joins(one: string, other: string): boolean {
+    return this.touches(one) && this.touches(other) && one !== other
+  }
+
   opened(remote: SocketHandlers, opened: () => void): void {
     if (!this.#open) return
     this.#handlers.server = remote
@@ -145,15 +194,21 @@ class Pipe {
     if (!this.#open) return
     this.#network.carried.messages++
     this.#network.carried.characters += text.length
+    this.#network.tap(this.#ends[from], this.#ends[to], text)
     if (this.stalled || this.#network.isCut(this.#ends[from], this.#ends[to])) {
       this.stalled = true
+      this.#network.lost()
       return
     }
     const nowMs = Number(this.#time.monotonicNs()) / 1e6
-    const at = Math.max(this.#arrival[to], nowMs + this.#network.delayMs())
+    const at = Math.max(
+      this.#arrival[to],
+      nowMs + this.#network.delayMs(this.#ends[from], this.#ends[to]),
+    )
     this.#arrival[to] = at
     this.#time.after(at - nowMs, () => {
       if (this.#open) arrive()
+      else this.#network.lost()
     })
   }
 }

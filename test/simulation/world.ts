@@ -1,38 +1,106 @@
 /** A whole cluster in one process: production engine and store on virtual time, network and disk. */
-import { ClusterEngine } from '../../cluster/engine.ts'
-import type { ScopeOptions } from '../../cluster/options.ts'
-import { resolveClusterOptions } from '../../cluster/options.ts'
-import { planPlacement, scopeOf } from '../../cluster/placement.ts'
-import { HybridClock } from '../../src/core/clock.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
-import type { TimeSource } from '../../src/core/time.ts'
-import { Store } from '../../src/store/store.ts'
+import { NS_PER_MS } from '../../src/core/time.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
-import { VirtualDisk } from './disk.ts'
+import type { NodePlan } from './history.ts'
 import { VirtualNetwork } from './network.ts'
+import { VirtualNode } from './node.ts'
+import { leaderOfKey, leadFrom, type Topology, topologyOf } from './topology.ts'
+import { tellRecord } from './view.ts'
+import { Witness } from './witness.ts'
 
-export interface NodePlan {
-  readonly host: string
-  readonly keys: readonly ScopeOptions[]
-  /** Host of the leader; undefined for the node at the top. */
-  readonly follows?: string
-}
+export type { NodePlan } from './history.ts'
+export type { VirtualNode } from './node.ts'
+
+const SEVEN_DAYS_MS = 7 * 86_400_000
 
 export class World {
   readonly time: FakeTime = new FakeTime()
   readonly random: SeededRandom
+  /** Seed of delays and jitter. */
+  readonly noise: number
   readonly network: VirtualNetwork
-  readonly nodes: VirtualNode[]
+  readonly nodes: readonly VirtualNode[]
+  readonly witness: Witness = new Witness()
+  /** How often each thing happened that a history is meant to bring about. */
+  readonly counts: Map<string, number> = new Map()
+  /** Who is to follow whom; each node learns it when it starts. */
+  topology: Topology
+  #failure: unknown
+  /** Records change behind the engine's back, so that comparing has something to repair. */
+  mayDiverge = false
+  /** No fault takes from a disk what was written. */
+  keepsDisks = true
+  /** Clocks are wrong: records may be given other stamps, and deletes count as old too early. */
+  hasWrongClocks = false
 
-  constructor(seed: number, plans: readonly NodePlan[]) {
+  /** How long deletes are remembered. */
+  readonly retentionMs: number
+
+  constructor(seed: number, plans: readonly NodePlan[], retentionMs: number = SEVEN_DAYS_MS) {
+    this.retentionMs = retentionMs
     this.random = new SeededRandom(seed)
+    this.noise = seed
     this.network = new VirtualNetwork(this.time, this.random)
+    this.topology = topologyOf(plans)
     this.nodes = plans.map((plan) => new VirtualNode(this, plan))
+    this.#count()
   }
 
+  count(what: string): void {
+    this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
+  }
+
+  /** Notes what went wrong where nobody waits for it. */
+  fail(error: unknown): void {
+    this.#failure ??= error
+  }
+
+  /** @throws what went wrong first. */
+  assertRight(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    for (const { view } of this.nodes) view?.assertRight()
+  }
+
+  /** Deletes with a lesser stamp may have been forgotten. */
+  get expired(): bigint {
+    return this.hasWrongClocks
+      ? 2n ** 63n
+      : this.time.wallNs() - BigInt(this.retentionMs) * NS_PER_MS
+  }
+
+  /** Whether a record is a delete so old that nobody needs to keep it. */
+  isForgettable(record: StoredRecord): boolean {
+    return record.kind === 'tombstone' && record.deleted < this.expired
+  }
+
+  node(host: string): VirtualNode | undefined {
+    return this.nodes.find((node) => node.host === host)
+  }
+
+  /** Starts every node that is there from the beginning. */
   async start(): Promise<void> {
-    for (const node of this.nodes) await node.start()
+    for (const node of this.nodes) if (node.plan.joins !== true) await node.start()
+  }
+
+  /** From now on `host` is the top. */
+  lead(host: string): void {
+    this.topology = leadFrom(this.topology, host)
+  }
+
+  /** @throws Error unless a wrong clock explains that a later record gave way to an earlier one. */
+  wentBack(node: VirtualNode, before: StoredRecord, after: StoredRecord): void {
+    const same =
+      before.kind === after.kind &&
+      (before.kind === 'tombstone' || (after.kind === 'entry' && before.data === after.data))
+    if (this.hasWrongClocks && same) {
+      this.count('restamped records')
+      this.witness.restamped(before, after)
+      return
+    }
+    const told = [before, after].map(tellRecord)
+    throw new Error(`${node.host} went back from ${told[0]} to ${told[1]} of ${after.key}`)
   }
 
   /** Heals everything and runs until all nodes agree; throws saying who differs otherwise. */
@@ -40,7 +108,8 @@ export class World {
     this.network.healAll()
     for (const node of this.nodes) {
       node.disk.failures = 0
-      if (!node.up) await node.start()
+      node.disk.disarm()
+      if (!node.up && !node.isGone) await node.start()
     }
     for (let ms = 0; ms < limitMs; ms += 500) {
       await this.time.advanceAsync(500)
@@ -57,157 +126,59 @@ export class World {
     const done = work.finally(() => {
       pending = false
     })
+    // Its failure is thrown below, which may be some turns after it happened.
+    done.catch(() => undefined)
     for (let i = 0; pending && i < 10_000; i++) await this.time.advanceAsync(10)
     if (pending) throw new Error('an action did not end within 100 s')
     return done
   }
 
-  /** The first key on which two nodes disagree, told in words. */
+  /** The first key on which a node and the one it follows for it disagree, told in words. */
   async difference(): Promise<string | undefined> {
-    const [first, ...others] = this.nodes
-    if (first === undefined) return undefined
-    const expected = await first.records()
-    for (const other of others) {
-      const found = await other.records()
-      for (const key of new Set([...expected.keys(), ...found.keys()])) {
-        const [a, b] = [expected, found].map((records) => describe(records.get(key)))
-        if (a !== b) return `${key}: ${first.host} has ${a}, ${other.host} has ${b}`
+    const all = new Map<string, Map<string, StoredRecord>>()
+    for (const node of this.nodes) if (node.up) all.set(node.host, await node.records())
+    for (const node of this.nodes) {
+      const own = all.get(node.host)
+      if (own === undefined) continue
+      const leaders = [...node.placement.upstreams.keys()].map((url) => new URL(url).host)
+      for (const host of leaders) {
+        const leader = this.node(host)
+        const theirs = all.get(host)
+        if (leader === undefined || theirs === undefined) continue
+        for (const key of new Set([...own.keys(), ...theirs.keys()])) {
+          if (leaderOfKey(node.placement, key) !== host || !leader.holds(key)) continue
+          const [a, b] = [own, theirs].map((records) => this.#tell(records.get(key)))
+          if (a !== b) return `${key}: ${node.host} has ${a}, ${host} has ${b}`
+        }
       }
     }
     return undefined
   }
 
+  /** A delete that may be forgotten is as good as nothing. */
+  #tell(record: StoredRecord | undefined): string {
+    const isOld = record !== undefined && this.isForgettable(record)
+    return tellRecord(isOld ? undefined : record)
+  }
+
   statuses(): unknown[] {
     return this.nodes.map((node) => node.engine?.status())
   }
-}
 
-export class VirtualNode {
-  readonly host: string
-  readonly disk: VirtualDisk
-  store: Store | undefined
-  engine: ClusterEngine | undefined
-  /** Milliseconds this node's wall clock is ahead. */
-  skewMs = 0
-  readonly #world: World
-  readonly #plan: NodePlan
-  /** Some nodes keep everything in memory, some a little, some nothing. */
-  readonly #cacheBytes: number | undefined
-  #lives = 0
-
-  constructor(world: World, plan: NodePlan) {
-    this.host = plan.host
-    this.#world = world
-    this.#plan = plan
-    this.#cacheBytes = world.random.chance(0.5) ? undefined : world.random.pick([900, 0])
-    this.disk = new VirtualDisk(() => this.#diskLatency())
-  }
-
-  get up(): boolean {
-    return this.store !== undefined
-  }
-
-  async start(): Promise<void> {
-    const life = ++this.#lives
-    const time = this.#timeOf(life)
-    const { random, network } = this.#world
-    const clock = new HybridClock(time)
-    let ids = 0
-    const newId = (): string => `${this.host}x${life}x${ids++}`
-    const store = new Store({
-      adapter: this.disk.attach(),
-      clock,
-      newId,
-      time,
-      tailRows: 16,
-      ...(this.#cacheBytes === undefined ? {} : { cacheBytes: this.#cacheBytes }),
-    })
-    const { keys, follows } = this.#plan
-    const placement = planPlacement(keys, follows, 'nodes/*')
-    store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
-    await store.open()
-    const options = resolveClusterOptions({
-      keys,
-      ...(follows === undefined ? {} : { clusterUrl: follows }),
-      random: random.next,
-      limits: { windowBytes: 2000, messageBytes: 500, messageRecords: 8, beatIntervalMs: 2000 },
-    })
-    const engine = new ClusterEngine({
-      options,
-      placement,
-      store,
-      clock,
-      time,
-      random: random.next,
-      transport: network.transportOf(this.host),
-      newId,
-    })
-    await engine.start()
-    this.store = store
-    this.engine = engine
-    network.listen(this.host, (socket, from) => engine.accept(socket, from))
-  }
-
-  /** Clean stop. */
-  async stop(): Promise<void> {
-    this.#world.network.unlisten(this.host)
-    await this.engine?.stop()
-    await this.store?.close()
-    this.#gone()
-  }
-
-  /** The process dies now; `lost` unsynced batches are lost with it. */
-  crash(lost = 0): void {
-    this.#lives++
-    this.disk.crash(lost)
-    this.#world.network.unlisten(this.host)
-    this.#gone()
-  }
-
-  /** True when nothing is owed or under way as far as this node knows. */
-  get settled(): boolean {
-    const links = this.engine?.status().links ?? []
-    return links.every((link) => link.state === 'live' && link.outbox === 0)
-  }
-
-  /** Every record, tombstones too. */
-  async records(): Promise<Map<string, StoredRecord>> {
-    const records = new Map<string, StoredRecord>()
-    const scan = await this.store?.scan()
-    for await (const record of scan?.records ?? []) records.set(record.key, record)
-    return records
-  }
-
-  /** Mostly at once; sometimes slower than the network, so that either may come first. */
-  #diskLatency(): Promise<void> {
-    const { random, time } = this.#world
-    if (!this.up || random.chance(0.8)) return Promise.resolve()
-    return new Promise((resolve) => {
-      time.after(random.below(50), resolve)
-    })
-  }
-
-  #gone(): void {
-    this.store = undefined
-    this.engine = undefined
-  }
-
-  /** Time as this process sees it: skewed, and silent once the process is dead. */
-  #timeOf(life: number): TimeSource {
-    const { time } = this.#world
-    return {
-      wallNs: () => time.wallNs() + BigInt(this.skewMs) * 1_000_000n,
-      monotonicNs: () => time.monotonicNs(),
-      after: (delayMs, callback) =>
-        time.after(delayMs, () => {
-          if (life === this.#lives) callback()
-        }),
+  /** Notes from outside what the network carries. */
+  #count(): void {
+    const pushed = new Set<string>()
+    this.network.lost = () => this.count('lost messages')
+    this.network.tap = (from, to, text) => {
+      const kind = /^\{"t":"([a-z]+)"/.exec(text)?.[1]
+      if (kind === 'welcome' && text.includes('"resume":false')) this.count('full comparisons')
+      if (kind !== 'push') return
+      const { records } = JSON.parse(text) as { records?: readonly unknown[] }
+      for (const record of records ?? []) {
+        const name = `${from}>${to} ${JSON.stringify(record)}`
+        if (pushed.has(name)) this.count('records pushed again')
+        pushed.add(name)
+      }
     }
   }
-}
-
-function describe(record: StoredRecord | undefined): string {
-  if (record === undefined) return 'nothing'
-  if (record.kind === 'tombstone') return `deleted ${record.deleted} by ${record.origin}`
-  return `${record.data} ${record.created}/${record.updated} by ${record.origin}`
 }

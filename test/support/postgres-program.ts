@@ -45,7 +45,7 @@ export async function startPostgresProgram(
     ],
     cwd: root,
     user,
-    isReady: () => answers(url),
+    isReady: () => postgresAnswers(url),
   })
   await server.start()
   return {
@@ -113,7 +113,8 @@ function ownFolder(folder: string, user: UserIds | undefined): string {
   return folder
 }
 
-async function answers(url: string): Promise<boolean> {
+/** Whether the server at this URL answers a query. */
+export async function postgresAnswers(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 })
   client.on('error', () => undefined)
   try {

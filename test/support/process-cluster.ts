@@ -85,6 +85,14 @@ export class ProcessCluster {
   }
 }
 
+/** Where a node runs, when it is not simply on this machine. */
+export interface NodePlace {
+  /** Address at which the test reaches it. */
+  readonly host: string
+  /** Program and arguments that run the node there. */
+  readonly enter: readonly string[]
+}
+
 /** One node: a process when it runs, and its port and data folder always. */
 export class ProcessNode {
   readonly name: string
@@ -94,14 +102,22 @@ export class ProcessNode {
   /** The last part of what its processes wrote to stdout and stderr. */
   output = ''
   readonly #args: readonly string[]
+  readonly #place: NodePlace
   readonly #subscribers: Subscriber[] = []
   #process: ChildProcess | undefined
   #exited: Promise<number | null> = Promise.resolve(null)
 
-  constructor(name: string, port: number, directory: string, args: readonly string[]) {
+  constructor(
+    name: string,
+    port: number,
+    directory: string,
+    args: readonly string[],
+    place: NodePlace = { host: '127.0.0.1', enter: [] },
+  ) {
     this.name = name
     this.port = port
-    this.url = `http://127.0.0.1:${port}`
+    this.#place = place
+    this.url = `http://${place.host}:${port}`
     this.directory = directory
     this.#args = args
   }
@@ -113,7 +129,9 @@ export class ProcessNode {
   /** Resolves when the node says that it serves. */
   async start(): Promise<void> {
     if (this.#process !== undefined) throw new Error(`${this.name} runs already`)
-    const child = spawn(process.execPath, [OOO_COMMAND, ...this.#args], {
+    const { enter } = this.#place
+    const [program = '', ...args] = [...enter, process.execPath, OOO_COMMAND, ...this.#args]
+    const child = spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH ?? '', HOME: this.directory },
     })

@@ -16,16 +16,17 @@ export function findRedis(): string | undefined {
 export async function startRedisProgram(program: string): Promise<RunningService> {
   const root = mkdtempSync(join(tmpdir(), 'ooo-redis-'))
   const port = await freePort()
+  const url = `redis://127.0.0.1:${port}`
   const options = { bind: '127.0.0.1', port: String(port), save: '', appendonly: 'no', dir: root }
   const server = new ServerProgram({
     command: program,
     args: Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
     cwd: root,
-    isReady: () => answersPing(port),
+    isReady: () => redisAnswers(url),
   })
   await server.start()
   return {
-    url: `redis://127.0.0.1:${port}`,
+    url,
     form: 'program',
     control: {
       start: () => server.start(),
@@ -40,9 +41,11 @@ export async function startRedisProgram(program: string): Promise<RunningService
   }
 }
 
-function answersPing(port: number): Promise<boolean> {
+/** Whether the server at this URL answers a PING. */
+export function redisAnswers(url: string): Promise<boolean> {
+  const { hostname, port } = new URL(url)
   return new Promise((resolve) => {
-    const socket = net.connect(port, '127.0.0.1', () => socket.write('PING\r\n'))
+    const socket = net.connect(Number(port), hostname, () => socket.write('PING\r\n'))
     const end = (answer: boolean): void => {
       socket.destroy()
       resolve(answer)
@@ -50,5 +53,6 @@ function answersPing(port: number): Promise<boolean> {
     socket.setTimeout(2_000, () => end(false))
     socket.on('data', (data) => end(data.toString().startsWith('+PONG')))
     socket.on('error', () => end(false))
+    socket.on('close', () => end(false))
   })
 }

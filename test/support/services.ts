@@ -8,8 +8,13 @@ import pg from 'pg'
 import { afterAll, beforeAll, beforeEach } from 'vitest'
 import { installWithApt } from './apt.ts'
 import { type ContainerSpec, hasContainerEngine, startContainer } from './containers.ts'
-import { findPostgres, type PostgresSettings, startPostgresProgram } from './postgres-program.ts'
-import { findRedis, startRedisProgram } from './redis-program.ts'
+import {
+  findPostgres,
+  type PostgresSettings,
+  postgresAnswers,
+  startPostgresProgram,
+} from './postgres-program.ts'
+import { findRedis, redisAnswers, startRedisProgram } from './redis-program.ts'
 import { waitFor } from './wait.ts'
 
 const START_TIMEOUT_MS = 300_000
@@ -57,12 +62,12 @@ export interface PostgresService {
  * `OOO_TEST_POSTGRES_URL` names one whose user may create databases.
  */
 export function usePostgres(needs: PostgresNeeds = {}): () => PostgresService {
-  const special = needs.settings !== undefined
   const service = useService({
     name: 'PostgreSQL',
     variable: 'OOO_TEST_POSTGRES_URL',
-    needs: special ? { ...needs, control: true } : needs,
-    container: special ? undefined : POSTGRES_CONTAINER,
+    // The settings of a server that is not the test's own can not be chosen.
+    needs: needs.settings === undefined ? needs : { ...needs, control: true },
+    container: postgresContainer(needs),
     program: async () => {
       const found = findPostgres() ?? (installWithApt('postgresql') ? findPostgres() : undefined)
       return found === undefined ? undefined : await startPostgresProgram(found, needs)
@@ -116,29 +121,34 @@ interface ServiceSpec {
   readonly name: string
   readonly variable: string
   readonly needs: ServiceNeeds
-  /** undefined: only a program will do. */
-  readonly container: ContainerSpec | undefined
+  readonly container: ContainerSpec
   /** Starts the program, or answers undefined where there is none. */
   program(): Promise<RunningService | undefined>
   readonly advice: string
 }
 
-const POSTGRES_CONTAINER: ContainerSpec = {
-  image: 'postgres:17-alpine',
-  port: 5432,
-  env: { POSTGRES_HOST_AUTH_METHOD: 'trust' },
-  command: ['-c', 'fsync=off'],
-  // The image starts the server once to prepare it, and then for good.
-  ready: [/database system is ready to accept connections/, 2],
-  url: (host, port) => `postgres://postgres@${host}:${port}/postgres`,
+function postgresContainer({ settings = {} }: PostgresSettings): ContainerSpec {
+  const all = { fsync: 'off', ...settings }
+  return {
+    image: 'postgres:17-alpine',
+    port: 5432,
+    env: { POSTGRES_HOST_AUTH_METHOD: 'trust' },
+    command: Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    // The image starts the server once to prepare it, and then for good.
+    ready: [/database system is ready to accept connections/, 2],
+    url: (host, port) => `postgres://postgres@${host}:${port}/postgres`,
+    answers: postgresAnswers,
+  }
 }
 
 const REDIS_CONTAINER: ContainerSpec = {
   image: 'redis:8-alpine',
   port: 6379,
   env: {},
+  command: ['redis-server', '--save', '', '--appendonly', 'no'],
   ready: [/Ready to accept connections/, 1],
   url: (host, port) => `redis://${host}:${port}`,
+  answers: redisAnswers,
 }
 
 /** Starts the service before the tests and ends it after them; skips them where there is none. */
@@ -175,14 +185,13 @@ async function startService(spec: ServiceSpec): Promise<RunningService | string>
     if (process.env.CI !== 'true') {
       return `${spec.name}: this test stops the server, which it does not do to the one of ${spec.variable}`
     }
-  } else if (spec.container !== undefined && (await hasContainerEngine())) {
+  } else if (await hasContainerEngine()) {
     try {
       return await startContainer(spec.container)
     } catch (error) {
       // An engine without the image and without a registry in reach, for one.
-      const instead = await spec.program()
-      if (instead === undefined) throw error
-      return instead
+      const why = `no container of ${spec.container.image}: ${error instanceof Error ? error.message : error}`
+      return (await spec.program()) ?? `${spec.name}: ${why}; ${spec.advice}`
     }
   }
   return (await spec.program()) ?? `${spec.name}: ${spec.advice}`

@@ -1,5 +1,7 @@
-/** The nodes that have registered themselves, live. */
+/** The nodes that have registered themselves, live, and how this one stands among them. */
 import { type Client, type ClientEntry, JsonNumber } from '../../src/client/index.ts'
+import { clusterLines, followerLine } from './cluster-lines.ts'
+import { watchCluster } from './cluster-watch.ts'
 import { element, oncePerFrame } from './dom.ts'
 import { exactTime, localTime } from './format.ts'
 
@@ -10,11 +12,14 @@ export function mountNodes(parent: HTMLElement, client: Client): void {
   const count = element('span', { class: 'count' })
   const list = element('ul', { class: 'nodes' })
   const title = element('h2', { id: 'nodes-title' }, 'Nodes ', count)
-  parent.append(title, list)
+  const standing = element('div', { class: 'standing' })
+  parent.append(title, standing, list)
+  let report: unknown
   let entries: readonly ClientEntry[] = []
   const render = oncePerFrame(() => {
     count.textContent = String(entries.length)
-    list.replaceChildren(...entries.map(nodeItem))
+    standing.replaceChildren(...clusterLines(report).map((line) => element('small', {}, line)))
+    list.replaceChildren(...entries.map((entry) => nodeItem(entry, report)))
     if (entries.length === 0) {
       list.append(element('li', { class: 'hint' }, 'No node has registered: this one is alone.'))
     }
@@ -25,9 +30,13 @@ export function mountNodes(parent: HTMLElement, client: Client): void {
       render()
     },
   })
+  watchCluster((told) => {
+    report = told
+    render()
+  })
 }
 
-function nodeItem(entry: ClientEntry): HTMLElement {
+function nodeItem(entry: ClientEntry, report: unknown): HTMLElement {
   const record = isRecord(entry.data) ? entry.data : {}
   const name = textOf(record.name) ?? textOf(record.id) ?? entry.index
   const host = textOf(record.ip ?? record.IP)
@@ -41,6 +50,8 @@ function nodeItem(entry: ClientEntry): HTMLElement {
   if (address !== '') item.append(addressOf(address))
   const since = element('time', { title: exactTime(seenNs) }, localTime(seenNs))
   item.append(element('small', {}, 'registered ', since))
+  const line = followerLine(report, entry.index)
+  if (line !== undefined) item.append(element('small', {}, line))
   return item
 }
 

@@ -1,0 +1,86 @@
+/** Does what `answer-state.ts` decides: reads digests and records for one follower's comparisons. */
+import type { TimeSource } from '../src/core/time.ts'
+import type { Store } from '../src/store/store.ts'
+import { Answer } from './answer.ts'
+import type { AnswerEffect, AnswerEvent } from './answer-state.ts'
+import type { DigestTable } from './digest-table.ts'
+import type { ClusterLimits } from './options.ts'
+
+export interface AnswererOptions {
+  readonly store: Store
+  readonly time: TimeSource
+  readonly digests: DigestTable
+  readonly limits: ClusterLimits
+  /** Up to which stamp tombstones of the keys of a path do not count in digests. */
+  readonly horizon: (path: string) => bigint
+  /** Takes what has been read. */
+  readonly dispatch: (event: Exclude<AnswerEvent, { type: 'comparison' }>) => void
+  /** Hears that something could not be read. */
+  readonly fail: (error: unknown) => void
+}
+
+export class Answerer {
+  readonly #options: AnswererOptions
+  #answer: Answer | undefined
+  #closing: Promise<void> = Promise.resolve()
+
+  constructor(options: AnswererOptions) {
+    this.#options = options
+  }
+
+  run(effect: Exclude<AnswerEffect, { type: 'send' }>): void {
+    const { store, time, limits, fail } = this.#options
+    switch (effect.type) {
+      case 'digest':
+        this.#digest(effect).catch(fail)
+        break
+      case 'open': {
+        const { set, nodes, after } = effect.want
+        this.#end()
+        this.#answer = new Answer({ store, time, set, nodes }, after, limits)
+        break
+      }
+      case 'gather':
+        this.#answer?.add(effect.have.hashes)
+        break
+      case 'search':
+        this.#search(effect.n).catch(fail)
+        break
+    }
+  }
+
+  /** Ends scans, waiting for them. Idempotent. */
+  async close(): Promise<void> {
+    this.#end()
+    await this.#closing
+  }
+
+  async #digest({ ask }: Extract<AnswerEffect, { type: 'digest' }>): Promise<void> {
+    const { store, digests, dispatch } = this.#options
+    const { n, set, nodes } = ask
+    const horizon = this.#options.horizon(set.path)
+    await digests.track(set, horizon)
+    const told = digests.digests(set, horizon, nodes)
+    dispatch({ type: 'digested', n, head: store.head, horizon, digests: told })
+  }
+
+  async #search(n: number): Promise<void> {
+    const answer = this.#answer
+    if (answer === undefined) return
+    const page = await answer.next()
+    if (this.#answer !== answer) return
+    if (page.last) this.#end()
+    this.#options.dispatch({ type: 'found', n, head: this.#options.store.head, page })
+  }
+
+  #end(): void {
+    const answer = this.#answer
+    if (answer === undefined) return
+    this.#answer = undefined
+    this.#closing = Promise.all([this.#closing, answer.close()]).then(
+      () => undefined,
+      // A scan that ends is of no use to anyone, however it ends.
+      () => undefined,
+    )
+  }
+}

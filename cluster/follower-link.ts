@@ -1,0 +1,202 @@
+/** The states, events and effects of a follower's link, which `follower-state.ts` connects. */
+import type { Digest } from '../src/core/digest.ts'
+import type { StoredRecord } from '../src/core/entry.ts'
+import type { FollowerMessage, LeaderMessage, LogPosition } from '../src/core/protocol.ts'
+import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
+import type { Terms } from '../src/core/protocol-terms.ts'
+import type { SentRow } from '../src/store/replication.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
+import type { Comparison, ComparisonEffect, ComparisonEvent, Tally } from './comparison.ts'
+import type { ClusterLimits } from './options.ts'
+
+/** Who this follower is and what it follows the leader for. */
+export interface FollowerIdentity {
+  readonly id: string
+  readonly name: string
+  readonly scopes: readonly string[]
+}
+
+export interface LinkData {
+  /** Counts connections; effects of an earlier one come back with its number and are ignored. */
+  readonly session: number
+  readonly progress: LinkProgress
+}
+
+/** What a follower knows for sure of its leader's log; durable. */
+export interface LinkProgress {
+  /** Up to where the log has been applied. */
+  readonly cursor: LogPosition | null
+  /**
+   * The newest state of the log that what we hold depends on: pages leave out changes that were
+   * superseded up to there, and acknowledged pushes are in the log up to there. A leader that lost
+   * its log below this place may lack what it acknowledged and may have gone back to what we
+   * skipped, so it is compared with in full.
+   */
+  readonly seen: LogPosition | null
+  /**
+   * While comparing, a place of the leader's log with which all that is held and not owed came from the
+   * log, or was in it before: the cursor before, or the start for a node that held nothing. A
+   * comparison that was broken off begins anew from it, or else what the leader has deleted and
+   * forgotten since would be taken for news.
+   */
+  readonly base?: LogPosition | undefined
+}
+
+/** What is known while connected and welcomed. */
+export interface Following extends LinkData {
+  readonly leader: { readonly id: string; readonly epoch: string; readonly head: number }
+  /** Up to where the leader's log has been applied on this connection or before it. */
+  readonly applied: number
+  /** Up to where it has been applied, or will be by what is under way. */
+  readonly covered: number
+  /** What is being compared; undefined when nothing is. */
+  readonly comparison: Comparison | undefined
+  /** Number of the latest question of a comparison. */
+  readonly asked: number
+  /** Number of the next push. */
+  readonly nextPush: number
+  /** Pushes sent, by number, until acknowledged and dropped from the outbox. */
+  readonly pushes: ReadonlyMap<number, readonly SentRow[]>
+  /** Seqs that the leader refused on this connection: kept in the outbox, not sent again. */
+  readonly refused: ReadonlySet<number>
+  /** Rows that the leader found stamped too far in the future: nothing is pushed until they are restamped. */
+  readonly drifted: readonly SentRow[]
+  /** Beat intervals since the leader was last heard. */
+  readonly silentBeats: number
+}
+
+export type FollowerState =
+  | ({ readonly kind: 'offline' } & LinkData)
+  | ({ readonly kind: 'greeting'; readonly silentBeats: number } & LinkData)
+  | ({ readonly kind: 'comparing'; readonly isCaughtUp: boolean } & Following)
+  | ({ readonly kind: 'catchingUp' } & Following)
+  | ({ readonly kind: 'live' } & Following)
+  | { readonly kind: 'closed' }
+
+export type FollowerEvent =
+  | { readonly type: 'up' }
+  | { readonly type: 'down' }
+  /** Answer to `quiesce`: no durable step is under way. */
+  | { readonly type: 'quiet'; readonly session: number }
+  | { readonly type: 'message'; readonly message: Exclude<LeaderMessage, Digests | Terms> }
+  /** The log is applied up to `seq`, durably, and so is this progress. */
+  | {
+      readonly type: 'applied'
+      readonly session: number
+      readonly seq: number
+      readonly progress: LinkProgress
+    }
+  /** This progress is durable. */
+  | { readonly type: 'saved'; readonly session: number; readonly progress: LinkProgress }
+  /** A part of a comparison is durable, and so is this progress. */
+  | ({ readonly session: number; readonly progress: LinkProgress } & Extract<
+      ComparisonEvent,
+      { type: 'took' }
+    >)
+  | ({ readonly session: number } & Extract<ComparisonEvent, { type: 'hashed' }>)
+  /** The leader's digests, with ours of the same nodes at the same moment. */
+  | {
+      readonly type: 'told'
+      readonly message: Digests
+      readonly ours: readonly Digest[]
+    }
+  /** It is time to compare; `owed` records are in the outbox. */
+  | { readonly type: 'compareDue'; readonly owed: number }
+  /** Something is, or may be, in the outbox. */
+  | { readonly type: 'outbox' }
+  /** Answer to `collect`: rows of the outbox that are not under way. */
+  | { readonly type: 'collected'; readonly rows: readonly SequencedRow[] }
+  /** A push is settled and dropped from the outbox. */
+  | {
+      readonly type: 'settled'
+      readonly session: number
+      readonly n: number
+      readonly progress: LinkProgress
+    }
+  /** The rows that drifted have new stamps, durably. */
+  | { readonly type: 'restamped'; readonly session: number }
+  | { readonly type: 'beat' }
+  | { readonly type: 'close' }
+
+export type FollowerEffect =
+  | { readonly type: 'send'; readonly message: FollowerMessage }
+  /** The peer is a leader that speaks with us: reconnect delays start anew. */
+  | { readonly type: 'good'; readonly clock: string }
+  | {
+      readonly type: 'drop'
+      readonly code: 'out_of_order' | 'deadline'
+      readonly reason: string
+    }
+  /** Wait for the durable steps of earlier connections. */
+  | { readonly type: 'quiesce'; readonly session: number }
+  /** Store this progress: none when a comparison begins, the place it began at when it has ended. */
+  | {
+      readonly type: 'save'
+      readonly session: number
+      readonly progress: LinkProgress
+      /** The base to store when all that is held is owed. */
+      readonly baseIfEmpty?: LogPosition
+    }
+  /**
+   * Store the records, none or more, and in the same batch the places that cover them; the cursor
+   * only when everything up to it is held, which before the end of a first comparison it is not.
+   */
+  | {
+      readonly type: 'merge'
+      readonly session: number
+      readonly records: readonly StoredRecord[]
+      readonly cursor: LogPosition
+      readonly seen: LogPosition
+      readonly isComplete: boolean
+    }
+  | ({ readonly session: number } & Extract<ComparisonEffect, { type: 'ask' | 'hash' }>)
+  | ({ readonly session: number; readonly seen: LogPosition } & Extract<
+      ComparisonEffect,
+      { type: 'take' }
+    >)
+  /** A comparison has ended; `isRepair`: both sides believed to be in step before. */
+  | { readonly type: 'compared'; readonly tally: Tally; readonly isRepair: boolean }
+  | { readonly type: 'collect'; readonly limit: number; readonly skip: ReadonlySet<number> }
+  /** Ask for the leader's time, then give these rows new stamps. */
+  | { readonly type: 'restamp'; readonly session: number; readonly rows: readonly SentRow[] }
+  | {
+      readonly type: 'settle'
+      readonly session: number
+      readonly n: number
+      readonly rows: readonly SentRow[]
+      readonly seen: LogPosition
+    }
+
+export interface FollowerStep {
+  readonly state: FollowerState
+  readonly effects: readonly FollowerEffect[]
+}
+
+export interface FollowerContext {
+  readonly identity: FollowerIdentity
+  /** What is compared. */
+  readonly sets: readonly KeySet[]
+  readonly limits: ClusterLimits
+}
+
+/** Every state but `closed`. */
+export type OpenState = Exclude<FollowerState, { kind: 'closed' }>
+
+/** Connected and welcomed. */
+export type FollowingState = Extract<FollowerState, Following>
+
+export function isFollowing(state: OpenState): state is FollowingState {
+  return state.kind === 'comparing' || state.kind === 'catchingUp' || state.kind === 'live'
+}
+
+/** Gives the connection up; the connection below dials again after a delay. */
+export function dropLink(
+  state: OpenState,
+  reason: string,
+  code: 'out_of_order' | 'deadline' = 'out_of_order',
+): FollowerStep {
+  return {
+    state: { kind: 'offline', session: state.session, progress: state.progress },
+    effects: [{ type: 'drop', code, reason }],
+  }
+}

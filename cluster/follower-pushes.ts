@@ -1,0 +1,121 @@
+/** How a follower's outbox goes up: the part of `follower-state.ts` that pushes. Pure. */
+import type { FollowerMessage, LogPosition, Pushed } from '../src/core/protocol.ts'
+import type { SentRow } from '../src/store/replication.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
+import type {
+  FollowerContext,
+  FollowerEvent,
+  FollowerStep,
+  FollowingState,
+  OpenState,
+} from './follower-link.ts'
+import { dropLink, isFollowing } from './follower-link.ts'
+
+/** Asks for rows to push, unless enough are under way or the log is still being caught up with. */
+export function collect(state: OpenState, { limits }: FollowerContext): FollowerStep {
+  // While catching up, what the leader sends may still settle rows that would be pushed in vain.
+  if (!mayPush(state) || state.pushes.size >= limits.maxPushesInFlight) {
+    return { state, effects: [] }
+  }
+  const effect = { type: 'collect', limit: limits.messageRecords, skip: underWay(state) } as const
+  return { state, effects: [effect] }
+}
+
+function mayPush(state: OpenState): state is Exclude<FollowingState, { kind: 'catchingUp' }> {
+  // Rows that drifted are restamped before others go up, so that the order stays.
+  return (state.kind === 'live' || state.kind === 'comparing') && state.drifted.length === 0
+}
+
+/** Remembers the newest state of the leader's log that was heard of. */
+export function noteHead<State extends FollowingState>(state: State, head: number): State {
+  const { leader } = state
+  return head <= leader.head ? state : { ...state, leader: { ...leader, head } }
+}
+
+/** Seqs that are not to be sent now. */
+function underWay({ refused, pushes }: FollowingState): Set<number> {
+  const seqs = new Set(refused)
+  for (const rows of pushes.values()) for (const { seq } of rows) seqs.add(seq)
+  return seqs
+}
+
+/** Sends what was collected. */
+export function push(
+  state: OpenState,
+  collected: readonly SequencedRow[],
+  context: FollowerContext,
+): FollowerStep {
+  if (!mayPush(state)) return { state, effects: [] }
+  // Reading takes a while: some of it may have been sent since it was asked for.
+  const skip = underWay(state)
+  const rows = collected.filter(({ seq }) => !skip.has(seq))
+  if (rows.length === 0 || state.pushes.size >= context.limits.maxPushesInFlight) {
+    return { state, effects: [] }
+  }
+  const n = state.nextPush
+  const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))
+  const message: FollowerMessage = {
+    t: 'push',
+    n,
+    records: rows.map((row) => row.record),
+    ...(rows.some((row) => row.seen !== undefined)
+      ? { seen: rows.map((row) => row.seen ?? null) }
+      : {}),
+  }
+  const next: FollowingState = {
+    ...state,
+    nextPush: n + 1,
+    pushes: new Map(state.pushes).set(n, sent),
+  }
+  const more = collect(next, context)
+  return { state: more.state, effects: [{ type: 'send', message }, ...more.effects] }
+}
+
+/** Takes the leader's answer to a push. */
+export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): FollowerStep {
+  const rows = state.pushes.get(n)
+  if (rows === undefined || rows.length !== outcomes.length) {
+    return dropLink(state, `answer to push ${n} with ${outcomes.length} outcomes does not fit`)
+  }
+  const seen: LogPosition = { epoch: state.leader.epoch, seq: head }
+  const refused = new Set(state.refused)
+  const drifted = [...state.drifted]
+  const taken: SentRow[] = []
+  rows.forEach((row, i) => {
+    if (outcomes[i] === 'refused') refused.add(row.seq)
+    else if (outcomes[i] === 'drift') drifted.push(row)
+    else taken.push(row)
+  })
+  return {
+    state: { ...noteHead(state, head), refused, drifted },
+    effects: [{ type: 'settle', session: state.session, n, rows: taken, seen }],
+  }
+}
+
+/** A push is off the outbox. */
+export function settled(
+  state: OpenState,
+  { session, n, progress }: Extract<FollowerEvent, { type: 'settled' }>,
+  context: FollowerContext,
+): FollowerStep {
+  const next = { ...state, progress }
+  if (!isFollowing(next) || session !== state.session) return { state: next, effects: [] }
+  const pushes = new Map(next.pushes)
+  pushes.delete(n)
+  const { drifted } = next
+  if (drifted.length > 0 && pushes.size === 0) {
+    const effects = [{ type: 'restamp', session, rows: drifted }] as const
+    return { state: { ...next, pushes }, effects }
+  }
+  return collect({ ...next, pushes }, context)
+}
+
+/** What drifted goes up again, with its new stamps. */
+export function restamped(
+  state: OpenState,
+  { session }: Extract<FollowerEvent, { type: 'restamped' }>,
+  context: FollowerContext,
+): FollowerStep {
+  if (!isFollowing(state) || session !== state.session) return { state, effects: [] }
+  return collect({ ...state, drifted: [] }, context)
+}

@@ -1,0 +1,135 @@
+/**
+ * The followers a leader knows, connected or away, and how far each is: tombstones stay until all
+ * of them have passed. Kept on disk, in one meta row; bounded. A follower that was silent for longer
+ * than tombstones are kept is forgotten: when it returns it is compared with.
+ */
+
+import type { Logger } from '../src/core/logger.ts'
+import type { LogPosition } from '../src/core/protocol.ts'
+import type { Store } from '../src/store/store.ts'
+
+export interface RegisteredFollower {
+  readonly id: string
+  readonly name: string
+  readonly scopes: readonly string[]
+  /** Up to where it durably has this node's log; null while that is to be found out. */
+  readonly cursor: LogPosition | null
+  /** When it was last heard of, this node's time, milliseconds since the Unix epoch. */
+  readonly lastContactMs: number
+}
+
+/** One connection of a follower. */
+export interface Registration {
+  /** The follower has this node's log durably up to `seq`. */
+  passed(seq: number): void
+  /** Something was heard of it. */
+  heard(): void
+  /** The connection ended. */
+  left(): void
+}
+
+export interface FollowerRegistryOptions {
+  readonly store: Store
+  /** This node's time, milliseconds since the Unix epoch. */
+  readonly nowMs: () => number
+  readonly logger: Logger
+}
+
+const ROW = 'followers'
+/** Beyond this, those away are forgotten, the longest silent first. */
+const MAX_FOLLOWERS = 1000
+
+export class FollowerRegistry {
+  readonly #options: FollowerRegistryOptions
+  readonly #followers = new Map<string, RegisteredFollower>()
+  /** Connections by follower. */
+  readonly #connections = new Map<string, number>()
+  #isChanged = false
+
+  /** Reads what is on disk; the store is open. */
+  constructor(options: FollowerRegistryOptions) {
+    this.#options = options
+    for (const follower of decode(options.store.meta(ROW))) {
+      this.#followers.set(follower.id, follower)
+    }
+  }
+
+  /** A follower connected. `cursor`: null unless the log continues from there. */
+  joined(
+    { id, name, scopes }: Pick<RegisteredFollower, 'id' | 'name' | 'scopes'>,
+    cursor: LogPosition | null,
+  ): Registration {
+    const { store, nowMs } = this.#options
+    const change = (fields: Partial<RegisteredFollower>): void => {
+      const known = this.#followers.get(id) ?? { id, name, scopes, cursor, lastContactMs: 0 }
+      this.#followers.set(id, { ...known, lastContactMs: nowMs(), ...fields })
+      this.#isChanged = true
+    }
+    change({ name, scopes, cursor })
+    if (this.#followers.size > MAX_FOLLOWERS) this.forgetSilent(Number.POSITIVE_INFINITY)
+    this.#connections.set(id, (this.#connections.get(id) ?? 0) + 1)
+    let isConnected = true
+    return {
+      passed: (seq) => change({ cursor: { epoch: store.epoch, seq } }),
+      heard: () => change({}),
+      left: () => {
+        if (!isConnected) return
+        isConnected = false
+        const others = (this.#connections.get(id) ?? 1) - 1
+        if (others === 0) this.#connections.delete(id)
+        else this.#connections.set(id, others)
+      },
+    }
+  }
+
+  /** Everyone has passed this seq; infinite when there is nobody, 0 when someone's place is unknown. */
+  get passed(): number {
+    const { store } = this.#options
+    let least = Number.POSITIVE_INFINITY
+    for (const { cursor } of this.#followers.values()) {
+      const seq = cursor !== null && store.canResume(cursor) ? cursor.seq : 0
+      if (seq < least) least = seq
+    }
+    return least
+  }
+
+  /** Forgets those away that were not heard of for so long, and those beyond the bound. */
+  forgetSilent(silentMs: number): void {
+    const { nowMs, logger } = this.#options
+    const since = nowMs() - silentMs
+    const away = [...this.#followers.values()]
+      .filter(({ id }) => !this.#connections.has(id))
+      .sort((a, b) => a.lastContactMs - b.lastContactMs)
+    for (const { id, name, lastContactMs } of away) {
+      if (lastContactMs >= since && this.#followers.size <= MAX_FOLLOWERS) return
+      this.#followers.delete(id)
+      this.#isChanged = true
+      logger.warn('a follower was away too long: deletions are not kept for it any more', {
+        follower: name,
+        id,
+        lastContact: new Date(lastContactMs).toISOString(),
+      })
+    }
+  }
+
+  /** Writes what changed since the last time. @throws StateError of the storage. */
+  async save(): Promise<void> {
+    if (!this.#isChanged) return
+    this.#isChanged = false
+    try {
+      await this.#options.store.saveMeta(new Map([[ROW, JSON.stringify(this.list())]]))
+    } catch (error) {
+      this.#isChanged = true
+      throw error
+    }
+  }
+
+  /** By the order in which they first joined. */
+  list(): RegisteredFollower[] {
+    return [...this.#followers.values()]
+  }
+}
+
+function decode(text: string | undefined): RegisteredFollower[] {
+  return text === undefined ? [] : (JSON.parse(text) as RegisteredFollower[])
+}

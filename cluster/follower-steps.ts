@@ -1,0 +1,158 @@
+/**
+ * The steps of a follower that touch its storage: each makes one thing durable, with the progress
+ * that it stands for in the same batch, and returns the event that says so. One at a time.
+ */
+
+import { StateError } from '../src/core/errors.ts'
+import type { LogPosition } from '../src/core/protocol.ts'
+import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
+import type { TimeSource } from '../src/core/time.ts'
+import type { Store } from '../src/store/store.ts'
+import type { FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
+import { HashSet } from './hash-set.ts'
+import { encodeProgress, laterSeen, progressRow } from './link-progress.ts'
+import { setRows, settleUnknown } from './set-rows.ts'
+
+export type DurableEffect = Extract<
+  FollowerEffect,
+  { type: 'save' | 'merge' | 'settle' | 'restamp' | 'take' }
+>
+
+/** What a leader says of tombstones it does not keep; see `unknown-entries.ts`. */
+export interface LeaderTerms {
+  readonly forgotten: bigint
+  readonly horizon: bigint
+  /** The greatest stamp that the leader takes; undefined before it was told. */
+  readonly latest: bigint | undefined
+  /** Exceeds all stamps that the leader holds. */
+  readonly greatest: bigint
+}
+
+export interface FollowerStepsOptions {
+  readonly store: Store
+  readonly time: TimeSource
+  readonly leader: string
+  /** What is held for this leader. */
+  readonly sets: readonly KeySet[]
+  /** Id of the placement the progress belongs to. */
+  readonly placementId: string
+  readonly progress: LinkProgress
+}
+
+export class FollowerSteps {
+  readonly #options: FollowerStepsOptions
+  /** The progress on disk; each step writes it anew. */
+  #durable: LinkProgress
+  /** What the leader has no record for, as told so far in the exchange under way. */
+  #lacks = new HashSet()
+
+  constructor(options: FollowerStepsOptions) {
+    this.#options = options
+    this.#durable = options.progress
+  }
+
+  get durable(): LinkProgress {
+    return this.#durable
+  }
+
+  /**
+   * @param isWanted when it says no, a long step may end early.
+   * @throws StateError of the storage; `invalid_message` when the leader lacks more than it can.
+   */
+  async perform(
+    effect: DurableEffect,
+    terms: LeaderTerms,
+    isWanted: () => boolean,
+  ): Promise<FollowerEvent> {
+    const { store, leader } = this.#options
+    const { session } = effect
+    switch (effect.type) {
+      case 'save': {
+        const { cursor, seen } = effect.progress
+        const base = effect.progress.base ?? (await this.#baseIfEmpty(effect.baseIfEmpty))
+        const progress = { cursor, seen: seen === null ? null : this.#later(seen), base }
+        await this.#save(progress, (meta) => store.saveMeta(meta))
+        return { type: 'saved', session, progress }
+      }
+      case 'merge': {
+        const { records, cursor, seen, isComplete } = effect
+        const { base } = this.#durable
+        const progress = isComplete
+          ? { cursor, seen: this.#later(seen) }
+          : { cursor: null, seen: this.#later(seen), base }
+        const comesDown = terms.latest
+        await this.#save(progress, (meta) =>
+          store.merge(records, { source: leader, leader, meta, comesDown }),
+        )
+        return { type: 'applied', session, seq: cursor.seq, progress }
+      }
+      case 'settle': {
+        const { n, rows } = effect
+        const progress = { ...this.#durable, seen: this.#later(effect.seen) }
+        await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta))
+        return { type: 'settled', session, n, progress }
+      }
+      case 'restamp':
+        await store.restamp(leader, effect.rows, terms.greatest)
+        return { type: 'restamped', session }
+      case 'take':
+        return this.#take(effect, terms, isWanted)
+    }
+  }
+
+  async #take(
+    effect: Extract<DurableEffect, { type: 'take' }>,
+    terms: LeaderTerms,
+    isWanted: () => boolean,
+  ): Promise<FollowerEvent> {
+    const { store, time, leader } = this.#options
+    const { session, n, part, last, records, fresh, set, nodes, isAll } = effect
+    const progress = { ...this.#durable, seen: this.#later(effect.seen) }
+    const outcomes = await this.#save(progress, (meta) =>
+      store.merge(records, { source: leader, leader, meta }),
+    )
+    const news = outcomes.slice(0, records.length - fresh)
+    const applied = news.filter((outcome) => outcome === 'applied').length
+    if (part === 1) this.#lacks = new HashSet()
+    this.#lacks.addAll(effect.lacks)
+    if (this.#lacks.size > MAX_HASHES) {
+      throw new StateError('invalid_message', `stream: more than ${MAX_HASHES} hashes lacking`)
+    }
+    const lacks = isAll ? undefined : this.#lacks
+    const owed =
+      last && (isAll || this.#lacks.size > 0)
+        ? await settleUnknown({ store, time, set, nodes }, { leader, lacks, ...terms, isWanted })
+        : 0
+    return { type: 'took', session, n, part, last, applied, owed, progress }
+  }
+
+  /** `base` when all that is held for this leader is owed to it. */
+  async #baseIfEmpty(base: LogPosition | undefined): Promise<LogPosition | undefined> {
+    if (base === undefined) return undefined
+    const { store, time, leader, sets } = this.#options
+    const { head } = store
+    const owed = store.owedCount(leader)
+    let held = 0
+    for (const set of sets) {
+      for await (const _row of setRows({ store, time, set, nodes: [''] })) {
+        if (++held > owed) return undefined
+      }
+    }
+    return store.head === head ? base : undefined
+  }
+
+  #later(seen: LogPosition): LogPosition {
+    return laterSeen(this.#durable.seen, seen)
+  }
+
+  /** Writes `progress` in the same batch as what it stands for. */
+  async #save<Result>(
+    progress: LinkProgress,
+    write: (meta: ReadonlyMap<string, string>) => Promise<Result>,
+  ): Promise<Result> {
+    const row = encodeProgress(this.#options.placementId, progress)
+    const result = await write(new Map([[progressRow(this.#options.leader), row]]))
+    this.#durable = progress
+    return result
+  }
+}

@@ -1,0 +1,134 @@
+/**
+ * What a leader keeps for its followers beside the log: how far each of them is, how long deletions
+ * are remembered, and the terms it goes by. One per node.
+ */
+import type { HybridClock } from '../src/core/clock.ts'
+import { errorText } from '../src/core/errors.ts'
+import type { Logger } from '../src/core/logger.ts'
+import { mayOverlap } from '../src/core/pattern-overlap.ts'
+import type { Hello } from '../src/core/protocol.ts'
+import type { Terms } from '../src/core/protocol-terms.ts'
+import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
+import type { Store } from '../src/store/store.ts'
+import {
+  FollowerRegistry,
+  type RegisteredFollower,
+  type Registration,
+} from './follower-registry.ts'
+import { type Placement, scopeOf } from './placement.ts'
+import { horizonAt, TombstoneRemover } from './retention.ts'
+
+export interface LeaderKeepingOptions {
+  /** Open. */
+  readonly store: Store
+  readonly placement: Placement
+  readonly clock: HybridClock
+  readonly time: TimeSource
+  readonly logger: Logger
+  /** 0: tombstones are never removed. */
+  readonly tombstoneRetentionMs: number
+  /** Up to which stamp the leader with this URL removes tombstones; 0n while it has not told. */
+  readonly horizonOfLeader: (url: string) => bigint
+}
+
+/** How a follower that says hello is taken. */
+export interface Admission {
+  /** The log tells all that the follower lacks. */
+  readonly canResume: boolean
+  /** See `Welcome`. */
+  readonly continues: boolean
+  readonly forgotten: bigint
+  readonly registration: Registration
+}
+
+export class LeaderKeeping {
+  readonly #options: LeaderKeepingOptions
+  readonly #registry: FollowerRegistry
+  readonly #remover: TombstoneRemover
+
+  constructor(options: LeaderKeepingOptions) {
+    this.#options = options
+    const { store, placement, clock, time, logger, tombstoneRetentionMs } = options
+    this.#registry = new FollowerRegistry({
+      store,
+      nowMs: () => Number(clock.physicalNs() / NS_PER_MS),
+      logger,
+    })
+    this.#remover = new TombstoneRemover({
+      store,
+      registry: this.#registry,
+      time,
+      logger,
+      retentionMs: tombstoneRetentionMs,
+      horizonOf: (key) => this.#horizon(scopeOf(placement, key)?.leader),
+    })
+  }
+
+  start(): void {
+    this.#remover.start()
+  }
+
+  /** Waits for what is being removed, and notes how far the followers are. */
+  async stop(): Promise<void> {
+    await this.#remover.stop()
+    try {
+      await this.#registry.save()
+    } catch (error) {
+      // They are asked again when they join; until then deletions are kept longer.
+      this.#options.logger.warn('how far the followers are could not be noted', {
+        error: errorText(error),
+      })
+    }
+  }
+
+  /** Every follower that is remembered, connected or away. */
+  followers(): RegisteredFollower[] {
+    return this.#registry.list()
+  }
+
+  /** Up to which stamp tombstones of the keys of this path are removed, sooner or later. */
+  horizonOf(path: string): bigint {
+    const { scopes } = this.#options.placement
+    return this.#horizon(scopes.find((scope) => mayOverlap(scope.path, path))?.leader)
+  }
+
+  /** Removes old tombstones now. @returns how many. @throws StateError of the storage. */
+  removeOld(): Promise<number> {
+    return this.#remover.run()
+  }
+
+  /** Takes a follower in: from now on, nothing it has not passed is removed. */
+  admit(hello: Hello): Admission {
+    const { store } = this.#options
+    const { cursor, seen, base } = hello
+    const place = cursor ?? base
+    const continues =
+      place !== null && store.canResume(place) && (seen === null || store.canResume(seen))
+    const { floor, forgotten } = this.#remover.retention
+    const isWhole = continues && place.seq >= floor
+    const canResume = isWhole && cursor !== null
+    const registration = this.#registry.joined(hello, canResume ? cursor : null)
+    return { canResume, continues, forgotten: continues && !isWhole ? forgotten : 0n, registration }
+  }
+
+  /** What this node goes by, for a follower of these scopes. */
+  terms(n: number, scopes: readonly string[]): Terms {
+    const { clock } = this.#options
+    const now = clock.physicalNs()
+    const horizons = scopes.map((path) => this.horizonOf(path))
+    return {
+      t: 'terms',
+      n,
+      clock: now,
+      greatest: clock.last > now ? clock.last : now,
+      latest: clock.latest,
+      horizon: horizons.reduce((least, horizon) => (horizon < least ? horizon : least)),
+    }
+  }
+
+  #horizon(leader: string | undefined): bigint {
+    const { clock, tombstoneRetentionMs, horizonOfLeader } = this.#options
+    if (leader !== undefined) return horizonOfLeader(leader)
+    return horizonAt(clock.physicalNs(), tombstoneRetentionMs)
+  }
+}

@@ -1,0 +1,86 @@
+/**
+ * A follower's idea of its leader's time: measures the offset of the wall clock at the handshake and
+ * again whenever the leader tells its terms, and takes this node's clock back to the leader's time
+ * when it was too far ahead.
+ */
+import type { HybridClock } from '../src/core/clock.ts'
+import type { Logger } from '../src/core/logger.ts'
+import type { Terms, TermsQuestion } from '../src/core/protocol-terms.ts'
+import { NS_PER_SECOND, type TimeSource } from '../src/core/time.ts'
+import { measureOffset } from './clock-offset.ts'
+
+export interface LeaderTimeOptions {
+  readonly leader: string
+  /** Corrected to this leader's time; undefined when another link does that. */
+  readonly clock: HybridClock | undefined
+  readonly time: TimeSource
+  readonly logger: Logger
+}
+
+/** Smaller corrections are the daily drift of a clock: made without a word. */
+const NOTEWORTHY_NS = NS_PER_SECOND
+
+export class LeaderTime {
+  readonly #options: LeaderTimeOptions
+  #helloSentNs = 0n
+  /** The latest question, and when it was sent. */
+  #asked = 0
+  #askedNs = 0n
+  #terms: Terms | undefined
+
+  constructor(options: LeaderTimeOptions) {
+    this.#options = options
+  }
+
+  /** The latest terms heard on this connection. */
+  get terms(): Terms | undefined {
+    return this.#terms
+  }
+
+  /** Number of the latest question. */
+  get asked(): number {
+    return this.#asked
+  }
+
+  /** A hello is being sent: a new connection. */
+  greeted(): void {
+    this.#helloSentNs = this.#options.time.monotonicNs()
+    this.#terms = undefined
+  }
+
+  /** The leader answered the hello, with its clock. */
+  welcomed(leaderNs: bigint): void {
+    this.#correct(leaderNs, this.#helloSentNs)
+  }
+
+  /** The next question, which is sent at once. */
+  ask(): TermsQuestion {
+    this.#asked++
+    this.#askedNs = this.#options.time.monotonicNs()
+    return { t: 'terms', n: this.#asked }
+  }
+
+  /** Takes the leader's terms. */
+  told(terms: Terms): void {
+    this.#terms = terms
+    if (terms.n === this.#asked && terms.n > 0) this.#correct(terms.clock, this.#askedNs)
+    const { clock, logger, leader } = this.#options
+    if (clock === undefined || clock.last <= terms.latest) return
+    const aheadMs = Number((clock.last - terms.clock) / 1_000_000n)
+    clock.comeDown(terms.greatest)
+    logger.warn('this clock was too far ahead: stamps go on in leader time', { aheadMs, leader })
+  }
+
+  #correct(leaderNs: bigint, sentNs: bigint): void {
+    const { clock, time, logger, leader } = this.#options
+    if (clock === undefined) return
+    const knownNs = clock.offsetNs
+    const roundTripNs = time.monotonicNs() - sentNs
+    const offsetNs = measureOffset({ leaderNs, wallNs: time.wallNs(), roundTripNs, knownNs })
+    if (offsetNs === knownNs) return
+    clock.offsetNs = offsetNs
+    const stepNs = offsetNs > knownNs ? offsetNs - knownNs : knownNs - offsetNs
+    if (stepNs < NOTEWORTHY_NS) return
+    logger.warn('clock corrected to the leader', { offsetNs, leader })
+  }
+}

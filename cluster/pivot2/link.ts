@@ -1,0 +1,305 @@
+/**
+ * Follows one leader by protocol 2.0, as long as it has no stream: drives `link-state.ts`. Runs are
+ * one after the other; a run pulls what changed at the leader, then pushes what it is owed.
+ */
+import { backoffDelayMs, resolveBackoff } from '../../src/core/backoff.ts'
+import type { HybridClock } from '../../src/core/clock.ts'
+import { versionOf } from '../../src/core/entry.ts'
+import { errorText, StateError } from '../../src/core/errors.ts'
+import type { Logger } from '../../src/core/logger.ts'
+import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
+import type { SequencedRow } from '../../src/store/rows.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { ClusterLimits } from '../options.ts'
+import { cutRows } from '../page.ts'
+import type { PivotHttp } from './http.ts'
+import type { Depth, PivotLinkEffect, PivotLinkEvent, PivotLinkState } from './link-state.ts'
+import { DORMANT, stepPivotLink } from './link-state.ts'
+import { PeerClient } from './peer-client.ts'
+import { type PullOptions, pullScope, type ScopeView, unknownView } from './pull.ts'
+import { pushRows } from './push.ts'
+import { isOfScope, PIVOT_PROTOCOL, type PivotScope } from './wire.ts'
+
+export interface PivotLinkOptions {
+  /** `http://host:port` */
+  readonly leader: string
+  /** What is followed there, as far as 2.0 carries it. */
+  readonly scopes: readonly PivotScope[]
+  readonly store: Store
+  readonly clock: HybridClock
+  readonly time: TimeSource
+  readonly random: Random
+  readonly http: PivotHttp
+  readonly limits: ClusterLimits
+  readonly logger: Logger
+  /** `host:port` of this node as its record says. */
+  readonly originator: () => Promise<string | undefined>
+}
+
+/** What people are shown of a link that speaks 2.0. */
+export interface PivotLinkStatus {
+  readonly url: string
+  readonly isLive: boolean
+  readonly outbox: number
+  /** Records that the leader refused in the latest run. */
+  readonly refused: number
+  readonly lastError: string | undefined
+  /** Milliseconds since the epoch; 0: never. */
+  readonly lastCheckMs: number
+}
+
+/** Records refused in one run, after which the rest waits for the next. */
+const MAX_REFUSED = 1000
+
+export class PivotLink {
+  readonly #options: PivotLinkOptions
+  readonly #peer: PeerClient
+  readonly #views: ReadonlyMap<string, ScopeView>
+  #state: PivotLinkState = DORMANT
+  #cancelTimer: CancelTimer | undefined
+  #work: Promise<void> = Promise.resolve()
+  #outboxNoted = false
+  #fullPullNs = 0n
+  #refused = 0
+  #lastError: string | undefined
+  #lastCheckMs = 0
+  /** Paths that the leader said have changed, to be pulled whatever its activity. */
+  readonly #called = new Set<string>()
+
+  constructor(options: PivotLinkOptions) {
+    this.#options = options
+    this.#peer = new PeerClient(options.http, options.leader)
+    this.#views = new Map(options.scopes.map(({ path }) => [path, unknownView()]))
+  }
+
+  /** The stream to the leader is up: it needs no 2.0. */
+  streamUp(): void {
+    if (this.#isSpeaking) {
+      this.#options.logger.info('the leader has a stream now: 2.0 ends', this.#name)
+    }
+    this.#dispatch({ type: 'streamUp' })
+  }
+
+  dialFailed(): void {
+    this.#dispatch({ type: 'dialFailed' })
+  }
+
+  /** Many calls in one turn count as one. */
+  outboxChanged(): void {
+    if (this.#outboxNoted || !this.#isSpeaking) return
+    this.#outboxNoted = true
+    queueMicrotask(() => {
+      this.#outboxNoted = false
+      this.#dispatch({ type: 'wake', depth: 'push' })
+    })
+  }
+
+  /** Pulls `path` (default: all) now; resolves when that was tried. Does nothing unless it speaks 2.0. */
+  async pull(path: string | undefined): Promise<void> {
+    if (!this.#isSpeaking) return
+    for (const scope of this.#options.scopes) {
+      if (path === undefined || path === scope.path) this.#called.add(scope.path)
+    }
+    if (this.#called.size === 0) return
+    const before = this.#work
+    this.#dispatch({ type: 'wake', depth: 'poll' })
+    // A run under way may be past the path: then the one after it is waited for as well.
+    await before
+    await this.#work
+  }
+
+  /** undefined while the stream is used, or nothing is known. */
+  status(): PivotLinkStatus | undefined {
+    if (!this.#isSpeaking) return undefined
+    const { leader, store } = this.#options
+    return {
+      url: leader,
+      isLive: this.#lastError === undefined,
+      outbox: store.owedCount(leader),
+      refused: this.#refused,
+      lastError: this.#lastError,
+      lastCheckMs: this.#lastCheckMs,
+    }
+  }
+
+  /** Waits for the run under way, which ends early. */
+  async stop(): Promise<void> {
+    this.#dispatch({ type: 'close' })
+    await this.#work
+  }
+
+  get #isSpeaking(): boolean {
+    return this.#state.kind === 'syncing' || this.#state.kind === 'waiting'
+  }
+
+  get #name(): Readonly<Record<string, string>> {
+    return { leader: this.#options.leader }
+  }
+
+  #dispatch(event: PivotLinkEvent): void {
+    const step = stepPivotLink(this.#state, event)
+    this.#state = step.state
+    for (const effect of step.effects) this.#perform(effect)
+  }
+
+  #perform(effect: PivotLinkEffect): void {
+    switch (effect.type) {
+      case 'ask':
+        this.#work = this.#work.then(() => this.#ask())
+        break
+      case 'run':
+        this.#work = this.#work.then(() => this.#run(effect.depth))
+        break
+      case 'wait':
+        this.#cancelTimer = this.#options.time.after(this.#delayMs(effect.failures), () =>
+          this.#dispatch({ type: 'timer' }),
+        )
+        break
+      case 'stopWaiting':
+        this.#cancelTimer?.()
+    }
+  }
+
+  /** After failures the delay grows; else it is the time to the next poll. */
+  #delayMs(failures: number): number {
+    const { limits, random } = this.#options
+    const { reconnectInitialMs: initialMs, reconnectMaxMs: maxMs } = limits
+    if (failures === 0) return maxMs
+    return backoffDelayMs(failures, resolveBackoff({ initialMs, maxMs }), random)
+  }
+
+  async #ask(): Promise<void> {
+    let isPivot = false
+    try {
+      const { protocol, hasStream } = await this.#peer.version()
+      isPivot = protocol === PIVOT_PROTOCOL && !hasStream
+    } catch {
+      // Out of reach, or no such protocol: the stream goes on trying, and tells why it fails.
+    }
+    if (this.#state.kind !== 'asking') return
+    if (isPivot) {
+      this.#options.logger.info('the leader has no stream: following by protocol 2.0', this.#name)
+    }
+    for (const view of this.#views.values()) view.activity = undefined
+    this.#dispatch({ type: 'answered', isPivot })
+  }
+
+  async #run(depth: Depth): Promise<void> {
+    if (this.#state.kind !== 'syncing') return
+    let failure: unknown
+    try {
+      failure = await this.#pullAll(depth)
+      if (failure === undefined) await this.#push()
+    } catch (error) {
+      failure = error
+    }
+    if (this.#state.kind !== 'syncing') return
+    this.#checked(failure)
+    this.#dispatch({ type: 'done', isOk: failure === undefined })
+  }
+
+  #checked(failure: unknown): void {
+    const { time, logger } = this.#options
+    this.#lastCheckMs = Number(time.wallNs() / NS_PER_MS)
+    const before = this.#lastError
+    this.#lastError = failure === undefined ? undefined : errorText(failure)
+    if (this.#lastError === before) return
+    if (this.#lastError === undefined) logger.info('in step with the 2.0 leader', this.#name)
+    else {
+      const error = this.#lastError
+      logger.warn('syncing with the 2.0 leader failed; trying again', { ...this.#name, error })
+    }
+  }
+
+  /** @returns what failed; the other scopes have been pulled all the same. */
+  async #pullAll(depth: Depth): Promise<unknown> {
+    const { scopes, time, limits } = this.#options
+    const sinceNs = time.monotonicNs() - this.#fullPullNs
+    const isDue =
+      limits.compareIntervalMs > 0 && sinceNs >= BigInt(limits.compareIntervalMs) * NS_PER_MS
+    const isFull = depth === 'full' || (depth === 'poll' && isDue)
+    let failure: unknown
+    for (const scope of scopes) {
+      const isCalled = this.#called.delete(scope.path)
+      if (depth === 'push' && !isCalled) continue
+      try {
+        await this.#pullOne(scope, isFull || isCalled)
+      } catch (error) {
+        failure ??= error
+        const view = this.#views.get(scope.path)
+        if (view !== undefined) view.activity = undefined
+      }
+    }
+    if (isFull && failure === undefined) this.#fullPullNs = time.monotonicNs()
+    return failure
+  }
+
+  async #pullOne(scope: PivotScope, isForced: boolean): Promise<void> {
+    const view = this.#views.get(scope.path)
+    if (view === undefined || !this.#isWanted()) return
+    const { store, clock, leader, logger } = this.#options
+    const isWanted = (): boolean => this.#isWanted()
+    const options: PullOptions = { store, clock, leader, peer: this.#peer, isWanted }
+    const result = await pullScope(options, scope, view, isForced)
+    if (result !== undefined && result.applied + result.owed > 0) {
+      logger.debug('pulled from the 2.0 leader', { leader, path: scope.path, ...result })
+    }
+  }
+
+  /** Sends what is owed, oldest change first. What the leader refuses stays in the outbox. */
+  async #push(): Promise<void> {
+    const { store, leader, limits, scopes, originator, logger } = this.#options
+    const skip = new Map<number, string>()
+    let failed: number | undefined
+    const owed = (): Promise<SequencedRow[]> =>
+      store.owed(leader, limits.messageRecords, new Set(skip.keys()))
+    while (this.#isWanted() && skip.size < MAX_REFUSED) {
+      const peek = await owed()
+      if (peek.length === 0) break
+      // 2.0 overwrites whatever it has: see first whether something later is there.
+      const touched = scopes.filter((scope) => peek.some((row) => isOfScope(scope, row.record.key)))
+      for (const scope of touched) await this.#pullOne(scope, false)
+      const mayGo = ({ record }: SequencedRow): boolean =>
+        touched.some((scope) => isOfScope(scope, record.key)) ||
+        !scopes.some((scope) => isOfScope(scope, record.key))
+      const { rows } = cutRows((await owed()).filter(mayGo), limits.messageBytes)
+      const sent = await pushRows(
+        { store, peer: this.#peer, isWanted: () => this.#isWanted() },
+        { rows, scopes: touched, originator: await originator() },
+      )
+      await store.acknowledge(leader, sent.taken, new Map())
+      this.#noteSent(sent.stored)
+      // A key that the leader never had can not be deleted there: looking again settles it.
+      for (const scope of touched) if (sent.unsure.has(scope.path)) await this.#pullOne(scope, true)
+      for (const { seq, key } of sent.refused) {
+        skip.set(seq, key)
+        const slot = await store.slot(key)
+        if (slot?.seq === seq && slot.owedTo === leader) failed ??= sent.status
+      }
+    }
+    this.#refused = failed === undefined ? 0 : skip.size
+    if (failed === undefined || !this.#isWanted()) return
+    const why = failed === 0 ? 'protocol 2.0 does not carry their keys' : `it answered ${failed}`
+    const text = `pivot: ${leader} did not take ${this.#refused} records: ${why}`
+    if (failed !== 0) throw new StateError('unreachable', text)
+    logger.debug(text)
+  }
+
+  /** The leader's activity after what was sent is known for sets: it needs no other pull. */
+  #noteSent(stored: Awaited<ReturnType<typeof pushRows>>['stored']): void {
+    for (const [path, records] of stored) {
+      const view = this.#views.get(path)
+      if (view?.activity === undefined) continue
+      for (const record of records) {
+        const version = versionOf(record)
+        if (version > view.newest) view.newest = version
+      }
+      const hasDelete = records.some(({ kind }) => kind === 'tombstone')
+      view.activity = hasDelete ? undefined : view.newest
+    }
+  }
+
+  #isWanted(): boolean {
+    return this.#state.kind === 'syncing'
+  }
+}

@@ -1,0 +1,133 @@
+/** Typed calls to one 2.0 peer. */
+import type { Entry, StoredRecord } from '../../src/core/entry.ts'
+import { indexOfKey, metaJson } from '../../src/core/entry.ts'
+import { StateError } from '../../src/core/errors.ts'
+import type { PivotAnswer, PivotHttp } from './http.ts'
+import { splitArray } from './split-array.ts'
+import type { PeerVersion, PivotScope } from './wire.ts'
+import {
+  decodeActivity,
+  decodeDeleteStamp,
+  decodeMeta,
+  decodeVersion,
+  ORIGINATOR_HEADER,
+} from './wire.ts'
+
+/** Milliseconds for a question whose answer is small and needed soon. */
+const SHORT_MS = 5_000
+/** Greatest entry that is taken, bytes. */
+const MAX_ENTRY_BYTES = 64 * 1024 * 1024
+
+export class PeerClient {
+  readonly #http: PivotHttp
+  readonly #url: string
+
+  /** @param url `http://host:port` of the peer */
+  constructor(http: PivotHttp, url: string) {
+    this.#http = http
+    this.#url = url
+  }
+
+  /** @throws StateError `unreachable` when it does not answer 200. */
+  async version(): Promise<PeerVersion> {
+    return decodeVersion((await this.#expect('/_pivot/version', SHORT_MS)).body)
+  }
+
+  /** Whether the peer serves at all: its start page answers 200. */
+  async isServing(): Promise<boolean> {
+    const answer = await this.#http.stream({
+      method: 'GET',
+      url: `${this.#url}/`,
+      timeoutMs: SHORT_MS,
+    })
+    answer.cancel()
+    return answer.status === 200
+  }
+
+  /** Stamp of the latest change it knows of; 0n: of none. @throws StateError when it does not tell. */
+  async activity({ base }: PivotScope): Promise<bigint> {
+    return decodeActivity((await this.#expect(`/_pivot/activity/${base}`, SHORT_MS)).body)
+  }
+
+  /** Its stamp of the latest delete, by a plain read; 0n when it is not told. */
+  async deleteStamp({ base }: PivotScope): Promise<bigint> {
+    const { status, body } = await this.#get(`/pivot/${base}`, SHORT_MS)
+    if (status !== 200) return 0n
+    try {
+      return decodeDeleteStamp(body)
+    } catch {
+      return 0n
+    }
+  }
+
+  /** All entries of a list, as they come. @throws StateError when one is not understood, or the list is cut. */
+  async *list(scope: PivotScope): AsyncGenerator<Entry, undefined> {
+    const path = `/_pivot/pivot/${scope.path}`
+    const { status, chunks, cancel } = await this.#http.stream({
+      method: 'GET',
+      url: this.#url + path,
+    })
+    try {
+      if (status !== 200) throw unexpected(this.#url + path, status)
+      for await (const element of splitArray(chunks, MAX_ENTRY_BYTES)) {
+        yield decodeMeta(scope, element)
+      }
+    } finally {
+      cancel()
+    }
+    return undefined
+  }
+
+  /** The entry of a plain key; undefined only when the peer says that it has none. */
+  async object(scope: PivotScope): Promise<Entry | undefined> {
+    const path = `/_pivot/pivot/${scope.base}`
+    const { status, body } = await this.#get(path)
+    if (status === 200) return decodeMeta(scope, body)
+    if ((status === 500 || status === 404) && /not found|empty key/.test(body)) return undefined
+    throw unexpected(this.#url + path, status)
+  }
+
+  /**
+   * Sends a set or a delete. @returns the status: 200 when it was taken.
+   * @param originator `host:port` of this node, not to be notified of it
+   */
+  async push(
+    scope: PivotScope,
+    record: StoredRecord,
+    originator: string | undefined,
+  ): Promise<number> {
+    const headers: Record<string, string> =
+      originator === undefined ? {} : { [ORIGINATOR_HEADER]: originator }
+    const target = scope.isList ? `${scope.base}/${indexOfKey(record.key)}` : scope.base
+    const url = `${this.#url}/_pivot/pivot/${target}`
+    const { status } =
+      record.kind === 'entry'
+        ? await this.#http.call({ method: 'POST', url, headers, body: `${metaJson(record)}\n` })
+        : await this.#http.call({ method: 'DELETE', url: `${url}/${record.deleted}`, headers })
+    return status
+  }
+
+  /** Tells a node to pull. @throws StateError when it does not answer 200 in time. */
+  async notify(path: string): Promise<void> {
+    await this.#expect(`/_pivot/synchronize/pivot?key=${path}`, SHORT_MS)
+  }
+
+  #get(path: string, timeoutMs?: number): Promise<PivotAnswer> {
+    const url = this.#url + path
+    return this.#http.call({
+      method: 'GET',
+      url,
+      ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    })
+  }
+
+  async #expect(path: string, timeoutMs?: number): Promise<PivotAnswer> {
+    const answer = await this.#get(path, timeoutMs)
+    if (answer.status !== 200) throw unexpected(this.#url + path, answer.status)
+    return answer
+  }
+}
+
+function unexpected(url: string, status: number): StateError {
+  return new StateError('unreachable', `pivot: ${url} answered ${status}, expected 200`)
+}

@@ -1,0 +1,286 @@
+/**
+ * Speaks protocol 2.0 beside the stream: serves its routes, tells its nodes what changed, and follows
+ * leaders that have nothing else. Stands outside of the engine: it sees a leader's dials fail, and the
+ * store's commits. With a cluster token it follows nobody by 2.0, which can not show one.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { HybridClock } from '../../src/core/clock.ts'
+import type { Commit } from '../../src/core/entry.ts'
+import { errorText } from '../../src/core/errors.ts'
+import type { TimeSource } from '../../src/core/time.ts'
+import type { SocketHandlers, Transport } from '../../src/core/transport.ts'
+import type { PluginHost } from '../../src/server/plugin.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { ClusterEngine, ClusterStatus } from '../engine.ts'
+import { hostAndPort, nodeAddress } from '../membership.ts'
+import type { LinkReport } from '../monitor.ts'
+import type { ResolvedClusterOptions } from '../options.ts'
+import { localTime, type PivotInfo, type PivotNode } from '../pivot-info.ts'
+import type { Placement } from '../placement.ts'
+import { inScopes, streamUrl } from '../placement.ts'
+import { requireToken } from '../token.ts'
+import { ActivityTable } from './activity.ts'
+import { PivotHttp } from './http.ts'
+import { PivotLink, type PivotLinkStatus } from './link.ts'
+import { PivotNodes } from './nodes.ts'
+import { PeerClient } from './peer-client.ts'
+import { originatorOf, type PivotRoutesOptions, routePivot } from './routes.ts'
+import { isOfScope, PIVOT_PROTOCOL, type PivotScope, pivotScope } from './wire.ts'
+
+export interface Pivot2Options {
+  readonly options: ResolvedClusterOptions
+  readonly placement: Placement
+  /** Open. */
+  readonly store: Store
+  readonly clock: HybridClock
+  readonly time: TimeSource
+  readonly transport: Transport
+  /** The nodes as `GET /?api=pivot` tells them. */
+  readonly nodes: () => Promise<readonly PivotNode[]>
+}
+
+/** A link that follows by 2.0, as people are shown it. */
+export type PivotLinkReport = LinkReport & { readonly protocol: typeof PIVOT_PROTOCOL }
+
+export class Pivot2 {
+  readonly #options: Pivot2Options
+  readonly #http: PivotHttp = new PivotHttp()
+  readonly #links: ReadonlyMap<string, PivotLink>
+  readonly #nodes: PivotNodes
+  readonly #activity: ActivityTable
+  /** Scopes that this node leads. */
+  readonly #led: readonly PivotScope[]
+  readonly #routes: PivotRoutesOptions
+  #stopListening: (() => void) | undefined
+  #refreshing: Promise<void> | undefined
+  #isStale = false
+
+  constructor(options: Pivot2Options) {
+    this.#options = options
+    const { store, clock, time, placement } = options
+    const { logger, limits } = options.options
+    const scopes = placement.scopes.flatMap(({ path }) => pivotScope(path) ?? [])
+    const led = new Set(placement.scopes.filter(({ leader }) => !leader).map(({ path }) => path))
+    this.#led = scopes.filter(({ path }) => led.has(path))
+    this.#nodes = new PivotNodes({ http: this.#http, time, logger })
+    this.#activity = new ActivityTable({
+      store,
+      clock,
+      logger,
+      scopes,
+      isAsked: () => this.#nodes.size > 0,
+    })
+    this.#links = new Map(this.#makeLinks())
+    this.#routes = {
+      store,
+      clock,
+      logger,
+      scopes,
+      maxBodyBytes: limits.maxMessageBytes,
+      activity: (scope) => this.#activity.of(scope),
+      spread: (scope) => this.#spread(scope),
+      deleteNotedBy: (originator, scope) => this.#deleteNotedBy(originator, scope),
+      pull: (path) => this.#pull(path),
+      nodes: () => this.#tellNodes(),
+    }
+  }
+
+  get routes(): PivotRoutesOptions {
+    return this.#routes
+  }
+
+  /** The transport for the engine: dials that fail are heard of. */
+  get transport(): Transport {
+    const { transport } = this.#options
+    return {
+      dial: (request, opened, handlers) => {
+        const link = this.#links.get(request.url)
+        if (link === undefined) return transport.dial(request, opened, handlers)
+        return transport.dial(request, ...watched(link, opened, handlers))
+      },
+    }
+  }
+
+  /** Before the engine starts. */
+  start(): void {
+    this.#stopListening = this.#options.store.onCommit((commit) => this.#committed(commit))
+    this.#refreshNodes()
+  }
+
+  /** Before the engine stops. Waits for what is under way, which is cut. Idempotent. */
+  async stop(): Promise<void> {
+    this.#stopListening?.()
+    const ended = [...this.#links.values()].map((link) => link.stop())
+    this.#http.close()
+    await Promise.all([...ended, this.#nodes.stop(), this.#refreshing])
+    await this.#activity.stop()
+  }
+
+  /** The engine's status with links that speak 2.0 as they are. */
+  view(engine: Pick<ClusterEngine, 'status'>): Pick<ClusterEngine, 'status'> {
+    return {
+      status: (): ClusterStatus => {
+        const status = engine.status()
+        return { ...status, links: status.links.map((link) => this.#describeLink(link)) }
+      },
+    }
+  }
+
+  /** The answer of `GET /?api=pivot` with what is known of 2.0 peers. */
+  describe(info: PivotInfo): PivotInfo {
+    const known = new Map(this.#nodes.status().map((node) => [node.address, node]))
+    const speaks = [...this.#links.values()].some((link) => link.status() !== undefined)
+    return {
+      ...info,
+      nodes: info.nodes.map((node) => {
+        const found = known.get(node.address)
+        if (found === undefined) return node
+        const { healthy, lastCheckMs, protocol } = found
+        const lastCheck = lastCheckMs === 0 ? 'Never' : localTime(lastCheckMs)
+        const compatible = protocol === PIVOT_PROTOCOL
+        return { ...node, healthy, lastCheck, protocol, compatible }
+      }),
+      pivotProtocol: speaks ? PIVOT_PROTOCOL : '',
+      pivotCompatible: speaks,
+    }
+  }
+
+  #makeLinks(): [string, PivotLink][] {
+    const { options, placement, store, clock, time } = this.#options
+    const { random, limits, logger, token } = options
+    if (token !== undefined) return []
+    return [...placement.upstreams].flatMap(([leader, paths]) => {
+      if (!leader.startsWith('http://')) return []
+      const scopes = paths.flatMap((path) => pivotScope(path) ?? [])
+      const originator = (): Promise<string | undefined> => this.#ownAddress()
+      const link = new PivotLink({
+        ...{ leader, scopes, store, clock, time, random, limits, logger, originator },
+        http: this.#http,
+      })
+      return [[streamUrl(leader), link]]
+    })
+  }
+
+  #describeLink(link: LinkReport): LinkReport {
+    const status = this.#links.get(streamUrl(link.url))?.status()
+    if (status === undefined) return link
+    return reportLink(link, status)
+  }
+
+  #committed(commit: Commit): void {
+    this.#activity.committed(commit)
+    for (const link of this.#links.values()) link.outboxChanged()
+    const { nodesKey } = this.#options.options
+    if (commit.changes.some(({ key }) => inScopes([nodesKey], key))) this.#refreshNodes()
+    if (this.#nodes.size === 0) return
+    const originator = originatorOf(commit.source)
+    for (const scope of this.#led) {
+      if (commit.changes.some(({ key }) => isOfScope(scope, key))) {
+        this.#nodes.notify(scope.path, originator)
+      }
+    }
+  }
+
+  #spread(scope: PivotScope): void {
+    this.#activity.raise(scope)
+    if (this.#led.includes(scope)) this.#nodes.notify(scope.path, undefined)
+  }
+
+  /** Reads the node records again: now, and once more when they changed meanwhile. */
+  #refreshNodes(): void {
+    if (this.#led.length === 0) return
+    this.#isStale = true
+    this.#refreshing ??= this.#readNodes().finally(() => {
+      this.#refreshing = undefined
+    })
+  }
+
+  async #readNodes(): Promise<void> {
+    const { store, options } = this.#options
+    try {
+      while (this.#isStale) {
+        this.#isStale = false
+        this.#nodes.update(await store.list(options.nodesKey))
+      }
+    } catch (error) {
+      options.logger.warn('the node records could not be read', { error: errorText(error) })
+    }
+  }
+
+  /** Only registered nodes are asked: anybody can claim to be at any address. */
+  async #deleteNotedBy(originator: string, scope: PivotScope): Promise<bigint> {
+    if (!this.#nodes.has(originator)) return 0n
+    try {
+      return await new PeerClient(this.#http, `http://${originator}`).deleteStamp(scope)
+    } catch {
+      // No proof: the entry stays, and the node gets it back.
+      return 0n
+    }
+  }
+
+  async #pull(path: string | undefined): Promise<boolean> {
+    await Promise.all([...this.#links.values()].map((link) => link.pull(path)))
+    return this.#options.placement.upstreams.size > 0
+  }
+
+  async #tellNodes(): Promise<string | undefined> {
+    if (this.#options.placement.upstreams.size > 0) return undefined
+    const nodes = await this.#options.nodes()
+    return JSON.stringify(
+      nodes.map(({ address, healthy, lastCheck, protocol, compatible }) => {
+        return { address, healthy, lastCheck, protocol, compatible }
+      }),
+    )
+  }
+
+  async #ownAddress(): Promise<string | undefined> {
+    const { store, options } = this.#options
+    const record = await store.get(options.nodesKey.replace('*', store.id))
+    const address = record === undefined ? undefined : nodeAddress(record)
+    return address === undefined ? undefined : hostAndPort(address.host, address.port)
+  }
+}
+
+/** Registers the routes of 2.0; with a token, all of them demand it. */
+export function setupPivot2(
+  host: PluginHost,
+  token: string | undefined,
+  pivot2: () => Pivot2 | undefined,
+): void {
+  const authorize = (request: IncomingMessage): void => requireToken(request, token)
+  routePivot(host, authorize, () => pivot2()?.routes)
+}
+
+function watched(
+  link: PivotLink,
+  opened: () => void,
+  handlers: SocketHandlers,
+): [() => void, SocketHandlers] {
+  let isOpen = false
+  return [
+    () => {
+      isOpen = true
+      link.streamUp()
+      opened()
+    },
+    {
+      message: (text) => handlers.message(text),
+      close: (info) => {
+        if (!isOpen) link.dialFailed()
+        handlers.close(info)
+      },
+    },
+  ]
+}
+
+function reportLink(link: LinkReport, status: PivotLinkStatus): PivotLinkReport {
+  const { isLive, outbox, refused, lastError, lastCheckMs } = status
+  return {
+    ...link,
+    state: isLive ? 'live' : 'offline',
+    ...{ outbox, refused, lastError, lastCheckMs },
+    lagRows: 0,
+    lagMs: isLive ? 0 : link.lagMs,
+    protocol: PIVOT_PROTOCOL,
+  }
+}

@@ -1,0 +1,302 @@
+/**
+ * The routes of wire protocol 2.0 below `/_pivot`, on every node for every synced key. What comes in
+ * is merged by last-write-wins like any change: a push that is older than what is held changes
+ * nothing, and its sender is made to pull instead.
+ */
+import { once } from 'node:events'
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HybridClock } from '../../src/core/clock.ts'
+import { type Entry, metaJson, versionOf } from '../../src/core/entry.ts'
+import { errorText, isStateError, StateError } from '../../src/core/errors.ts'
+import { assertKey, hasGlob } from '../../src/core/key.ts'
+import type { Logger } from '../../src/core/logger.ts'
+import type { PluginHost } from '../../src/server/plugin.ts'
+import type { Store } from '../../src/store/store.ts'
+import { planNodeDelete } from './plans.ts'
+import { decodeMeta, ORIGINATOR_HEADER, type PivotScope, parseStamp, VERSION_BODY } from './wire.ts'
+
+/** What the routes stand on. */
+export interface PivotRoutesOptions {
+  readonly store: Store
+  readonly clock: HybridClock
+  readonly logger: Logger
+  readonly scopes: readonly PivotScope[]
+  /** Largest body accepted, bytes. */
+  readonly maxBodyBytes: number
+  /** Stamp of the latest change of a scope. */
+  readonly activity: (scope: PivotScope) => Promise<bigint>
+  /** Makes 2.0 nodes pull the scope; the sender of what was not taken too. */
+  readonly spread: (scope: PivotScope) => void
+  /** The stamp of the latest delete that the sender has noted, to prove one; 0n: none is known. */
+  readonly deleteNotedBy: (originator: string, scope: PivotScope) => Promise<bigint>
+  /** Pulls now, one path or all; false when this node follows nobody. */
+  readonly pull: (path: string | undefined) => Promise<boolean>
+  /** JSON text of the known nodes; undefined on a node that does not lead. */
+  readonly nodes: () => Promise<string | undefined>
+}
+
+/** Marks commits that came from a 2.0 node, so that it is not notified of them. */
+export const sourceOf = (originator: string): string => `pivot2:${originator}`
+/** The sender of a commit; undefined when it came another way. */
+export function originatorOf(source: string | undefined): string | undefined {
+  return source?.startsWith('pivot2:') === true ? source.slice('pivot2:'.length) : undefined
+}
+
+type Exchange = { readonly request: IncomingMessage; readonly response: ServerResponse }
+
+/**
+ * Registers the routes. `authorize` runs before each and throws to refuse; `options` gives undefined
+ * while the node is starting or stopping.
+ */
+export function routePivot(
+  host: PluginHost,
+  authorize: (request: IncomingMessage) => void,
+  options: () => PivotRoutesOptions | undefined,
+): void {
+  for (const name of ['version', 'health', 'synchronize', 'activity', 'pivot']) {
+    host.route(`/_pivot/${name}`, async (request, response, url) => {
+      authorize(request)
+      const current = options()
+      if (current === undefined) throw new StateError('not_open', 'pivot: the node is not running')
+      const path = decodePath(url.pathname)
+      await answer(current, { request, response }, path, rawKeyOf(url))
+    })
+  }
+}
+
+async function answer(
+  options: PivotRoutesOptions,
+  exchange: Exchange,
+  path: string,
+  key: string | undefined,
+): Promise<void> {
+  const { response } = exchange
+  const rest = path.slice('/_pivot/'.length)
+  if (rest.startsWith('pivot/')) return answerRecords(options, exchange, rest.slice(6))
+  assertMethod(exchange, ['GET'])
+  if (rest === 'version') return json(response, VERSION_BODY)
+  if (rest === 'health/nodes') {
+    const nodes = await options.nodes()
+    return json(response, nodes === undefined ? '[]' : `${nodes}\n`)
+  }
+  if (rest === 'synchronize/pivot' || rest === 'synchronize/node') {
+    const isFollowing = await options.pull(rest === 'synchronize/pivot' ? key : undefined)
+    if (!isFollowing) throw new StateError('invalid_option', 'no syncers configured')
+    return empty(response, 200)
+  }
+  const base = rest.startsWith('activity/') ? rest.slice('activity/'.length) : undefined
+  const scope = options.scopes.find((candidate) => candidate.base === base)
+  if (scope === undefined) throw notHere(path)
+  json(response, `{"lastEntry":${await options.activity(scope)}}\n`)
+}
+
+/** @param rest the path after `/_pivot/pivot/` */
+async function answerRecords(
+  options: PivotRoutesOptions,
+  exchange: Exchange,
+  rest: string,
+): Promise<void> {
+  const { method } = exchange.request
+  const target = findTarget(options.scopes, rest, method === 'DELETE')
+  if (target === undefined) throw notHere(`/_pivot/pivot/${rest}`)
+  assertMethod(exchange, ['GET', 'POST', 'DELETE'])
+  if (method === 'POST') return takeSet(options, exchange, target.scope)
+  if (method === 'DELETE') return takeDelete(options, exchange, target)
+  if (target.scope.isList) return sendList(options, exchange.response, target.scope)
+  const entry = await options.store.get(target.scope.base)
+  // An absent key is a 500 in 2.0, and its nodes tell absence from failure by nothing else.
+  if (entry === undefined) return text(exchange.response, 500, 'storage: not found')
+  text(exchange.response, 200, `${metaJson(entry)}\n`)
+}
+
+interface Target {
+  readonly scope: PivotScope
+  /** Last segments after the base: an index, a time. */
+  readonly tail: readonly string[]
+}
+
+function findTarget(
+  scopes: readonly PivotScope[],
+  rest: string,
+  isDelete: boolean,
+): Target | undefined {
+  for (const scope of scopes) {
+    if (rest !== scope.base && !rest.startsWith(`${scope.base}/`)) continue
+    const tail = rest.slice(scope.base.length + 1).split('/')
+    const isNone = rest === scope.base
+    const expected = (scope.isList ? 1 : 0) + (isDelete ? 1 : 0)
+    if ((isNone ? 0 : tail.length) === expected) return { scope, tail: isNone ? [] : tail }
+  }
+  return undefined
+}
+
+/** The whole list, oldest first, written as the reader takes it. */
+async function sendList(
+  { store }: PivotRoutesOptions,
+  response: ServerResponse,
+  scope: PivotScope,
+): Promise<void> {
+  const entries = await store.list(scope.path, { order: 'oldest' })
+  response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' })
+  let piece = '['
+  for (const [i, entry] of entries.entries()) {
+    piece += `${i === 0 ? '' : ','}${metaJson(entry)}`
+    if (piece.length < 64 * 1024) continue
+    if (!response.write(piece)) await drained(response)
+    if (response.destroyed) return
+    piece = ''
+  }
+  response.end(`${piece}]\n`)
+}
+
+async function takeSet(
+  options: PivotRoutesOptions,
+  { request, response }: Exchange,
+  scope: PivotScope,
+): Promise<void> {
+  const { store, clock, logger, spread } = options
+  const originator = originatorIn(request)
+  let entry: Entry
+  try {
+    entry = decodeMeta(scope, await readBody(request, options.maxBodyBytes))
+  } catch (error) {
+    logger.warn('a push of a 2.0 node was refused', { from: originator, error: errorText(error) })
+    return empty(response, isStateError(error, 'too_large') ? 413 : 500)
+  }
+  const source = sourceOf(originator)
+  const [outcome] = await store.merge([entry], { source, notAfter: clock.latest })
+  if (outcome === 'drift') {
+    const reason = `stamp ${versionOf(entry)} is too far in the future`
+    logger.warn('a push of a 2.0 node was refused', { from: originator, key: entry.key, reason })
+    return empty(response, 500)
+  }
+  const current = await store.get(entry.key)
+  if (outcome !== 'applied' && current?.data !== entry.data) {
+    // 2.0 nodes take an entry only when its `updated` is greater than theirs: write ours again.
+    if (current !== undefined && current.updated <= entry.updated) {
+      await store.update(entry.key, ({ data }) => data)
+    }
+    spread(scope)
+  }
+  empty(response, 200)
+}
+
+async function takeDelete(
+  options: PivotRoutesOptions,
+  { request, response }: Exchange,
+  { scope, tail }: Target,
+): Promise<void> {
+  const { store, clock, logger, spread } = options
+  const stamp = parseStamp(tail.at(-1) ?? '')
+  const key = scope.isList ? `${scope.base}/${tail[0]}` : scope.base
+  const originator = originatorIn(request)
+  if (stamp === undefined || stamp > clock.latest || !isTarget(scope, key)) {
+    logger.warn('a delete of a 2.0 node was refused', { from: originator, key, stamp: tail.at(-1) })
+    return empty(response, 500)
+  }
+  const source = sourceOf(originator)
+  const wasThere = hasGlob(key) || (await store.get(key)) !== undefined
+  const { kept } = await store.run(planNodeDelete(key, stamp, source))
+  if (kept.length > 0) {
+    const isProven = await deleteProven(options, scope, kept, originator)
+    if (!isProven) spread(scope)
+  }
+  empty(response, wasThere ? 200 : 500)
+}
+
+/**
+ * A 2.0 node that syncs deletes at its leader all that it merely lacks, with the entries' own stamps.
+ * So it is asked for its own note of its latest delete: what is not later than that note goes.
+ */
+async function deleteProven(
+  { store, clock, deleteNotedBy }: PivotRoutesOptions,
+  scope: PivotScope,
+  kept: readonly string[],
+  originator: string,
+): Promise<boolean> {
+  const noted = await deleteNotedBy(originator, scope)
+  if (noted === 0n || noted > clock.latest) return false
+  let isProven = true
+  for (const key of kept) {
+    const result = await store.run(planNodeDelete(key, noted, sourceOf(originator)))
+    if (result.kept.length > 0) isProven = false
+  }
+  return isProven
+}
+
+function isTarget(scope: PivotScope, key: string): boolean {
+  try {
+    assertKey(key)
+  } catch {
+    return false
+  }
+  return !hasGlob(key) || key === scope.path
+}
+
+function originatorIn(request: IncomingMessage): string {
+  const shown = request.headers[ORIGINATOR_HEADER]
+  return typeof shown === 'string' ? shown.slice(0, 300) : ''
+}
+
+async function readBody(request: IncomingMessage, maxBytes: number): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    size += chunk.length
+    if (size > maxBytes) {
+      throw new StateError('too_large', `pivot: a body of over ${size} bytes, limit ${maxBytes}`)
+    }
+    chunks.push(chunk)
+  }
+  return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
+}
+
+function assertMethod({ request, response }: Exchange, methods: readonly string[]): void {
+  if (methods.includes(request.method ?? '')) return
+  response.setHeader('Allow', methods.join(', '))
+  throw new StateError('not_routed', `pivot: method ${request.method} is not taken here`)
+}
+
+function notHere(path: string): StateError {
+  return new StateError('not_found', `pivot: no synced key for ${path.slice(0, 200)}`)
+}
+
+function decodePath(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch (cause) {
+    throw new StateError('invalid_key', 'pivot: the path is not percent-encoded', { cause })
+  }
+}
+
+/** The `key` of the query; a configured path, so `+` stands for nothing else. */
+function rawKeyOf(url: URL): string | undefined {
+  const key = url.searchParams.get('key')
+  return key === null || key === '' ? undefined : key
+}
+
+function json(response: ServerResponse, body: string): void {
+  response.writeHead(200, { 'content-type': 'application/json' })
+  response.end(body)
+}
+
+function text(response: ServerResponse, status: number, body: string): void {
+  response.writeHead(status, { 'content-type': 'text/plain; charset=utf-8' })
+  response.end(body)
+}
+
+function empty(response: ServerResponse, status: number): void {
+  response.writeHead(status, { 'content-length': '0' })
+  response.end()
+}
+
+/** Resolves when more may be written, or nobody reads any more. */
+async function drained(response: ServerResponse): Promise<void> {
+  const stop = new AbortController()
+  const { signal } = stop
+  try {
+    await Promise.race([once(response, 'drain', { signal }), once(response, 'close', { signal })])
+  } finally {
+    stop.abort()
+  }
+}

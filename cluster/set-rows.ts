@@ -1,0 +1,135 @@
+/** Reading the records of a set of keys below some nodes of the digest tree, by one scan. */
+import type { Hash } from '../src/core/digest.ts'
+import { encodeHash, hashRecord } from '../src/core/digest.ts'
+import { literalPrefix } from '../src/core/key.ts'
+import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
+import type { TimeSource } from '../src/core/time.ts'
+import { planDrop } from '../src/store/plan-drop.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
+import type { Store } from '../src/store/store.ts'
+import { leafMask, leafOf } from './digest-tree.ts'
+import type { HashSet } from './hash-set.ts'
+import { coversKey } from './key-set.ts'
+import { fateOfUnknown } from './unknown-entries.ts'
+
+/** What to read, and from where. */
+export interface SetReading {
+  readonly store: Store
+  readonly time: TimeSource
+  readonly set: KeySet
+  readonly nodes: readonly string[]
+}
+
+export interface HashedRow {
+  readonly row: SequencedRow
+  readonly hash: Hash
+}
+
+/** Records read between two breaths. */
+const BREATH = 1000
+/** Records of the outbox that are looked at. */
+const MAX_OWED = 1000
+/** Rows settled in one batch. */
+const PAGE = 1000
+
+/** The records, tombstones too, key ascending, as of the moment of the first. */
+export async function* setRows(reading: SetReading): AsyncGenerator<HashedRow, undefined> {
+  const { rows } = await scanOf(reading)
+  yield* hashed(reading, rows)
+  return undefined
+}
+
+/**
+ * The hashes of the first `MAX_HASHES` records, 16 hexadecimal digits each, without what is on its
+ * way up anyhow: the first thousand records owed to `leader`. Ends early, with a part of them, when
+ * `isWanted` says no.
+ */
+export async function hashesOf(
+  reading: SetReading,
+  leader: string,
+  isWanted: () => boolean,
+): Promise<string> {
+  const { rows } = await scanOf(reading)
+  // Read after the scan has its place: what left the outbox before that is at the leader.
+  const owed = await reading.store.owed(leader, MAX_OWED, new Set())
+  const skipped = new Set(owed.map(({ record }) => encodeHash(hashRecord(record))))
+  const hashes: string[] = []
+  for await (const { hash } of hashed(reading, rows)) {
+    if (!isWanted() || hashes.length >= MAX_HASHES) break
+    const text = encodeHash(hash)
+    if (!skipped.has(text)) hashes.push(text)
+  }
+  return hashes.join('')
+}
+
+function scanOf({ store, set }: SetReading): ReturnType<Store['scanRows']> {
+  return store.scanRows({ prefix: literalPrefix(set.path) })
+}
+
+async function* hashed(
+  { time, set, nodes }: SetReading,
+  rows: AsyncIterable<SequencedRow>,
+): AsyncGenerator<HashedRow, undefined> {
+  const mask = leafMask(nodes)
+  let read = 0
+  for await (const row of rows) {
+    if (++read % BREATH === 0) await breathe(time)
+    const { key } = row.record
+    if (mask[leafOf(key)] !== 1 || !coversKey(set, key)) continue
+    yield { row, hash: hashRecord(row.record) }
+  }
+  return undefined
+}
+
+/** How to deal with what the leader has no record for. */
+export interface SettleOptions {
+  readonly leader: string
+  /** Hashes the leader has no record for; undefined: all but what it has as well. */
+  readonly lacks: HashSet | undefined
+  /** See `UnknownContext`. */
+  readonly forgotten: bigint
+  readonly horizon: bigint
+  /** Ends early when it says no. */
+  readonly isWanted: () => boolean
+}
+
+/**
+ * Settles the records for which the leader has none, durably: owes it those that it lacks, deletes
+ * those that it has deleted and forgotten. To be called when its own records have been merged.
+ * @returns how many records it was not owed when they were hashed, or were deleted.
+ */
+export async function settleUnknown(reading: SetReading, options: SettleOptions): Promise<number> {
+  const { store } = reading
+  const { leader, lacks, forgotten, horizon, isWanted } = options
+  const pages: Record<'push' | 'drop', SequencedRow[]> = { push: [], drop: [] }
+  let settled = 0
+  const flush = async (fate: 'push' | 'drop'): Promise<void> => {
+    const rows = pages[fate]
+    pages[fate] = []
+    if (rows.length === 0) return
+    const changed = await (fate === 'push'
+      ? store.owe(leader, rows)
+      : store.run(planDrop(leader, rows)))
+    // What a leader has an older record for was owed it when that was merged: that counts as well.
+    settled += fate === 'push' && lacks !== undefined ? rows.length : changed
+  }
+  for await (const { row, hash } of setRows(reading)) {
+    if (!isWanted()) break
+    if (lacks !== undefined && !lacks.meet(hash)) continue
+    // What is owed already is left as it is by either of them.
+    const fate = fateOfUnknown(row.record, { isOwed: false, forgotten, horizon })
+    if (fate === 'leave') continue
+    pages[fate].push(row)
+    if (pages[fate].length >= PAGE) await flush(fate)
+  }
+  await flush('push')
+  await flush('drop')
+  return settled
+}
+
+/** Lets the rest of the process run: some storages answer without ever leaving it a turn. */
+export function breathe(time: TimeSource): Promise<void> {
+  return new Promise((resolve) => {
+    time.after(0, resolve)
+  })
+}

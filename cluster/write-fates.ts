@@ -1,0 +1,57 @@
+/** What the server is told of replication: which followers hold what, and calls to leaders. */
+import type { Replication } from '../src/server/plugin.ts'
+import type { ClusterEngine } from './engine.ts'
+import type { FollowerStatus } from './leader.ts'
+import type { LeaderCalls } from './leader-call.ts'
+import { inScopes, type Placement, scopeOf } from './placement.ts'
+
+export interface ReplicationParts {
+  readonly placement: Placement
+  /** undefined until the node has started. */
+  readonly engine: () => Pick<ClusterEngine, 'followers'> | undefined
+  /** Who hears of progress: to be called by the engine, which comes later than they do. */
+  readonly listeners: Set<() => void>
+  readonly calls: LeaderCalls
+  readonly forwards: boolean
+}
+
+export function replicationOf({
+  placement,
+  engine,
+  listeners,
+  calls,
+  forwards,
+}: ReplicationParts): Replication {
+  return {
+    forwards,
+    isReplicated: (key) => scopeOf(placement, key) !== undefined,
+    holders: (key, seq, without) =>
+      countHolders(engine()?.followers() ?? [], { key, seq, without }),
+    call: (leader, request) => calls.call(leader, request),
+    onProgress: (listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    },
+  }
+}
+
+interface Row {
+  readonly key: string
+  readonly seq: number
+  readonly without: string
+}
+
+/** A follower holds a row durably when it has acknowledged this node's log up to there. */
+export function countHolders(
+  followers: readonly Pick<FollowerStatus, 'id' | 'scopes' | 'cursor'>[],
+  { key, seq, without }: Row,
+): { following: number; holding: number } {
+  // A follower that has dialled again may for a while be here twice.
+  const cursors = new Map<string, number>()
+  for (const { id, scopes, cursor } of followers) {
+    if (id === without || !inScopes(scopes, key)) continue
+    cursors.set(id, Math.max(cursors.get(id) ?? 0, cursor))
+  }
+  const holding = [...cursors.values()].filter((cursor) => cursor >= seq).length
+  return { following: cursors.size, holding }
+}

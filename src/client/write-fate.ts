@@ -1,0 +1,86 @@
+/** What a server tells of the fate of a write. */
+import { StateError } from '../core/errors.ts'
+import type { RestRequest } from './rest.ts'
+
+/** Which node's write, and its stamp. */
+export interface WriteVersion {
+  /** Id of the node that took it. */
+  readonly origin: string
+  /** Nanoseconds since the Unix epoch. */
+  readonly version: bigint
+}
+
+export interface WriteFate {
+  readonly id: string
+  readonly key: string
+  readonly version: bigint
+  /**
+   * `local`: durable at the node that took it. `leader`: merged by the leader of the key. `replicated`: held
+   * by every connected follower of the leader too. `unknown`: the server does not know it, or no longer.
+   */
+  readonly state: 'local' | 'leader' | 'replicated' | 'unknown'
+  /** Other nodes that hold it, or what replaced it. */
+  readonly replicas: number
+  /** What replaced it. */
+  readonly overriddenBy?: WriteVersion
+}
+
+export interface FateOptions {
+  /** Aborting it rejects the call with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+  /** Resolves when the leader has it, all its followers, or so many other nodes. Default: at once. */
+  readonly until?: 'leader' | 'replicated' | number | undefined
+  /** Milliseconds to wait for that; then it is told as it is. Default 5000, at most 60 000. */
+  readonly timeoutMs?: number | undefined
+}
+
+/** The request for a fate. */
+export function fateRequest(
+  id: string,
+  key: string,
+  { signal, until, timeoutMs = 5000 }: FateOptions,
+): RestRequest {
+  const wait = until === undefined ? {} : { until: String(until), timeoutMs: String(timeoutMs) }
+  return {
+    method: 'GET',
+    key: `-/writes/${id}`,
+    query: { key, ...wait },
+    signal,
+    isRepeatable: true,
+    extraMs: until === undefined ? 0 : timeoutMs,
+  }
+}
+
+/** @throws StateError `invalid_message` for an answer of another shape. */
+export function fateOfAnswer(answer: unknown): WriteFate {
+  const fields = fieldsOf(answer)
+  const { id, key, state, replicas, overriddenBy } = fields
+  const known = (['local', 'leader', 'replicated', 'unknown'] as const).find((s) => s === state)
+  if (known === undefined || typeof id !== 'string' || typeof key !== 'string') throw wrong()
+  if (typeof replicas !== 'number') throw wrong()
+  const winner = overriddenBy === undefined ? undefined : fieldsOf(overriddenBy)
+  return {
+    id,
+    key,
+    version: versionIn(fields),
+    state: known,
+    replicas,
+    ...(winner === undefined
+      ? {}
+      : { overriddenBy: { origin: String(winner.origin), version: versionIn(winner) } }),
+  }
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  if (typeof value === 'object' && value !== null) return value as Readonly<Record<string, unknown>>
+  throw wrong()
+}
+
+function versionIn({ version }: Readonly<Record<string, unknown>>): bigint {
+  if (typeof version === 'string' && /^\d{1,19}$/.test(version)) return BigInt(version)
+  throw wrong()
+}
+
+function wrong(): StateError {
+  return new StateError('invalid_message', 'the answer does not tell the fate of a write')
+}

@@ -1,0 +1,71 @@
+/**
+ * What the maker of an unacknowledged change had seen of its key: for each node whose writes of the
+ * key this node held since the leader last acknowledged it, the version of the latest. A leader that
+ * holds another record, one not covered by this, has a write that the change did not know of.
+ *
+ * It says nothing of what is acknowledged already, so it stays as short as the list of nodes that
+ * wrote the key between two acknowledgements.
+ *
+ * As text: `<version>@<origin>` joined by commas; `-` when nothing was there.
+ */
+import type { StoredRecord } from './entry.ts'
+import { versionOf } from './entry.ts'
+
+/** Nothing was there. */
+export const SEEN_NOTHING = '-'
+
+/** Nodes that one change keeps track of; one that saw more is not compared. */
+const MAX_ORIGINS = 16
+
+const TEXT = /^(?:-|\d{1,19}@[\w-]{1,64}(?:,\d{1,19}@[\w-]{1,64}){0,15})$/
+
+/** The state of a key that a change takes the place of. */
+export interface Replaced {
+  readonly record: StoredRecord
+  /** The leader that has not acknowledged the record. */
+  readonly owedTo: string | undefined
+  /** Of an unacknowledged record: what its own maker had seen. */
+  readonly seen?: string | undefined
+}
+
+/** Whether `text` is one of this form: for what comes from other nodes. */
+export function isSeen(text: unknown): text is string {
+  return typeof text === 'string' && TEXT.test(text)
+}
+
+/** What the maker of a change has seen that takes the place of `before`; undefined when not known. */
+export function seenBy(before: Replaced | undefined): string | undefined {
+  if (before === undefined) return SEEN_NOTHING
+  const { record, owedTo, seen } = before
+  if (owedTo === undefined) return `${versionOf(record)}@${record.origin}`
+  if (seen === undefined) return undefined
+  const versions = parseSeen(seen)
+  raise(versions, record.origin, versionOf(record))
+  return versions.size > MAX_ORIGINS ? undefined : encodeSeen(versions)
+}
+
+/** Whether one who has seen this has seen `record`, or a later write of the node that made it. */
+export function hasSeen(seen: string, record: StoredRecord): boolean {
+  const version = parseSeen(seen).get(record.origin)
+  return version !== undefined && versionOf(record) <= version
+}
+
+/** Versions by origin. */
+export function parseSeen(seen: string): Map<string, bigint> {
+  const versions = new Map<string, bigint>()
+  if (seen === SEEN_NOTHING) return versions
+  for (const part of seen.split(',')) {
+    const at = part.indexOf('@')
+    raise(versions, part.slice(at + 1), BigInt(part.slice(0, at)))
+  }
+  return versions
+}
+
+function encodeSeen(versions: ReadonlyMap<string, bigint>): string {
+  return [...versions].map(([origin, version]) => `${version}@${origin}`).join(',')
+}
+
+function raise(versions: Map<string, bigint>, origin: string, version: bigint): void {
+  const known = versions.get(origin)
+  if (known === undefined || known < version) versions.set(origin, version)
+}

@@ -1,0 +1,111 @@
+/**
+ * What has become of a write, told from what is stored: the key's present record, whether it is owed to
+ * a leader, and how far followers have got. Nothing is remembered per write, so any may be asked after.
+ */
+import { type StoredRecord, versionOf } from '../core/entry.ts'
+import { compareRecords } from '../core/merge.ts'
+import type { Holders } from './replication.ts'
+import { formatWriteId, type WriteId } from './write-id.ts'
+
+/**
+ * - `local`: durable at the node that took it, and not known to be at the leader of its key.
+ * - `leader`: the leader has merged it.
+ * - `replicated`: every connected follower of the leader holds it too, at least one other node in all.
+ * - `unknown`: this node holds an older state of the key, or none any more.
+ */
+export type FateState = 'local' | 'leader' | 'replicated' | 'unknown'
+
+export interface Fate {
+  readonly id: WriteId
+  readonly key: string
+  readonly state: FateState
+  /** Other nodes than the one that took it which hold it, or what replaced it: leader, and its followers. */
+  readonly replicas: number
+  /** What replaced it; `state` and `replicas` are then those of that. */
+  readonly overriddenBy?: WriteId | undefined
+}
+
+/** How the write stands in the store of one node. */
+export type Standing = Pick<Fate, 'overriddenBy'> & { readonly isKnown: boolean }
+
+export function standingOf(id: WriteId, record: StoredRecord | undefined): Standing {
+  if (record === undefined) return { isKnown: false }
+  const version = versionOf(record)
+  if (record.origin === id.origin && version === id.version) return { isKnown: true }
+  // What replaced it is greater in the order of all changes; whether it was a delete can not matter.
+  const isLater = version > id.version || compareRecords(record, asRecord(id, record)) > 0
+  if (!isLater) return { isKnown: false }
+  return { isKnown: true, overriddenBy: { origin: record.origin, version } }
+}
+
+function asRecord({ origin, version }: WriteId, like: StoredRecord): StoredRecord {
+  return like.kind === 'tombstone'
+    ? { ...like, origin, deleted: version }
+    : { ...like, origin, created: version, updated: 0n }
+}
+
+/** The fate of a known write at the leader of its key. */
+export function fateAtLeader(
+  id: WriteId,
+  key: string,
+  standing: Standing,
+  { holding, following }: Holders,
+  leaderId: string,
+): Fate {
+  const replicas = holding + (leaderId === id.origin ? 0 : 1)
+  const isEverywhere = holding === following && replicas > 0
+  return {
+    id,
+    key,
+    state: isEverywhere ? 'replicated' : 'leader',
+    replicas,
+    overriddenBy: standing.overriddenBy,
+  }
+}
+
+/** Whether nothing more can be told of it. */
+export function isFinal({ state, overriddenBy }: Fate): boolean {
+  return state === 'replicated' || state === 'unknown' || overriddenBy !== undefined
+}
+
+/** `{"id","key","version","state","replicas"[,"overriddenBy":{"version","origin"}]}`, versions as text. */
+export function fateJson({ id, key, state, replicas, overriddenBy }: Fate): string {
+  return JSON.stringify({
+    id: formatWriteId(id),
+    key,
+    version: String(id.version),
+    state,
+    replicas,
+    ...(overriddenBy === undefined
+      ? {}
+      : {
+          overriddenBy: { version: String(overriddenBy.version), origin: overriddenBy.origin },
+        }),
+  })
+}
+
+const STATES: readonly FateState[] = ['local', 'leader', 'replicated', 'unknown']
+
+/** Reads what another node said of a write; undefined when it is not understood. */
+export function parseFate(id: WriteId, key: string, text: string): Fate | undefined {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    return undefined
+  }
+  if (typeof value !== 'object' || value === null) return undefined
+  const { state, replicas, overriddenBy } = value as Readonly<Record<string, unknown>>
+  const known = STATES.find((name) => name === state)
+  if (known === undefined || typeof replicas !== 'number' || !Number.isSafeInteger(replicas)) {
+    return undefined
+  }
+  return { id, key, state: known, replicas, overriddenBy: parseWinner(overriddenBy) }
+}
+
+function parseWinner(value: unknown): WriteId | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { version, origin } = value as Readonly<Record<string, unknown>>
+  if (typeof version !== 'string' || !/^\d{1,19}$/.test(version)) return undefined
+  return typeof origin === 'string' ? { version: BigInt(version), origin } : undefined
+}

@@ -1,0 +1,253 @@
+/**
+ * Answers what has become of writes, at once or when something has: from the store, from what
+ * followers have acknowledged, and, where another node leads the key, by asking it.
+ */
+import { errorText, StateError } from '../core/errors.ts'
+import type { Logger } from '../core/logger.ts'
+import { NS_PER_MS, type TimeSource } from '../core/time.ts'
+import type { Slot } from '../store/state.ts'
+import type { Store } from '../store/store.ts'
+import type { Replication } from './replication.ts'
+import { type Fate, fateAtLeader, fateJson, isFinal, parseFate, standingOf } from './write-fate.ts'
+import { formatWriteId, type WriteId } from './write-id.ts'
+
+export interface WriteFatesOptions {
+  readonly store: Pick<Store, 'id' | 'slot' | 'leaderOf' | 'onCommit' | 'onSettled'>
+  /** What replicates; undefined on a node that stands alone. */
+  readonly replication: () => Replication | undefined
+  readonly time: TimeSource
+  readonly logger: Logger
+}
+
+/** Writes waited for at once; one more is refused. */
+export const MAX_WAITERS = 1000
+/** Longest question to a leader, milliseconds; it is asked again then. */
+const ASK_MS = 20_000
+/** Pause before a leader that gave no answer is asked again, milliseconds. */
+const PAUSE_MS = 250
+
+/** What a waiter wants to hear of. */
+export interface FateWait {
+  readonly id: WriteId
+  readonly key: string
+  /** Ends the wait. */
+  readonly until: (fate: Fate) => boolean
+  /** The least of `until` that a leader can be asked to wait for. */
+  readonly level: 'leader' | 'replicated' | number
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
+export class WriteFates {
+  readonly #options: WriteFatesOptions
+  readonly #wakes = new Set<() => void>()
+  /** By key, those whom a change of it may concern. */
+  readonly #byKey = new Map<string, Set<() => void>>()
+  #waiters = 0
+  #stopListening: (() => void)[] | undefined
+  readonly #closed = new AbortController()
+
+  constructor(options: WriteFatesOptions) {
+    this.#options = options
+  }
+
+  get waiters(): number {
+    return this.#waiters
+  }
+
+  /** A place among those who wait; what it returns gives it back. @throws StateError `overloaded`. */
+  enter(): () => void {
+    if (this.#waiters >= MAX_WAITERS) {
+      throw new StateError(
+        'overloaded',
+        `ooo: ${this.#waiters} writes are waited for, the limit is ${MAX_WAITERS}`,
+      )
+    }
+    this.#waiters++
+    this.#listen()
+    let isIn = true
+    return () => {
+      if (isIn) this.#waiters--
+      isIn = false
+    }
+  }
+
+  /** The fate as far as it is known now. @throws StateError of the storage. */
+  now(id: WriteId, key: string): Promise<Fate> {
+    return this.#look({ id, key, query: '', timeoutMs: PAUSE_MS * 8 })
+  }
+
+  /** The fate once `until` holds of it, or as it is when the time is up, or the server closes. */
+  async wait(wait: FateWait): Promise<Fate> {
+    const { time } = this.#options
+    const endNs = time.monotonicNs() + BigInt(wait.timeoutMs) * NS_PER_MS
+    const leftMs = (): number => Number((endNs - time.monotonicNs()) / NS_PER_MS)
+    for (;;) {
+      const bell = this.#bell(wait.key, wait.signal)
+      try {
+        const timeoutMs = Math.min(leftMs(), ASK_MS)
+        const query = `&until=${wait.level}&timeoutMs=${Math.max(1, timeoutMs)}`
+        const fate = await this.#look({ ...wait, query, timeoutMs: timeoutMs + PAUSE_MS })
+        const isOver = leftMs() <= 0 || this.#isClosed || wait.signal?.aborted === true
+        if (isOver || wait.until(fate)) return fate
+        const isAsked = this.#leaderOf(wait.key) !== undefined
+        await bell.rung(isAsked ? Math.min(PAUSE_MS, leftMs()) : leftMs())
+      } finally {
+        bell.stop()
+      }
+    }
+  }
+
+  /** The fate, and each change of it, until nothing more can change, or the signal, or the server closes. */
+  async *watch(id: WriteId, key: string, signal: AbortSignal): AsyncGenerator<Fate> {
+    let told = ''
+    let fate = await this.now(id, key)
+    for (;;) {
+      const text = fateJson(fate)
+      if (text !== told) yield fate
+      told = text
+      if (isFinal(fate) || signal.aborted || this.#isClosed) return
+      fate = await this.wait({
+        id,
+        key,
+        until: (next) => fateJson(next) !== told,
+        level: fate.state === 'local' ? 'leader' : 'replicated',
+        timeoutMs: ASK_MS,
+        signal,
+      })
+    }
+  }
+
+  /** Ends every wait. */
+  close(): void {
+    this.#closed.abort()
+    for (const stop of this.#stopListening ?? []) stop()
+    for (const wake of [...this.#wakes]) wake()
+  }
+
+  get #isClosed(): boolean {
+    return this.#closed.signal.aborted
+  }
+
+  #leaderOf(key: string): string | undefined {
+    const { store, replication } = this.#options
+    return replication() === undefined ? undefined : store.leaderOf(key)
+  }
+
+  async #look(question: Question): Promise<Fate> {
+    const { id, key } = question
+    const { store, replication } = this.#options
+    const slot = await store.slot(key)
+    const standing = standingOf(id, slot?.record)
+    const leader = this.#leaderOf(key)
+    if (leader === undefined) {
+      if (!standing.isKnown || slot === undefined) return unknown(id, key)
+      const holders = replication()?.holders(key, slot.seq, id.origin) ?? NOBODY
+      return fateAtLeader(id, key, standing, holders, store.id)
+    }
+    const here = fateBelow(id, key, slot, store.id)
+    if (slot?.owedTo !== undefined && standing.isKnown) return here
+    const there = await this.#ask(leader, question)
+    if (there === undefined) {
+      // What this node holds and does not owe, its leader has acknowledged.
+      return standing.isKnown ? { ...here, state: 'leader', replicas: here.replicas + 1 } : here
+    }
+    return there.state === 'unknown' ? here : there
+  }
+
+  /** What the leader says; undefined when it says nothing that is understood. */
+  async #ask(leader: string, { id, key, query, ...question }: Question): Promise<Fate | undefined> {
+    const { replication, logger } = this.#options
+    try {
+      const answer = await replication()?.call(leader, {
+        method: 'GET',
+        target: `${WRITES_PREFIX}${formatWriteId(id)}?key=${encodeURIComponent(key)}${query}`,
+        headers: { accept: 'application/json' },
+        timeoutMs: question.timeoutMs,
+        signal:
+          question.signal === undefined
+            ? this.#closed.signal
+            : AbortSignal.any([question.signal, this.#closed.signal]),
+      })
+      if (answer?.status !== 200) return undefined
+      return parseFate(id, key, new TextDecoder().decode(answer.body))
+    } catch (error) {
+      logger.debug('a leader could not be asked after a write', { leader, error: errorText(error) })
+      return undefined
+    }
+  }
+
+  #bell(key: string, signal: AbortSignal | undefined): Bell {
+    let ring = (): void => undefined
+    const rung = new Promise<void>((resolve) => {
+      ring = resolve
+    })
+    const keyed = this.#byKey.get(key) ?? new Set()
+    this.#byKey.set(key, keyed.add(ring))
+    this.#wakes.add(ring)
+    signal?.addEventListener('abort', ring)
+    return {
+      rung: async (waitMs) => {
+        const cancel = this.#options.time.after(Math.max(1, waitMs), ring)
+        await rung
+        cancel()
+      },
+      stop: () => {
+        signal?.removeEventListener('abort', ring)
+        this.#wakes.delete(ring)
+        keyed.delete(ring)
+        if (keyed.size === 0 && this.#byKey.get(key) === keyed) this.#byKey.delete(key)
+      },
+    }
+  }
+
+  /** From the first waiter on, so that a node without any pays nothing. */
+  #listen(): void {
+    if (this.#stopListening !== undefined || this.#isClosed) return
+    const { store, replication } = this.#options
+    const wakeAll = (): void => {
+      for (const wake of [...this.#wakes]) wake()
+    }
+    this.#stopListening = [
+      store.onSettled(wakeAll),
+      store.onCommit(({ changes }) => {
+        if (this.#byKey.size === 0) return
+        for (const { key } of changes) for (const wake of this.#byKey.get(key) ?? []) wake()
+      }),
+    ]
+    const unhear = replication()?.onProgress(wakeAll)
+    if (unhear !== undefined) this.#stopListening.push(unhear)
+  }
+}
+
+/** Where fates are asked for. */
+export const WRITES_PREFIX = '/-/writes/'
+
+const NOBODY = Object.freeze({ following: 0, holding: 0 })
+
+interface Question {
+  readonly id: WriteId
+  readonly key: string
+  /** What is added to the question to a leader. */
+  readonly query: string
+  readonly timeoutMs: number
+  readonly signal?: AbortSignal | undefined
+}
+
+interface Bell {
+  /** Resolves when something happened that may concern the waiter, or after `waitMs`. */
+  rung(waitMs: number): Promise<void>
+  stop(): void
+}
+
+/** What a node that follows for the key knows by itself. */
+function fateBelow(id: WriteId, key: string, slot: Slot | undefined, nodeId: string): Fate {
+  const standing = standingOf(id, slot?.record)
+  if (!standing.isKnown) return unknown(id, key)
+  const replicas = nodeId === id.origin ? 0 : 1
+  return { id, key, state: 'local', replicas, overriddenBy: standing.overriddenBy }
+}
+
+function unknown(id: WriteId, key: string): Fate {
+  return { id, key, state: 'unknown', replicas: 0 }
+}

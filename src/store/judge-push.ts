@@ -1,0 +1,76 @@
+/**
+ * Finds out which of a follower's pushed changes were made without knowledge of what its leader holds.
+ *
+ * A pushed change and the leader's record of its key are concurrent when
+ * - the push is new: a repetition was judged the first time (see `pushed-marks.ts`), and before that
+ *   nobody beyond the follower can have seen the change, so the leader's record does not know of it;
+ * - its maker had not seen the leader's record (see `core/seen.ts`).
+ *
+ * One of the two is kept as the state, the other in the conflict log. Changes whose maker's sight is not
+ * known, such as those that refill a leader, are never called concurrent.
+ */
+import type { StoredRecord } from '../core/entry.ts'
+import { versionOf } from '../core/entry.ts'
+import { compareRecords } from '../core/merge.ts'
+import { hasSeen } from '../core/seen.ts'
+import type { BatchOperation } from '../storage-adapter.ts'
+import type { ConflictLog } from './conflict-log.ts'
+import type { PlanContext } from './operations.ts'
+import { marksRow, PushedMarks } from './pushed-marks.ts'
+
+/** Where pushed records come from. */
+export interface PushOrigin {
+  /** Id of the follower that pushed them. */
+  readonly follower: string
+  /** Per record, in order: what its maker had seen; undefined when not known. */
+  readonly seen: readonly (string | undefined)[]
+  /** Takes what lost. */
+  readonly conflicts: ConflictLog
+}
+
+/** The verdict on one push in the making. */
+export interface PushJudge {
+  /** Takes the `index`th record, and what was there before it. In order. */
+  weigh(record: StoredRecord, index: number, current: StoredRecord | undefined): void
+  /** Rows of the conflict log. */
+  readonly rows: readonly BatchOperation[]
+  /** What is remembered of this push, as a meta row. */
+  marks(): [name: string, value: string]
+}
+
+export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
+  const { follower, seen, conflicts } = origin
+  const name = marksRow(follower)
+  const marks = new PushedMarks(follower, context.meta(name))
+  const rows: BatchOperation[] = []
+  return {
+    rows,
+    weigh(record, index, current) {
+      const sight = seen[index]
+      if (isConcurrent(marks, record, sight, current)) {
+        const order = compareRecords(current, record)
+        const [loser, winner] = order < 0 ? [current, record] : [record, current]
+        if (!isSameValue(loser, winner)) rows.push(conflicts.note(loser, winner, context.now()))
+      }
+      marks.raise(record.origin, versionOf(record))
+    },
+    marks: () => [name, marks.encode()],
+  }
+}
+
+function isConcurrent(
+  marks: PushedMarks,
+  record: StoredRecord,
+  sight: string | undefined,
+  current: StoredRecord | undefined,
+): current is StoredRecord {
+  if (current === undefined || sight === undefined) return false
+  if (current.origin === record.origin || marks.covers(record)) return false
+  return !hasSeen(sight, current)
+}
+
+/** Nothing is lost where both sides had it. */
+function isSameValue(a: StoredRecord, b: StoredRecord): boolean {
+  if (a.kind === 'tombstone' || b.kind === 'tombstone') return a.kind === b.kind
+  return a.data === b.data
+}

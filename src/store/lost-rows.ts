@@ -1,0 +1,114 @@
+/**
+ * Changes made here that lost against one of the leader before the leader had acknowledged them. They
+ * are gone from the state, and still owed: only the leader can tell whether the winner's maker knew
+ * of them, so it is shown them once more, and keeps what was lost without anybody having seen it.
+ */
+import type { StoredRecord } from '../core/entry.ts'
+import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
+import {
+  decodeRecord,
+  encodeRecord,
+  LOST_ROWS,
+  lostRow,
+  type SequencedRow,
+  sealRow,
+  seqOfRow,
+  unsealRow,
+} from './rows.ts'
+import type { LeaderOf } from './store-options.ts'
+
+/** A change that lost, under the seq it had. */
+export interface LostRow {
+  readonly seq: number
+  readonly record: StoredRecord
+  /** What its maker had seen; see `seen.ts`. */
+  readonly seen: string
+  readonly owedTo: string
+}
+
+/** What an operation does to them. */
+export interface LostChange {
+  readonly added?: readonly LostRow[]
+  /** Seqs that the leader has been shown. */
+  readonly settled?: readonly number[]
+}
+
+/** Kept at most; of more, the newest are let go and counted. */
+const MAX_ROWS = 1000
+
+export class LostRows {
+  readonly #rows = new Map<number, LostRow>()
+  #letGo = 0
+
+  has(seq: number): boolean {
+    return this.#rows.has(seq)
+  }
+
+  get size(): number {
+    return this.#rows.size
+  }
+
+  /** How many there was no room for. */
+  get letGo(): number {
+    return this.#letGo
+  }
+
+  /** The part of `change` that is done: what there is room for, and what is there to be settled. */
+  admit({ added = [], settled = [] }: LostChange): Required<LostChange> {
+    const room = Math.max(0, MAX_ROWS - this.#rows.size)
+    this.#letGo += Math.max(0, added.length - room)
+    return { added: added.slice(0, room), settled: settled.filter((seq) => this.#rows.has(seq)) }
+  }
+
+  /** Takes what is durable now. */
+  apply({ added = [], settled = [] }: LostChange): void {
+    for (const row of added) this.#rows.set(row.seq, row)
+    for (const seq of settled) this.#rows.delete(seq)
+  }
+
+  /** Those for `leader`, oldest first, without the seqs in `skip`. */
+  owed(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
+    const found: SequencedRow[] = []
+    for (const { seq, record, seen, owedTo } of this.#rows.values()) {
+      if (owedTo === leader && !skip.has(seq)) found.push({ seq, record, seen })
+    }
+    return found.sort((a, b) => a.seq - b.seq).slice(0, limit)
+  }
+
+  count(leader: string): number {
+    let count = 0
+    for (const { owedTo } of this.#rows.values()) if (owedTo === leader) count++
+    return count
+  }
+
+  /** Reads them from a storage that was just opened; those that nobody leads any more are passed over. */
+  async load(adapter: StorageAdapter, leaderOf: LeaderOf): Promise<void> {
+    this.#rows.clear()
+    for await (const [row, sealed] of adapter.iterate(LOST_ROWS)) {
+      const lost = decodeLost(row, sealed)
+      const owedTo = lost === undefined ? undefined : leaderOf(lost.record.key)
+      if (lost === undefined || owedTo === undefined || this.#rows.size >= MAX_ROWS) continue
+      this.#rows.set(lost.seq, { ...lost, owedTo })
+    }
+  }
+}
+
+/** The rows of a change. */
+export function lostOperations({ added, settled }: Required<LostChange>): BatchOperation[] {
+  return [
+    ...added.map(({ seq, record, seen }): BatchOperation => {
+      const row = lostRow(seq)
+      const value = `${seen} ${record.key} ${encodeRecord(record, seq)}`
+      return { type: 'put', key: row, value: sealRow(row, value) }
+    }),
+    ...settled.map((seq): BatchOperation => ({ type: 'del', key: lostRow(seq) })),
+  ]
+}
+
+function decodeLost(row: string, sealed: string): Omit<LostRow, 'owedTo'> | undefined {
+  const value = unsealRow(row, sealed)
+  const [, seen, key, rest] = value?.match(/^(\S+) (\S+) (.+)$/s) ?? []
+  if (seen === undefined || key === undefined || rest === undefined) return undefined
+  const decoded = decodeRecord(key, rest)
+  return decoded === undefined ? undefined : { seq: seqOfRow(row), record: decoded.record, seen }
+}

@@ -1,0 +1,69 @@
+/**
+ * Removing tombstones that nobody needs any more, and remembering that it was done: whoever has
+ * not seen all of them can not be told by the change log alone what was deleted.
+ */
+import type { Planner } from './operations.ts'
+import type { SequencedRow } from './rows.ts'
+import type { Slot } from './state.ts'
+
+/** What the change log does not tell any more. */
+export interface Retention {
+  /** Greatest seq of a tombstone that was removed: a log read from an earlier place has a gap. */
+  readonly floor: number
+  /** Greatest stamp of a tombstone that was removed. */
+  readonly forgotten: bigint
+}
+
+/** Name of the meta row that holds a Retention. */
+export const RETENTION_ROW = 'retention'
+
+const NOTHING_REMOVED: Retention = Object.freeze({ floor: 0, forgotten: 0n })
+
+export function decodeRetention(text: string | undefined): Retention {
+  const [floor, forgotten] = text?.split(' ') ?? []
+  if (floor === undefined || forgotten === undefined) return NOTHING_REMOVED
+  return { floor: Number(floor), forgotten: BigInt(forgotten) }
+}
+
+function encodeRetention({ floor, forgotten }: Retention): string {
+  return `${floor} ${forgotten}`
+}
+
+/** What decides, in the turn of the operation, and what is told in it. */
+export interface ForgetOptions {
+  /** Whether every follower has passed this seq of the log. */
+  readonly isPassed: (seq: number) => boolean
+  /** Told before anything is written what will have been removed: whoever joins now must know. */
+  readonly planned: (retention: Retention) => void
+}
+
+/**
+ * Removes the given tombstones with their rows, unless they changed since or are owed; nobody hears
+ * of it. `retention` tells what was removed before.
+ * @returns how many were removed.
+ */
+export function planForget(
+  rows: readonly SequencedRow[],
+  retention: () => Retention,
+  { isPassed, planned }: ForgetOptions,
+): Planner<number> {
+  return {
+    reads: () => ({ keys: rows.map(({ record }) => record.key) }),
+    plan(context) {
+      const removals: Slot[] = []
+      let { floor, forgotten } = retention()
+      for (const { record, seq } of rows) {
+        const slot = context.slot(record.key)
+        if (slot?.seq !== seq || slot.owedTo !== undefined || !isPassed(seq)) continue
+        if (slot.record.kind !== 'tombstone') continue
+        removals.push(slot)
+        if (seq > floor) floor = seq
+        if (slot.record.deleted > forgotten) forgotten = slot.record.deleted
+      }
+      if (removals.length === 0) return { plan: undefined, result: 0 }
+      planned({ floor, forgotten })
+      const meta = new Map([[RETENTION_ROW, encodeRetention({ floor, forgotten })]])
+      return { plan: { slots: [], removals, meta }, result: removals.length }
+    },
+  }
+}

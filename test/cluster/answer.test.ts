@@ -1,0 +1,154 @@
+import { beforeEach, describe, expect, test } from 'vitest'
+import { Answer, type AnswerPage } from '../../cluster/answer.ts'
+import { FollowerSteps } from '../../cluster/follower-steps.ts'
+import { hashesOf } from '../../cluster/set-rows.ts'
+import { encodeHash, hashRecord } from '../../src/core/digest.ts'
+import type { StoredRecord } from '../../src/core/entry.ts'
+import type { Store } from '../../src/store/store.ts'
+import { FakeTime } from '../support/fake-time.ts'
+import { openStore } from '../support/store.ts'
+import { entry, LIMITS, tombstone } from './fixtures.ts'
+
+const LEADER = 'http://leader'
+const set = { path: 'items/*', except: [] }
+const time = new FakeTime()
+
+let store: Store
+
+beforeEach(async () => {
+  store = await openStore()
+  store.setLeaderOf(() => LEADER)
+})
+
+/** As if they had come over the leader's stream. */
+async function hold(records: readonly StoredRecord[]): Promise<void> {
+  await store.merge(records, { source: LEADER, leader: LEADER })
+}
+
+function hashes(records: readonly StoredRecord[]): string {
+  return records.map((record) => encodeHash(hashRecord(record))).join('')
+}
+
+async function pagesOf(answer: Answer): Promise<AnswerPage[]> {
+  const pages: AnswerPage[] = []
+  while (pages.at(-1)?.last !== true) pages.push(await answer.next())
+  await answer.close()
+  return pages
+}
+
+describe('an answer', () => {
+  const [a, b, c] = [entry('items/a', 1), entry('items/b', 2), tombstone('items/c', 3)]
+
+  test('has what the follower lacks, and then the hashes that nothing here has', async () => {
+    await hold([a, b, c, entry('other/a', 1)])
+    const answer = new Answer({ store, time, set, nodes: [''] }, 99, LIMITS)
+    const mine = entry('items/b', 7)
+    answer.add(hashes([a, mine]))
+    expect(await pagesOf(answer)).toMatchObject([
+      { records: [b, c], fresh: 0, last: false },
+      { records: [], lacks: hashes([mine]), last: true },
+    ])
+  })
+
+  test('puts last, and counts, what changed after the place the follower has applied', async () => {
+    await hold([c, b])
+    const { head } = store
+    await hold([a])
+    const answer = new Answer({ store, time, set, nodes: [''] }, head, LIMITS)
+    expect((await pagesOf(answer))[0]).toMatchObject({ records: [b, c, a], fresh: 1 })
+  })
+
+  test('is cut into pages by records and by bytes, one record at least in each', async () => {
+    const records = Array.from({ length: 30 }, (_, i) => entry(`items/${10 + i}`, i, '1'))
+    await hold(records)
+    const limits = { ...LIMITS, messageRecords: 8, messageBytes: 100_000 }
+    const byRecords = await pagesOf(new Answer({ store, time, set, nodes: [''] }, 99, limits))
+    expect(byRecords.map((page) => page.records.length)).toEqual([8, 8, 8, 6, 0])
+    const small = { ...LIMITS, messageBytes: 1 }
+    const byBytes = await pagesOf(new Answer({ store, time, set, nodes: [''] }, 99, small))
+    expect(byBytes.slice(0, 30).map((page) => page.records)).toEqual(records.map((one) => [one]))
+  })
+})
+
+describe('a follower in an exchange', () => {
+  const take = {
+    type: 'take',
+    session: 1,
+    n: 1,
+    part: 1,
+    head: 9,
+    fresh: 0,
+    lacks: '',
+    last: true,
+    set,
+    nodes: [''],
+    isAll: false,
+    seen: { epoch: 'e1', seq: 9 },
+  } as const
+  const terms = { forgotten: 0n, horizon: 0n, latest: undefined, greatest: 0n }
+
+  function steps(): FollowerSteps {
+    const progress = { cursor: { epoch: 'e1', seq: 5 }, seen: null }
+    return new FollowerSteps({
+      store,
+      time,
+      leader: LEADER,
+      sets: [set],
+      placementId: 'p',
+      progress,
+    })
+  }
+
+  test('tells no hash of what is on its way up', async () => {
+    const known = entry('items/a', 1)
+    await hold([known])
+    await store.set('items/b', '1')
+    expect(await hashesOf({ store, time, set, nodes: [''] }, LEADER, () => true)).toBe(
+      hashes([known]),
+    )
+  })
+
+  test('counts what it lacked, without what was on its way down', async () => {
+    const records = [entry('items/a', 1), entry('items/b', 2)]
+    const event = await steps().perform({ ...take, records, fresh: 1 }, terms, () => true)
+    expect(event).toMatchObject({ type: 'took', applied: 1, owed: 0 })
+    expect(event).toMatchObject({ progress: { cursor: { epoch: 'e1', seq: 5 }, seen: take.seen } })
+    expect((await store.list('items/*')).length).toBe(2)
+  })
+
+  test('owes what the leader has older or not at all, and nothing else', async () => {
+    const held = [entry('items/a', 10), entry('items/b', 10), entry('items/c', 10)]
+    await hold(held)
+    const effect = { ...take, records: [entry('items/a', 4)], lacks: hashes(held.slice(0, 2)) }
+    const event = await steps().perform(effect, terms, () => true)
+    expect(event).toMatchObject({ applied: 0, owed: 2 })
+    const owed = await store.owed(LEADER, 10, new Set())
+    expect(owed.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/b'])
+  })
+
+  test('owes everything where the leader has nothing, but old tombstones', async () => {
+    await hold([entry('items/a', 10), tombstone('items/b', 20), tombstone('items/c', 60)])
+    const effect = { ...take, records: [], isAll: true }
+    await steps().perform(effect, { ...terms, horizon: 50n }, () => true)
+    const owed = await store.owed(LEADER, 10, new Set())
+    expect(owed.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/c'])
+  })
+
+  test('deletes what the leader deleted and forgot, owing nobody', async () => {
+    await hold([entry('items/a', 10), entry('items/b', 90)])
+    const effect = { ...take, records: [], isAll: true }
+    await steps().perform(effect, { ...terms, forgotten: 50n }, () => true)
+    expect(await store.get('items/a')).toBeUndefined()
+    expect((await store.owed(LEADER, 10, new Set())).map(({ record }) => record.key)).toEqual([
+      'items/b',
+    ])
+  })
+
+  test('refuses to be told of more lacking records than it can have told', async () => {
+    const lacks = Array.from({ length: 65_537 }, (_, i) => i.toString(16).padStart(16, '0')).join(
+      '',
+    )
+    const done = steps().perform({ ...take, records: [], lacks }, terms, () => true)
+    await expect(done).rejects.toThrow('more than 65536 hashes')
+  })
+})

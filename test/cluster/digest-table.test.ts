@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest'
+import { DigestTable } from '../../cluster/digest-table.ts'
+import { DigestTree, leafOf } from '../../cluster/digest-tree.ts'
+import { coversKey, followedSets, setName, usualSets } from '../../cluster/key-set.ts'
+import { planPlacement } from '../../cluster/placement.ts'
+import { countsInDigest } from '../../cluster/unknown-entries.ts'
+import { hashRecord } from '../../src/core/digest.ts'
+import type { KeySet } from '../../src/core/protocol-comparison.ts'
+import type { Store } from '../../src/store/store.ts'
+import { FakeTime } from '../support/fake-time.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { openStore } from '../support/store.ts'
+import { entry, tombstone } from './fixtures.ts'
+
+const ITEMS: KeySet = { path: 'items/*', except: [] }
+const SOME: KeySet = { path: 'items/*', except: ['items/k1'] }
+const ALL: KeySet = { path: '*/*', except: [] }
+const SETS = [ITEMS, SOME, ALL]
+const ROOT = ['']
+
+/** What the table must say: counted from nothing. */
+async function counted(store: Store, set: KeySet, horizon = 0n) {
+  const tree = new DigestTree()
+  for await (const record of (await store.scan()).records) {
+    if (!coversKey(set, record.key) || !countsInDigest(record, horizon)) continue
+    tree.add(leafOf(record.key), hashRecord(record))
+  }
+  return [tree.digest('')]
+}
+
+async function tableOf(store: Store): Promise<DigestTable> {
+  const table = new DigestTable(store, new FakeTime(), SETS)
+  store.onCommit((commit) => table.committed(commit))
+  return table
+}
+
+describe('the digest table', () => {
+  test('counts each change once, whether it comes before, during or after the scan', async () => {
+    for (let seed = 1; seed <= 60; seed++) {
+      const random = new SeededRandom(seed)
+      const store = await openStore()
+      const write = async (): Promise<void> => {
+        const key = `${random.pick(['items', 'other'])}/k${random.below(6)}`
+        if (random.chance(0.3)) await store.delete(key).catch(() => undefined)
+        else await store.set(key, String(random.below(9)))
+      }
+      for (let i = 0; i < 10; i++) await write()
+      const table = await tableOf(store)
+      const writes: Promise<void>[] = []
+      for (let i = random.below(4); i > 0; i--) writes.push(write())
+      // The scan may begin while a batch is being written, or before, or after it.
+      for (let i = random.below(8); i > 0; i--) await Promise.resolve()
+      const ready = table.recount(0n)
+      for (let i = 0; i < 10; i++) {
+        writes.push(write())
+        if (random.chance(0.5)) await Promise.resolve()
+      }
+      await Promise.all([ready, ...writes])
+      await write()
+      for (const set of SETS) {
+        expect(table.digests(set, 0n, ROOT), `seed ${seed}`).toEqual(await counted(store, set))
+      }
+    }
+  })
+
+  test('leaves out tombstones up to the horizon, and only those', async () => {
+    const store = await openStore()
+    const source = { source: 'x' }
+    await store.merge([entry('items/a', 1), tombstone('items/b', 50), entry('items/c', 5)], source)
+    const table = await tableOf(store)
+    await table.track(ITEMS, 50n)
+    await store.merge([tombstone('items/a', 40), tombstone('items/c', 60)], source)
+    expect(table.digests(ITEMS, 50n, ROOT)).toEqual(await counted(store, ITEMS, 50n))
+    expect(table.digests(ITEMS, 50n, ROOT)).toMatchObject([{ count: 1 }])
+  })
+
+  test('counts what it was not prepared for when that is asked for, a bounded number of sets', async () => {
+    const store = await openStore()
+    await store.set('a/b', '1')
+    const table = await tableOf(store)
+    await table.recount(0n)
+    for (let i = 0; i < 200; i++) {
+      const set = { path: 'a/*', except: [`a/${i}`] }
+      await table.track(set, 0n)
+      expect(table.digests(set, 0n, ROOT)).toMatchObject([{ count: 1 }])
+    }
+    const known = Array.from({ length: 200 }, (_, i) => {
+      try {
+        return table.digests({ path: 'a/*', except: [`a/${i}`] }, 0n, ROOT).length
+      } catch {
+        return 0
+      }
+    })
+    expect(known.reduce((sum, one) => sum + one, 0)).toBeLessThanOrEqual(70)
+    expect(known.at(-1)).toBe(1)
+  })
+
+  test('says so when it is asked for what it has not counted, or was stopped', async () => {
+    const store = await openStore()
+    const table = await tableOf(store)
+    expect(() => table.digests(ITEMS, 0n, ROOT)).toThrow('"items/*" is not counted')
+    await store.set('items/a', '1')
+    const counting = table.recount(0n)
+    table.stop()
+    await expect(counting).rejects.toThrow('stopped')
+  })
+})
+
+test('a set leaves out what an earlier scope gives to another leader', () => {
+  const placement = planPlacement(
+    [{ path: 'items/own', local: true }, { path: 'items/x' }, { path: 'items/*' }],
+    'leader',
+    'nodes/*',
+  )
+  const sets = followedSets(placement, 'http://leader')
+  expect(sets.map(setName)).toEqual(['items/x', 'items/* -items/own', 'nodes/*'])
+  expect(usualSets(placement).map(setName)).toContain('items/*')
+  const [, items] = sets
+  if (items === undefined) throw new Error('no set')
+  expect(coversKey(items, 'items/own')).toBe(false)
+  expect(coversKey(items, 'items/x')).toBe(true)
+})

@@ -1,0 +1,114 @@
+/** Real servers that replicate `items/*` and `settings` in one process, with links that can be cut. */
+import { afterEach } from 'vitest'
+import { type ClusterOptions, type ClusterPlugin, cluster } from '../../cluster/index.ts'
+import type { MessageSocket, Transport } from '../../src/core/transport.ts'
+import { createServer, type Server } from '../../src/server/server.ts'
+import { createWsTransport } from '../../src/server/ws-transport.ts'
+import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { type Answer, request } from '../support/http.ts'
+import { waitFor } from '../support/wait.ts'
+
+const closers: (() => Promise<unknown>)[] = []
+
+afterEach(async () => {
+  for (const close of closers.splice(0).reverse()) await close()
+})
+
+/** A transport whose connections can be ended, and dials refused. */
+class CuttableTransport implements Transport {
+  readonly #inner = createWsTransport()
+  readonly #open = new Set<MessageSocket>()
+  #isCut = false
+
+  dial(...[request, opened, handlers]: Parameters<Transport['dial']>): MessageSocket {
+    const target = this.#isCut ? { ...request, url: 'ws://127.0.0.1:1/' } : request
+    const socket = this.#inner.dial(target, opened, handlers)
+    this.#open.add(socket)
+    return socket
+  }
+
+  cut(): void {
+    this.#isCut = true
+    for (const socket of this.#open) socket.terminate()
+    this.#open.clear()
+  }
+
+  heal(): void {
+    this.#isCut = false
+  }
+}
+
+export class TestNode {
+  readonly server: Server
+  readonly plugin: ClusterPlugin
+  readonly link: CuttableTransport
+
+  constructor(server: Server, plugin: ClusterPlugin, link: CuttableTransport) {
+    this.server = server
+    this.plugin = plugin
+    this.link = link
+  }
+
+  get url(): string {
+    return this.server.address?.url ?? ''
+  }
+
+  get id(): string {
+    return this.server.store.id
+  }
+
+  request(
+    method: string,
+    path: string,
+    body?: string,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
+    return request(method, `${this.url}${path}`, {
+      headers,
+      ...(body === undefined ? {} : { body }),
+    })
+  }
+
+  /** Resolves once it follows its leaders live, or is followed by `followers` nodes that hold all. */
+  async live(followers = 0): Promise<void> {
+    await waitFor(
+      () => {
+        const status = this.plugin.status()
+        const isUp = status?.links.every(({ state }) => state === 'live') === true
+        const caughtUp = status?.followers.filter(({ lagRows }) => lagRows === 0) ?? []
+        return isUp && caughtUp.length >= followers
+      },
+      { what: 'live links' },
+    )
+  }
+}
+
+export interface NodeOptions extends Partial<ClusterOptions> {
+  readonly leader?: TestNode
+  /** Milliseconds a write may take. Default 10 000. */
+  readonly deadlineMs?: number
+}
+
+export async function startNode({
+  leader,
+  deadlineMs = 10_000,
+  ...options
+}: NodeOptions = {}): Promise<TestNode> {
+  const link = new CuttableTransport()
+  const plugin = cluster({
+    keys: [{ path: 'items/*' }, { path: 'settings' }],
+    ...(leader === undefined ? {} : { clusterUrl: leader.url }),
+    ...options,
+    limits: { reconnectInitialMs: 20, reconnectMaxMs: 50, ...options.limits },
+  })
+  const server = createServer({
+    storage: new MemoryStorage(),
+    port: 0,
+    deadlineMs,
+    plugins: [plugin],
+    transport: link,
+  })
+  await server.open()
+  closers.push(() => server.close())
+  return new TestNode(server, plugin, link)
+}

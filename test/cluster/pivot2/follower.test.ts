@@ -1,0 +1,254 @@
+/** Our follower and a leader that has nothing but protocol 2.0. */
+import { expect, test } from 'vitest'
+import { waitFor, waitForValue } from '../../support/wait.ts'
+import { startOwn, startPeer, thingsOf } from './own-node.ts'
+
+test('takes over what the leader holds, stamps and digits as they are, and tells that it speaks 2.0', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '{"n":12345678901234567890,"f":1.10}')
+  await leader.set('things/a', '{"n":12345678901234567891,"f":1.10}')
+  await leader.set('settings', '{"mode":"dark"}')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  expect(await own.things()).toEqual({ 'things/a': '{"n":12345678901234567891,"f":1.10}' })
+  expect(await own.value('settings')).toBe('{"mode":"dark"}')
+  const entry = await own.server.store.get('things/a')
+  expect(entry?.created).toBe(leader.entries.get('things/a')?.created)
+  expect(entry?.updated).toBe(leader.entries.get('things/a')?.updated)
+  const info = JSON.parse((await own.request('GET', '/?api=pivot')).body)
+  expect(info).toMatchObject({ role: 'node', pivotHealthy: true, pivotProtocol: '2.0' })
+  const status = JSON.parse((await own.request('GET', '/-/cluster')).body)
+  expect(status.links[0]).toMatchObject({ state: 'live', protocol: '2.0', outbox: 0 })
+})
+
+test('registers at the leader, and is told of changes there', async () => {
+  const leader = await startPeer()
+  const own = await startOwn({ follows: leader.address, pollMs: 60_000 })
+  await own.speaking()
+  await waitFor(() => [...leader.entries.keys()].some((key) => key.startsWith('nodes/')))
+  await leader.set('things/a', '1')
+  // No poll comes within a minute: the leader's call alone brings these.
+  await waitForValue(() => own.things(), { 'things/a': '1' })
+  await leader.delete('things/a')
+  await waitForValue(() => own.things(), {})
+})
+
+test('sends local writes and deletes up, with their stamps', async () => {
+  const leader = await startPeer()
+  const own = await startOwn({ follows: leader.address, pollMs: 60_000 })
+  await own.speaking()
+  await own.set('things/a', '{"n":12345678901234567890}')
+  await own.set('things/b', '2')
+  await own.set('settings', '{"mode":"dark"}')
+  await waitForValue(() => thingsOf(leader), {
+    'things/a': '{"n":12345678901234567890}',
+    'things/b': '2',
+  })
+  await waitForValue(() => leader.value('settings') ?? '', '{"mode":"dark"}')
+  expect(leader.entries.get('things/a')?.created).toBe(
+    (await own.server.store.get('things/a'))?.created,
+  )
+  await own.delete('things/a')
+  await own.delete('settings')
+  await waitForValue(() => thingsOf(leader), { 'things/b': '2' })
+  await waitFor(() => leader.value('settings') === undefined && own.outbox === 0)
+  expect(await own.things()).toEqual({ 'things/b': '2' })
+})
+
+test('what changed on both sides while the link was cut converges, deletes too', async () => {
+  const leader = await startPeer()
+  for (const name of ['a', 'b', 'c', 'd']) await leader.set(`things/${name}`, '1')
+  await leader.set('settings', '1')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  leader.cut(true)
+  await waitFor(() => own.plugin.status()?.links[0]?.state === 'offline')
+  await own.set('things/a', '"own"')
+  await own.delete('things/b')
+  await own.set('things/e', '"own"')
+  await own.set('settings', '"own"')
+  expect(own.outbox).toBe(4)
+  await leader.set('things/c', '"leader"')
+  await leader.set('things/f', '"leader"')
+  await leader.delete('things/d')
+  leader.cut(false)
+  const expected = {
+    'things/a': '"own"',
+    'things/c': '"leader"',
+    'things/e': '"own"',
+    'things/f': '"leader"',
+  }
+  await waitForValue(() => own.things(), expected)
+  await waitForValue(() => thingsOf(leader), expected)
+  await waitFor(() => leader.value('settings') === '"own"' && own.outbox === 0)
+})
+
+test('of two writes of one key made apart the later one stays on both sides', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '0')
+  await leader.set('things/b', '0')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  leader.cut(true)
+  await waitFor(() => own.plugin.status()?.links[0]?.state === 'offline')
+  await own.set('things/a', '"earlier"')
+  await leader.set('things/a', '"later"')
+  await leader.set('things/b', '"earlier"')
+  await own.set('things/b', '"later"')
+  leader.cut(false)
+  const expected = { 'things/a': '"later"', 'things/b': '"later"' }
+  await waitForValue(() => own.things(), expected)
+  await waitForValue(() => thingsOf(leader), expected)
+  await waitFor(() => own.outbox === 0)
+})
+
+test('a leader that lost its disk is refilled, and nothing is deleted here', async () => {
+  const leader = await startPeer()
+  for (const name of ['a', 'b', 'c']) await leader.set(`things/${name}`, `"${name}"`)
+  await leader.set('settings', '1')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  const before = await own.things()
+  await leader.stop()
+  leader.wipe()
+  await leader.start()
+  await leader.set('things/new', '1')
+  const expected = { ...before, 'things/new': '1' }
+  await waitForValue(() => thingsOf(leader), expected)
+  await waitForValue(() => own.things(), expected)
+  await waitFor(() => leader.value('settings') === '1')
+})
+
+test('a key that is missing there without a noted delete is kept and pushed', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '1')
+  await leader.set('things/b', '1')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  leader.entries.delete('things/a')
+  await leader.set('things/b', '2')
+  await waitForValue(() => thingsOf(leader), { 'things/a': '1', 'things/b': '2' })
+  expect(await own.things()).toEqual({ 'things/a': '1', 'things/b': '2' })
+})
+
+test('a list that can not be read deletes nothing, and nothing is lost meanwhile', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '1')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  leader.isBroken = true
+  await leader.set('things/b', '1')
+  await waitFor(() => own.plugin.status()?.links[0]?.lastError?.includes('answered 500'))
+  await own.set('things/c', '1')
+  expect(await own.things()).toEqual({ 'things/a': '1', 'things/c': '1' })
+  leader.isBroken = false
+  const expected = { 'things/a': '1', 'things/b': '1', 'things/c': '1' }
+  await waitForValue(() => own.things(), expected)
+  await waitForValue(() => thingsOf(leader), expected)
+})
+
+test('a key written and deleted while the leader was away is settled without it', async () => {
+  const leader = await startPeer()
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  leader.cut(true)
+  await own.set('things/a', '1')
+  await own.delete('things/a')
+  await own.set('settings', '1')
+  await own.delete('settings')
+  leader.cut(false)
+  await waitFor(() => own.outbox === 0)
+  await own.speaking()
+  expect(thingsOf(leader)).toEqual({})
+})
+
+test('a deleted key that an old node brings back to the leader is deleted again', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '1')
+  const old = { ...(leader.entries.get('things/a') ?? { created: 1n, updated: 0n, data: '' }) }
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  await own.delete('things/a')
+  await waitForValue(() => thingsOf(leader), {})
+  leader.entries.set('things/a', old)
+  await leader.set('things/b', '1')
+  await waitForValue(() => thingsOf(leader), { 'things/b': '1' })
+  expect(await own.things()).toEqual({ 'things/b': '1' })
+})
+
+test('what the leader refuses stays in the outbox and holds nothing else up', async () => {
+  const leader = await startPeer({ strictKeys: true })
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  await own.set('things/not-routed', '1')
+  await own.set('things/routed', '1')
+  await waitForValue(() => thingsOf(leader), { 'things/routed': '1' })
+  await waitFor(() => own.plugin.status()?.links[0]?.refused === 1)
+  expect(own.outbox).toBe(1)
+  expect(await own.value('things/not-routed')).toBe('1')
+})
+
+test('a long list and a long outbox go over in pages', async () => {
+  const leader = await startPeer()
+  for (let i = 0; i < 1200; i++) {
+    leader.entries.set(`things/l${i}`, { created: leader.now(), updated: 0n, data: `${i}` })
+  }
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  expect(Object.keys(await own.things())).toHaveLength(1200)
+  leader.cut(true)
+  for (let i = 0; i < 700; i++) await own.set(`things/o${i}`, `${i}`)
+  leader.cut(false)
+  await waitFor(() => own.outbox === 0, { deadlineMs: 20_000 })
+  expect(thingsOf(leader)).toEqual(await own.things())
+})
+
+test('a leader that gets the stream is followed by it from then on', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '1')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  await own.set('things/b', '1')
+  await waitFor(() => own.outbox === 0)
+  const port = Number(leader.address.split(':')[1])
+  await leader.stop()
+  const upgraded = await startOwn({ port })
+  await upgraded.set('things/c', '1')
+  const expected = { 'things/a': '1', 'things/b': '1', 'things/c': '1' }
+  await waitForValue(() => own.things(), expected)
+  await waitForValue(() => upgraded.things(), expected)
+  await waitFor(() => own.plugin.status()?.links[0]?.state === 'live')
+  expect(own.isSpeaking).toBe(false)
+})
+
+test('two of our followers and a 2.0 node hold the same as their 2.0 leader', async () => {
+  const leader = await startPeer()
+  const old = await startPeer({ leader: leader.address })
+  await old.register('old')
+  const [a, b] = await Promise.all([
+    startOwn({ follows: leader.address }),
+    startOwn({ follows: leader.address }),
+  ])
+  await Promise.all([a.speaking(), b.speaking()])
+  await a.set('things/a', '1')
+  await b.set('things/b', '1')
+  await old.set('things/c', '1')
+  await leader.set('things/d', '1')
+  await waitFor(() => a.outbox + b.outbox === 0)
+  await waitFor(async () => Object.keys(await a.things()).length === 4)
+  await b.delete('things/a')
+  const expected = { 'things/b': '1', 'things/c': '1', 'things/d': '1' }
+  await waitForValue(() => thingsOf(leader), expected)
+  await waitForValue(() => thingsOf(old), expected)
+  for (const node of [a, b]) await waitForValue(() => node.things(), expected)
+})
+
+test('with a cluster token nobody is followed by 2.0', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '1')
+  const own = await startOwn({ follows: leader.address, token: 'secret' })
+  await waitFor(() => leader.taken.filter((line) => line.includes('stream')).length >= 0)
+  await waitFor(() => (own.plugin.status()?.links[0]?.lastCheckMs ?? 0) > 0)
+  expect(own.isSpeaking).toBe(false)
+  expect(leader.taken).not.toContain('GET /_pivot/version')
+})

@@ -1,0 +1,112 @@
+/** Our own nodes beside 2.0 peers: real servers of one process, and the questions tests ask of them. */
+import { onTestFinished } from 'vitest'
+import { type ClusterPlugin, cluster } from '../../../cluster/index.ts'
+import type { Logger } from '../../../src/core/logger.ts'
+import { createServer, type Server } from '../../../src/server/server.ts'
+import type { StorageAdapter } from '../../../src/storage-adapter.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { type Answer, type RequestOptions, request } from '../../support/http.ts'
+import { waitFor } from '../../support/wait.ts'
+import { type PeerOptions, PivotPeer } from './peer.ts'
+
+export const KEYS: readonly string[] = ['things/*', 'settings']
+
+export interface OwnOptions {
+  /** `host:port` of the leader. */
+  readonly follows?: string
+  readonly port?: number
+  readonly token?: string
+  readonly storage?: StorageAdapter
+  /** Milliseconds between two polls of a 2.0 leader, and dials of its stream. Default 50. */
+  readonly pollMs?: number
+  readonly keys?: readonly string[]
+  readonly logger?: Logger
+}
+
+export class OwnNode {
+  readonly server: Server
+  readonly plugin: ClusterPlugin
+
+  constructor(server: Server, plugin: ClusterPlugin) {
+    this.server = server
+    this.plugin = plugin
+  }
+
+  get url(): string {
+    return this.server.address?.url ?? ''
+  }
+
+  get address(): string {
+    return this.url.replace('http://', '')
+  }
+
+  request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
+    return request(method, this.url + path, options)
+  }
+
+  async set(key: string, data: string): Promise<void> {
+    await this.server.store.set(key, data)
+  }
+
+  async delete(key: string): Promise<void> {
+    await this.server.store.delete(key)
+  }
+
+  async value(key: string): Promise<string | undefined> {
+    return (await this.server.store.get(key))?.data
+  }
+
+  /** Data of `things/*` by key, sorted. */
+  async things(): Promise<Record<string, string>> {
+    const entries = await this.server.store.list('things/*')
+    return sorted(entries.map(({ key, data }) => [key, data]))
+  }
+
+  /** Records not acknowledged by the leader. */
+  get outbox(): number {
+    return this.plugin.status()?.links[0]?.outbox ?? -1
+  }
+
+  /** Resolves when it follows by 2.0 and is in step. */
+  async speaking(): Promise<void> {
+    await waitFor(() => this.isSpeaking && this.plugin.status()?.links[0]?.state === 'live', {
+      what: '2.0 spoken',
+    })
+  }
+
+  get isSpeaking(): boolean {
+    const [link] = this.plugin.status()?.links ?? []
+    return link !== undefined && 'protocol' in link && link.protocol === '2.0'
+  }
+}
+
+export async function startOwn(options: OwnOptions = {}): Promise<OwnNode> {
+  const { follows, port = 0, token, storage, pollMs = 50, keys = KEYS, logger } = options
+  const plugin = cluster({
+    keys: keys.map((path) => ({ path })),
+    ...(follows === undefined ? {} : { clusterUrl: follows }),
+    ...(token === undefined ? {} : { token }),
+    ...(logger === undefined ? {} : { logger }),
+    limits: { reconnectInitialMs: 20, reconnectMaxMs: pollMs },
+  })
+  const server = createServer({ storage: storage ?? new MemoryStorage(), port, plugins: [plugin] })
+  await server.open()
+  onTestFinished(() => server.close())
+  return new OwnNode(server, plugin)
+}
+
+export async function startPeer(options: Partial<PeerOptions> = {}): Promise<PivotPeer> {
+  const peer = await new PivotPeer({ keys: KEYS, ...options }).start()
+  onTestFinished(() => peer.stop())
+  return peer
+}
+
+/** Data of `things/*` at a peer by key, sorted. */
+export function thingsOf(peer: PivotPeer): Record<string, string> {
+  const found = [...peer.entries].filter(([key]) => key.startsWith('things/'))
+  return sorted(found.map(([key, { data }]) => [key, data]))
+}
+
+function sorted(pairs: readonly (readonly [string, string])[]): Record<string, string> {
+  return Object.fromEntries([...pairs].sort(([a], [b]) => (a < b ? -1 : 1)))
+}

@@ -1,0 +1,486 @@
+/**
+ * A small peer of protocol 2.0, written from its description alone and sharing no code with the
+ * cluster: a leader or a node with its data in maps. It keeps the traps of 2.0: sets take the stamp of
+ * a delete away, pushes overwrite and are never repeated, a pull deletes what the leader lacks.
+ */
+import { once } from 'node:events'
+import * as http from 'node:http'
+import { request } from '../../support/http.ts'
+
+export interface Meta {
+  created: bigint
+  updated: bigint
+  data: string
+}
+
+export interface PeerOptions {
+  /** Synced paths: `things/*` or plain keys. */
+  readonly keys: readonly string[]
+  /** `host:port` of the leader; absent: this peer leads. */
+  readonly leader?: string
+  /** Released peers route letters and digits only. Default true. */
+  readonly strictKeys?: boolean
+}
+
+const NODES = 'nodes/*'
+
+export class PivotPeer {
+  readonly entries: Map<string, Meta> = new Map()
+  /** Delete stamps by base key. */
+  readonly deletes: Map<string, bigint> = new Map()
+  /** Requests taken, as `METHOD path`. */
+  readonly taken: string[] = []
+  /** Lists are answered with 500, as by a storage that fails. */
+  isBroken = false
+  readonly #options: PeerOptions
+  readonly #keys: readonly string[]
+  #server: http.Server | undefined
+  #port = 0
+  /** No request leaves or arrives. */
+  #isCut = false
+  #clock = 0n
+  #events: Promise<void> = Promise.resolve()
+  readonly #pulled = new Set<string>()
+  readonly #originators = new Map<string, string>()
+  readonly #background = new Set<Promise<unknown>>()
+
+  constructor(options: PeerOptions) {
+    this.#options = options
+    this.#keys = [...options.keys, NODES]
+  }
+
+  get address(): string {
+    return `127.0.0.1:${this.#port}`
+  }
+
+  get url(): string {
+    return `http://${this.address}`
+  }
+
+  /** Listens, at the same port as before if there was one. */
+  async start(): Promise<this> {
+    const server = http.createServer((incoming, outgoing) => {
+      this.#serve(incoming, outgoing).catch(() => outgoing.writeHead(500).end())
+    })
+    server.listen(this.#port, '127.0.0.1')
+    await once(server, 'listening')
+    this.#port = (server.address() as { port: number }).port
+    this.#server = server
+    return this
+  }
+
+  /** Ends the process of the peer, so to say; its data stays. */
+  async stop(): Promise<void> {
+    await this.settled()
+    const server = this.#server
+    this.#server = undefined
+    server?.closeAllConnections()
+    if (server !== undefined) await new Promise((resolve) => server.close(resolve))
+  }
+
+  cut(isCut: boolean): void {
+    this.#isCut = isCut
+    if (isCut) this.#server?.closeAllConnections()
+  }
+
+  /** Loses its disk. */
+  wipe(): void {
+    this.entries.clear()
+    this.deletes.clear()
+  }
+
+  /** Registers this node at its leader, as one that older programs write. */
+  async register(name: string, fields: object = {}): Promise<void> {
+    await this.set(
+      `nodes/${name}`,
+      JSON.stringify({ IP: '127.0.0.1', Port: String(this.#port), ...fields }),
+    )
+  }
+
+  async set(key: string, data: string): Promise<void> {
+    const now = this.now()
+    const found = this.entries.get(key)
+    this.entries.set(key, {
+      created: found?.created ?? now,
+      updated: found === undefined ? 0n : now,
+      data,
+    })
+    await this.#event('set', key)
+  }
+
+  async delete(key: string): Promise<void> {
+    this.entries.delete(key)
+    await this.#event('del', key)
+  }
+
+  value(key: string): string | undefined {
+    return this.entries.get(key)?.data
+  }
+
+  now(): bigint {
+    const wall = BigInt(Date.now()) * 1_000_000n
+    this.#clock = wall > this.#clock ? wall : this.#clock + 1n
+    return this.#clock
+  }
+
+  /** Waits for events and notifications under way. */
+  async settled(): Promise<void> {
+    await this.#events
+    await Promise.allSettled(this.#background)
+  }
+
+  /** Bidirectional sync of everything followed. */
+  async sync(): Promise<void> {
+    for (const path of this.#keys) await this.#syncKey(path)
+  }
+
+  /** Takes over what the leader has that is newer, for one path or all. */
+  async pull(only?: string): Promise<void> {
+    for (const path of this.#keys) {
+      if (only !== undefined && only !== path) continue
+      try {
+        await this.#pullKey(path)
+      } catch {
+        // 2.0 skips the key.
+      }
+    }
+  }
+
+  activity(path: string): bigint {
+    let latest = this.deletes.get(baseOf(path)) ?? 0n
+    for (const [key, { created, updated }] of this.entries) {
+      if (!matches(path, key)) continue
+      if (created > latest) latest = created
+      if (updated > latest) latest = updated
+    }
+    return latest
+  }
+
+  async #event(kind: 'set' | 'del', key: string): Promise<void> {
+    const path = this.#keys.find((candidate) => matches(candidate, key))
+    if (path === undefined) return
+    this.#events = this.#events.then(() => this.#handle(kind, key, path))
+    await this.#events
+  }
+
+  async #handle(kind: 'set' | 'del', key: string, path: string): Promise<void> {
+    const { leader } = this.#options
+    if (leader !== undefined && this.#pulled.delete(`${kind} ${key}`)) return
+    if (kind === 'del') this.deletes.set(baseOf(path), this.now())
+    else this.deletes.delete(baseOf(path))
+    if (leader === undefined) this.#notifyAll(path, key)
+    else await this.#pushEvent(kind, key, path)
+  }
+
+  #notifyAll(path: string, key: string): void {
+    const originator = this.#originators.get(key)
+    this.#originators.delete(key)
+    for (const [candidate, { data }] of this.entries) {
+      const address = matches(NODES, candidate) ? addressOf(data) : undefined
+      if (address === undefined || address === originator) continue
+      const work = this.#notify(address, path)
+      this.#background.add(work)
+      void work.finally(() => this.#background.delete(work))
+    }
+  }
+
+  async #notify(address: string, path: string): Promise<void> {
+    try {
+      const version = await this.#call('GET', `http://${address}/_pivot/version`)
+      if ((JSON.parse(version.body) as { protocol: string }).protocol !== '2.0') return
+      await this.#call('GET', `http://${address}/_pivot/synchronize/pivot?key=${path}`)
+    } catch {
+      // Never repeated.
+    }
+  }
+
+  async #pushEvent(kind: 'set' | 'del', key: string, path: string): Promise<void> {
+    const found = this.entries.get(key)
+    try {
+      if (kind === 'del') await this.#remove(path, key, BigInt(Date.now()) * 1_000_000n)
+      else if (found !== undefined) await this.#post(path, key, found)
+    } catch {
+      // Never repeated.
+    }
+  }
+
+  async #post(path: string, key: string, meta: Meta): Promise<void> {
+    const target = path.includes('*') ? `${baseOf(path)}/${last(key)}` : last(key)
+    await this.#call('POST', `${this.#leaderUrl}/_pivot/pivot/${target}`, `${print(key, meta)}\n`)
+  }
+
+  async #remove(path: string, key: string, time: bigint): Promise<void> {
+    const target = path.includes('*') ? `${baseOf(path)}/${last(key)}` : key
+    await this.#call('DELETE', `${this.#leaderUrl}/_pivot/pivot/${target}/${time}`)
+  }
+
+  async #leaderActivity(path: string): Promise<bigint> {
+    const url = `${this.#leaderUrl}/_pivot/activity/${baseOf(path)}`
+    const { status, body } = await this.#call('GET', url)
+    const found = /^\{"lastEntry":(\d+)\}\n$/.exec(body)
+    if (status !== 200 || found?.[1] === undefined) throw new Error(`activity: ${status} ${body}`)
+    return BigInt(found[1])
+  }
+
+  async #leaderList(path: string): Promise<Map<string, Meta>> {
+    const { status, body } = await this.#call('GET', `${this.#leaderUrl}/_pivot/pivot/${path}`)
+    if (status !== 200) throw new Error(`list: ${status}`)
+    const list = (JSON.parse(quoted(body)) ?? []) as (Record<string, unknown> & { index: string })[]
+    return new Map(
+      list.map((item) => [
+        `${baseOf(path)}/${item.index}`,
+        {
+          created: stamp(item.created),
+          updated: stamp(item.updated),
+          data: unquoted(JSON.stringify(item.data)),
+        },
+      ]),
+    )
+  }
+
+  async #leaderObject(path: string): Promise<Meta | undefined> {
+    const { status, body } = await this.#call('GET', `${this.#leaderUrl}/_pivot/pivot/${path}`)
+    return status === 200 ? parse(body).meta : undefined
+  }
+
+  async #pullKey(path: string): Promise<void> {
+    const theirs = await this.#leaderActivity(path)
+    if (theirs <= this.activity(path)) return
+    if (!path.includes('*')) return this.#pullPlain(path)
+    const list = await this.#leaderList(path)
+    let changed = false
+    for (const key of [...this.entries.keys()]) {
+      if (!matches(path, key) || list.has(key)) continue
+      changed = true
+      this.#pulled.add(`del ${key}`)
+      await this.delete(key)
+    }
+    for (const [key, meta] of list) {
+      const ours = this.entries.get(key)
+      if (ours !== undefined && meta.updated <= ours.updated) continue
+      changed = true
+      await this.#take(key, meta)
+    }
+    if (changed) this.deletes.set(baseOf(path), theirs)
+  }
+
+  async #pullPlain(path: string): Promise<void> {
+    const found = await this.#leaderObject(path)
+    if (found === undefined) {
+      if (this.entries.has(path)) {
+        this.#pulled.add(`del ${path}`)
+        await this.delete(path)
+      }
+      this.deletes.delete(path)
+      return
+    }
+    if ((this.deletes.get(path) ?? 0n) > found.created) return
+    await this.#take(path, found)
+    this.deletes.delete(path)
+  }
+
+  async #take(key: string, meta: Meta): Promise<void> {
+    this.#pulled.add(`set ${key}`)
+    this.entries.set(key, meta)
+    await this.#event('set', key)
+  }
+
+  async #syncKey(path: string): Promise<void> {
+    const theirs = await this.#leaderActivity(path)
+    const ours = this.activity(path)
+    if (ours < theirs) return this.#pullKey(path)
+    if (ours === theirs) return
+    if (!path.includes('*')) {
+      const found = this.entries.get(path)
+      if (found !== undefined) await this.#post(path, path, found)
+      else if ((await this.#leaderObject(path)) !== undefined) {
+        await this.#remove(path, path, this.now())
+      }
+      return
+    }
+    const list = await this.#leaderList(path)
+    for (const [key, meta] of [...this.entries]) {
+      if (!matches(path, key)) continue
+      const there = list.get(key)
+      const goes =
+        there === undefined ? theirs === 0n || meta.created > theirs : meta.updated > there.updated
+      if (goes) await this.#post(path, key, meta)
+    }
+    for (const [key, meta] of list) {
+      if (!this.entries.has(key)) await this.#remove(path, key, meta.updated)
+    }
+  }
+
+  get #leaderUrl(): string {
+    return `http://${this.#options.leader}`
+  }
+
+  async #call(
+    method: string,
+    url: string,
+    body?: string,
+  ): Promise<{ status: number; body: string }> {
+    if (this.#isCut) throw new Error('cut')
+    const headers = { 'X-Pivot-Originator': this.address }
+    return request(method, url, {
+      headers,
+      timeoutMs: 5_000,
+      ...(body === undefined ? {} : { body }),
+    })
+  }
+
+  async #serve(incoming: http.IncomingMessage, outgoing: http.ServerResponse): Promise<void> {
+    if (this.#isCut) {
+      incoming.socket.destroy()
+      return
+    }
+    const url = new URL(incoming.url ?? '/', 'http://peer')
+    const path = decodeURIComponent(url.pathname)
+    const method = incoming.method ?? 'GET'
+    this.taken.push(`${method} ${path}`)
+    if (this.taken.length > 10_000) this.taken.shift()
+    if (path === '/') return reply(outgoing, 200, '<html></html>')
+    if (path === '/_pivot/version') {
+      return reply(outgoing, 200, '{"protocol":"2.0","package":"github.com/benitogf/pivot"}\n')
+    }
+    if (path.startsWith('/_pivot/synchronize/')) {
+      if (this.#options.leader === undefined) return reply(outgoing, 400, 'no syncers configured')
+      if (path.endsWith('/node')) await this.sync()
+      else await this.pull(url.searchParams.get('key') ?? undefined)
+      return reply(outgoing, 200, '')
+    }
+    if (path.startsWith('/_pivot/activity/')) {
+      const base = path.slice('/_pivot/activity/'.length)
+      const found = this.#keys.find((key) => baseOf(key) === base)
+      if (found !== undefined)
+        return reply(outgoing, 200, `{"lastEntry":${this.activity(found)}}\n`)
+    }
+    if (path.startsWith('/_pivot/pivot/')) {
+      return this.#records(incoming, outgoing, path.slice('/_pivot/pivot/'.length))
+    }
+    this.#data(outgoing, path.slice(1))
+  }
+
+  /** Plain reads of data, as any client does them. */
+  #data(outgoing: http.ServerResponse, key: string): void {
+    const noted = key.startsWith('pivot/') ? this.deletes.get(key.slice(6)) : undefined
+    const meta = noted === undefined ? this.entries.get(key) : undefined
+    if (noted !== undefined) {
+      reply(outgoing, 200, print(key, { created: 1n, updated: 0n, data: String(noted) }))
+    } else if (meta !== undefined) reply(outgoing, 200, print(key, meta))
+    else if (/^[a-zA-Z\d]/.test(key)) reply(outgoing, 404, 'ooo: empty key')
+    else reply(outgoing, 400, 'ooo: key is not valid')
+  }
+
+  async #records(
+    incoming: http.IncomingMessage,
+    outgoing: http.ServerResponse,
+    rest: string,
+  ): Promise<void> {
+    const { method } = incoming
+    if (this.#options.strictKeys !== false && method !== 'GET' && !/^[a-zA-Z*\d/]+$/.test(rest)) {
+      return reply(outgoing, 400, 'ooo: key is not valid')
+    }
+    const path = this.#keys.find(
+      (key) => rest === key || rest.startsWith(`${baseOf(key)}/`) || rest === baseOf(key),
+    )
+    if (path === undefined) return reply(outgoing, 404, '404 page not found\n')
+    const isList = path.includes('*')
+    if (this.isBroken) return reply(outgoing, 500, 'storage: closed')
+    if (method === 'GET') {
+      if (isList) return reply(outgoing, 200, this.#printList(path))
+      const meta = this.entries.get(path)
+      return meta === undefined
+        ? reply(outgoing, 500, 'storage: not found')
+        : reply(outgoing, 200, `${print(path, meta)}\n`)
+    }
+    const from = incoming.headers['x-pivot-originator']
+    const note = (key: string): void => {
+      if (typeof from === 'string') this.#originators.set(key, from)
+    }
+    if (method === 'POST') {
+      const { index, meta } = parse(await bodyOf(incoming))
+      const key = isList ? `${baseOf(path)}/${index}` : path
+      note(key)
+      this.entries.set(key, meta)
+      await this.#event('set', key)
+      return reply(outgoing, 200, '')
+    }
+    const parts = rest.split('/')
+    const time = BigInt(parts.pop() ?? '')
+    const key = parts.join('/')
+    note(key)
+    const wasThere = this.entries.delete(key)
+    this.deletes.set(baseOf(path), time)
+    if (wasThere) await this.#event('del', key)
+    reply(outgoing, wasThere ? 200 : 500, '')
+  }
+
+  #printList(path: string): string {
+    const found = [...this.entries].filter(([key]) => matches(path, key))
+    found.sort(([, a], [, b]) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0))
+    return `[${found.map(([key, meta]) => print(key, meta)).join(',')}]\n`
+  }
+}
+
+function baseOf(path: string): string {
+  return path.replace('/*', '')
+}
+
+function last(key: string): string {
+  return key.slice(key.lastIndexOf('/') + 1)
+}
+
+function matches(path: string, key: string): boolean {
+  if (!path.includes('*')) return path === key
+  const base = `${baseOf(path)}/`
+  return key.startsWith(base) && !key.slice(base.length).includes('/')
+}
+
+function print(key: string, { created, updated, data }: Meta): string {
+  return `{"created":${created},"updated":${updated},"index":"${last(key)}","path":"${key}","data":${data}}`
+}
+
+function parse(text: string): { index: string; meta: Meta } {
+  const found =
+    /^\{"created":(\d+),"updated":(\d+),"index":"([^"]*)"(?:,"path":"[^"]*")?,"data":([\s\S]*)\}\n?$/.exec(
+      text,
+    )
+  const [, created, updated, index, data] = found ?? []
+  if (created === undefined || updated === undefined || index === undefined || !data) {
+    throw new Error(`not a meta object: ${text}`)
+  }
+  JSON.parse(data)
+  return { index, meta: { created: BigInt(created), updated: BigInt(updated), data } }
+}
+
+/** Long integers as marked strings, so that they survive JSON.parse. */
+function quoted(text: string): string {
+  return text.replace(/:(\d{16,})/g, ':"@$1"')
+}
+
+function unquoted(text: string): string {
+  return text.replace(/:"@(\d+)"/g, ':$1')
+}
+
+function stamp(value: unknown): bigint {
+  return BigInt(String(value).replace('@', ''))
+}
+
+function addressOf(data: string): string | undefined {
+  const fields = JSON.parse(data) as Record<string, unknown>
+  const host = fields.ip ?? fields.IP
+  const port = Number(fields.port ?? fields.Port)
+  return typeof host === 'string' && host !== '' && port > 0 ? `${host}:${port}` : undefined
+}
+
+async function bodyOf(incoming: http.IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk)
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function reply(outgoing: http.ServerResponse, status: number, body: string): void {
+  outgoing.writeHead(status)
+  outgoing.end(body)
+}

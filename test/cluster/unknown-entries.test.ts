@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'vitest'
+import { horizonAt } from '../../cluster/retention.ts'
+import { countsInDigest, fateOfUnknown } from '../../cluster/unknown-entries.ts'
+import { entry, tombstone } from './fixtures.ts'
+
+const old = entry('a', 50)
+const young = entry('a', 150)
+const oldDelete = tombstone('a', 50)
+const youngDelete = tombstone('a', 150)
+
+describe('what becomes of a record its leader knows nothing of', () => {
+  const rows = [
+    // record, owed, forgotten, horizon, fate
+    ['an old entry, when its deletion may have been forgotten', old, false, 100n, 100n, 'drop'],
+    ['an entry just as old as the newest forgotten deletion', old, false, 50n, 100n, 'drop'],
+    ['a younger entry', young, false, 100n, 100n, 'push'],
+    ['an old entry that is owed', old, true, 100n, 100n, 'push'],
+    ['an old entry, when nothing was forgotten', old, false, 0n, 100n, 'push'],
+    ['an old tombstone', oldDelete, false, 0n, 100n, 'leave'],
+    ['an old tombstone that is owed', oldDelete, true, 0n, 100n, 'push'],
+    ['a young tombstone', youngDelete, false, 100n, 100n, 'push'],
+    ['any tombstone, when none is ever removed', oldDelete, false, 0n, 0n, 'push'],
+  ] as const
+  test.each(rows)('%s', (_name, record, isOwed, forgotten, horizon, fate) => {
+    expect(fateOfUnknown(record, { isOwed, forgotten, horizon })).toBe(fate)
+  })
+})
+
+test('digests count every entry, and tombstones newer than the horizon', () => {
+  expect([old, young, oldDelete, youngDelete].map((it) => countsInDigest(it, 100n))).toEqual([
+    true,
+    true,
+    false,
+    true,
+  ])
+  expect(countsInDigest(oldDelete, 0n)).toBe(true)
+})
+
+describe('the horizon', () => {
+  const RETENTION_MS = 8
+  const MS = 1_000_000n
+
+  test('lies at least the retention back, and at most an eighth more', () => {
+    for (let now = 10n * MS; now < 40n * MS; now += 123_457n) {
+      const back = now - horizonAt(now, RETENTION_MS)
+      expect(back).toBeGreaterThanOrEqual(8n * MS)
+      expect(back).toBeLessThan(9n * MS)
+    }
+  })
+
+  test('moves in steps, the same on every node at the same time', () => {
+    const seen = new Set<bigint>()
+    for (let now = 16n * MS; now < 24n * MS; now += MS / 10n) seen.add(horizonAt(now, RETENTION_MS))
+    expect(seen.size).toBe(8)
+  })
+
+  test('is nowhere when nothing is ever removed, or no time has passed', () => {
+    expect(horizonAt(10n ** 18n, 0)).toBe(0n)
+    expect(horizonAt(7n * MS, RETENTION_MS)).toBe(0n)
+  })
+})

@@ -1,0 +1,162 @@
+/** The kinds of histories: which nodes there are, and how often each step comes. */
+import type { ScopeOptions } from '../../cluster/options.ts'
+import type { NodePlan, StepName } from './history.ts'
+
+/** How often a step comes, relative to the others of its kind. */
+export type Weights = Readonly<Partial<Record<StepName, number>>>
+
+export interface Kind {
+  readonly name: string
+  readonly plans: readonly NodePlan[]
+  readonly weights: Weights
+  /** How far a clock may step, milliseconds. Default 1000. */
+  readonly clockStepMs?: number
+  /** Longest wait, milliseconds. Default 8000. */
+  readonly longWaitMs?: number
+  readonly tombstoneRetentionMs?: number
+  /** Keys that are written. Default `WRITABLE`. */
+  readonly writable?: readonly string[]
+}
+
+export const KEYS: readonly ScopeOptions[] = [
+  { path: 'settings' },
+  { path: 'items/*' },
+  { path: 'users/*/posts/*' },
+]
+
+export const WRITABLE: readonly string[] = [
+  'settings',
+  'items/a',
+  'items/b',
+  'items/c-1_x.y',
+  'users/u/posts/p',
+  'users/v/posts/q',
+]
+
+/** One leader and two followers. */
+export const STAR: readonly NodePlan[] = [
+  { host: 'leader', keys: KEYS },
+  { host: 'f1', keys: KEYS, follows: 'leader' },
+  { host: 'f2', keys: KEYS, follows: 'leader' },
+]
+
+/** Edge below region below centre, and a second edge. */
+export const TREE: readonly NodePlan[] = [
+  { host: 'centre', keys: KEYS },
+  { host: 'region', keys: KEYS, follows: 'centre' },
+  { host: 'edge1', keys: KEYS, follows: 'region' },
+  { host: 'edge2', keys: KEYS, follows: 'region' },
+]
+
+/** The region leads the items itself; the centre has settings and posts only. */
+const MIXED: readonly NodePlan[] = [
+  { host: 'centre', keys: [{ path: 'settings' }, { path: 'users/*/posts/*' }] },
+  {
+    host: 'region',
+    keys: [{ path: 'items/*', local: true }, { path: 'settings' }, { path: 'users/*/posts/*' }],
+    follows: 'centre',
+  },
+  { host: 'edge1', keys: KEYS, follows: 'region' },
+  { host: 'edge2', keys: KEYS, follows: 'region' },
+]
+
+/** Each of three nodes leads one scope and follows the others for theirs. */
+const RING: readonly NodePlan[] = ['a', 'b', 'c'].map((host) => ({
+  host,
+  keys: KEYS.map(({ path }, i) => {
+    const leader = ['a', 'b', 'c'][i] ?? 'a'
+    return leader === host ? { path, local: true } : { path, clusterUrl: leader }
+  }),
+}))
+
+/** `items/a` is led by one node, all other items by another. */
+const OVERLAP: readonly NodePlan[] = ['a', 'b', 'c', 'd'].map((host) => ({
+  host,
+  keys: [
+    host === 'b' ? { path: 'items/a', local: true } : { path: 'items/a', clusterUrl: 'b' },
+    { path: 'items/*' },
+    { path: 'users/u/posts/*' },
+    { path: 'users/*/posts/*' },
+  ],
+  ...(host === 'a' ? {} : { follows: 'a' }),
+}))
+
+/** As the star, and two followers that come later. */
+const GROWING: readonly NodePlan[] = [
+  ...STAR,
+  { host: 'f3', keys: KEYS, follows: 'leader', joins: true },
+  { host: 'f4', keys: KEYS, follows: 'f1', joins: true },
+]
+
+/** What every kind has. */
+const CALM: Weights = {
+  set: 28,
+  push: 7,
+  delete: 15,
+  read: 5,
+  wait: 25,
+  cut: 6,
+  heal: 6,
+  start: 5,
+  stop: 1.5,
+  crash: 3,
+  clock: 0.5,
+}
+const DISK_ERRORS: Weights = { ...CALM, diskErrors: 1.5 }
+const POWER_CUTS: Weights = { ...CALM, blackout: 0.7, crashAfter: 2, start: 7 }
+const LOST_DISKS: Weights = { ...POWER_CUTS, wipe: 1.2, diskErrors: 1 }
+const BIT_ROT: Weights = { ...DISK_ERRORS, rot: 1.5 }
+const DIVERGENCE: Weights = { ...CALM, stop: 4, start: 8, forget: 5 }
+const BACKUPS: Weights = { ...POWER_CUTS, image: 5, restore: 3 }
+const BAD_LINKS: Weights = { ...CALM, cut: 6, flap: 4, slow: 3, reset: 8 }
+const MOVES: Weights = { ...CALM, lead: 2, reconfigure: 8 }
+const MEMBERS: Weights = { ...CALM, start: 8, leave: 0.7, wipe: 0.5 }
+const WRONG_CLOCKS: Weights = { ...CALM, clock: 3, drift: 2, stop: 3, start: 7 }
+const AWAY: Weights = { ...CALM, stop: 4, crash: 4, start: 4, clock: 0 }
+const EXPIRING = { longWaitMs: 120_000, tombstoneRetentionMs: 30_000 } as const
+const TEN_YEARS_MS = 10 * 365 * 86_400_000
+
+export const KINDS: readonly Kind[] = [
+  { name: 'star, processes killed', plans: STAR, weights: CALM },
+  { name: 'tree, processes killed', plans: TREE, weights: CALM },
+  { name: 'star, disk errors', plans: STAR, weights: DISK_ERRORS },
+  { name: 'tree, disk errors', plans: TREE, weights: DISK_ERRORS },
+  { name: 'star, power cuts', plans: STAR, weights: POWER_CUTS },
+  { name: 'tree, power cuts', plans: TREE, weights: POWER_CUTS },
+  { name: 'star, power cuts, lost disks', plans: STAR, weights: LOST_DISKS },
+  { name: 'tree, power cuts, lost disks', plans: TREE, weights: LOST_DISKS },
+  { name: 'star, damaged records', plans: STAR, weights: BIT_ROT },
+  { name: 'tree, damaged records', plans: TREE, weights: BIT_ROT },
+  { name: 'star, restored backups', plans: STAR, weights: BACKUPS },
+  { name: 'tree, restored backups', plans: TREE, weights: BACKUPS },
+  { name: 'star, silent divergence', plans: STAR, weights: DIVERGENCE },
+  { name: 'tree, silent divergence', plans: TREE, weights: DIVERGENCE },
+  { name: 'star, deletes expire', plans: STAR, weights: AWAY, ...EXPIRING },
+  { name: 'tree, deletes expire', plans: TREE, weights: AWAY, ...EXPIRING },
+  { name: 'star, old format on disk', plans: STAR, weights: { ...POWER_CUTS, downgrade: 4 } },
+  { name: 'star, bad links', plans: STAR, weights: BAD_LINKS },
+  { name: 'tree, bad links', plans: TREE, weights: BAD_LINKS },
+  { name: 'star, leader moves', plans: STAR, weights: MOVES },
+  { name: 'tree, leader moves', plans: TREE, weights: MOVES },
+  { name: 'growing and shrinking', plans: GROWING, weights: MEMBERS },
+  { name: 'mixed roles', plans: MIXED, weights: { ...BAD_LINKS, ...POWER_CUTS } },
+  { name: 'ring of leaders', plans: RING, weights: { ...BAD_LINKS, ...POWER_CUTS } },
+  {
+    name: 'overlapping scopes',
+    plans: OVERLAP,
+    weights: { ...CALM, reset: 2 },
+    writable: WRITABLE.filter((key) => key !== 'settings'),
+  },
+  {
+    name: 'star, wrong clocks',
+    plans: STAR,
+    weights: WRONG_CLOCKS,
+    clockStepMs: TEN_YEARS_MS,
+  },
+  {
+    name: 'tree, wrong clocks, power cuts',
+    plans: TREE,
+    weights: { ...WRONG_CLOCKS, ...POWER_CUTS, clock: 2 },
+    clockStepMs: 100_000,
+  },
+]

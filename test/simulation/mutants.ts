@@ -1,0 +1,299 @@
+/** Bugs planted to see whether the simulation notices: each is one text replaced in one file. */
+
+export interface Mutant {
+  readonly name: string
+  /** Path from the root of the project. */
+  readonly file: string
+  /** Occurs exactly once in the file. */
+  readonly find: string
+  readonly replace: string
+  /** Part of the name of kinds that are tried first, because they are made for it. */
+  readonly kinds?: string
+  /** It is planted in every run of the tests, since few histories are enough to notice it. */
+  readonly isQuick?: true
+}
+
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'a delete removes the record and keeps no tombstone',
+    file: 'src/store/draft.ts',
+    find: "    rows.push({ type: 'put', key: recordRow(key), value: encodeRecord(record, seq) })",
+    replace:
+      "    if (record.kind === 'tombstone') rows.push({ type: 'del', key: recordRow(key) })\n    else rows.push({ type: 'put', key: recordRow(key), value: encodeRecord(record, seq) })",
+    isQuick: true,
+  },
+  {
+    name: 'versions are compared by their creation only',
+    file: 'src/core/entry.ts',
+    find: 'return record.updated > record.created ? record.updated : record.created',
+    replace: 'return record.created',
+    isQuick: true,
+  },
+  {
+    name: 'the origin does not decide between equal stamps',
+    file: 'src/core/merge.ts',
+    find: '  if (a.origin !== b.origin) return a.origin < b.origin ? -1 : 1\n',
+    replace: '',
+  },
+  {
+    name: 'the cursor is written before the records it covers',
+    file: 'cluster/follower-steps.ts',
+    find: '          store.merge(records, { source: leader, leader, meta, comesDown }),',
+    replace:
+      '          store.saveMeta(meta).then(() => store.merge(records, { source: leader, leader, comesDown })),',
+    kinds: 'power cuts',
+  },
+  {
+    name: 'every write is answered before it is written',
+    file: 'src/store/committer.ts',
+    find: '    if (levels.length > 0 && levels.every((level) => this.#writer.answersEarly(level))) {',
+    replace: '    if (levels.length > 0) {',
+    kinds: 'power cuts',
+  },
+  {
+    name: 'a full comparison is skipped',
+    file: 'cluster/follower-state.ts',
+    find: 'message.resume ? progress.cursor?.seq : undefined',
+    replace: 'message.resume ? progress.cursor?.seq : head',
+  },
+  {
+    name: 'a push is answered before its merge is durable',
+    file: 'cluster/leader.ts',
+    find: '      const merged = await store.merge(\n        accepted.map(({ record }) => record),\n        { source: this.#source, pushed, notAfter },\n      )',
+    replace:
+      "      const merged = accepted.map(() => 'applied' as const)\n      void store\n        .merge(\n          accepted.map(({ record }) => record),\n          { source: this.#source, pushed, notAfter },\n        )\n        .catch(() => undefined)",
+    kinds: 'power cuts',
+  },
+  {
+    name: 'what is owed is forgotten when the store opens',
+    file: 'src/store/outbox-rows.ts',
+    find: '    found?.(key, seq, leader, seen)\n',
+    replace: '',
+  },
+  {
+    name: 'what is owed is counted and not found after an opening',
+    file: 'src/store/outbox-rows.ts',
+    find: '    owed.set(leader, (owed.get(leader) ?? 0) + 1)\n',
+    replace: '',
+  },
+  {
+    name: 'a pushed record replaces a later one',
+    file: 'src/store/replication.ts',
+    find: '  if (order < 0 || (order > 0 && fromLeader && comesDown(slot, winners, options))) {',
+    replace: '  if (order !== 0) {',
+    isQuick: true,
+  },
+  {
+    name: 'the log keeps its epoch when the storage opens',
+    file: 'src/store/recovery.ts',
+    find: "beginEpoch(isNew ? undefined : meta.get('epochs'), newId(), found.head.seq)",
+    replace: "meta.get('epochs') ?? beginEpoch(undefined, 'same', found.head.seq)",
+    kinds: 'power cuts',
+  },
+  {
+    name: 'a leader resumes whatever the cursor',
+    file: 'cluster/leader-keeping.ts',
+    find: 'const canResume = isWhole && cursor !== null',
+    replace: 'const canResume = cursor !== null',
+    kinds: 'power cuts, lost disks',
+  },
+  {
+    name: 'a leader looks at the cursor only, not at what the follower has seen',
+    file: 'cluster/leader-keeping.ts',
+    find: ' && (seen === null || store.canResume(seen))',
+    replace: ' && (seen === null || seen.seq >= 0)',
+    kinds: 'power cuts',
+  },
+  {
+    name: 'an epoch holds for any place in it',
+    file: 'src/store/epochs.ts',
+    find: 'return position.seq <= (epochs[at + 1]?.[1] ?? head)',
+    replace: 'return position.seq >= 0 && head >= 0',
+    kinds: 'power cuts',
+    isQuick: true,
+  },
+  {
+    name: 'what one follower pushed is kept from all',
+    file: 'cluster/leader.ts',
+    find: 'commit.source === this.#source ?',
+    replace: 'commit.source !== undefined ?',
+  },
+  {
+    name: 'the clock ignores stamps of peers',
+    file: 'src/store/store.ts',
+    find: '    for (const record of records) this.#committer.clock.observe(versionOf(record))\n',
+    replace: '',
+    kinds: 'wrong clocks',
+  },
+  {
+    name: 'the clock starts without what the disk knows',
+    file: 'src/store/committer.ts',
+    find: '      this.clock.restore(loaded.head.clock)\n',
+    replace: '',
+    kinds: 'wrong clocks',
+  },
+  {
+    name: 'older rows of a key stay in the log',
+    file: 'src/store/draft.ts',
+    find: "    if (before !== undefined) rows.push({ type: 'del', key: logRow(before.seq) })\n",
+    replace: '',
+  },
+  {
+    name: 'changes are left out of the log',
+    file: 'src/store/draft.ts',
+    find: '    rows.push(put(logRow(seq), key))\n',
+    replace: '    if (seq % 7 !== 0) rows.push(put(logRow(seq), key))\n',
+  },
+  {
+    name: 'rows answered early are dropped when their write fails',
+    file: 'src/store/batch-writer.ts',
+    find: '      this.#waiting = [...this.#waiting, ...rows]\n',
+    replace: '',
+    kinds: 'disk errors',
+  },
+  {
+    name: 'a push settles a record that changed since it was sent',
+    file: 'src/store/replication.ts',
+    find: '        if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })',
+    replace:
+      '        if (slot?.owedTo === leader && seq > 0) debts.push({ ...slot, owedTo: undefined })',
+  },
+  {
+    name: 'a delete of a glob leaves one tombstone',
+    file: 'src/store/operations.ts',
+    find: '      const slots = live.map((key) =>',
+    replace: '      const slots = live.slice(0, 1).map((key) =>',
+  },
+  {
+    name: 'a page of the log skips rows that are in memory only',
+    file: 'src/store/change-log.ts',
+    find: '  return rows.concat(newer).slice(0, limit)',
+    replace: '  return rows.concat(newer.slice(newer.length)).slice(0, limit)',
+  },
+  {
+    name: "a record that lost against the leader's clears the debt",
+    file: 'src/store/replication.ts',
+    find: 'owedTo: order === 0 ? undefined : leader })',
+    replace: 'owedTo: undefined })',
+  },
+  {
+    name: 'what comes from below is not owed upwards',
+    file: 'src/store/replication.ts',
+    find: '    plan.slots.push({ record, owedTo: fromLeader ? undefined : leader })',
+    replace: '    plan.slots.push({ record, owedTo: undefined })',
+    kinds: 'tree',
+    isQuick: true,
+  },
+  {
+    name: 'another leader is followed from the old cursor',
+    file: 'cluster/link-progress.ts',
+    find: '    stored.fingerprint === fingerprint &&\n',
+    replace: '',
+    kinds: 'leader moves',
+  },
+  {
+    name: 'a page that was cut is said to be whole',
+    file: 'cluster/leader-session.ts',
+    find: 'cut.rows.length < wanted.length && last !== undefined ? last.seq : page.through',
+    replace: 'last !== undefined ? page.through : page.through',
+  },
+  {
+    name: 'a hello is sent while durable steps are under way',
+    file: 'cluster/follower.ts',
+    find: "        this.#work = this.#work.then(() =>\n          this.#dispatch({ type: 'quiet', session: effect.session }),\n        )",
+    replace:
+      "        queueMicrotask(() => this.#dispatch({ type: 'quiet', session: effect.session }))",
+  },
+  {
+    name: 'disk durability is not asked of the adapter',
+    file: 'src/store/batch-writer.ts',
+    find: 'return level === undefined || !durability.includes(level) ? {} : { durability: level }',
+    replace:
+      "return level === undefined || !durability.includes('process') ? {} : { durability: 'process' }",
+    kinds: 'power cuts',
+  },
+  {
+    name: 'what the leader lacks is taken for deleted',
+    file: 'cluster/unknown-entries.ts',
+    find: "? 'drop' : 'push'",
+    replace: "? 'drop' : 'drop'",
+    kinds: 'lost disks',
+  },
+  {
+    name: 'what the leader lacks is left as it is',
+    file: 'cluster/unknown-entries.ts',
+    find: "? 'drop' : 'push'",
+    replace: "? 'drop' : 'leave'",
+    kinds: 'lost disks',
+  },
+  {
+    name: 'deletes that the leader has forgotten are undone',
+    file: 'cluster/unknown-entries.ts',
+    find: "? 'drop' : 'push'",
+    replace: "? 'push' : 'push'",
+    kinds: 'expire',
+  },
+  {
+    name: 'that deletes were forgotten is not noted',
+    file: 'src/store/tombstones.ts',
+    find: '        if (seq > floor) floor = seq\n',
+    replace: '',
+    kinds: 'expire',
+  },
+  {
+    name: 'changes that were refused for their stamp are dropped',
+    file: 'cluster/follower-pushes.ts',
+    find: "    else if (outcomes[i] === 'drift') drifted.push(row)\n",
+    replace: '',
+    kinds: 'wrong clocks',
+  },
+  {
+    name: 'digests are always alike',
+    file: 'cluster/anti-entropy.ts',
+    find: 'if (their === undefined || our === undefined || sameDigest(their, our)) return',
+    replace: 'if (their === undefined || our === undefined || sameDigest(their, their)) return',
+    kinds: 'divergence',
+  },
+  {
+    name: 'digests leave out deletes',
+    file: 'cluster/unknown-entries.ts',
+    find: "return record.kind === 'entry' || record.deleted > horizon",
+    replace: "return record.kind === 'entry'",
+    kinds: 'divergence',
+  },
+  {
+    name: 'digests do not see what is replaced',
+    file: 'cluster/digest-table.ts',
+    find: '      tree.remove(leaf, left)\n',
+    replace: '',
+  },
+  {
+    name: 'damage that could not be declared is forgotten',
+    file: 'src/store/storage-guard.ts',
+    find: '        this.#retry(work)\n',
+    replace: '',
+    kinds: 'damaged',
+  },
+  {
+    name: 'a damaged key that was written again stays refused',
+    file: 'src/store/storage-guard.ts',
+    find: 'const rows = keys.filter((key) => this.#damage.has(key)).map(putDamageRow)',
+    replace: 'const rows = keys.map(putDamageRow)',
+    kinds: 'damaged',
+  },
+  {
+    name: 'the epoch stays when damage is found',
+    file: 'src/store/storage-guard.ts',
+    find: "    const meta = new Map([['epochs', beginEpoch(undefined, newId(), head())]])",
+    replace:
+      "    const meta = new Map([['epochs-of-damage', beginEpoch(undefined, newId(), head())]])",
+    kinds: 'damaged',
+  },
+  {
+    name: 'rows of a restored backup keep their epochs',
+    file: 'src/store/epochs.ts',
+    find: '[...parse(stored), [id, head]]',
+    replace: "[...parse(stored), ['same', head]]",
+    kinds: 'restored',
+  },
+]

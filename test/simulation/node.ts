@@ -1,0 +1,260 @@
+/** One virtual process: the production store and engine on a virtual disk, network and clock. */
+import { ClusterEngine } from '../../cluster/engine.ts'
+import { resolveClusterOptions } from '../../cluster/options.ts'
+import type { Placement } from '../../cluster/placement.ts'
+import { scopeOf } from '../../cluster/placement.ts'
+import { HybridClock } from '../../src/core/clock.ts'
+import type { StoredRecord } from '../../src/core/entry.ts'
+import { StateError } from '../../src/core/errors.ts'
+import { type LogFields, type Logger, SILENT_LOGGER } from '../../src/core/logger.ts'
+import type { TimeSource } from '../../src/core/time.ts'
+import type { Transport } from '../../src/core/transport.ts'
+import { Store } from '../../src/store/store.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { VirtualDisk } from './disk.ts'
+import type { NodePlan } from './history.ts'
+import { placementOf } from './topology.ts'
+import { View } from './view.ts'
+import type { World } from './world.ts'
+
+/** Small, so that short histories fill windows and pages. */
+const LIMITS = {
+  windowBytes: 2000,
+  messageBytes: 500,
+  messageRecords: 8,
+  beatIntervalMs: 2000,
+  compareIntervalMs: 15_000,
+} as const
+
+export class VirtualNode {
+  readonly host: string
+  readonly disk: VirtualDisk
+  readonly plan: NodePlan
+  store: Store | undefined
+  engine: ClusterEngine | undefined
+  /** What a subscriber of this life was told. */
+  view: View | undefined
+  /** Milliseconds this node's wall clock is ahead. */
+  skewMs = 0
+  /** Parts in a million by which its wall clock is too fast. */
+  driftPpm = 0
+  /** It will not come back. */
+  isGone = false
+  /** What it warned of last, for the error of a history. */
+  readonly warnings: string[] = []
+  /** Keys whose record was damaged on this disk. */
+  readonly rotten: Set<string> = new Set()
+  /** Host of the leader that the process was started with. */
+  follows: string | undefined
+  /** Of the running process. */
+  #placement: Placement
+  readonly #world: World
+  readonly #random: SeededRandom
+  /** Some nodes keep everything in memory, some a little, some nothing. */
+  readonly #cacheBytes: number | undefined
+  #lives = 0
+  #pastRepairs = 0
+
+  constructor(world: World, plan: NodePlan) {
+    this.host = plan.host
+    this.plan = plan
+    this.#world = world
+    this.#random = SeededRandom.named(world.noise, plan.host)
+    const { cacheBytes } = plan
+    const drawn = world.random.chance(0.5) ? undefined : world.random.pick([900, 0])
+    this.#cacheBytes = cacheBytes === 'all' ? undefined : (cacheBytes ?? drawn)
+    this.follows = plan.follows
+    this.#placement = placementOf(plan, plan.follows)
+    this.disk = new VirtualDisk(() => this.#diskLatency())
+  }
+
+  get up(): boolean {
+    return this.store !== undefined
+  }
+
+  /** Whom this process follows for what. */
+  get placement(): Placement {
+    return this.#placement
+  }
+
+  /** Whether this node replicates a key. */
+  holds(key: string): boolean {
+    return scopeOf(this.#placement, key) !== undefined
+  }
+
+  /** @throws StateError of the storage, or `not_open` when the process died meanwhile. */
+  async start(): Promise<void> {
+    const life = ++this.#lives
+    const time = this.#timeOf(life)
+    const clock = new HybridClock(time)
+    const newId = this.#idsOf(life)
+    const store = new Store({
+      adapter: this.disk.attach(),
+      clock,
+      newId,
+      time,
+      tailRows: 16,
+      ...(this.#cacheBytes === undefined ? {} : { cacheBytes: this.#cacheBytes }),
+    })
+    const follows = this.#world.topology.get(this.host)
+    const placement = placementOf(this.plan, follows)
+    store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
+    await store.open()
+    this.#placement = placement
+    this.follows = follows
+    const view = await this.#watch(store)
+    const engine = this.#engine(life, { store, clock, time, newId, follows })
+    await engine.start()
+    if (life !== this.#lives) throw new StateError('not_open', `${this.host} died at its start`)
+    this.store = store
+    this.engine = engine
+    this.view = view
+    this.#world.network.listen(this.host, (socket, from) => engine.accept(socket, from))
+  }
+
+  #engine(
+    life: number,
+    parts: {
+      store: Store
+      clock: HybridClock
+      time: TimeSource
+      newId: () => string
+      follows: string | undefined
+    },
+  ): ClusterEngine {
+    const { follows, ...rest } = parts
+    const options = resolveClusterOptions({
+      keys: this.plan.keys,
+      ...(follows === undefined ? {} : { clusterUrl: follows }),
+      tombstoneRetentionMs: this.#world.retentionMs,
+      random: this.#random.next,
+      logger: this.#logger(),
+      limits: LIMITS,
+    })
+    return new ClusterEngine({
+      options,
+      placement: this.#placement,
+      random: this.#random.next,
+      transport: this.#transportOf(life),
+      ...rest,
+    })
+  }
+
+  #watch(store: Store): Promise<View> {
+    const { witness } = this.#world
+    store.onCommit(({ changes }) => {
+      for (const { after } of changes) {
+        if (after.kind === 'tombstone') witness.noteDelete(after)
+        else if (this.#placement.upstreams.size === 0) witness.noteLed(after)
+      }
+    })
+    return View.open({
+      host: this.host,
+      store,
+      isExempt: (key) => this.rotten.has(key),
+      isForgettable: (record) => this.#world.isForgettable(record),
+      wentBack: (before, after) => this.#world.wentBack(this, before, after),
+    })
+  }
+
+  /** Clean stop; nothing more than a crash when the process dies meanwhile. */
+  async stop(): Promise<void> {
+    const life = this.#lives
+    this.#world.network.unlisten(this.host)
+    try {
+      await this.engine?.stop()
+      await this.store?.close()
+    } catch (error) {
+      if (life === this.#lives) throw error
+    }
+    if (life === this.#lives) this.crash()
+  }
+
+  /** The process dies now; `lost` unsynced batches are lost with it. */
+  crash(lost = 0): void {
+    this.#lives++
+    this.disk.crash(lost)
+    this.#world.network.unlisten(this.host)
+    this.#gone()
+  }
+
+  /** True when nothing is owed or under way as far as this node knows. */
+  get settled(): boolean {
+    if ((this.store?.waitingRows ?? 0) > 0) return false
+    const links = this.engine?.status().links ?? []
+    return links.every(
+      ({ state, outbox, lagRows }) => state === 'live' && outbox === 0 && lagRows === 0,
+    )
+  }
+
+  /** Every record, tombstones too. */
+  async records(): Promise<Map<string, StoredRecord>> {
+    const records = new Map<string, StoredRecord>()
+    const scan = await this.store?.scan()
+    for await (const record of scan?.records ?? []) records.set(record.key, record)
+    return records
+  }
+
+  /** Mostly at once; sometimes slower than the network, so that either may come first. */
+  #diskLatency(): Promise<void> {
+    const { time } = this.#world
+    if (!this.up || this.#random.chance(0.8)) return Promise.resolve()
+    return new Promise((resolve) => {
+      time.after(this.#random.below(50), resolve)
+    })
+  }
+
+  /** How often this node had to repair a difference that no one had told it of, in all its lives. */
+  get repairs(): number {
+    const links = this.engine?.status().links ?? []
+    return links.reduce((sum, { repairs }) => sum + repairs, this.#pastRepairs)
+  }
+
+  #gone(): void {
+    this.#pastRepairs = this.repairs
+    this.store = undefined
+    this.engine = undefined
+    this.view = undefined
+  }
+
+  #logger(): Logger {
+    const keep = (message: string, fields: LogFields = {}): void => {
+      const told = Object.entries(fields).map(([name, value]) => `${name} ${value}`)
+      this.warnings.push(`${message} (${told.join(', ')})`)
+      if (this.warnings.length > 3) this.warnings.shift()
+    }
+    return { ...SILENT_LOGGER, warn: keep, error: keep }
+  }
+
+  #idsOf(life: number): () => string {
+    let ids = 0
+    return () => `${this.host}x${life}x${ids++}`
+  }
+
+  /** Time as this process sees it: skewed, and silent once the process is dead. */
+  #timeOf(life: number): TimeSource {
+    const { time } = this.#world
+    return {
+      wallNs: () => {
+        const drift = (time.monotonicNs() * BigInt(this.driftPpm)) / 1_000_000n
+        return time.wallNs() + drift + BigInt(Math.round(this.skewMs * 1e6))
+      },
+      monotonicNs: () => time.monotonicNs(),
+      after: (delayMs, callback) =>
+        time.after(delayMs, () => {
+          if (life === this.#lives) callback()
+        }),
+    }
+  }
+
+  /** A dead process dials nobody. */
+  #transportOf(life: number): Transport {
+    const transport = this.#world.network.transportOf(this.host)
+    return {
+      dial: (request, opened, handlers) => {
+        if (life === this.#lives) return transport.dial(request, opened, handlers)
+        return { bufferedBytes: 0, send() {}, close() {}, terminate() {} }
+      },
+    }
+  }
+}

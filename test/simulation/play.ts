@@ -1,0 +1,261 @@
+/** Plays a history on a virtual cluster and checks at its end what clients were promised. */
+import type { StoredRecord } from '../../src/core/entry.ts'
+import { isStateError } from '../../src/core/errors.ts'
+import { hasGlob, matchKey } from '../../src/core/key.ts'
+import type { WriteResult } from '../../src/store/operations.ts'
+import type { Store } from '../../src/store/store.ts'
+import { checkEnd } from './checks.ts'
+import type { VirtualDisk } from './disk.ts'
+import type { History, Step } from './history.ts'
+import type { VirtualNode } from './node.ts'
+import type { View } from './view.ts'
+import type { Loss } from './witness.ts'
+import { World } from './world.ts'
+
+/** Whether a step may take from a disk what was written, or from a node what it leads. */
+function takesFromDisk(step: Step): boolean {
+  if ('lost' in step) return step.lost > 0
+  return ['wipe', 'restore', 'rot', 'forget', 'leave', 'lead'].includes(step.t)
+}
+
+/** Runs a history. Throws, naming what broke, when a guarantee does not hold. */
+export async function play(history: History): Promise<World> {
+  const world = new World(history.noise, history.plans, history.tombstoneRetentionMs)
+  world.hasWrongClocks = history.steps.some((step) => step.t === 'clock' && isGreat(step.ms))
+  world.mayDiverge = history.steps.some(({ t }) => t === 'forget')
+  world.keepsDisks = !history.steps.some(takesFromDisk)
+  await world.start()
+  for (const step of history.steps) {
+    await take(world, step)
+    world.assertRight()
+  }
+  await checkEnd(world)
+  return world
+}
+
+/** Whether a step of a clock is more than what clocks do by themselves. */
+const isGreat = (ms: number): boolean => Math.abs(ms) > 10_000
+
+type NodeStep = Extract<Step, { node: string }>
+
+async function take(world: World, step: Step): Promise<void> {
+  const { network, time } = world
+  switch (step.t) {
+    case 'wait':
+      return time.advanceAsync(step.ms)
+    case 'cut':
+      return network.cut(step.from, step.to)
+    case 'heal':
+      return network.healAll()
+    case 'flap':
+      return network.flap(step.from, step.to, step.times, step.ms)
+    case 'slow':
+      return network.slow(step.from, step.to, step.ms)
+    case 'reset':
+      return network.reset(step.from, step.to)
+    case 'blackout':
+      for (const node of world.nodes) if (node.up) crash(world, node, step.lost)
+      return
+    case 'lead':
+      return world.lead(step.node)
+    default: {
+      const node = world.node(step.node)
+      if (node !== undefined && !node.isGone) await takeAt(world, node, step)
+    }
+  }
+}
+
+async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<void> {
+  switch (step.t) {
+    case 'set':
+    case 'push':
+    case 'delete':
+    case 'read':
+      return act(world, node, step)
+    case 'start':
+      if (!node.up) await tryStart(world, node)
+      return
+    case 'stop':
+      if (node.up) await world.complete(node.stop())
+      return
+    case 'crash':
+      if (node.up) crash(world, node, step.lost)
+      return
+    case 'crashAfter':
+      node.disk.killAfter(step.batches, () => crash(world, node, step.lost))
+      return
+    case 'reconfigure':
+      if (node.up && step.clean) await world.complete(node.stop())
+      else if (node.up) crash(world, node, 0)
+      return tryStart(world, node)
+    case 'diskErrors':
+      node.disk.failures += step.batches
+      return
+    case 'clock':
+      node.skewMs += step.ms
+      return
+    case 'drift':
+      node.driftPpm += step.ppm
+      return
+    default:
+      return harm(world, node, step)
+  }
+}
+
+/** What takes away what was written, or puts other things in its place. */
+async function harm(
+  world: World,
+  node: VirtualNode,
+  step: Extract<
+    NodeStep,
+    { t: 'wipe' | 'image' | 'restore' | 'downgrade' | 'rot' | 'forget' | 'leave' | 'lead' }
+  >,
+): Promise<void> {
+  const { disk } = node
+  switch (step.t) {
+    case 'wipe':
+      crash(world, node, 0)
+      disk.wipe()
+      node.rotten.clear()
+      lost(world, 'disk')
+      return tryStart(world, node)
+    case 'image':
+      return disk.takeImage()
+    case 'restore':
+      if (node.up) crash(world, node, 0)
+      if (!disk.restoreImage()) return
+      world.count('restored backups')
+      lost(world, 'disk')
+      return tryStart(world, node)
+    case 'downgrade':
+      if (!node.up) disk.downgrade()
+      return
+    case 'rot': {
+      // What is written but not answered yet would be promised after it was damaged.
+      await world.time.advanceAsync(0)
+      const key = disk.rot((rows) => rows[Math.floor(step.which * rows.length)] ?? '')
+      if (key === undefined) return
+      world.count('damaged records')
+      node.rotten.add(key)
+      return lost(world, 'disk')
+    }
+    case 'forget': {
+      const key = disk.forget((rows) => rows[Math.floor(step.which * rows.length)] ?? '')
+      if (key === undefined) return
+      world.count('records that vanished')
+      return lost(world, 'disk')
+    }
+    case 'leave':
+      if (node.up) await world.complete(node.stop())
+      if ([...world.topology.values()].includes(node.host)) return
+      node.isGone = true
+      return lost(world, 'disk')
+    case 'lead':
+      return
+  }
+}
+
+/** The process dies and loses that part of what it had not synced. */
+function crash(world: World, node: VirtualNode, part: number): void {
+  const batches = Math.floor(part * (node.disk.unsynced + 1))
+  node.crash(batches)
+  if (batches === 0) return
+  world.count('batches lost in power cuts')
+  lost(world, 'power')
+}
+
+function lost(world: World, loss: Loss): void {
+  const nodes = world.nodes.filter((node) => !node.isGone)
+  // What a node stores for itself is no copy of what others replicate.
+  const copies = (key: string): readonly VirtualDisk[] =>
+    nodes.filter((node) => node.holds(key)).map(({ disk }) => disk)
+  try {
+    world.witness.lost(copies, loss, world.expired)
+  } catch (error) {
+    // The disk calls this in the middle of a batch, whose process would take it for a disk error.
+    world.fail(error)
+  }
+}
+
+/** A process that cannot write at its start, or dies then, ends; it is started again later. */
+async function tryStart(world: World, node: VirtualNode): Promise<void> {
+  try {
+    await node.start()
+  } catch (error) {
+    if (!isStateError(error, 'storage_failed') && !isStateError(error, 'not_open')) throw error
+    world.count('failed starts')
+    node.crash()
+  }
+}
+
+/** Answers that are no acknowledgement: the process died, the key was absent, the disk failed. */
+const REFUSALS = ['not_open', 'not_found', 'storage_failed', 'corrupt_record'] as const
+
+type Action = Extract<Step, { t: 'set' | 'push' | 'delete' | 'read' }>
+
+/** Begins without waiting for the end, so that actions, crashes and deliveries interleave. */
+function act(world: World, node: VirtualNode, action: Action): void {
+  const { store, view } = node
+  if (store === undefined || view === undefined) return
+  // The dead answer nobody, and what is not replicated is nobody else's.
+  const isPromise = (key: string): boolean => node.store === store && node.holds(key)
+  // Only where faults take nothing back is what the top has deleted gone for good.
+  const isTop = world.keepsDisks && node.placement.upstreams.size === 0
+  perform(world, { store, view, isPromise, isTop }, action).catch((error: unknown) => {
+    if (!REFUSALS.some((code) => isStateError(error, code))) world.fail(error)
+  })
+}
+
+interface Actor {
+  readonly store: Store
+  readonly view: View
+  /** Whether what is answered for a key is to be kept. */
+  readonly isPromise: (key: string) => boolean
+  /** The node follows nobody. */
+  readonly isTop: boolean
+}
+
+async function perform(
+  { witness }: World,
+  { store, view, isPromise, isTop }: Actor,
+  action: Action,
+): Promise<void> {
+  if (action.t === 'read') return view.read(action.key)
+  const { key, durability } = action
+  // What was answered before it was written may be lost with the process.
+  const acknowledge = (record: StoredRecord): void => {
+    if (durability === 'memory' || !isPromise(record.key)) return
+    witness.acknowledge(record, durability === 'disk')
+  }
+  if (action.t === 'delete') {
+    const from = view.own.length
+    const { deleted } = await store.delete(key, { durability })
+    const tombstones = view.own.slice(from).filter((record) => {
+      const fits = hasGlob(key) ? matchKey(key, record.key) : record.key === key
+      return fits && record.kind === 'tombstone'
+    })
+    if (tombstones.length < deleted) {
+      throw new Error(`${deleted} of ${key} deleted, ${tombstones.length} were told`)
+    }
+    for (const record of tombstones) {
+      acknowledge(record)
+      if (isTop && durability !== 'memory') witness.bury(record)
+    }
+    return
+  }
+  const data = `{"n":${action.n}}`
+  witness.attempt(data, key)
+  const write =
+    action.t === 'set'
+      ? store.set(key, data, { durability })
+      : store.push(key, data, { durability })
+  const written: WriteResult = await write
+  acknowledge({
+    kind: 'entry',
+    key: written.key,
+    created: written.version,
+    updated: 0n,
+    origin: store.id,
+    data,
+  })
+}

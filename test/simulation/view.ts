@@ -1,0 +1,118 @@
+/**
+ * What a subscriber of one node knows: the records as of its start, and every commit since. Fails
+ * at once when a key goes back to an older record, or a read differs from what was told.
+ */
+import type { Commit, Entry, StoredRecord } from '../../src/core/entry.ts'
+import { newestFirst } from '../../src/core/entry.ts'
+import { hasGlob, matchKey } from '../../src/core/key.ts'
+import { compareRecords } from '../../src/core/merge.ts'
+import type { Store } from '../../src/store/store.ts'
+
+export interface ViewOptions {
+  readonly host: string
+  readonly store: Store
+  /** Whether nothing can be said of a key, because its record was damaged on purpose. */
+  readonly isExempt: (key: string) => boolean
+  /** Whether a record is a delete that may be forgotten, of which nobody is told. */
+  readonly isForgettable: (record: StoredRecord) => boolean
+  /** Hears of a record that took the place of a later one; throws when it may not. */
+  readonly wentBack: (before: StoredRecord, after: StoredRecord) => void
+}
+
+export class View {
+  /** Tombstones too. */
+  readonly records: Map<string, StoredRecord> = new Map()
+  /** Changes made on this node in this life, oldest first. */
+  readonly own: StoredRecord[] = []
+  readonly #options: ViewOptions
+  readonly #commits: Commit[] = []
+  #seq = 0
+  /** What was wrong first. */
+  #failure: Error | undefined
+
+  /** Begins with what the store holds; nothing may be written meanwhile. */
+  static async open(options: ViewOptions): Promise<View> {
+    const view = new View(options)
+    const { seq, records } = await options.store.scan()
+    for await (const record of records) view.records.set(record.key, record)
+    view.#seq = seq
+    options.store.onCommit((commit) => view.#hear(commit))
+    return view
+  }
+
+  constructor(options: ViewOptions) {
+    this.#options = options
+  }
+
+  /** @throws Error that says what was wrong with a commit or a read. */
+  assertRight(): void {
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** Reads a key or glob through the store. What it answers must be what was told up to its seq. */
+  async read(pattern: string): Promise<void> {
+    const before = new Map(this.records)
+    const from = this.#commits.length
+    const { seq, entries } = await this.#options.store.read(pattern)
+    if ([...before.keys()].some((key) => this.#options.isExempt(key))) return
+    for (const commit of this.#commits.slice(from)) {
+      if (commit.seq > seq) break
+      for (const { key, after } of commit.changes) before.set(key, after)
+    }
+    const told = [...before.values()]
+      .filter((record): record is Entry => record.kind === 'entry')
+      .filter(({ key }) => (hasGlob(pattern) ? matchKey(pattern, key) : key === pattern))
+      .sort(newestFirst)
+    const [a, b] = [told, entries].map((list) => list.map(tellRecord).join(', '))
+    if (a !== b) this.#fail(`read ${pattern} as of ${seq}: told ${a}, read ${b}`)
+  }
+
+  /** The first key whose record in the store is not the one that was told. */
+  difference(records: ReadonlyMap<string, StoredRecord>): string | undefined {
+    for (const key of new Set([...records.keys(), ...this.records.keys()])) {
+      const [told, stored] = [this.records, records].map((all) => tellRecord(all.get(key)))
+      if (told === stored || this.#options.isExempt(key)) continue
+      const last = this.records.get(key)
+      if (!records.has(key) && last !== undefined && this.#options.isForgettable(last)) continue
+      return `${this.#options.host} told its subscribers of ${key}: ${told}, and holds ${stored}`
+    }
+    return undefined
+  }
+
+  #hear(commit: Commit): void {
+    if (commit.seq <= this.#seq) this.#fail(`commit ${commit.seq} after commit ${this.#seq}`)
+    this.#seq = commit.seq
+    this.#commits.push(commit)
+    for (const { key, before, after } of commit.changes) {
+      const known = this.records.get(key)
+      const entry = known?.kind === 'entry' ? known : undefined
+      if (!this.#options.isExempt(key)) {
+        const [told, said] = [entry, before].map(tellRecord)
+        if (told !== said) this.#fail(`a change of ${key} from ${said}, which was ${told}`)
+        this.#compare(known, after)
+      }
+      this.records.set(key, after)
+      if (commit.source === undefined) this.own.push(after)
+    }
+  }
+
+  #compare(known: StoredRecord | undefined, after: StoredRecord): void {
+    if (known === undefined || compareRecords(known, after) < 0) return
+    if (this.#options.isForgettable(known)) return
+    try {
+      this.#options.wentBack(known, after)
+    } catch (error) {
+      this.#fail((error as Error).message)
+    }
+  }
+
+  #fail(message: string): void {
+    this.#failure ??= new Error(`${this.#options.host}: ${message}`)
+  }
+}
+
+export function tellRecord(record: StoredRecord | undefined): string {
+  if (record === undefined) return 'nothing'
+  if (record.kind === 'tombstone') return `deleted ${record.deleted} by ${record.origin}`
+  return `${record.data} ${record.created}/${record.updated} by ${record.origin}`
+}

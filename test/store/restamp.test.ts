@@ -1,0 +1,139 @@
+import { describe, expect, test } from 'vitest'
+import type { StoredRecord } from '../../src/core/entry.ts'
+import { versionOf } from '../../src/core/entry.ts'
+import type { SentRow } from '../../src/store/replication.ts'
+import type { Store } from '../../src/store/store.ts'
+import { ManualTime, openStore } from '../support/store.ts'
+
+const LEADER = 'http://l'
+const YEARS_10 = 315_576_000_000_000_000n
+
+async function owedRows(store: Store): Promise<SentRow[]> {
+  const rows = await store.owed(LEADER, 100, new Set())
+  return rows.map(({ seq, record }) => ({ seq, key: record.key }))
+}
+
+async function records(store: Store): Promise<Map<string, StoredRecord>> {
+  const found = new Map<string, StoredRecord>()
+  for await (const record of (await store.scan()).records) found.set(record.key, record)
+  return found
+}
+
+function stampsOf(record: StoredRecord | undefined): bigint[] {
+  if (record === undefined) return []
+  return record.kind === 'entry' ? [record.created, record.updated] : [record.deleted]
+}
+
+describe('restamping', () => {
+  test('gives refused records stamps in leader time, in order, and goes on owing them', async () => {
+    const time = new ManualTime()
+    const leaderTime = time.ns
+    const store = await openStore({ time, leaderOf: () => LEADER })
+    await store.set('sane', '0')
+    time.ns += YEARS_10
+    await store.set('first', '1')
+    await store.set('sane', '2')
+    await store.set('gone', '3')
+    await store.delete('gone')
+    await store.set('first', '4')
+    const [sane] = stampsOf((await records(store)).get('sane'))
+    const base = leaderTime + 1000n
+    expect(await store.restamp(LEADER, await owedRows(store), base)).toBe(3)
+    const after = await records(store)
+    // first was created, then sane updated, gone deleted, first updated.
+    expect(stampsOf(after.get('first'))).toEqual([base + 1n, base + 4n])
+    expect(stampsOf(after.get('sane'))).toEqual([sane, base + 2n])
+    expect(stampsOf(after.get('gone'))).toEqual([base + 3n])
+    expect((await owedRows(store)).map(({ key }) => key)).toEqual(['sane', 'gone', 'first'])
+    expect((await store.get('first'))?.data).toBe('4')
+  })
+
+  test('equal stamps stay equal: a glob delete is one moment', async () => {
+    const time = new ManualTime()
+    const base = time.ns
+    const store = await openStore({ time, leaderOf: () => LEADER })
+    time.ns += YEARS_10
+    await store.set('items/a', '1')
+    await store.set('items/b', '1')
+    await store.delete('items/*')
+    await store.restamp(LEADER, await owedRows(store), base)
+    const after = await records(store)
+    expect(stampsOf(after.get('items/a'))).toEqual(stampsOf(after.get('items/b')))
+  })
+
+  test('leaves alone what changed since it was refused or is owed no more', async () => {
+    const store = await openStore({ leaderOf: () => LEADER })
+    await store.set('changed', '1')
+    await store.set('settled', '1')
+    const rows = await owedRows(store)
+    await store.set('changed', '2')
+    await store.acknowledge(LEADER, rows, new Map())
+    const before = await records(store)
+    expect(await store.restamp(LEADER, rows, 5n)).toBe(0)
+    expect(await records(store)).toEqual(before)
+  })
+
+  test('what was restamped wins over everything the leader held, and loses to later writes', async () => {
+    const time = new ManualTime()
+    const base = time.ns
+    const store = await openStore({ time, leaderOf: () => LEADER })
+    time.ns += YEARS_10
+    await store.set('a', '1')
+    await store.restamp(LEADER, await owedRows(store), base)
+    time.ns -= YEARS_10
+    const { version } = await store.set('a', '2')
+    const record = (await records(store)).get('a')
+    expect(record === undefined ? 0n : versionOf(record)).toBe(version)
+    expect(version).toBeGreaterThan(base + 1n)
+  })
+})
+
+describe('taking records stamped in the future', () => {
+  const entry = (key: string, stamp: bigint, data = '1'): StoredRecord => ({
+    kind: 'entry',
+    key,
+    created: stamp,
+    updated: 0n,
+    origin: 'o',
+    data,
+  })
+
+  test('refuses them and keeps what it has', async () => {
+    const store = await openStore()
+    const outcomes = await store.merge([entry('a', 100n), entry('b', 101n)], {
+      source: 's',
+      notAfter: 100n,
+    })
+    expect(outcomes).toEqual(['applied', 'drift'])
+    expect(await store.get('b')).toBeUndefined()
+  })
+
+  test('what it holds already is equal, and what loses is superseded, whatever the stamp', async () => {
+    const store = await openStore()
+    await store.merge([entry('a', 500n)], { source: 's' })
+    const outcomes = await store.merge([entry('a', 500n), entry('a', 400n)], {
+      source: 's',
+      notAfter: 100n,
+    })
+    expect(outcomes).toEqual(['equal', 'superseded'])
+  })
+
+  test('a write over a record that is itself ahead is taken, a leap over it is not', async () => {
+    const store = await openStore()
+    await store.merge([entry('a', 500n)], { source: 's' })
+    const options = { source: 's', notAfter: 100n }
+    expect(await store.merge([entry('a', 501n)], options)).toEqual(['applied'])
+    expect(await store.merge([entry('a', 2_000_000_000n)], options)).toEqual(['drift'])
+  })
+
+  test('a record ahead of its leader, not owed, gives way to what the leader log has', async () => {
+    const store = await openStore({ leaderOf: () => LEADER })
+    const fromLeader = { source: LEADER, leader: LEADER }
+    await store.merge([entry('a', 500n), entry('b', 50n)], fromLeader)
+    const lower = [entry('a', 90n, '2'), entry('b', 40n, '2')]
+    const outcomes = await store.merge(lower, { ...fromLeader, comesDown: 100n })
+    expect(outcomes).toEqual(['applied', 'superseded'])
+    expect((await store.get('a'))?.data).toBe('2')
+    expect(await store.merge([entry('a', 80n)], fromLeader)).toEqual(['superseded'])
+  })
+})
