@@ -4,17 +4,17 @@
  * stronger than its environment variable, that than the config file, that than the default.
  */
 import { StateError } from '../src/core/errors.ts'
-import type { Durability } from '../src/storage-adapter.ts'
 import { type ParsedArguments, parseArguments } from './arguments.ts'
 import { readConfigFile } from './config-file.ts'
 import type { LogLevel } from './console-logger.ts'
-import { type Given, type Resolved, resolveSettings, settingsOf } from './resolve.ts'
+import { refuseContradictions } from './contradictions.ts'
+import { type Given, resolveSettings, settingsOf } from './resolve.ts'
+import type { ServeConfig } from './serve-config.ts'
 import {
   CACHE_SIZE,
-  type CacheSize,
   DURABILITY,
+  DURATION,
   HOST_PORT,
-  type HostPort,
   KEYS,
   LIST_GLOB,
   LOG_LEVEL,
@@ -26,45 +26,9 @@ import {
   TEXT,
   wholeNumber,
 } from './setting.ts'
-import { TABLE_SCOPES, type TableScopes } from './table-scopes.ts'
+import { TABLE_SCOPES } from './table-scopes.ts'
 
-/** What `ooo serve` runs on. */
-export interface ServeConfig {
-  readonly host: string
-  /** 0 takes any free port. */
-  readonly port: number
-  /** undefined: that of the machine. */
-  readonly name: string | undefined
-  /** Folder of the LevelDB database. Unused with `memory`. */
-  readonly data: string
-  readonly memory: boolean
-  /** Database to keep the data in. undefined: in the folder, or in memory. */
-  readonly postgres: string | undefined
-  /** Whose rows in the database these are. undefined: the name of the node. */
-  readonly postgresNamespace: string | undefined
-  /** From key or glob to the table it is shared through; empty: none is. */
-  readonly postgresTables: TableScopes
-  /** undefined: the database of `postgres`. */
-  readonly postgresTablesUrl: string | undefined
-  /** undefined: the storage's own default. */
-  readonly durability: Durability | undefined
-  /** Bytes of records kept in memory, or all of them. */
-  readonly cache: CacheSize
-  readonly static: boolean
-  readonly keys: readonly string[]
-  /** undefined: this node leads. */
-  readonly clusterUrl: string | undefined
-  readonly nodesKey: string
-  readonly advertise: HostPort | undefined
-  readonly clusterToken: string | undefined
-  /** undefined: plain HTTP. */
-  readonly tlsCert: string | undefined
-  readonly tlsKey: string | undefined
-  /** Trusted beside the system's authorities when this node dials its leader. */
-  readonly tlsCa: string | undefined
-  readonly config: string | undefined
-  readonly logLevel: LogLevel
-}
+export type { ServeConfig } from './serve-config.ts'
 
 export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
   host: {
@@ -196,6 +160,22 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     meaning: 'secret that all nodes of the cluster share; better given by the variable',
     secret: true,
   },
+  maxClockDrift: {
+    flag: 'max-clock-drift',
+    env: 'OOO_MAX_CLOCK_DRIFT',
+    kind: DURATION,
+    fallback: 60_000,
+    fallbackText: '60s',
+    meaning: "how far ahead of this node's time the stamps of followers may be",
+  },
+  tombstoneRetention: {
+    flag: 'tombstone-retention',
+    env: 'OOO_TOMBSTONE_RETENTION',
+    kind: DURATION,
+    fallback: 604_800_000,
+    fallbackText: '7d',
+    meaning: 'how long deletions are remembered for followers that are away; 0 for ever',
+  },
   tlsCert: {
     flag: 'tls-cert',
     env: 'OOO_TLS_CERT',
@@ -317,72 +297,4 @@ export function configFrom<T extends object>(
 ): T {
   return resolveSettings(table, { flags: parseArguments(args, settingsOf(table)).flags, env })
     .values
-}
-
-function refuseContradictions({ values, sources }: Resolved<ServeConfig>): void {
-  refuseSecondStorage({ values, sources })
-  refuseHalfShared({ values, sources })
-  if (values.memory && values.durability !== undefined && values.durability !== 'memory') {
-    throw new StateError(
-      'invalid_option',
-      `${sources.durability}: "${values.durability}" is not allowed with ${sources.memory}; give memory`,
-    )
-  }
-  if (values.memory && values.cache !== 'all') {
-    throw new StateError(
-      'invalid_option',
-      `${sources.memory} and ${sources.cache} exclude each other: without a folder there is nothing to read the rest from`,
-    )
-  }
-  if ((values.tlsCert === undefined) !== (values.tlsKey === undefined)) {
-    const given = sources.tlsCert ?? sources.tlsKey
-    throw new StateError(
-      'invalid_option',
-      `${given}: a certificate and its key go together; give both --tls-cert and --tls-key`,
-    )
-  }
-  if (values.clusterUrl !== undefined && values.keys.length === 0) {
-    throw new StateError(
-      'invalid_option',
-      `${sources.clusterUrl}: a follower needs keys to replicate; give at least one --key`,
-    )
-  }
-}
-
-/** Shared tables and their database go together. */
-function refuseHalfShared({ values, sources }: Resolved<ServeConfig>): void {
-  const shares = Object.keys(values.postgresTables).length > 0
-  if (shares && values.postgresTablesUrl === undefined && values.postgres === undefined) {
-    throw new StateError(
-      'invalid_option',
-      `${sources.postgresTables}: needs a database; give --postgres-tables-url`,
-    )
-  }
-  if (!shares && sources.postgresTablesUrl !== undefined) {
-    throw new StateError(
-      'invalid_option',
-      `${sources.postgresTablesUrl}: nothing is shared; give --postgres-tables`,
-    )
-  }
-}
-
-/** Data is kept in one place. */
-function refuseSecondStorage({ values, sources }: Resolved<ServeConfig>): void {
-  const given = [
-    values.memory ? sources.memory : undefined,
-    values.postgres === undefined ? undefined : sources.postgres,
-    sources.data,
-  ].filter((source) => source !== undefined)
-  if (given.length > 1) {
-    throw new StateError(
-      'invalid_option',
-      `${given.join(' and ')} exclude each other: data is kept either in memory, in a folder or in a database`,
-    )
-  }
-  if (values.postgres === undefined && sources.postgresNamespace !== undefined) {
-    throw new StateError(
-      'invalid_option',
-      `${sources.postgresNamespace}: needs a database; give --postgres`,
-    )
-  }
 }

@@ -113,6 +113,8 @@ function pluginsOf(
     nodesKey: config.nodesKey,
     name,
     logger,
+    maxClockDriftMs: config.maxClockDrift,
+    tombstoneRetentionMs: config.tombstoneRetention,
     ...(config.clusterUrl === undefined ? {} : { clusterUrl: config.clusterUrl }),
     ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
     ...(config.clusterToken === undefined ? {} : { token: config.clusterToken }),

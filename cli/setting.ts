@@ -111,6 +111,28 @@ export const CACHE_SIZE: Kind<CacheSize> = {
   },
 }
 
+const UNITS_MS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+}
+/** Ten years. */
+const MAX_DURATION_MS = 315_360_000_000
+
+/** Milliseconds. */
+export const DURATION: Kind<number> = {
+  placeholder: 'TIME',
+  allowed: '0 or a time up to ten years such as 500ms, 60s, 15m, 12h or 7d',
+  parse: (text) => {
+    if (text === '0') return 0
+    const [, digits, unit = ''] = /^(\d{1,12})(ms|s|m|h|d)$/.exec(text) ?? []
+    const ms = Number(digits) * (UNITS_MS[unit] ?? Number.NaN)
+    return ms <= MAX_DURATION_MS ? ms : undefined
+  },
+}
+
 /** Key paths; may be repeated, and one text may hold several divided by commas. */
 export const KEYS: Kind<readonly string[]> = {
   placeholder: 'PATH',

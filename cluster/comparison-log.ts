@@ -1,7 +1,7 @@
 /** What a link remembers of its comparisons, for people; and when the next one is due. */
 import type { Logger } from '../src/core/logger.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
-import type { Tally } from './comparison.ts'
+import type { Tally } from './comparison-events.ts'
 
 export interface ComparisonStatus {
   /** Of the comparison under way; undefined when there is none. */

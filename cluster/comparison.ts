@@ -12,13 +12,11 @@
  * ```
  * States with nothing to do are passed through at once.
  *
- * Invariants, checked by `test/cluster/comparison.test.ts`:
+ * Invariants, checked by `test/cluster/comparison-machine.test.ts`:
  * 1. One question or exchange is under way at a time, and each has a number of its own.
  * 2. A part is acknowledged when it is durable, and the next portion asked for after the last.
  * 3. A comparison ends when all its sets are done; a reply that was not asked for is a violation.
  */
-import type { Digest } from '../src/core/digest.ts'
-import type { StoredRecord } from '../src/core/entry.ts'
 import type { ComparisonMessage, Found, KeySet } from '../src/core/protocol-comparison.ts'
 import { HASH_DIGITS } from '../src/core/protocol-comparison.ts'
 import {
@@ -30,22 +28,8 @@ import {
   startWalk,
   type Walk,
 } from './anti-entropy.ts'
+import type { ComparisonEffect, ComparisonEvent, Tally } from './comparison-events.ts'
 import type { ClusterLimits } from './options.ts'
-
-/** What a comparison has come to so far. */
-export interface Tally {
-  /** Sets of keys in all, and how many of them are done. */
-  readonly sets: number
-  readonly done: number
-  /** Sets whose digests were not the same, changes under way included. */
-  readonly differing: number
-  /** Records the leader sent. */
-  readonly received: number
-  /** Those of them that this node lacked and that were not under way anyhow. */
-  readonly applied: number
-  /** Records the leader lacks and was not owed before. */
-  readonly owed: number
-}
 
 interface Portions {
   /** The present one first. */
@@ -68,59 +52,6 @@ export interface Comparison {
   readonly phase: Phase
   readonly tally: Tally
 }
-
-export type ComparisonEvent =
-  /** The leader told its digests; `ours` are of the same nodes at the same moment. */
-  | {
-      readonly type: 'told'
-      readonly n: number
-      readonly theirs: readonly Digest[]
-      readonly ours: readonly Digest[]
-    }
-  | { readonly type: 'hashed'; readonly n: number; readonly hashes: string }
-  | { readonly type: 'found'; readonly message: Found }
-  | {
-      readonly type: 'took'
-      readonly n: number
-      readonly part: number
-      readonly last: boolean
-      readonly applied: number
-      readonly owed: number
-    }
-
-export type ComparisonEffect =
-  | { readonly type: 'send'; readonly message: ComparisonMessage }
-  /** Once the set is counted here, send the question. */
-  | {
-      readonly type: 'ask'
-      readonly n: number
-      readonly set: KeySet
-      readonly nodes: readonly string[]
-    }
-  /** Read the hashes of what is held below the nodes; answered by `hashed`. */
-  | {
-      readonly type: 'hash'
-      readonly n: number
-      readonly set: KeySet
-      readonly nodes: readonly string[]
-    }
-  /**
-   * Merge the records; with the last part, owe what the leader lacks: everything below the nodes that
-   * is not equal (`isAll`), or what it told. Answered by `took`.
-   */
-  | {
-      readonly type: 'take'
-      readonly n: number
-      readonly part: number
-      readonly head: number
-      readonly records: readonly StoredRecord[]
-      readonly fresh: number
-      readonly lacks: string
-      readonly last: boolean
-      readonly set: KeySet
-      readonly nodes: readonly string[]
-      readonly isAll: boolean
-    }
 
 export interface ComparisonStep {
   /** undefined when the leader broke the protocol. */

@@ -22,7 +22,7 @@ import { countsInDigest } from './unknown-entries.ts'
 /** Sets counted at most, beside twice the usual ones; the one not asked for longest goes. */
 const MAX_FOREIGN = 64
 /** Records between two breaths of a count. */
-const BREATH = 2000
+const BREATH = 10_000
 /** A count that met a damaged record is begun anew, at most so often. */
 const MAX_TRIES = 5
 
@@ -44,7 +44,7 @@ interface Count {
 }
 
 export class DigestTable {
-  readonly #store: Store
+  readonly #store: Pick<Store, 'scanRows'>
   readonly #time: TimeSource
   readonly #usual: readonly KeySet[]
   /** By name of the set, the one asked for longest ago first. */
@@ -53,7 +53,7 @@ export class DigestTable {
   #generation = 0
 
   /** @param usual sets that are counted together, once, at the start. */
-  constructor(store: Store, time: TimeSource, usual: readonly KeySet[]) {
+  constructor(store: Pick<Store, 'scanRows'>, time: TimeSource, usual: readonly KeySet[]) {
     this.#store = store
     this.#time = time
     this.#usual = usual
@@ -69,6 +69,13 @@ export class DigestTable {
   stop(): void {
     this.#generation++
     this.#tracked.clear()
+  }
+
+  /** Tombstones up to this stamp are gone: sets that count some of them are to be counted anew. */
+  removed(forgotten: bigint): void {
+    for (const [name, { horizon }] of this.#tracked) {
+      if (horizon < forgotten) this.#tracked.delete(name)
+    }
   }
 
   /** Hears every commit of the store, in order. */

@@ -93,6 +93,7 @@ export class ClusterEngine {
       time,
       logger,
       tombstoneRetentionMs: options.tombstoneRetentionMs,
+      removed: (forgotten) => this.#digests.removed(forgotten),
       horizonOfLeader: (url) => this.#links.find(({ leader }) => leader === url)?.horizon ?? 0n,
     })
     clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS

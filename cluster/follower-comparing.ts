@@ -4,13 +4,9 @@
  */
 import type { LogPosition } from '../src/core/protocol.ts'
 import type { Digests, Found } from '../src/core/protocol-comparison.ts'
-import type {
-  Comparison,
-  ComparisonContext,
-  ComparisonEvent,
-  ComparisonStep,
-} from './comparison.ts'
+import type { Comparison, ComparisonContext, ComparisonStep } from './comparison.ts'
 import { beginComparison, hasEnded, stepComparison } from './comparison.ts'
+import type { ComparisonEvent } from './comparison-events.ts'
 import type {
   FollowerContext,
   FollowerEffect,

@@ -6,7 +6,8 @@ import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
-import type { Comparison, ComparisonEffect, ComparisonEvent, Tally } from './comparison.ts'
+import type { Comparison } from './comparison.ts'
+import type { ComparisonEffect, ComparisonEvent, Tally } from './comparison-events.ts'
 import type { ClusterLimits } from './options.ts'
 
 /** Who this follower is and what it follows the leader for. */
@@ -61,6 +62,11 @@ export interface Following extends LinkData {
   readonly refused: ReadonlySet<number>
   /** Rows that the leader found stamped too far in the future: nothing is pushed until they are restamped. */
   readonly drifted: readonly SentRow[]
+  /**
+   * Our own changes that the leader merged after what it has sent: its log has them up to `head`, and
+   * they are not sent back. Told as no lag.
+   */
+  readonly own: { readonly head: number; readonly count: number }
   /** Beat intervals since the leader was last heard. */
   readonly silentBeats: number
 }

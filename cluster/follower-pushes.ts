@@ -86,8 +86,10 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
     else if (outcomes[i] === 'drift') drifted.push(row)
     else taken.push(row)
   })
+  const applied = outcomes.filter((outcome) => outcome === 'applied').length
+  const own = { head, count: state.own.count + applied }
   return {
-    state: { ...noteHead(state, head), refused, drifted },
+    state: { ...noteHead(state, head), refused, drifted, own },
     effects: [{ type: 'settle', session: state.session, n, rows: taken, seen }],
   }
 }

@@ -164,6 +164,7 @@ function welcome(
     pushes: new Map(),
     refused: new Set<number>(),
     drifted: [],
+    own: NOTHING_OWN,
     silentBeats: 0,
   }
   const good: FollowerEffect = { type: 'good', clock }
@@ -180,6 +181,8 @@ function welcome(
   }
 }
 
+const NOTHING_OWN = { head: 0, count: 0 } as const
+
 /** Takes records, or the news that there were none, up to `through`. */
 function advance(
   state: FollowingState,
@@ -194,7 +197,12 @@ function advance(
   const cursor: LogPosition = { epoch: leader.epoch, seq: through }
   const seen: LogPosition = { epoch: leader.epoch, seq: head }
   const isReached = message.t === 'rows' && through >= head
-  const told = { ...state, leader: { ...leader, head }, covered: through }
+  const told = {
+    ...state,
+    leader: { ...leader, head },
+    covered: through,
+    own: through >= state.own.head ? NOTHING_OWN : state.own,
+  }
   const isComplete = state.kind !== 'comparing'
   const isKnown = isComplete
     ? samePosition(state.progress.cursor, cursor)

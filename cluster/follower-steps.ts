@@ -11,7 +11,7 @@ import type { Store } from '../src/store/store.ts'
 import type { FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
 import { HashSet } from './hash-set.ts'
 import { encodeProgress, laterSeen, progressRow } from './link-progress.ts'
-import { setRows, settleUnknown } from './set-rows.ts'
+import { leaveForgotten, setRows, settleUnknown } from './set-rows.ts'
 
 export type DurableEffect = Extract<
   FollowerEffect,
@@ -38,6 +38,9 @@ export interface FollowerStepsOptions {
   readonly placementId: string
   readonly progress: LinkProgress
 }
+
+/** Countings that writes come between, before nothing is taken for known. */
+const MAX_TRIES = 5
 
 export class FollowerSteps {
   readonly #options: FollowerStepsOptions
@@ -80,7 +83,8 @@ export class FollowerSteps {
         const progress = isComplete
           ? { cursor, seen: this.#later(seen) }
           : { cursor: null, seen: this.#later(seen), base }
-        const comesDown = terms.latest
+        // While comparing, the leader may have lost what we have: then it is news, not ahead of time.
+        const comesDown = isComplete ? terms.latest : undefined
         await this.#save(progress, (meta) =>
           store.merge(records, { source: leader, leader, meta, comesDown }),
         )
@@ -108,10 +112,13 @@ export class FollowerSteps {
     const { store, time, leader } = this.#options
     const { session, n, part, last, records, fresh, set, nodes, isAll } = effect
     const progress = { ...this.#durable, seen: this.#later(effect.seen) }
+    const { horizon } = terms
+    const known = await leaveForgotten(store, records.slice(0, records.length - fresh), horizon)
+    const late = await leaveForgotten(store, records.slice(records.length - fresh), horizon)
     const outcomes = await this.#save(progress, (meta) =>
-      store.merge(records, { source: leader, leader, meta }),
+      store.merge([...known, ...late], { source: leader, leader, meta }),
     )
-    const news = outcomes.slice(0, records.length - fresh)
+    const news = outcomes.slice(0, known.length)
     const applied = news.filter((outcome) => outcome === 'applied').length
     if (part === 1) this.#lacks = new HashSet()
     this.#lacks.addAll(effect.lacks)
@@ -129,16 +136,25 @@ export class FollowerSteps {
   /** `base` when all that is held for this leader is owed to it. */
   async #baseIfEmpty(base: LogPosition | undefined): Promise<LogPosition | undefined> {
     if (base === undefined) return undefined
-    const { store, time, leader, sets } = this.#options
-    const { head } = store
-    const owed = store.owedCount(leader)
+    const { store, leader } = this.#options
+    for (let i = 0; i < MAX_TRIES; i++) {
+      const { head } = store
+      const isOwed = await this.#holdsNoMoreThan(store.owedCount(leader))
+      // What was written meanwhile would be counted in one of the two only.
+      if (store.head === head) return isOwed ? base : undefined
+    }
+    return undefined
+  }
+
+  async #holdsNoMoreThan(limit: number): Promise<boolean> {
+    const { store, time, sets } = this.#options
     let held = 0
     for (const set of sets) {
       for await (const _row of setRows({ store, time, set, nodes: [''] })) {
-        if (++held > owed) return undefined
+        if (++held > limit) return false
       }
     }
-    return store.head === head ? base : undefined
+    return true
   }
 
   #later(seen: LogPosition): LogPosition {

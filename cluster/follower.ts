@@ -188,7 +188,10 @@ export class FollowerLink {
       scopes: this.#options.identity.scopes,
       epoch: following?.leader.epoch ?? this.#steps.durable.cursor?.epoch,
       cursor,
-      lagRows: Math.max(0, (following?.leader.head ?? cursor) - cursor),
+      lagRows: Math.max(
+        0,
+        (following?.leader.head ?? cursor) - cursor - (following?.own.count ?? 0),
+      ),
       outbox: this.#options.store.owedCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
       drifted: this.#drifted,

@@ -29,6 +29,8 @@ export interface LeaderKeepingOptions {
   readonly tombstoneRetentionMs: number
   /** Up to which stamp the leader with this URL removes tombstones; 0n while it has not told. */
   readonly horizonOfLeader: (url: string) => bigint
+  /** Hears that tombstones up to this stamp are gone. */
+  readonly removed: (forgotten: bigint) => void
 }
 
 /** How a follower that says hello is taken. */
@@ -61,6 +63,7 @@ export class LeaderKeeping {
       logger,
       retentionMs: tombstoneRetentionMs,
       horizonOf: (key) => this.#horizon(scopeOf(placement, key)?.leader),
+      removed: options.removed,
     })
   }
 

@@ -23,6 +23,8 @@ export interface TombstoneRemoverOptions {
   readonly retentionMs: number
   /** Up to which stamp tombstones of this key are old. */
   readonly horizonOf: (key: string) => bigint
+  /** Hears that tombstones up to this stamp are gone. */
+  readonly removed: (forgotten: bigint) => void
 }
 
 /** The horizon moves in so many steps per retention: each costs a reading of all records. */
@@ -120,7 +122,7 @@ export class TombstoneRemover {
     const { store, registry } = this.#options
     // Asked in the turn of the removal, once: who joins later learns what is planned.
     let passed: number | undefined
-    return store.forget(page, {
+    const count = await store.forget(page, {
       isPassed: (seq) => {
         passed ??= registry.passed
         return seq <= passed
@@ -129,5 +131,7 @@ export class TombstoneRemover {
         this.#planned = retention
       },
     })
+    if (count > 0) this.#options.removed(store.retention.forgotten)
+    return count
   }
 }

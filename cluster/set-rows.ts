@@ -1,6 +1,7 @@
 /** Reading the records of a set of keys below some nodes of the digest tree, by one scan. */
 import type { Hash } from '../src/core/digest.ts'
 import { encodeHash, hashRecord } from '../src/core/digest.ts'
+import type { StoredRecord } from '../src/core/entry.ts'
 import { literalPrefix } from '../src/core/key.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
@@ -10,7 +11,7 @@ import type { Store } from '../src/store/store.ts'
 import { leafMask, leafOf } from './digest-tree.ts'
 import type { HashSet } from './hash-set.ts'
 import { coversKey } from './key-set.ts'
-import { fateOfUnknown } from './unknown-entries.ts'
+import { countsInDigest, fateOfUnknown } from './unknown-entries.ts'
 
 /** What to read, and from where. */
 export interface SetReading {
@@ -26,7 +27,7 @@ export interface HashedRow {
 }
 
 /** Records read between two breaths. */
-const BREATH = 1000
+const BREATH = 5000
 /** Records of the outbox that are looked at. */
 const MAX_OWED = 1000
 /** Rows settled in one batch. */
@@ -125,6 +126,28 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
   await flush('push')
   await flush('drop')
   return settled
+}
+
+/**
+ * The records without those tombstones that are to be removed anyhow and delete nothing here: this
+ * node may have removed them already.
+ */
+export async function leaveForgotten(
+  store: Store,
+  records: readonly StoredRecord[],
+  horizon: bigint,
+): Promise<StoredRecord[]> {
+  const wanted: StoredRecord[] = []
+  for (const record of records) {
+    const isNeeded = countsInDigest(record, horizon) || (await holdsEntry(store, record.key))
+    if (isNeeded) wanted.push(record)
+  }
+  return wanted
+}
+
+async function holdsEntry(store: Store, key: string): Promise<boolean> {
+  if (store.damagedCount(key) > 0) return true
+  return (await store.get(key)) !== undefined
 }
 
 /** Lets the rest of the process run: some storages answer without ever leaving it a turn. */

@@ -5,7 +5,7 @@
 import { backoffDelayMs, resolveBackoff } from '../../src/core/backoff.ts'
 import type { HybridClock } from '../../src/core/clock.ts'
 import { versionOf } from '../../src/core/entry.ts'
-import { errorText, StateError } from '../../src/core/errors.ts'
+import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
@@ -48,8 +48,12 @@ export interface PivotLinkStatus {
   readonly lastCheckMs: number
 }
 
-/** Records refused in one run, after which the rest waits for the next. */
-const MAX_REFUSED = 1000
+/** Records refused, after which the rest of the outbox waits. */
+const MAX_REFUSED = 10_000
+/** Between two attempts to send what was refused. */
+const REFUSED_RETRY_NS = 60_000n * NS_PER_MS
+/** Pulling everything without a reason may take this part of the time, at most. */
+const FULL_DUTY = 20n
 
 export class PivotLink {
   readonly #options: PivotLinkOptions
@@ -59,9 +63,15 @@ export class PivotLink {
   #cancelTimer: CancelTimer | undefined
   #work: Promise<void> = Promise.resolve()
   #outboxNoted = false
+  /** When all was pulled, and how long that took, nanoseconds. */
   #fullPullNs = 0n
-  #refused = 0
+  #fullTookNs = 0n
+  /** Records that the leader refused, by their seq: they are sent again after a while. */
+  #refused = new Map<number, string>()
+  #refusedSinceNs = 0n
+  /** Of the latest run; undefined before the first, and when all went well. */
   #lastError: string | undefined
+  #hasSynced = false
   #lastCheckMs = 0
   /** Paths that the leader said have changed, to be pulled whatever its activity. */
   readonly #called = new Set<string>()
@@ -114,9 +124,9 @@ export class PivotLink {
     const { leader, store } = this.#options
     return {
       url: leader,
-      isLive: this.#lastError === undefined,
+      isLive: this.#hasSynced && this.#lastError === undefined,
       outbox: store.owedCount(leader),
-      refused: this.#refused,
+      refused: this.#refused.size,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,
     }
@@ -181,6 +191,8 @@ export class PivotLink {
       this.#options.logger.info('the leader has no stream: following by protocol 2.0', this.#name)
     }
     for (const view of this.#views.values()) view.activity = undefined
+    this.#hasSynced = false
+    this.#lastError = undefined
     this.#dispatch({ type: 'answered', isPivot })
   }
 
@@ -189,7 +201,7 @@ export class PivotLink {
     let failure: unknown
     try {
       failure = await this.#pullAll(depth)
-      if (failure === undefined) await this.#push()
+      if (failure === undefined) await this.#push(depth)
     } catch (error) {
       failure = error
     }
@@ -202,8 +214,10 @@ export class PivotLink {
     const { time, logger } = this.#options
     this.#lastCheckMs = Number(time.wallNs() / NS_PER_MS)
     const before = this.#lastError
+    const isFirst = !this.#hasSynced
     this.#lastError = failure === undefined ? undefined : errorText(failure)
-    if (this.#lastError === before) return
+    this.#hasSynced ||= failure === undefined
+    if (this.#lastError === before && !(isFirst && this.#hasSynced)) return
     if (this.#lastError === undefined) logger.info('in step with the 2.0 leader', this.#name)
     else {
       const error = this.#lastError
@@ -215,8 +229,11 @@ export class PivotLink {
   async #pullAll(depth: Depth): Promise<unknown> {
     const { scopes, time, limits } = this.#options
     const sinceNs = time.monotonicNs() - this.#fullPullNs
+    const startNs = time.monotonicNs()
     const isDue =
-      limits.compareIntervalMs > 0 && sinceNs >= BigInt(limits.compareIntervalMs) * NS_PER_MS
+      limits.compareIntervalMs > 0 &&
+      sinceNs >= BigInt(limits.compareIntervalMs) * NS_PER_MS &&
+      sinceNs >= this.#fullTookNs * FULL_DUTY
     const isFull = depth === 'full' || (depth === 'poll' && isDue)
     let failure: unknown
     for (const scope of scopes) {
@@ -230,7 +247,10 @@ export class PivotLink {
         if (view !== undefined) view.activity = undefined
       }
     }
-    if (isFull && failure === undefined) this.#fullPullNs = time.monotonicNs()
+    if (isFull && failure === undefined) {
+      this.#fullPullNs = time.monotonicNs()
+      this.#fullTookNs = this.#fullPullNs - startNs
+    }
     return failure
   }
 
@@ -247,13 +267,16 @@ export class PivotLink {
   }
 
   /** Sends what is owed, oldest change first. What the leader refuses stays in the outbox. */
-  async #push(): Promise<void> {
-    const { store, leader, limits, scopes, originator, logger } = this.#options
-    const skip = new Map<number, string>()
-    let failed: number | undefined
+  async #push(depth: Depth): Promise<void> {
+    const { store, leader, limits, scopes, originator, time } = this.#options
+    const nowNs = time.monotonicNs()
+    if (depth === 'full' || nowNs - this.#refusedSinceNs >= REFUSED_RETRY_NS) {
+      this.#refused.clear()
+      this.#refusedSinceNs = nowNs
+    }
     const owed = (): Promise<SequencedRow[]> =>
-      store.owed(leader, limits.messageRecords, new Set(skip.keys()))
-    while (this.#isWanted() && skip.size < MAX_REFUSED) {
+      store.owed(leader, limits.messageRecords, new Set(this.#refused.keys()))
+    while (this.#isWanted() && this.#refused.size < MAX_REFUSED) {
       const peek = await owed()
       if (peek.length === 0) break
       // 2.0 overwrites whatever it has: see first whether something later is there.
@@ -271,18 +294,12 @@ export class PivotLink {
       this.#noteSent(sent.stored)
       // A key that the leader never had can not be deleted there: looking again settles it.
       for (const scope of touched) if (sent.unsure.has(scope.path)) await this.#pullOne(scope, true)
-      for (const { seq, key } of sent.refused) {
-        skip.set(seq, key)
-        const slot = await store.slot(key)
-        if (slot?.seq === seq && slot.owedTo === leader) failed ??= sent.status
-      }
+      for (const { seq, key } of sent.refused) this.#refused.set(seq, key)
     }
-    this.#refused = failed === undefined ? 0 : skip.size
-    if (failed === undefined || !this.#isWanted()) return
-    const why = failed === 0 ? 'protocol 2.0 does not carry their keys' : `it answered ${failed}`
-    const text = `pivot: ${leader} did not take ${this.#refused} records: ${why}`
-    if (failed !== 0) throw new StateError('unreachable', text)
-    logger.debug(text)
+    for (const [seq, key] of this.#refused) {
+      const slot = await store.slot(key)
+      if (slot?.seq !== seq || slot.owedTo !== leader) this.#refused.delete(seq)
+    }
   }
 
   /** The leader's activity after what was sent is known for sets: it needs no other pull. */

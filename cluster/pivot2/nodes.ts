@@ -9,6 +9,7 @@ import type { Logger } from '../../src/core/logger.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
 import { hostAndPort, nodeAddress } from '../membership.ts'
 import type { PivotHttp } from './http.ts'
+import { NodeChecks } from './node-checks.ts'
 import { PeerClient } from './peer-client.ts'
 import { PIVOT_PROTOCOL } from './wire.ts'
 
@@ -16,8 +17,16 @@ export interface PivotNodesOptions {
   readonly http: PivotHttp
   readonly time: TimeSource
   readonly logger: Logger
+  /** What this node leads: what is new to a node that is found. */
+  readonly paths: readonly string[]
+  /** Whether a node holds what is held here under a path; takes over what is newer there. */
+  readonly compare: (peer: PeerClient, address: string, path: string) => Promise<boolean>
+  /** Makes the activity of a path greater than that of all nodes. */
+  readonly raise: (path: string) => void
   /** Between two probes of a node, milliseconds. Default 3 000. */
   readonly probeIntervalMs?: number
+  /** From a change to the look whether a node has it, milliseconds. Default 1 000. */
+  readonly checkDelayMs?: number
 }
 
 /** A node as the leader sees it. */
@@ -34,6 +43,7 @@ export interface PivotNodeStatus {
 /** Nodes beyond these are not spoken to; they are counted in the log. */
 const MAX_NODES = 1000
 const PROBE_INTERVAL_MS = 3_000
+const CHECK_DELAY_MS = 1_000
 
 export class PivotNodes {
   readonly #options: PivotNodesOptions
@@ -49,7 +59,11 @@ export class PivotNodes {
   /** @param records all entries of the nodes scope */
   update(records: readonly Entry[]): void {
     const found = new Set(records.flatMap((record) => pivotAddress(record) ?? []))
-    for (const address of this.#nodes.keys()) if (!found.has(address)) this.#nodes.delete(address)
+    for (const [address, node] of this.#nodes) {
+      if (found.has(address)) continue
+      this.#nodes.delete(address)
+      this.#track(node.stop())
+    }
     for (const address of found) {
       if (this.#isStopped || this.#nodes.has(address)) continue
       if (this.#nodes.size >= MAX_NODES) {
@@ -80,16 +94,22 @@ export class PivotNodes {
     return [...this.#nodes.values()].filter((node) => !node.hasStream).map((node) => node.status())
   }
 
-  /** Tells all nodes but the originator, in the background, to pull this path. */
+  /**
+   * Tells all nodes but the originator, in the background, to pull this path. A while later it is looked
+   * whether they have it, the originator too.
+   */
   notify(path: string, originator: string | undefined): void {
     for (const node of this.#nodes.values()) {
-      if (node.address !== originator && !this.#isStopped) this.#track(node.notify(path))
+      if (this.#isStopped) return
+      if (node.address === originator) node.checks.due(path)
+      else this.#track(node.notify(path))
     }
   }
 
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#cancel?.()
+    await Promise.all([...this.#nodes.values()].map((node) => node.stop()))
     await Promise.all(this.#work)
   }
 
@@ -112,6 +132,7 @@ export class PivotNodes {
 /** One node: what is known of it, and the paths it is yet to be told of. */
 class Node {
   readonly address: string
+  readonly checks: NodeChecks
   readonly #options: PivotNodesOptions
   readonly #peer: PeerClient
   #protocol = 'unknown'
@@ -121,12 +142,36 @@ class Node {
   #probing: Promise<void> | undefined
   /** As many as there are scopes, at most. */
   readonly #untold = new Set<string>()
+  /** Paths that may hold writes whose push failed: the pull that a call starts would delete them. */
+  readonly #unseen: Set<string>
   #telling: Promise<void> | undefined
 
   constructor(options: PivotNodesOptions, address: string) {
     this.#options = options
     this.address = address
-    this.#peer = new PeerClient(options.http, `http://${address}`)
+    this.#unseen = new Set(options.paths)
+    const peer = new PeerClient(options.http, `http://${address}`)
+    this.#peer = peer
+    const { time, logger, compare, raise } = options
+    this.checks = new NodeChecks({
+      time,
+      logger,
+      address,
+      delayMs: options.checkDelayMs ?? CHECK_DELAY_MS,
+      compare: async (path) => !this.#speaks || (await compare(peer, address, path)),
+      tell: (path) => {
+        raise(path)
+        return this.notify(path)
+      },
+    })
+  }
+
+  stop(): Promise<void> {
+    return this.checks.stop()
+  }
+
+  get #speaks(): boolean {
+    return this.#protocol === PIVOT_PROTOCOL && !this.#hasStream
   }
 
   get hasStream(): boolean {
@@ -164,9 +209,12 @@ class Node {
     try {
       const isServing = await this.#peer.isServing()
       if (isServing) {
+        const spoke = this.#speaks
         const { protocol, hasStream } = await this.#peer.version()
         this.#protocol = protocol
         this.#hasStream = hasStream
+        // Newly found, or another program than before: nothing is known of what it holds.
+        if (!spoke && this.#speaks) for (const path of this.#options.paths) this.#untold.add(path)
       }
       this.#checked(isServing)
     } catch {
@@ -177,16 +225,18 @@ class Node {
 
   async #tell(): Promise<void> {
     if (this.#protocol === 'unknown') await this.probe()
-    if (this.#hasStream || this.#protocol !== PIVOT_PROTOCOL) {
+    if (!this.#speaks) {
       // An unreachable one is told once it is found; others do not understand.
       if (this.#protocol !== 'unknown') this.#untold.clear()
       return
     }
     for (const path of this.#untold) {
       this.#untold.delete(path)
+      if (this.#unseen.delete(path)) await this.#look(path)
       try {
         await this.#peer.notify(path)
         this.#checked(true)
+        this.checks.due(path)
       } catch (error) {
         this.#untold.add(path)
         this.#checked(false)
@@ -200,7 +250,22 @@ class Node {
     }
   }
 
+  /** Takes over what is newer there, while it still is. */
+  async #look(path: string): Promise<void> {
+    const { compare, logger } = this.#options
+    try {
+      await compare(this.#peer, this.address, path)
+    } catch (error) {
+      logger.debug('a 2.0 node could not be compared with', {
+        node: this.address,
+        path,
+        error: errorText(error),
+      })
+    }
+  }
+
   #checked(isHealthy: boolean): void {
+    if (!isHealthy) for (const path of this.#options.paths) this.#unseen.add(path)
     this.#isHealthy = isHealthy
     this.#lastCheckMs = Number(this.#options.time.wallNs() / NS_PER_MS)
   }

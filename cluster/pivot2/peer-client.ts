@@ -15,6 +15,8 @@ import {
 
 /** Milliseconds for a question whose answer is small and needed soon. */
 const SHORT_MS = 5_000
+/** Milliseconds for a whole list, which may be long; silence ends it much sooner. */
+const LIST_MS = 600_000
 /** Greatest entry that is taken, bytes. */
 const MAX_ENTRY_BYTES = 64 * 1024 * 1024
 
@@ -66,6 +68,7 @@ export class PeerClient {
     const { status, chunks, cancel } = await this.#http.stream({
       method: 'GET',
       url: this.#url + path,
+      timeoutMs: LIST_MS,
     })
     try {
       if (status !== 200) throw unexpected(this.#url + path, status)

@@ -22,9 +22,10 @@ import { requireToken } from '../token.ts'
 import { ActivityTable } from './activity.ts'
 import { PivotHttp } from './http.ts'
 import { PivotLink, type PivotLinkStatus } from './link.ts'
+import { compareWithNode } from './node-compare.ts'
 import { PivotNodes } from './nodes.ts'
 import { PeerClient } from './peer-client.ts'
-import { originatorOf, type PivotRoutesOptions, routePivot } from './routes.ts'
+import { originatorOf, type PivotRoutesOptions, routePivot, sourceOf } from './routes.ts'
 import { isOfScope, PIVOT_PROTOCOL, type PivotScope, pivotScope } from './wire.ts'
 
 export interface Pivot2Options {
@@ -42,6 +43,8 @@ export interface Pivot2Options {
 /** A link that follows by 2.0, as people are shown it. */
 export type PivotLinkReport = LinkReport & { readonly protocol: typeof PIVOT_PROTOCOL }
 
+const MAX_PROVEN = 10_000
+
 export class Pivot2 {
   readonly #options: Pivot2Options
   readonly #http: PivotHttp = new PivotHttp()
@@ -51,6 +54,8 @@ export class Pivot2 {
   /** Scopes that this node leads. */
   readonly #led: readonly PivotScope[]
   readonly #routes: PivotRoutesOptions
+  /** The latest note of a delete that was taken as a proof, by node and path. */
+  readonly #proven = new Map<string, bigint>()
   #stopListening: (() => void) | undefined
   #refreshing: Promise<void> | undefined
   #isStale = false
@@ -62,7 +67,16 @@ export class Pivot2 {
     const scopes = placement.scopes.flatMap(({ path }) => pivotScope(path) ?? [])
     const led = new Set(placement.scopes.filter(({ leader }) => !leader).map(({ path }) => path))
     this.#led = scopes.filter(({ path }) => led.has(path))
-    this.#nodes = new PivotNodes({ http: this.#http, time, logger })
+    this.#nodes = new PivotNodes({
+      http: this.#http,
+      time,
+      logger,
+      paths: this.#led.map(({ path }) => path),
+      compare: (peer, address, path) => this.#compare(peer, address, path),
+      raise: (path) => {
+        for (const scope of this.#led) if (scope.path === path) this.#activity.raise(scope)
+      },
+    })
     this.#activity = new ActivityTable({
       store,
       clock,
@@ -207,11 +221,27 @@ export class Pivot2 {
     }
   }
 
-  /** Only registered nodes are asked: anybody can claim to be at any address. */
+  async #compare(peer: PeerClient, address: string, path: string): Promise<boolean> {
+    const { store, clock } = this.#options
+    const scope = this.#led.find((candidate) => candidate.path === path)
+    if (scope === undefined) return true
+    return compareWithNode({ store, clock, peer, scope, source: sourceOf(address) })
+  }
+
+  /**
+   * Only registered nodes are asked: anybody can claim to be at any address. A node's note may be the
+   * activity it pulled from here; one that is later than all that is held here is of its own delete.
+   */
   async #deleteNotedBy(originator: string, scope: PivotScope): Promise<bigint> {
     if (!this.#nodes.has(originator)) return 0n
+    const name = `${originator} ${scope.path}`
     try {
-      return await new PeerClient(this.#http, `http://${originator}`).deleteStamp(scope)
+      const noted = await new PeerClient(this.#http, `http://${originator}`).deleteStamp(scope)
+      // The deletes of one sync are proven by one note, and the first of them makes it known here.
+      if (noted !== this.#proven.get(name) && noted <= (await this.#activity.of(scope))) return 0n
+      if (this.#proven.size > MAX_PROVEN) this.#proven.clear()
+      this.#proven.set(name, noted)
+      return noted
     } catch {
       // No proof: the entry stays, and the node gets it back.
       return 0n

@@ -30,8 +30,6 @@ export interface PushReport {
   readonly unsure: ReadonlySet<string>
   /** What the leader stored, by the path of its scope. */
   readonly stored: ReadonlyMap<string, readonly StoredRecord[]>
-  /** The first status that was not 200; 0: a key that 2.0 does not carry. undefined: all were taken. */
-  readonly status: number | undefined
 }
 
 /** @throws StateError `unreachable` when not even the first was answered. */
@@ -43,7 +41,6 @@ export async function pushRows(
   const refused: SentRow[] = []
   const stored = new Map<string, StoredRecord[]>()
   const unsure = new Set<string>()
-  let firstStatus: number | undefined
   for (const { seq, record } of rows) {
     if (!isWanted()) break
     const { key } = record
@@ -69,8 +66,7 @@ export async function pushRows(
       continue
     }
     refused.push({ seq, key })
-    firstStatus ??= status
     if (status === 500 && record.kind === 'tombstone' && scope) unsure.add(scope.path)
   }
-  return { taken, refused, unsure, stored, status: firstStatus }
+  return { taken, refused, unsure, stored }
 }

@@ -12,6 +12,7 @@ import { assertKey, hasGlob } from '../../src/core/key.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import type { PluginHost } from '../../src/server/plugin.ts'
 import type { Store } from '../../src/store/store.ts'
+import { makeTakeable } from './node-compare.ts'
 import { planNodeDelete } from './plans.ts'
 import { decodeMeta, ORIGINATOR_HEADER, type PivotScope, parseStamp, VERSION_BODY } from './wire.ts'
 
@@ -172,10 +173,7 @@ async function takeSet(
   }
   const current = await store.get(entry.key)
   if (outcome !== 'applied' && current?.data !== entry.data) {
-    // 2.0 nodes take an entry only when its `updated` is greater than theirs: write ours again.
-    if (current !== undefined && current.updated <= entry.updated) {
-      await store.update(entry.key, ({ data }) => data)
-    }
+    if (current !== undefined) await makeTakeable(store, current, entry)
     spread(scope)
   }
   empty(response, 200)

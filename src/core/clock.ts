@@ -72,13 +72,18 @@ export class HybridClock {
     return this.#last
   }
 
+  /** As far in the future as a stamp may be chosen. */
+  get furthest(): bigint {
+    const physical = this.physicalNs()
+    const furthest = (physical > this.#lived ? physical : this.#lived) + this.maxDriftNs
+    return furthest < LATEST_STAMP ? furthest : LATEST_STAMP
+  }
+
   /** The greatest stamp to take from another node. */
   get latest(): bigint {
-    const physical = this.physicalNs()
-    const ahead = (physical > this.#lived ? physical : this.#lived) + this.maxDriftNs
     const next = this.#last + SUCCESSORS_NS
-    const latest = ahead > next ? ahead : next
-    return latest < LATEST_STAMP ? latest : LATEST_STAMP
+    const { furthest } = this
+    return furthest > next ? furthest : next < LATEST_STAMP ? next : LATEST_STAMP
   }
 
   /** Wall time corrected to the leader's, without giving out a stamp; from 0 to the year 2190. */

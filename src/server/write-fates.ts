@@ -98,13 +98,16 @@ export class WriteFates {
     }
   }
 
-  /** The fate, and each change of it, until nothing more can change, or the signal, or the server closes. */
-  async *watch(id: WriteId, key: string, signal: AbortSignal): AsyncGenerator<Fate> {
+  /**
+   * The fate, and each change of it, until nothing more can change, or the signal, or the server closes.
+   * undefined stands for a while without news.
+   */
+  async *watch(id: WriteId, key: string, signal: AbortSignal): AsyncGenerator<Fate | undefined> {
     let told = ''
     let fate = await this.now(id, key)
     for (;;) {
       const text = fateJson(fate)
-      if (text !== told) yield fate
+      yield text === told ? undefined : fate
       told = text
       if (isFinal(fate) || signal.aborted || this.#isClosed) return
       fate = await this.wait({

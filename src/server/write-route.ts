@@ -92,7 +92,8 @@ export async function streamFate(
       'Cache-Control': 'no-store',
     })
     for await (const fate of context.fates.watch(id, key, gone.signal)) {
-      response.write(`data: ${fateJson(fate)}\n\n`)
+      // A comment, so that nobody on the way takes the connection for a dead one.
+      response.write(fate === undefined ? ': no news\n\n' : `data: ${fateJson(fate)}\n\n`)
     }
     response.end()
   } finally {
@@ -110,7 +111,9 @@ export async function serveFate(
   const gone = new AbortController()
   socket.on('close', () => gone.abort())
   try {
-    for await (const fate of fates.watch(id, key, gone.signal)) socket.send(fateJson(fate))
+    for await (const fate of fates.watch(id, key, gone.signal)) {
+      if (fate !== undefined) socket.send(fateJson(fate))
+    }
     closeSocket(socket, 1000, 'nothing more will change')
   } catch (error) {
     logger.warn('the fate of a write could not be told', { key, error: errorText(error) })

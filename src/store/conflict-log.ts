@@ -73,6 +73,11 @@ export class ConflictLog {
     this.#options = options
   }
 
+  /** The time, nanoseconds. */
+  get nowNs(): bigint {
+    return this.#options.now()
+  }
+
   /** How many conflicts were decided since this was made. */
   get logged(): number {
     return this.#logged

@@ -3,7 +3,8 @@
  *
  * A pushed change and the leader's record of its key are concurrent when
  * - the push is new: a repetition was judged the first time (see `pushed-marks.ts`), and before that
- *   nobody beyond the follower can have seen the change, so the leader's record does not know of it;
+ *   nobody beyond the follower can have seen the change, so the leader's record does not know of it. Of
+ *   what was made before this storage began, or was lost or restored, that can not be told;
  * - its maker had not seen the leader's record (see `core/seen.ts`).
  *
  * One of the two is kept as the state, the other in the conflict log. Changes whose maker's sight is not
@@ -41,7 +42,7 @@ export interface PushJudge {
 export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
   const { follower, seen, conflicts } = origin
   const name = marksRow(follower)
-  const marks = new PushedMarks(follower, context.meta(name))
+  const marks = new PushedMarks(follower, context.meta(name), birthOf(context, conflicts))
   const rows: BatchOperation[] = []
   return {
     rows,
@@ -56,6 +57,12 @@ export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
     },
     marks: () => [name, marks.encode()],
   }
+}
+
+/** When the storage began, nanoseconds; 0 where a wrong clock put that into the future. */
+function birthOf(context: PlanContext, { nowNs }: ConflictLog): bigint {
+  const born = BigInt(context.meta('born') ?? '0')
+  return born <= nowNs ? born : 0n
 }
 
 function isConcurrent(

@@ -45,16 +45,16 @@ export function planSetWithMeta(
 
 /**
  * The version that the stamps give the entry. @throws StateError `clock_drift` when it is beyond what
- * the clock takes (`latest`): every later stamp would have to exceed it.
+ * the clock takes (`furthest`): every later stamp would have to exceed it.
  */
 export function assertDrift(
   key: string,
   { created, updated }: EntryMeta,
-  { latest, maxDriftNs }: Pick<HybridClock, 'latest' | 'maxDriftNs'>,
+  { furthest, maxDriftNs }: Pick<HybridClock, 'furthest' | 'maxDriftNs'>,
 ): bigint {
   const version = updated > created ? updated : created
-  if (version <= latest) return version
-  const aheadMs = (version - latest + maxDriftNs) / 1_000_000n
+  if (version <= furthest) return version
+  const aheadMs = (version - furthest + maxDriftNs) / 1_000_000n
   throw new StateError(
     'clock_drift',
     `storage: key "${key}": stamp ${version} is ${aheadMs} ms in the future, the limit is ${maxDriftNs / 1_000_000n} ms`,

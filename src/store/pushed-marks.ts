@@ -28,11 +28,16 @@ export class PushedMarks {
   #floor = 0n
   readonly #marks = new Map<string, bigint>()
 
-  constructor(follower: string, row: string | undefined) {
+  /**
+   * @param row what `encode` gave; undefined for none
+   * @param since stamp before which nothing is called new
+   */
+  constructor(follower: string, row: string | undefined, since: bigint) {
     this.#follower = follower
+    this.#floor = since
     if (row === undefined) return
     const [owner, floor = '0', list = ''] = row.split(' ')
-    this.#floor = BigInt(floor)
+    this.#raiseFloor(BigInt(floor))
     for (const part of list === '' ? [] : list.split(',')) {
       const [origin = '', version = '0'] = part.split('=')
       if (owner === follower) this.#marks.set(origin, BigInt(version))
@@ -42,12 +47,12 @@ export class PushedMarks {
 
   /** Whether this write was merged before, as far as can be told. */
   covers(record: StoredRecord): boolean {
-    return versionOf(record) <= (this.#marks.get(record.origin) ?? this.#floor)
+    const mark = this.#marks.get(record.origin) ?? 0n
+    return versionOf(record) <= (mark > this.#floor ? mark : this.#floor)
   }
 
   raise(origin: string, version: bigint): void {
-    const known = this.#marks.get(origin) ?? this.#floor
-    if (version <= known) return
+    if (version <= this.#floor || version <= (this.#marks.get(origin) ?? 0n)) return
     this.#marks.delete(origin)
     this.#marks.set(origin, version)
     for (const [oldest, mark] of this.#marks) {

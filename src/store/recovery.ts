@@ -202,6 +202,11 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
   const { adapter, newId, mirror, logger, time } = options
   const { meta, damage, isNew } = found
   const epochs = beginEpoch(isNew ? undefined : meta.get('epochs'), newId(), found.head.seq)
+  if (isNew || !meta.has('epochs') || !meta.has('born')) {
+    // What was merged before is not known any more; see `judge-push.ts`.
+    const wallNs = time?.wallNs() ?? 0n
+    meta.set('born', String(wallNs > found.head.clock ? wallNs : found.head.clock))
+  }
   meta.set('epochs', epochs)
   if (!meta.has('id')) meta.set('id', newId())
   const isIndexed = meta.has('indexed')
@@ -209,7 +214,9 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
     await buildTimeIndex(adapter, progressOf(logger, time, found.head.digest?.count))
   }
   if (isNew || mirror !== undefined) found.head = { ...found.head, digest: found.digest }
-  const rows: BatchOperation[] = ['epochs', 'id'].map((name) => put(name, meta.get(name) ?? ''))
+  const rows: BatchOperation[] = ['epochs', 'id', 'born'].map((name) =>
+    put(name, meta.get(name) ?? ''),
+  )
   rows.push(put('head', encodeHead(found.head)))
   rows.push({ type: 'put', key: FORMAT_ROW, value: FORMAT })
   if (mirror === undefined) rows.push(put('indexed', 'yes'))

@@ -13,7 +13,7 @@
  * | `t/<dir> <created> <name>` | `<crc> `: time index, kept for a bounded cache only          |
  * | `x/<key>`                | `<crc> <reason>`: the record of this key is damaged            |
  * | `m/format`               | `2`                                                            |
- * | `m/<name>`               | `<crc> <value>`: `id`, `epochs`, `head` (see `head.ts`), …     |
+ * | `m/<name>`               | `<crc> <value>`: `id`, `epochs`, `born`, `head` (see `head.ts`), … |
  *
  * `<seq>` and `<created>` in row keys are 16 hex digits, so byte order is number order. `<crc>` is
  * a CRC-32 in hex, of the row's key (of a record: the record's key), a line feed and the rest of

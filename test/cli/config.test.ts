@@ -120,6 +120,17 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['0123', '0123'],
     ['1e3', '1e3'],
   ],
+  maxClockDrift: [
+    ['0', 0],
+    ['500ms', 500],
+    ['90s', 90_000],
+    ['2m', 120_000],
+  ],
+  tombstoneRetention: [
+    ['12h', 43_200_000],
+    ['30d', 2_592_000_000],
+    ['0', 0],
+  ],
   tlsCert: [
     ['/etc/ooo/tlsCert.pem', '/etc/ooo/tlsCert.pem'],
     ['./a b.pem', './a b.pem'],
@@ -170,6 +181,8 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   nodesKey: ['nodes', 'nodes/', 'no des/*'],
   advertise: ['10.0.0.2', ':8800', '10.0.0.2:0', '10.0.0.2:65536', 'fd00::2:1', 'http://a:1'],
   clusterToken: [' '],
+  maxClockDrift: ['60', '-1s', '1.5s', '60 s', '1w', '99999d'],
+  tombstoneRetention: ['7', 'never', 'd'],
   tlsCert: [' '],
   tlsKey: [' '],
   tlsCa: [' '],

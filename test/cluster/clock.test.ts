@@ -142,6 +142,26 @@ describe('a follower whose clock is ten years ahead', () => {
     expect(await edge.data('settings')).toBe('"later"')
     expect(await leader.data('items/e')).toBe('"edge"')
   })
+
+  test('its own followers that were away when it came down do not bring the old stamps back', async () => {
+    const leader = await site.node('leader')
+    const region = await site.node('region', { follows: 'leader', skewMs: YEARS_10_MS })
+    const edge = await site.node('edge', { follows: 'region' })
+    site.network.cut('leader', 'region')
+    site.network.cut('region', 'leader')
+    await region.store.set('settings', '"ahead"')
+    await site.until('the edge has it', async () => (await edge.data('settings')) === '"ahead"')
+    await site.until('the edge is live', () => edge.isSettled)
+    await edge.stop()
+    site.network.healAll()
+    await site.until('the region came down', () => region.isSettled)
+    await leader.store.set('settings', '"later"')
+    await site.agree()
+    await edge.start()
+    await site.agree()
+    expect(await edge.data('settings')).toBe('"later"')
+    expect(linkOf(edge).drifted).toBe(0)
+  })
 })
 
 describe('a follower whose clock is behind', () => {
@@ -176,6 +196,13 @@ describe('a follower whose clock is behind', () => {
     expect(await leader.data('items/new')).toBe('1')
     expect(linkOf(follower).drifted).toBe(0)
   })
+})
+
+test('the handshake alone tells a follower the time', async () => {
+  await site.node('leader')
+  const follower = await site.node('follower', { follows: 'leader', skewMs: -1_800_000 })
+  await site.until('live', () => follower.isSettled, 1900)
+  expect(Math.abs(follower.engine.status().clockOffsetMs - 1_800_000)).toBeLessThan(1000)
 })
 
 describe('clocks that change while running', () => {
@@ -254,6 +281,22 @@ describe('a leader with a wrong clock', () => {
     await follower.store.set('settings', '"last"')
     await site.agree()
     expect(await leader.data('settings')).toBe('"last"')
+  })
+
+  test('that steps back for years while running goes on taking writes', async () => {
+    const leader = await site.node('leader')
+    const follower = await site.node('follower', { follows: 'leader' })
+    await follower.store.set('settings', '1')
+    await site.agree()
+    leader.skewMs = -YEARS_10_MS
+    await follower.store.set('settings', '2')
+    await site.agree()
+    await site.run(10_000)
+    await follower.store.set('items/a', '1')
+    await leader.store.set('settings', '3')
+    await site.agree()
+    expect(await follower.data('settings')).toBe('3')
+    expect(await leader.data('items/a')).toBe('1')
   })
 
   test('that boots in 1970 goes on after what it holds, and followers are restamped, not lost', async () => {

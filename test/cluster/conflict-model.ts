@@ -26,7 +26,10 @@ export class ModelNode {
   readonly name: string
   readonly leader: ModelNode | undefined
   readonly time: ManualTime = new ManualTime()
-  readonly #adapter: MemoryStorage = new MemoryStorage()
+  /** Counts the disks it has had. */
+  life = 1
+  #adapter: MemoryStorage = new MemoryStorage()
+  #knownLife = 1
   readonly #world: ModelWorld
   readonly #cacheBytes: number | undefined
   readonly #seen = new Map<string, Set<string>>()
@@ -44,9 +47,7 @@ export class ModelNode {
     this.#world = world
     this.name = name
     this.leader = leader
-    const { random } = world
-    this.#cacheBytes = random.chance(0.5) ? undefined : 0
-    this.time.ns += BigInt(random.below(5000)) * 1_000_000n
+    this.#cacheBytes = world.random.chance(0.5) ? undefined : 0
   }
 
   get store(): Store {
@@ -56,7 +57,7 @@ export class ModelNode {
 
   async start(): Promise<void> {
     this.#store = await openStore({
-      name: this.name,
+      name: `${this.name}${this.life}`,
       adapter: this.#adapter,
       time: this.time,
       leaderOf: () => this.leader?.name,
@@ -74,9 +75,28 @@ export class ModelNode {
     })
   }
 
+  /** Its clock goes wrong by up to five seconds. */
+  skew(): void {
+    this.time.ns += BigInt(this.#world.random.below(5000)) * 1_000_000n
+  }
+
   async restart(): Promise<void> {
     this.cut()
     await this.store.close()
+    await this.start()
+  }
+
+  /** Comes back under another id, with nothing. */
+  async loseDisk(): Promise<void> {
+    for (const node of this.#world.nodes) if (node.leader === this) node.cut()
+    await this.store.close()
+    this.cut()
+    this.life++
+    this.#adapter = new MemoryStorage()
+    this.#cursor = 0
+    this.#seen.clear()
+    this.#held.clear()
+    this.#world.lostDisks++
     await this.start()
   }
 
@@ -111,9 +131,15 @@ export class ModelNode {
     this.#answers = []
   }
 
-  connect(): void {
-    if (this.#isUp) return
+  async connect(): Promise<void> {
+    if (this.#isUp || this.leader === undefined) return
     this.#isUp = true
+    if (this.leader.life !== this.#knownLife) {
+      // What it holds and the leader may have lost is owed, of what was seen nothing is known.
+      this.#knownLife = this.leader.life
+      this.#cursor = 0
+      await this.store.refill(this.leader.name)
+    }
     this.#sent = this.#cursor
   }
 
@@ -197,11 +223,14 @@ export class ModelWorld {
   readonly random: SeededRandom
   readonly nodes: ModelNode[]
   values = 0
+  lostDisks = 0
+  readonly #mayLose: boolean
   readonly #past = new Map<string, ReadonlySet<string>>()
   readonly #records = new Map<string, StoredRecord>()
 
   constructor(random: SeededRandom) {
     this.random = random
+    this.#mayLose = random.chance(0.5)
     const top = new ModelNode(this, 'top', undefined)
     const left = new ModelNode(this, 'left', top)
     const right = new ModelNode(this, 'right', top)
@@ -233,6 +262,7 @@ export class ModelWorld {
       () => node.connect(),
       () => (this.random.chance(0.3) ? node.cut() : node.connect()),
       () => (this.random.chance(0.15) ? node.restart() : node.sendRows()),
+      () => (this.#mayLose && this.random.chance(0.15) ? node.loseDisk() : node.push()),
     ]
     await this.random.pick(actions)()
   }
@@ -240,7 +270,7 @@ export class ModelWorld {
   async settle(): Promise<void> {
     for (let i = 0; i < 2000 && !this.nodes.every((node) => node.isIdle); i++) {
       for (const node of this.nodes) {
-        node.connect()
+        await node.connect()
         await node.sendRows()
         await node.push()
         await node.deliverPush()
@@ -264,6 +294,8 @@ export class ModelWorld {
       if (this.pastOf(loser).has(won)) return [`the loser ${idOf(loser)} had seen ${won}`]
       return []
     })
+    // What a lost disk held can not be told.
+    if (this.lostDisks > 0) return faults
     const lost = new Set(conflicts.map(({ loser }) => idOf(loser)))
     const seen = new Set([...this.#past.values()].flatMap((past) => [...past]))
     for (const [id, record] of this.#records) {

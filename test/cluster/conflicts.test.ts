@@ -10,7 +10,10 @@ test('the log holds what was lost unseen, and nothing that its winner had seen',
   let logged = 0
   for (let seed = 1; seed <= SEEDS; seed++) {
     const world = new ModelWorld(new SeededRandom(seed))
-    for (const node of world.nodes) await node.start()
+    for (const node of world.nodes) {
+      await node.start()
+      node.skew()
+    }
     for (let i = 0; i < STEPS; i++) await world.step()
     await world.settle()
     expect({ seed, faults: await world.faults() }).toEqual({ seed, faults: [] })

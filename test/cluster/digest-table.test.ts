@@ -28,8 +28,11 @@ async function counted(store: Store, set: KeySet, horizon = 0n) {
   return [tree.digest('')]
 }
 
-async function tableOf(store: Store): Promise<DigestTable> {
-  const table = new DigestTable(store, new FakeTime(), SETS)
+type Scan = Store['scanRows']
+
+async function tableOf(store: Store, scanRows?: Scan): Promise<DigestTable> {
+  const source = scanRows === undefined ? store : { scanRows }
+  const table = new DigestTable(source, new FakeTime(), SETS)
   store.onCommit((commit) => table.committed(commit))
   return table
 }
@@ -63,6 +66,33 @@ describe('the digest table', () => {
     }
   })
 
+  test('counts what is committed before the place of the scan is known', async () => {
+    const store = await openStore()
+    await store.set('items/a', '1')
+    const table = await tableOf(store, async (options) => {
+      const scan = await store.scanRows(options)
+      await store.set('items/a', '2')
+      return scan
+    })
+    await table.recount(0n)
+    expect(table.digests(ITEMS, 0n, ROOT)).toEqual(await counted(store, ITEMS))
+  })
+
+  test('begins anew when a scan has a record that is newer than the scan', async () => {
+    const store = await openStore()
+    await store.set('items/a', '1')
+    let scans = 0
+    const table = await tableOf(store, async (options) => {
+      const { seq } = await store.scanRows(options)
+      if (scans++ < 2) await store.set('items/a', '2')
+      // A record that is damaged on disk is told as it is in memory by now.
+      return { seq, rows: (await store.scanRows(options)).rows }
+    })
+    await table.recount(0n)
+    expect(scans).toBe(3)
+    expect(table.digests(ITEMS, 0n, ROOT)).toEqual(await counted(store, ITEMS))
+  })
+
   test('leaves out tombstones up to the horizon, and only those', async () => {
     const store = await openStore()
     const source = { source: 'x' }
@@ -72,6 +102,8 @@ describe('the digest table', () => {
     await store.merge([tombstone('items/a', 40), tombstone('items/c', 60)], source)
     expect(table.digests(ITEMS, 50n, ROOT)).toEqual(await counted(store, ITEMS, 50n))
     expect(table.digests(ITEMS, 50n, ROOT)).toMatchObject([{ count: 1 }])
+    await store.merge([entry('items/b', 70)], source)
+    expect(table.digests(ITEMS, 50n, ROOT)).toEqual(await counted(store, ITEMS, 50n))
   })
 
   test('counts what it was not prepared for when that is asked for, a bounded number of sets', async () => {

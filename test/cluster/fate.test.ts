@@ -4,7 +4,7 @@ import { WebSocket } from 'ws'
 import { createClient } from '../../src/client/index.ts'
 import type { Answer } from '../support/http.ts'
 import { waitFor } from '../support/wait.ts'
-import { startNode, type TestNode } from './nodes.ts'
+import { HeldStorage, startNode, type TestNode } from './nodes.ts'
 
 interface FateBody {
   readonly state: string
@@ -109,6 +109,24 @@ describe('?ack=', () => {
     expect(await far.server.store.get('items/a')).toBeDefined()
   })
 
+  it('does not count a node that has been sent the write and has not stored it', async () => {
+    const leader = await startNode()
+    const storage = new HeldStorage()
+    const follower = await startNode({ leader, storage })
+    await follower.live()
+    await leader.live(1)
+    storage.hold()
+    const few = await leader.request('POST', '/items/a?ack=1&ackTimeoutMs=200', '1')
+    expect([few.status, few.headers['ooo-ack']]).toEqual([504, 'leader'])
+    expect(await fateOf(leader, idOf(few), 'items/a')).toMatchObject({
+      state: 'leader',
+      replicas: 0,
+    })
+    const asked = leader.request('POST', '/items/a?ack=1', '2')
+    storage.release()
+    expect((await asked).headers['ooo-ack']).toBe('1')
+  })
+
   it('of a node below a follower means the leader at the top, whose followers count', async () => {
     const top = await startNode()
     const middle = await startNode({ leader: top })
@@ -194,6 +212,7 @@ describe('waiting for other nodes', () => {
 describe('the fate of a write', () => {
   it('goes from local over the leader to every node, and is told by its id alone', async () => {
     const { leader, near, far } = await trio()
+    await leader.request('POST', '/items/a?ack=2', '"older"')
     near.link.cut()
     far.link.cut()
     const id = idOf(await near.request('POST', '/items/a', '1'))
@@ -251,7 +270,7 @@ describe('the fate of a write', () => {
     await waitFor(() => socket.readyState === WebSocket.CLOSED)
     const { body, headers } = await events
     expect(headers['content-type']).toBe('text/event-stream')
-    const told = body.split('\n\n').filter((line) => line !== '')
+    const told = body.split('\n\n').filter((line) => line.startsWith('data: '))
     for (const list of [told.map((line) => line.replace(/^data: /, '')), frames]) {
       const states = list.map((text) => (JSON.parse(text) as FateBody).state)
       expect(states[0]).toBe('local')

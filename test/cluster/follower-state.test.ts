@@ -86,9 +86,9 @@ const EVENTS = {
     type: 'message',
     message: { ...welcome, epoch: 'e2', resume: false, continues: false },
   },
-  rows: { type: 'message', message: rows },
+  rows: { type: 'message', message: { ...rows, through: 10, head: 12 } },
   lastRows: { type: 'message', message: lastRows },
-  leaderBeat: { type: 'message', message: { t: 'beat', through: 7, head: 9 } },
+  leaderBeat: { type: 'message', message: { t: 'beat', through: 10, head: 12 } },
   pushed: { type: 'message', message: { t: 'pushed', n: 1, outcomes: ['applied'], head: 9 } },
 } satisfies Record<string, FollowerEvent>
 

@@ -1,8 +1,10 @@
 /** Writes that do not merge, asked of a node that does not lead the key, among real servers. */
 import { describe, expect, it } from 'vitest'
 import { StateError } from '../../src/core/errors.ts'
+import { TOKEN_HEADER } from '../../src/core/protocol.ts'
 import { freePort } from '../support/free-port.ts'
-import { startNode, type TestNode } from './nodes.ts'
+import { waitFor } from '../support/wait.ts'
+import { HeldStorage, startNode, type TestNode } from './nodes.ts'
 
 async function pair(options = {}): Promise<{ leader: TestNode; follower: TestNode }> {
   const leader = await startNode({ token: 'secret' })
@@ -36,6 +38,23 @@ describe('a conditional write at a follower', () => {
     expect(await data(follower, 'items/a')).toBeUndefined()
   })
 
+  it('is answered when the change has come back, not before', async () => {
+    const storage = new HeldStorage()
+    const { leader, follower } = await pair({ storage })
+    storage.hold()
+    let found: string | undefined
+    const asked = follower
+      .request('POST', '/items/a', '1', { 'if-none-match': '*' })
+      .then(async ({ status }) => {
+        found = await data(follower, 'items/a')
+        return status
+      })
+    await waitFor(async () => (await data(leader, 'items/a')) === '1')
+    for (let i = 0; i < 5; i++) await follower.request('GET', '/settings')
+    storage.release()
+    expect([await asked, found]).toEqual([200, '1'])
+  })
+
   it('of a batch goes as one, and its query holds at the leader', async () => {
     const { leader, follower } = await pair()
     const operations = [
@@ -57,7 +76,8 @@ describe('a conditional write at a follower', () => {
     const { leader, follower } = await pair()
     const shown: unknown[] = []
     leader.server.use((request, _response, next) => {
-      if (request.method === 'POST') shown.push(request.headers.authorization)
+      const { authorization, [TOKEN_HEADER]: token } = request.headers
+      if (request.method === 'POST') shown.push([authorization, token])
       return next()
     })
     leader.server.filters.write('items/*', (_key, checked) => ({ checked }))
@@ -65,10 +85,10 @@ describe('a conditional write at a follower', () => {
       if (value === 13) throw new StateError('filter_refused', 'unlucky')
       return value
     })
-    const headers = { 'if-none-match': '*', authorization: 'Bearer me' }
+    const headers = { 'if-none-match': '*', authorization: 'Bearer me', [TOKEN_HEADER]: 'guess' }
     expect((await follower.request('POST', '/items/a', '1', headers)).status).toBe(200)
     expect(await data(follower, 'items/a')).toBe('{"checked":1}')
-    expect(shown).toEqual(['Bearer me'])
+    expect(shown).toEqual([['Bearer me', 'secret']])
     expect(await follower.request('POST', '/items/b', '13', headers)).toMatchObject({
       status: 400,
       body: 'unlucky',

@@ -87,11 +87,37 @@ export interface NodeOptions extends Partial<ClusterOptions> {
   readonly leader?: TestNode
   /** Milliseconds a write may take. Default 10 000. */
   readonly deadlineMs?: number
+  readonly storage?: MemoryStorage
+}
+
+/** A disk whose writes can be held back. */
+export class HeldStorage extends MemoryStorage {
+  #held: (() => void)[] | undefined
+
+  hold(): void {
+    this.#held = []
+  }
+
+  release(): void {
+    for (const go of this.#held?.splice(0) ?? []) go()
+    this.#held = undefined
+  }
+
+  override async batch(...args: Parameters<MemoryStorage['batch']>): Promise<void> {
+    const held = this.#held
+    if (held !== undefined) {
+      await new Promise<void>((resolve) => {
+        held.push(resolve)
+      })
+    }
+    return super.batch(...args)
+  }
 }
 
 export async function startNode({
   leader,
   deadlineMs = 10_000,
+  storage = new MemoryStorage(),
   ...options
 }: NodeOptions = {}): Promise<TestNode> {
   const link = new CuttableTransport()
@@ -102,7 +128,7 @@ export async function startNode({
     limits: { reconnectInitialMs: 20, reconnectMaxMs: 50, ...options.limits },
   })
   const server = createServer({
-    storage: new MemoryStorage(),
+    storage,
     port: 0,
     deadlineMs,
     plugins: [plugin],

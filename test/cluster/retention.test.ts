@@ -101,6 +101,30 @@ describe('old tombstones', () => {
     expect(await tombstones(follower)).toEqual(['settings'])
   })
 
+  test('that a region keeps for one follower are no difference to another, also after a restart', async () => {
+    const options = { retentionMs: RETENTION_MS }
+    const centre = await site.node('centre', options)
+    const region = await site.node('region', { ...options, follows: 'centre' })
+    const edge = await site.node('edge', { ...options, follows: 'region' })
+    const away = await site.node('away', { ...options, follows: 'region' })
+    await centre.store.set('settings', '1')
+    await site.agree()
+    const deleted = site.time.wallNs()
+    await site.run(60_000)
+    await away.stop()
+    const late = { kind: 'tombstone' as const, key: 'settings', deleted, origin: 'other' }
+    await centre.store.merge([late], { source: 'other' })
+    await site.run(50_000)
+    expect(await tombstones(region)).toEqual(['settings'])
+    expect(await tombstones(edge)).toEqual([])
+    await region.stop()
+    await centre.stop()
+    await region.start()
+    await site.run(15_000)
+    expect(repairsOf(edge)).toBe(0)
+    expect(await tombstones(edge)).toEqual([])
+  })
+
   test('that are owed stay until the leader has them', async () => {
     const [leader, follower] = await leaderAnd('follower')
     await leader.store.set('settings', '1')
@@ -206,6 +230,43 @@ describe('a follower away for longer than the retention', () => {
     }
   })
 
+  test('also when it left in the middle of its first copy', async () => {
+    const [leader] = await leaderAnd()
+    for (let i = 0; i < 500; i++) await leader.store.set(`items/${i}`, '1')
+    const follower = await site.node('follower', { follows: 'leader', retentionMs: RETENTION_MS })
+    const held = async (): Promise<number> => (await follower.store.list('items/*')).length
+    await site.until('copying', async () => (await held()) > 0)
+    expect(await held()).toBeLessThan(500)
+    await follower.stop()
+    await leader.store.delete('items/*')
+    await leader.store.set('items/new', '1')
+    await site.run(AGES_MS)
+    await follower.start()
+    await site.until('joined', () => follower.isSettled)
+    await site.run(10_000)
+    for (const node of [leader, follower]) {
+      expect((await node.store.list('items/*')).map(({ key }) => key)).toEqual(['items/new'])
+    }
+  })
+
+  test('drops nothing that the leader never had: what a node led itself before', async () => {
+    const [leader, former] = await leaderAnd('former')
+    if (former === undefined) throw new Error('no follower')
+    await former.stop()
+    former.follows = undefined
+    await former.start()
+    await former.store.set('items/own', '1')
+    await leader.store.set('items/gone', '1')
+    await leader.store.delete('items/gone')
+    await site.run(AGES_MS)
+    expect(leader.store.retention.floor).toBeGreaterThan(0)
+    await former.stop()
+    former.follows = 'leader'
+    await former.start()
+    await site.agree()
+    expect(await leader.data('items/own')).toBe('1')
+  })
+
   test('refills a leader whose disk was lost meanwhile, and drops nothing', async () => {
     const [leader, follower] = await awayWhileDeleted()
     await leader.stop()
@@ -224,6 +285,8 @@ test('a follower is remembered with its place while it is away, and forgotten af
   await site.agree()
   await site.run(5000)
   await follower?.stop()
+  await leader.stop()
+  await leader.start()
   const [known] = leader.engine.status().registered
   expect(known).toMatchObject({ name: 'follower', cursor: { seq: leader.store.head } })
   await site.run(AGES_MS)

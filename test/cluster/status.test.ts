@@ -83,6 +83,22 @@ describe('lag', () => {
     expect(seen()).toMatchObject({ lagRows: 0, lagMs: 0 })
   })
 
+  test('is not what a follower itself has written, which is not sent back to it', async () => {
+    const leader = await rig.add({ host: 'leader' })
+    const follower = await rig.add({ host: 'follower', follows: 'leader' })
+    await rig.untilInStep(follower)
+    for (let i = 0; i < 5; i++) await follower.store.set(`items/${i}`, '1')
+    await rig.until(() => linkOf(follower)?.outbox === 0, 'what was written to be delivered')
+    expect(leader.store.head).toBe(5)
+    expect(linkOf(follower)).toMatchObject({ lagRows: 0, lagMs: 0 })
+    // The next beat brings the cursor up, and a change of another makes a lag again.
+    await rig.time.advanceAsync(11_000)
+    expect(linkOf(follower)).toMatchObject({ cursor: 5, lagRows: 0 })
+    await leader.store.set('items/other', '1')
+    await rig.until(() => linkOf(follower)?.cursor === 6, 'the change')
+    expect(linkOf(follower)?.lagRows).toBe(0)
+  })
+
   test('is told by a follower that is away as the time since its leader was heard', async () => {
     const leader = await rig.add({ host: 'leader' })
     const follower = await rig.add({ host: 'follower', follows: 'leader' })

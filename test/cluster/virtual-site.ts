@@ -82,6 +82,8 @@ export class SiteNode {
   readonly host: string
   /** What its wall clock is ahead, milliseconds; may be changed at any time. */
   skewMs: number
+  /** Whom it follows from its next start on. */
+  follows: string | undefined
   /** How much faster its wall clock runs: 0.01 is one percent. */
   rate = 0
   /** Messages of its log. */
@@ -97,6 +99,7 @@ export class SiteNode {
     this.#site = site
     this.#options = options
     this.skewMs = options.skewMs ?? 0
+    this.follows = options.follows
   }
 
   get isUp(): boolean {
@@ -121,7 +124,8 @@ export class SiteNode {
 
   async start(): Promise<void> {
     const { network, random } = this.#site
-    const { follows, keys = KEYS, retentionMs, driftMs } = this.#options
+    const { keys = KEYS, retentionMs, driftMs } = this.#options
+    const { follows } = this
     const life = ++this.#lives
     const time = this.#time(life)
     const clock = new HybridClock(time)

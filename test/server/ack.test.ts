@@ -166,6 +166,11 @@ describe('?ack=', () => {
   })
 })
 
+/** Text frames are marked by the test's socket. */
+function withoutMark(text: string): string {
+  return text.replace(/^text frame: /, '')
+}
+
 describe('/-/writes/<id>', () => {
   it('keeps to what static mode opens', async () => {
     const node = await serve({ static: true, open: ['open'] })
@@ -174,6 +179,19 @@ describe('/-/writes/<id>', () => {
     expect((await node.get(`/-/writes/${id}?key=open`)).status).toBe(200)
     expect((await node.get(`/-/writes/${id}?key=secret`)).status).toBe(400)
     expect((await node.post(`/-/writes/${id}?key=open`, '1')).status).toBe(405)
+  })
+
+  it('streams what comes later to a node alone', async () => {
+    const node = await serve()
+    const { headers } = await node.post('/a', '1')
+    const path = `/-/writes/${headers['ooo-write-id']}?key=a`
+    const socket = await node.subscribe(path, { expectFrame: false })
+    expect(JSON.parse(await socket.text(0).then(withoutMark))).toMatchObject({ state: 'leader' })
+    const later = await node.post('/a', '2')
+    const told = JSON.parse(await socket.text(1).then(withoutMark)) as unknown
+    const version = String(later.headers['ooo-write-id']).split(':')[1]
+    expect(told).toMatchObject({ overriddenBy: { version } })
+    expect((await socket.waitClosed()).code).toBe(1000)
   })
 
   it('of a node alone tells that nobody else has it, and what came later', async () => {

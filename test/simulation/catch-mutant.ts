@@ -49,8 +49,7 @@ async function playAll(
   seeds: number,
   failures: Failures,
 ): Promise<Verdict> {
-  const first = mutant.kinds === undefined ? [] : simulation.kindsNamed(mutant.kinds)
-  const kinds = [...first, ...simulation.KINDS.filter((kind) => !first.includes(kind))]
+  const kinds = simulation.kindsNamed(mutant.kinds ?? '')
   let played = 0
   for (let seed = 1; seed <= seeds; seed++) {
     for (const kind of kinds) {

@@ -19,6 +19,7 @@ import { decodeHead, encodeHead } from '../../src/store/head.ts'
 import {
   DAMAGE_ROWS,
   damageRow,
+  decodeOwed,
   decodeRecord,
   FORMAT_ROW,
   FORMAT_WITHOUT_CHECKSUMS,
@@ -185,6 +186,14 @@ export class VirtualDisk {
     const value = this.#rows.get(recordRow(key))
     if (value === undefined || this.#rows.has(damageRow(key))) return undefined
     return decodeRecord(key, value)?.record
+  }
+
+  /** Whether the record of a key is in the outbox. */
+  owes(key: string): boolean {
+    return this.rows('outbox').some((row) => {
+      const owed = unsealRow(row, this.#rows.get(row) ?? '')
+      return owed !== undefined && decodeOwed(owed).key === key
+    })
   }
 
   /** Names of the rows of one table. */

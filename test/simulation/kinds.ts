@@ -106,6 +106,7 @@ const DISK_ERRORS: Weights = { ...CALM, diskErrors: 1.5 }
 const POWER_CUTS: Weights = { ...CALM, blackout: 0.7, crashAfter: 2, start: 7 }
 const LOST_DISKS: Weights = { ...POWER_CUTS, wipe: 1.2, diskErrors: 1 }
 const BIT_ROT: Weights = { ...DISK_ERRORS, rot: 1.5 }
+const BAD_DISKS: Weights = { ...BIT_ROT, diskErrors: 8, rot: 8, read: 12, start: 8 }
 const DIVERGENCE: Weights = { ...CALM, stop: 4, start: 8, forget: 5 }
 const BACKUPS: Weights = { ...POWER_CUTS, image: 5, restore: 3 }
 const BAD_LINKS: Weights = { ...CALM, cut: 6, flap: 4, slow: 3, reset: 8 }
@@ -127,6 +128,7 @@ export const KINDS: readonly Kind[] = [
   { name: 'tree, power cuts, lost disks', plans: TREE, weights: LOST_DISKS },
   { name: 'star, damaged records', plans: STAR, weights: BIT_ROT },
   { name: 'tree, damaged records', plans: TREE, weights: BIT_ROT },
+  { name: 'star, damaged records, failing disks', plans: STAR, weights: BAD_DISKS },
   { name: 'star, restored backups', plans: STAR, weights: BACKUPS },
   { name: 'tree, restored backups', plans: TREE, weights: BACKUPS },
   { name: 'star, silent divergence', plans: STAR, weights: DIVERGENCE },

@@ -7,7 +7,7 @@ export interface Mutant {
   /** Occurs exactly once in the file. */
   readonly find: string
   readonly replace: string
-  /** Part of the name of kinds that are tried first, because they are made for it. */
+  /** Part of the name of the kinds that are to notice it. Default: all take part. */
   readonly kinds?: string
   /** It is planted in every run of the tests, since few histories are enough to notice it. */
   readonly isQuick?: true
@@ -41,7 +41,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '          store.merge(records, { source: leader, leader, meta, comesDown }),',
     replace:
       '          store.saveMeta(meta).then(() => store.merge(records, { source: leader, leader, comesDown })),',
-    kinds: 'power cuts',
+    kinds: 'leader moves',
   },
   {
     name: 'every write is answered before it is written',
@@ -123,14 +123,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/store/store.ts',
     find: '    for (const record of records) this.#committer.clock.observe(versionOf(record))\n',
     replace: '',
-    kinds: 'wrong clocks',
+    kinds: 'processes killed',
   },
   {
     name: 'the clock starts without what the disk knows',
     file: 'src/store/committer.ts',
     find: '      this.clock.restore(loaded.head.clock)\n',
     replace: '',
-    kinds: 'wrong clocks',
+    kinds: 'processes killed',
   },
   {
     name: 'older rows of a key stay in the log',
@@ -198,13 +198,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: 'last !== undefined ? page.through : page.through',
   },
   {
-    name: 'a hello is sent while durable steps are under way',
-    file: 'cluster/follower.ts',
-    find: "        this.#work = this.#work.then(() =>\n          this.#dispatch({ type: 'quiet', session: effect.session }),\n        )",
-    replace:
-      "        queueMicrotask(() => this.#dispatch({ type: 'quiet', session: effect.session }))",
-  },
-  {
     name: 'disk durability is not asked of the adapter',
     file: 'src/store/batch-writer.ts',
     find: 'return level === undefined || !durability.includes(level) ? {} : { durability: level }',
@@ -224,7 +217,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'cluster/unknown-entries.ts',
     find: "? 'drop' : 'push'",
     replace: "? 'drop' : 'leave'",
-    kinds: 'lost disks',
+    kinds: 'divergence',
   },
   {
     name: 'deletes that the leader has forgotten are undone',
@@ -259,27 +252,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'cluster/unknown-entries.ts',
     find: "return record.kind === 'entry' || record.deleted > horizon",
     replace: "return record.kind === 'entry'",
-    kinds: 'divergence',
-  },
-  {
-    name: 'digests do not see what is replaced',
-    file: 'cluster/digest-table.ts',
-    find: '      tree.remove(leaf, left)\n',
-    replace: '',
+    kinds: 'lost disks',
   },
   {
     name: 'damage that could not be declared is forgotten',
     file: 'src/store/storage-guard.ts',
     find: '        this.#retry(work)\n',
     replace: '',
-    kinds: 'damaged',
-  },
-  {
-    name: 'a damaged key that was written again stays refused',
-    file: 'src/store/storage-guard.ts',
-    find: 'const rows = keys.filter((key) => this.#damage.has(key)).map(putDamageRow)',
-    replace: 'const rows = keys.map(putDamageRow)',
-    kinds: 'damaged',
+    kinds: 'failing disks',
   },
   {
     name: 'the epoch stays when damage is found',
@@ -290,10 +270,10 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'damaged',
   },
   {
-    name: 'rows of a restored backup keep their epochs',
+    name: 'all openings of a storage have one epoch',
     file: 'src/store/epochs.ts',
     find: '[...parse(stored), [id, head]]',
     replace: "[...parse(stored), ['same', head]]",
-    kinds: 'restored',
+    kinds: 'damaged',
   },
 ]

@@ -187,6 +187,12 @@ export class VirtualNode {
     )
   }
 
+  /** Whether it has compared with every leader and found no difference since then. */
+  hasAgreedSince(worldMs: number): boolean {
+    const links = this.engine?.status().links ?? []
+    return links.every(({ lastAgreementMs }) => lastAgreementMs - this.skewMs > worldMs)
+  }
+
   /** Every record, tombstones too. */
   async records(): Promise<Map<string, StoredRecord>> {
     const records = new Map<string, StoredRecord>()

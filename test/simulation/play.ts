@@ -23,6 +23,9 @@ export async function play(history: History): Promise<World> {
   const world = new World(history.noise, history.plans, history.tombstoneRetentionMs)
   world.hasWrongClocks = history.steps.some((step) => step.t === 'clock' && isGreat(step.ms))
   world.mayDiverge = history.steps.some(({ t }) => t === 'forget')
+  // Damage that a failing disk did not let a node declare is found by comparing.
+  const has = (name: Step['t']): boolean => history.steps.some(({ t }) => t === name)
+  world.mayRepair = world.mayDiverge || (has('rot') && has('diskErrors'))
   world.keepsDisks = !history.steps.some(takesFromDisk)
   await world.start()
   for (const step of history.steps) {
@@ -216,7 +219,7 @@ interface Actor {
 }
 
 async function perform(
-  { witness }: World,
+  { witness, hasWrongClocks, nodes }: World,
   { store, view, isPromise, isTop }: Actor,
   action: Action,
 ): Promise<void> {
@@ -239,17 +242,23 @@ async function perform(
     }
     for (const record of tombstones) {
       acknowledge(record)
-      if (isTop && durability !== 'memory') witness.bury(record)
+      // What somebody still owes comes up again, however long it takes.
+      const isOwed = nodes.some(({ disk }) => disk.owes(record.key))
+      if (isTop && durability !== 'memory' && !isOwed) witness.bury(record)
     }
     return
   }
   const data = `{"n":${action.n}}`
   witness.attempt(data, key)
+  const latest = hasWrongClocks ? 0n : view.latest
   const write =
     action.t === 'set'
       ? store.set(key, data, { durability })
       : store.push(key, data, { durability })
   const written: WriteResult = await write
+  if (written.version <= latest) {
+    throw new Error(`${key} was stamped ${written.version} when ${latest} had been seen`)
+  }
   acknowledge({
     kind: 'entry',
     key: written.key,

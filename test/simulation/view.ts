@@ -3,7 +3,7 @@
  * at once when a key goes back to an older record, or a read differs from what was told.
  */
 import type { Commit, Entry, StoredRecord } from '../../src/core/entry.ts'
-import { newestFirst } from '../../src/core/entry.ts'
+import { newestFirst, versionOf } from '../../src/core/entry.ts'
 import { hasGlob, matchKey } from '../../src/core/key.ts'
 import { compareRecords } from '../../src/core/merge.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -42,6 +42,15 @@ export class View {
 
   constructor(options: ViewOptions) {
     this.#options = options
+  }
+
+  /** The greatest stamp of all that is known. */
+  get latest(): bigint {
+    let latest = 0n
+    for (const record of this.records.values()) {
+      if (versionOf(record) > latest) latest = versionOf(record)
+    }
+    return latest
   }
 
   /** @throws Error that says what was wrong with a commit or a read. */

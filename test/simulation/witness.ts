@@ -71,7 +71,8 @@ export class Witness {
   restamped(before: StoredRecord, after: StoredRecord): void {
     const promised = this.#promised.get(before.key) ?? []
     promised.forEach(({ record }, i) => {
-      const isOlder = record.origin === before.origin && compareRecords(record, before) <= 0
+      // Whoever made it: a write that `before` was later than may have lost to it already.
+      const isOlder = compareRecords(record, before) <= 0
       if (isOlder && compareRecords(record, after) > 0)
         promised[i] = { record: after, isSynced: false }
     })

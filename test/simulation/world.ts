@@ -28,8 +28,10 @@ export class World {
   /** Who is to follow whom; each node learns it when it starts. */
   topology: Topology
   #failure: unknown
-  /** Records change behind the engine's back, so that comparing has something to repair. */
+  /** Records vanish behind the engine's back: only comparing can find out. */
   mayDiverge = false
+  /** Comparing may have something to repair, because disks are not what the engine made them. */
+  mayRepair = false
   /** No fault takes from a disk what was written. */
   keepsDisks = true
   /** Clocks are wrong: records may be given other stamps, and deletes count as old too early. */
@@ -111,9 +113,12 @@ export class World {
       node.disk.disarm()
       if (!node.up && !node.isGone) await node.start()
     }
+    const healedMs = Number(this.time.wallNs() / NS_PER_MS)
     for (let ms = 0; ms < limitMs; ms += 500) {
       await this.time.advanceAsync(500)
-      const isSettled = this.nodes.every((node) => node.settled)
+      const isSettled = this.nodes.every(
+        (node) => node.settled && (!this.mayDiverge || node.hasAgreedSince(healedMs)),
+      )
       if (isSettled && (await this.complete(this.difference())) === undefined) return
     }
     const difference = await this.complete(this.difference())

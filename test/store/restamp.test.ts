@@ -88,6 +88,30 @@ describe('restamping', () => {
   })
 })
 
+test('writes and deletes exceed what they replace, however far ahead that is', async () => {
+  const time = new ManualTime()
+  const store = await openStore({ time })
+  const stamp = time.ns + YEARS_10
+  const ahead = (key: string): StoredRecord => ({
+    kind: 'entry',
+    key,
+    created: stamp,
+    updated: 0n,
+    origin: 'o',
+    data: '1',
+  })
+  await store.merge([ahead('items/a'), ahead('items/b'), ahead('c')], { source: 's' })
+  await store.set('items/sane', '1')
+  expect((await store.set('c', '2')).version).toBe(stamp + 1n)
+  await store.delete('items/*')
+  await store.sweep('c', (entries) => entries)
+  const after = await records(store)
+  for (const key of ['items/a', 'items/b']) expect(stampsOf(after.get(key))).toEqual([stamp + 1n])
+  expect(stampsOf(after.get('c'))).toEqual([stamp + 2n])
+  expect(stampsOf(after.get('items/sane'))[0]).toBeLessThan(time.ns + 1000n)
+  expect((await store.set('items/a', '3')).version).toBe(stamp + 2n)
+})
+
 describe('taking records stamped in the future', () => {
   const entry = (key: string, stamp: bigint, data = '1'): StoredRecord => ({
     kind: 'entry',

@@ -28,21 +28,12 @@ export interface ContainerSpec {
   answers(url: string): Promise<boolean>
 }
 
-/** Whether a container engine answers. Quick where there is none; bounded where one hangs. */
-export async function hasContainerEngine(): Promise<boolean> {
-  if (!mayHaveEngine()) return false
-  const { getContainerRuntimeClient } = await import('testcontainers')
-  const found = getContainerRuntimeClient().then(
-    () => true,
-    () => false,
-  )
-  const stop = new AbortController()
-  const late = delay(ENGINE_ANSWER_MS, false, { signal: stop.signal }).catch(() => false)
-  try {
-    return await Promise.race([found, late])
-  } finally {
-    stop.abort()
-  }
+let engine: Promise<boolean> | undefined
+
+/** Whether a container engine answers. Quick where there is none; one that hangs costs a test file one wait. */
+export function hasContainerEngine(): Promise<boolean> {
+  engine ??= mayHaveEngine() ? engineAnswers() : Promise.resolve(false)
+  return engine
 }
 
 /** Starts a container whose port on this machine stays the same when it is stopped and started. */
@@ -98,6 +89,21 @@ export async function startContainer(spec: ContainerSpec): Promise<RunningServic
       kill,
     },
     end,
+  }
+}
+
+async function engineAnswers(): Promise<boolean> {
+  const { getContainerRuntimeClient } = await import('testcontainers')
+  const found = getContainerRuntimeClient().then(
+    () => true,
+    () => false,
+  )
+  const stop = new AbortController()
+  const late = delay(ENGINE_ANSWER_MS, false, { signal: stop.signal }).catch(() => false)
+  try {
+    return await Promise.race([found, late])
+  } finally {
+    stop.abort()
   }
 }
 

@@ -28,6 +28,7 @@ export function whyNoNetworkLab(): string | undefined {
   try {
     ip('netns', 'add', name)
     ip('-n', name, 'link', 'add', 'probe0', 'type', 'veth', 'peer', 'name', 'probe1')
+    tc('-n', name, 'qdisc', 'add', 'dev', 'probe0', 'root', ...slowTo(1000))
     return undefined
   } catch (error) {
     return `no network namespaces here: ${String(error).split('\n').slice(0, 2).join(' ')}`
@@ -78,8 +79,7 @@ export class NetworkLab {
 
   /** Both directions of the host's link carry so many kilobits per second; what queues up is dropped. */
   slow(host: number, kbit: number): void {
-    const shape = ['tbf', 'rate', `${kbit}kbit`, 'burst', '4kb', 'latency', '400ms']
-    this.#shape(host, shape)
+    this.#shape(host, slowTo(kbit))
   }
 
   /**
@@ -102,7 +102,7 @@ export class NetworkLab {
     })
   }
 
-  /** Removes everything. Processes in the namespaces are the caller's to end, before. Idempotent. */
+  /** Ends what still runs in the namespaces, and removes them. Idempotent. */
   destroy(): void {
     process.off('exit', this.#cleanup)
     remove(this.#id)
@@ -158,6 +158,11 @@ export class NetworkLab {
   }
 }
 
+/** A queue that lets so many kilobits per second through. */
+function slowTo(kbit: number): string[] {
+  return ['tbf', 'rate', `${kbit}kbit`, 'burst', '4kb', 'latency', '400ms']
+}
+
 /** The end in the switch of the cable that can fail. */
 function linkOf(host: number): string {
   return `link${host}`
@@ -176,7 +181,7 @@ function freeSubnet(): number {
 function removeLeftovers(): void {
   const names = [...ip('netns', 'list').split('\n'), ...readdirSync('/sys/class/net')]
   const owners = new Set(
-    names.flatMap((name) => /^ooo(\d+)(?:-\d|-probe|-switch|b$)/.exec(name)?.[1] ?? []),
+    names.flatMap((name) => /^ooo(\d+)(?:-\d|-probe|-switch|b$|t\d)/.exec(name)?.[1] ?? []),
   )
   for (const owner of owners) if (!isAlive(Number(owner))) remove(`${PREFIX}${owner}`)
 }
@@ -184,9 +189,21 @@ function removeLeftovers(): void {
 function remove(id: string): void {
   for (const line of ip('netns', 'list').split('\n')) {
     const name = line.split(' ')[0] ?? ''
-    if (name.startsWith(`${id}-`)) attempt(() => ip('netns', 'del', name))
+    if (!name.startsWith(`${id}-`)) continue
+    // Whoever runs in it was started for it.
+    attempt(() => {
+      for (const pid of ip('netns', 'pids', name).split('\n')) {
+        if (/^\d+$/.test(pid)) attempt(() => process.kill(Number(pid), 'SIGKILL'))
+      }
+    })
+    attempt(() => ip('netns', 'del', name))
   }
-  attempt(() => ip('link', 'del', `${id}b`))
+  // A namespace lives on while a connection in it has not given up; its cables need not.
+  for (const name of readdirSync('/sys/class/net')) {
+    if (name === `${id}b` || new RegExp(`^${id}t\\d+$`).test(name)) {
+      attempt(() => ip('link', 'del', name))
+    }
+  }
 }
 
 function isAlive(pid: number): boolean {

@@ -180,21 +180,24 @@ function useService(spec: ServiceSpec): {
 /** The service, or why there is none. */
 async function startService(spec: ServiceSpec): Promise<RunningService | string> {
   const url = process.env[spec.variable]
-  if (url !== undefined && url !== '') {
-    if (spec.needs.control !== true) return { url, form: 'url', control: undefined, end: nothing }
-    if (process.env.CI !== 'true') {
-      return `${spec.name}: this test stops the server, which it does not do to the one of ${spec.variable}`
-    }
-  } else if (await hasContainerEngine()) {
+  if (url === undefined || url === '') return await startOwn(spec)
+  if (spec.needs.control !== true) return { url, form: 'url', control: undefined, end: nothing }
+  if (process.env.CI === 'true') return await startOwn(spec)
+  return `${spec.name}: this test stops the server, which it does not do to the one of ${spec.variable}`
+}
+
+async function startOwn(spec: ServiceSpec): Promise<RunningService | string> {
+  let why = ''
+  if (await hasContainerEngine()) {
     try {
       return await startContainer(spec.container)
     } catch (error) {
       // An engine without the image and without a registry in reach, for one.
-      const why = `no container of ${spec.container.image}: ${error instanceof Error ? error.message : error}`
-      return (await spec.program()) ?? `${spec.name}: ${why}; ${spec.advice}`
+      const reason = error instanceof Error ? error.message : error
+      why = `no container of ${spec.container.image}: ${reason}; `
     }
   }
-  return (await spec.program()) ?? `${spec.name}: ${spec.advice}`
+  return (await spec.program()) ?? `${spec.name}: ${why}${spec.advice}`
 }
 
 /** A session that has just ended still holds its database for a moment. */

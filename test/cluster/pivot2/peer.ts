@@ -5,13 +5,17 @@
  */
 import { once } from 'node:events'
 import * as http from 'node:http'
-import { request } from '../../support/http.ts'
-
-export interface Meta {
-  created: bigint
-  updated: bigint
-  data: string
-}
+import { PeerCalls } from './peer-calls.ts'
+import {
+  addressOf,
+  baseOf,
+  bodyOf,
+  type Meta,
+  matches,
+  parse,
+  print,
+  reply,
+} from './peer-format.ts'
 
 export interface PeerOptions {
   /** Synced paths: `things/*` or plain keys. */
@@ -36,16 +40,17 @@ export class PivotPeer {
   readonly #keys: readonly string[]
   #server: http.Server | undefined
   #port = 0
-  /** No request leaves or arrives. */
-  #isCut = false
+  readonly #calls: PeerCalls
   #clock = 0n
   #events: Promise<void> = Promise.resolve()
+  #operation: Promise<void> = Promise.resolve()
   readonly #pulled = new Set<string>()
   readonly #originators = new Map<string, string>()
   readonly #background = new Set<Promise<unknown>>()
 
   constructor(options: PeerOptions) {
     this.#options = options
+    this.#calls = new PeerCalls(options.leader, () => this.address)
     this.#keys = [...options.keys, NODES]
   }
 
@@ -78,8 +83,9 @@ export class PivotPeer {
     if (server !== undefined) await new Promise((resolve) => server.close(resolve))
   }
 
+  /** No request leaves or arrives, or all do again. */
   cut(isCut: boolean): void {
-    this.#isCut = isCut
+    this.#calls.isCut = isCut
     if (isCut) this.#server?.closeAllConnections()
   }
 
@@ -130,20 +136,31 @@ export class PivotPeer {
   }
 
   /** Bidirectional sync of everything followed. */
-  async sync(): Promise<void> {
-    for (const path of this.#keys) await this.#syncKey(path)
+  sync(): Promise<void> {
+    return this.#alone(async () => {
+      for (const path of this.#keys) await this.#syncKey(path)
+    })
   }
 
   /** Takes over what the leader has that is newer, for one path or all. */
-  async pull(only?: string): Promise<void> {
-    for (const path of this.#keys) {
-      if (only !== undefined && only !== path) continue
-      try {
-        await this.#pullKey(path)
-      } catch {
-        // 2.0 skips the key.
+  pull(only?: string): Promise<void> {
+    return this.#alone(async () => {
+      for (const path of this.#keys) {
+        if (only !== undefined && only !== path) continue
+        try {
+          await this.#pullKey(path)
+        } catch {
+          // 2.0 skips the key.
+        }
       }
-    }
+    })
+  }
+
+  /** One sync or pull at a time. */
+  #alone(work: () => Promise<void>): Promise<void> {
+    const done = this.#operation.then(work)
+    this.#operation = done.catch(() => undefined)
+    return done
   }
 
   activity(path: string): bigint {
@@ -186,9 +203,9 @@ export class PivotPeer {
 
   async #notify(address: string, path: string): Promise<void> {
     try {
-      const version = await this.#call('GET', `http://${address}/_pivot/version`)
+      const version = await this.#calls.call('GET', `http://${address}/_pivot/version`)
       if ((JSON.parse(version.body) as { protocol: string }).protocol !== '2.0') return
-      await this.#call('GET', `http://${address}/_pivot/synchronize/pivot?key=${path}`)
+      await this.#calls.call('GET', `http://${address}/_pivot/synchronize/pivot?key=${path}`)
     } catch {
       // Never repeated.
     }
@@ -197,57 +214,18 @@ export class PivotPeer {
   async #pushEvent(kind: 'set' | 'del', key: string, path: string): Promise<void> {
     const found = this.entries.get(key)
     try {
-      if (kind === 'del') await this.#remove(path, key, BigInt(Date.now()) * 1_000_000n)
-      else if (found !== undefined) await this.#post(path, key, found)
+      if (kind === 'del') await this.#calls.remove(path, key, BigInt(Date.now()) * 1_000_000n)
+      else if (found !== undefined) await this.#calls.post(path, key, found)
     } catch {
       // Never repeated.
     }
   }
 
-  async #post(path: string, key: string, meta: Meta): Promise<void> {
-    const target = path.includes('*') ? `${baseOf(path)}/${last(key)}` : last(key)
-    await this.#call('POST', `${this.#leaderUrl}/_pivot/pivot/${target}`, `${print(key, meta)}\n`)
-  }
-
-  async #remove(path: string, key: string, time: bigint): Promise<void> {
-    const target = path.includes('*') ? `${baseOf(path)}/${last(key)}` : key
-    await this.#call('DELETE', `${this.#leaderUrl}/_pivot/pivot/${target}/${time}`)
-  }
-
-  async #leaderActivity(path: string): Promise<bigint> {
-    const url = `${this.#leaderUrl}/_pivot/activity/${baseOf(path)}`
-    const { status, body } = await this.#call('GET', url)
-    const found = /^\{"lastEntry":(\d+)\}\n$/.exec(body)
-    if (status !== 200 || found?.[1] === undefined) throw new Error(`activity: ${status} ${body}`)
-    return BigInt(found[1])
-  }
-
-  async #leaderList(path: string): Promise<Map<string, Meta>> {
-    const { status, body } = await this.#call('GET', `${this.#leaderUrl}/_pivot/pivot/${path}`)
-    if (status !== 200) throw new Error(`list: ${status}`)
-    const list = (JSON.parse(quoted(body)) ?? []) as (Record<string, unknown> & { index: string })[]
-    return new Map(
-      list.map((item) => [
-        `${baseOf(path)}/${item.index}`,
-        {
-          created: stamp(item.created),
-          updated: stamp(item.updated),
-          data: unquoted(JSON.stringify(item.data)),
-        },
-      ]),
-    )
-  }
-
-  async #leaderObject(path: string): Promise<Meta | undefined> {
-    const { status, body } = await this.#call('GET', `${this.#leaderUrl}/_pivot/pivot/${path}`)
-    return status === 200 ? parse(body).meta : undefined
-  }
-
   async #pullKey(path: string): Promise<void> {
-    const theirs = await this.#leaderActivity(path)
+    const theirs = await this.#calls.activity(path)
     if (theirs <= this.activity(path)) return
     if (!path.includes('*')) return this.#pullPlain(path)
-    const list = await this.#leaderList(path)
+    const list = await this.#calls.list(path)
     let changed = false
     for (const key of [...this.entries.keys()]) {
       if (!matches(path, key) || list.has(key)) continue
@@ -265,7 +243,7 @@ export class PivotPeer {
   }
 
   async #pullPlain(path: string): Promise<void> {
-    const found = await this.#leaderObject(path)
+    const found = await this.#calls.object(path)
     if (found === undefined) {
       if (this.entries.has(path)) {
         this.#pulled.add(`del ${path}`)
@@ -286,51 +264,33 @@ export class PivotPeer {
   }
 
   async #syncKey(path: string): Promise<void> {
-    const theirs = await this.#leaderActivity(path)
+    const theirs = await this.#calls.activity(path)
     const ours = this.activity(path)
     if (ours < theirs) return this.#pullKey(path)
     if (ours === theirs) return
     if (!path.includes('*')) {
       const found = this.entries.get(path)
-      if (found !== undefined) await this.#post(path, path, found)
-      else if ((await this.#leaderObject(path)) !== undefined) {
-        await this.#remove(path, path, this.now())
+      if (found !== undefined) await this.#calls.post(path, path, found)
+      else if ((await this.#calls.object(path)) !== undefined) {
+        await this.#calls.remove(path, path, this.now())
       }
       return
     }
-    const list = await this.#leaderList(path)
+    const list = await this.#calls.list(path)
     for (const [key, meta] of [...this.entries]) {
       if (!matches(path, key)) continue
       const there = list.get(key)
       const goes =
         there === undefined ? theirs === 0n || meta.created > theirs : meta.updated > there.updated
-      if (goes) await this.#post(path, key, meta)
+      if (goes) await this.#calls.post(path, key, meta)
     }
     for (const [key, meta] of list) {
-      if (!this.entries.has(key)) await this.#remove(path, key, meta.updated)
+      if (!this.entries.has(key)) await this.#calls.remove(path, key, meta.updated)
     }
-  }
-
-  get #leaderUrl(): string {
-    return `http://${this.#options.leader}`
-  }
-
-  async #call(
-    method: string,
-    url: string,
-    body?: string,
-  ): Promise<{ status: number; body: string }> {
-    if (this.#isCut) throw new Error('cut')
-    const headers = { 'X-Pivot-Originator': this.address }
-    return request(method, url, {
-      headers,
-      timeoutMs: 5_000,
-      ...(body === undefined ? {} : { body }),
-    })
   }
 
   async #serve(incoming: http.IncomingMessage, outgoing: http.ServerResponse): Promise<void> {
-    if (this.#isCut) {
+    if (this.#calls.isCut) {
       incoming.socket.destroy()
       return
     }
@@ -421,66 +381,4 @@ export class PivotPeer {
     found.sort(([, a], [, b]) => (a.created < b.created ? -1 : a.created > b.created ? 1 : 0))
     return `[${found.map(([key, meta]) => print(key, meta)).join(',')}]\n`
   }
-}
-
-function baseOf(path: string): string {
-  return path.replace('/*', '')
-}
-
-function last(key: string): string {
-  return key.slice(key.lastIndexOf('/') + 1)
-}
-
-function matches(path: string, key: string): boolean {
-  if (!path.includes('*')) return path === key
-  const base = `${baseOf(path)}/`
-  return key.startsWith(base) && !key.slice(base.length).includes('/')
-}
-
-function print(key: string, { created, updated, data }: Meta): string {
-  return `{"created":${created},"updated":${updated},"index":"${last(key)}","path":"${key}","data":${data}}`
-}
-
-function parse(text: string): { index: string; meta: Meta } {
-  const found =
-    /^\{"created":(\d+),"updated":(\d+),"index":"([^"]*)"(?:,"path":"[^"]*")?,"data":([\s\S]*)\}\n?$/.exec(
-      text,
-    )
-  const [, created, updated, index, data] = found ?? []
-  if (created === undefined || updated === undefined || index === undefined || !data) {
-    throw new Error(`not a meta object: ${text}`)
-  }
-  JSON.parse(data)
-  return { index, meta: { created: BigInt(created), updated: BigInt(updated), data } }
-}
-
-/** Long integers as marked strings, so that they survive JSON.parse. */
-function quoted(text: string): string {
-  return text.replace(/:(\d{16,})/g, ':"@$1"')
-}
-
-function unquoted(text: string): string {
-  return text.replace(/:"@(\d+)"/g, ':$1')
-}
-
-function stamp(value: unknown): bigint {
-  return BigInt(String(value).replace('@', ''))
-}
-
-function addressOf(data: string): string | undefined {
-  const fields = JSON.parse(data) as Record<string, unknown>
-  const host = fields.ip ?? fields.IP
-  const port = Number(fields.port ?? fields.Port)
-  return typeof host === 'string' && host !== '' && port > 0 ? `${host}:${port}` : undefined
-}
-
-async function bodyOf(incoming: http.IncomingMessage): Promise<string> {
-  const chunks: Buffer[] = []
-  for await (const chunk of incoming as AsyncIterable<Buffer>) chunks.push(chunk)
-  return Buffer.concat(chunks).toString('utf8')
-}
-
-function reply(outgoing: http.ServerResponse, status: number, body: string): void {
-  outgoing.writeHead(status)
-  outgoing.end(body)
 }

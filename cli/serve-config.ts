@@ -1,0 +1,47 @@
+/** The configuration of one node, as the command line, the environment and a file give it. */
+import type { Durability } from '../src/storage-adapter.ts'
+import type { LogLevel } from './console-logger.ts'
+import type { CacheSize, HostPort } from './setting.ts'
+import type { TableScopes } from './table-scopes.ts'
+
+/** What `ooo serve` runs on. */
+export interface ServeConfig {
+  readonly host: string
+  /** 0 takes any free port. */
+  readonly port: number
+  /** undefined: that of the machine. */
+  readonly name: string | undefined
+  /** Folder of the LevelDB database. Unused with `memory`. */
+  readonly data: string
+  readonly memory: boolean
+  /** Database to keep the data in. undefined: in the folder, or in memory. */
+  readonly postgres: string | undefined
+  /** Whose rows in the database these are. undefined: the name of the node. */
+  readonly postgresNamespace: string | undefined
+  /** From key or glob to the table it is shared through; empty: none is. */
+  readonly postgresTables: TableScopes
+  /** undefined: the database of `postgres`. */
+  readonly postgresTablesUrl: string | undefined
+  /** undefined: the storage's own default. */
+  readonly durability: Durability | undefined
+  /** Bytes of records kept in memory, or all of them. */
+  readonly cache: CacheSize
+  readonly static: boolean
+  readonly keys: readonly string[]
+  /** undefined: this node leads. */
+  readonly clusterUrl: string | undefined
+  readonly nodesKey: string
+  readonly advertise: HostPort | undefined
+  readonly clusterToken: string | undefined
+  /** Milliseconds. */
+  readonly maxClockDrift: number
+  /** Milliseconds; 0: forever. */
+  readonly tombstoneRetention: number
+  /** undefined: plain HTTP. */
+  readonly tlsCert: string | undefined
+  readonly tlsKey: string | undefined
+  /** Trusted beside the system's authorities when this node dials its leader. */
+  readonly tlsCa: string | undefined
+  readonly config: string | undefined
+  readonly logLevel: LogLevel
+}

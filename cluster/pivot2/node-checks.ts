@@ -1,0 +1,87 @@
+/**
+ * When a leader looks whether a 2.0 node holds what it should: a while after it was told of a change,
+ * and again, later each time, while it does not.
+ */
+import { errorText } from '../../src/core/errors.ts'
+import type { Logger } from '../../src/core/logger.ts'
+import { type CancelTimer, NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
+
+export interface NodeChecksOptions {
+  readonly time: TimeSource
+  readonly logger: Logger
+  /** `host:port` of the node. */
+  readonly address: string
+  /** From a change to the look at it, milliseconds. */
+  readonly delayMs: number
+  /** Whether the node holds what is held here; takes over what is newer there. */
+  readonly compare: (path: string) => Promise<boolean>
+  /** Makes the node pull the path. Never rejects. */
+  readonly tell: (path: string) => Promise<void>
+}
+
+interface Check {
+  readonly cancel: CancelTimer
+}
+
+/** Looks in a row that find the node different, after which the next change is waited for. */
+const MAX_LOOKS = 5
+/** A look may take this part of the time, at most. */
+const DUTY = 10
+
+export class NodeChecks {
+  readonly #options: NodeChecksOptions
+  /** By path: as many as there are scopes, at most. */
+  readonly #due = new Map<string, Check>()
+  readonly #running = new Set<Promise<void>>()
+  #lastMs = 0
+  #isStopped = false
+
+  constructor(options: NodeChecksOptions) {
+    this.#options = options
+  }
+
+  /** The path has changed. */
+  due(path: string): void {
+    this.#schedule(path, 0)
+  }
+
+  /** Waits for looks under way. */
+  async stop(): Promise<void> {
+    this.#isStopped = true
+    for (const { cancel } of this.#due.values()) cancel()
+    await Promise.all(this.#running)
+  }
+
+  #schedule(path: string, looks: number): void {
+    if (this.#isStopped || this.#due.has(path)) return
+    const { time, delayMs } = this.#options
+    const wait = Math.max(delayMs, this.#lastMs * DUTY) * 2 ** looks
+    const cancel = time.after(wait, () => {
+      this.#due.delete(path)
+      const look = this.#look(path, looks)
+      this.#running.add(look)
+      void look.finally(() => this.#running.delete(look))
+    })
+    this.#due.set(path, { cancel })
+  }
+
+  async #look(path: string, looks: number): Promise<void> {
+    const { time, logger, address, compare, tell } = this.#options
+    const startNs = time.monotonicNs()
+    let isSame = false
+    let error: string | undefined
+    try {
+      isSame = await compare(path)
+    } catch (cause) {
+      error = errorText(cause)
+    }
+    this.#lastMs = Number((time.monotonicNs() - startNs) / NS_PER_MS)
+    if (isSame || this.#isStopped) return
+    if (looks + 1 >= MAX_LOOKS) {
+      logger.warn('a 2.0 node does not take over what is held here', { node: address, path, error })
+      return
+    }
+    if (error === undefined) await tell(path)
+    this.#schedule(path, looks + 1)
+  }
+}

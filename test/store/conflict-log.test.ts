@@ -1,0 +1,175 @@
+/** The conflict log by itself: bounds, order, restarts, and what is told of pushes. */
+import { describe, expect, it } from 'vitest'
+import type { Entry } from '../../src/core/entry.ts'
+import { decodeFollowerMessage, encodeMessage } from '../../src/core/protocol.ts'
+import { hasSeen, isSeen, seenBy } from '../../src/core/seen.ts'
+import type { ConflictLog } from '../../src/store/conflict-log.ts'
+import { marksRow, PushedMarks } from '../../src/store/pushed-marks.ts'
+import type { Store } from '../../src/store/store.ts'
+import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { ManualTime, openStore } from '../support/store.ts'
+
+const SECOND = 1_000_000_000n
+
+function logOf(store: Store, time: ManualTime, maxEntries = 20): ConflictLog {
+  return store.conflictLog({
+    maxEntries,
+    maxAgeNs: 100n * SECOND,
+    now: () => time.ns,
+    scopeOf: (key) => `${key.split('/')[0]}/*`,
+    onError: (error) => {
+      throw error
+    },
+  })
+}
+
+/** A change of a follower that did not know what the leader holds. */
+function pushed(key: string, version: bigint, data = '"pushed"'): Entry {
+  return { kind: 'entry', key, created: version, updated: 0n, origin: 'follower', data }
+}
+
+async function push(store: Store, conflicts: ConflictLog, ...records: Entry[]): Promise<void> {
+  await store.merge(records, {
+    source: 'stream',
+    pushed: { follower: 'follower', seen: records.map(() => '-'), conflicts },
+  })
+}
+
+/** Pushes `count` losers, a second apart each. */
+async function conflict(
+  { store, log, time }: { store: Store; log: ConflictLog; time: ManualTime },
+  key: string,
+  count: number,
+): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const version = time.ns + SECOND / 2n
+    time.ns += SECOND
+    await store.set(key, `${i}`)
+    await push(store, log, pushed(key, version, `"${i}"`))
+  }
+}
+
+const lostData = async (log: ConflictLog, limit = 1000): Promise<(string | undefined)[]> =>
+  (await log.list({ limit })).map(({ loser }) => (loser.kind === 'entry' ? loser.data : undefined))
+
+describe('the conflict log', () => {
+  it('keeps its newest entries per scope, newest first, over a restart', async () => {
+    const time = new ManualTime()
+    const adapter = new MemoryStorage()
+    const store = await openStore({ adapter, time })
+    const log = logOf(store, time)
+    await conflict({ store, log, time }, 'a/x', 40)
+    await conflict({ store, log, time }, 'b/x', 2)
+    await log.trim()
+    expect(log.logged).toBe(42)
+    const kept = ['"1"', '"0"', ...Array.from({ length: 20 }, (_, i) => `"${39 - i}"`)]
+    expect(await lostData(log)).toEqual(kept)
+    expect(await lostData(log, 3)).toEqual(kept.slice(0, 3))
+    await store.close()
+    const again = await openStore({ adapter, time })
+    expect(await lostData(logOf(again, time))).toEqual(kept)
+  })
+
+  it('holds little more than it may between two clean-ups', async () => {
+    const time = new ManualTime()
+    const adapter = new MemoryStorage()
+    const store = await openStore({ adapter, time })
+    const log = logOf(store, time)
+    await conflict({ store, log, time }, 'a/x', 60)
+    let rows = 0
+    for await (const _row of adapter.iterate({ gte: 'c/', lt: 'c0' })) rows++
+    expect(rows).toBeGreaterThanOrEqual(20)
+    expect(rows).toBeLessThanOrEqual(27)
+  })
+
+  it('shows nothing that is too old, and removes it', async () => {
+    const time = new ManualTime()
+    const adapter = new MemoryStorage()
+    const store = await openStore({ adapter, time })
+    const log = logOf(store, time)
+    await conflict({ store, log, time }, 'a/x', 3)
+    time.ns += 99n * SECOND
+    expect(await lostData(log)).toEqual(['"2"', '"1"'])
+    time.ns += 100n * SECOND
+    expect(await lostData(log)).toEqual([])
+    await log.trim()
+    for await (const row of adapter.iterate({ gte: 'c/', lt: 'c0' })) expect(row).toBe('none')
+  })
+
+  it('takes a push that comes again for no conflict, nor what both sides wrote alike', async () => {
+    const time = new ManualTime()
+    const store = await openStore({ time })
+    const log = logOf(store, time)
+    time.ns += SECOND
+    const change = pushed('a/x', time.ns)
+    await push(store, log, change)
+    time.ns += SECOND
+    await store.set('a/x', '"later"')
+    await push(store, log, change)
+    expect(await lostData(log)).toEqual([])
+    await push(store, log, pushed('a/x', change.created + 1n, '"later"'))
+    expect(await lostData(log)).toEqual([])
+    await push(store, log, pushed('a/x', change.created + 2n))
+    expect(await lostData(log)).toEqual(['"pushed"'])
+  })
+
+  it('judges nothing that was made before its storage began', async () => {
+    const time = new ManualTime()
+    const store = await openStore({ time })
+    const log = logOf(store, time)
+    const early = pushed('a/x', time.ns - SECOND)
+    time.ns += SECOND
+    await store.set('a/x', '1')
+    await push(store, log, early)
+    expect(await lostData(log)).toEqual([])
+  })
+})
+
+describe('what a follower tells of its pushes', () => {
+  it('grows with the nodes that wrote a key, and is given up beyond sixteen', () => {
+    const record = (origin: string, version: bigint): Entry => ({
+      ...pushed('a', version),
+      origin,
+    })
+    expect(seenBy(undefined)).toBe('-')
+    expect(seenBy({ record: record('n', 5n), owedTo: undefined })).toBe('5@n')
+    expect(seenBy({ record: record('n', 7n), owedTo: 'l', seen: '5@n,3@m' })).toBe('7@n,3@m')
+    expect(seenBy({ record: record('n', 7n), owedTo: 'l' })).toBeUndefined()
+    let seen: string | undefined = '-'
+    for (let i = 0; i < 17; i++) {
+      seen = seenBy({ record: record(`n${i}`, 1n), owedTo: 'l', seen: seen ?? '-' })
+      expect(seen === undefined).toBe(i === 16)
+      if (seen !== undefined) expect(isSeen(seen)).toBe(true)
+    }
+    expect(hasSeen('7@n,3@m', record('m', 3n))).toBe(true)
+    expect(hasSeen('7@n,3@m', record('m', 4n))).toBe(false)
+    expect(hasSeen('-', record('m', 1n))).toBe(false)
+  })
+
+  it('travels with the push, and is refused when it is malformed', () => {
+    const records = [pushed('a', 1n), pushed('b', 2n)]
+    const message = { t: 'push', n: 1, records, seen: ['5@n', null] } as const
+    expect(decodeFollowerMessage(encodeMessage(message))).toEqual(message)
+    for (const seen of [['5@n'], ['5@n', 'x'], ['5@n', 7], 'none', ['-', '-', '-']]) {
+      const text = JSON.stringify({ ...JSON.parse(encodeMessage(message)), seen })
+      expect(() => decodeFollowerMessage(text)).toThrow(/"seen"|seen/)
+    }
+  })
+
+  it('is remembered per follower and origin, never calling old what is not provably new', () => {
+    const at = (version: bigint, origin: string): Entry => ({ ...pushed('a', version), origin })
+    const marks = new PushedMarks('f', undefined, 10n)
+    marks.raise('n', 20n)
+    marks.raise('m', 30n)
+    const again = new PushedMarks('f', marks.encode(), 10n)
+    expect([again.covers(at(20n, 'n')), again.covers(at(21n, 'n'))]).toEqual([true, false])
+    expect([again.covers(at(10n, 'o')), again.covers(at(11n, 'o'))]).toEqual([true, false])
+    // Another follower in the same row: all that is known counts against it.
+    const other = new PushedMarks('g', marks.encode(), 10n)
+    expect([other.covers(at(30n, 'n')), other.covers(at(31n, 'n'))]).toEqual([true, false])
+    for (let i = 0; i < 100; i++) again.raise(`x${i}`, BigInt(100 + i))
+    expect(again.encode().split(',')).toHaveLength(64)
+    expect(again.covers(at(101n, 'x1'))).toBe(true)
+    expect(marksRow('f')).toMatch(/^pushed-\d{1,4}$/)
+  })
+})
