@@ -87,6 +87,7 @@ export class FollowerLink {
   readonly #steps: FollowerSteps
   readonly #comparisons: ComparisonLog
   #terms: LeaderTerms
+  #keptHorizon: bigint
   readonly #leaderTime: LeaderTime
   /** Waits for the answer to the question with this number. */
   #restamp: { readonly n: number; readonly effect: DurableEffect } | undefined
@@ -112,6 +113,7 @@ export class FollowerLink {
     this.#leaderTime = new LeaderTime(options)
     const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
     this.#terms = { forgotten: 0n, horizon, latest: undefined, greatest: 0n }
+    this.#keptHorizon = horizon
     this.#comparisons = new ComparisonLog({
       ...options,
       intervalMs: limits.compareIntervalMs,
@@ -206,7 +208,7 @@ export class FollowerLink {
     try {
       const message = decodeLeaderMessage(text)
       if (message.t === 'digests') {
-        this.#noteHorizon(message.horizon)
+        this.#terms = { ...this.#terms, horizon: message.horizon }
         this.#comparing.told(message)
       } else if (message.t === 'terms') this.#told(message)
       else {
@@ -334,18 +336,18 @@ export class FollowerLink {
   #told(terms: Terms): void {
     this.#leaderTime.told(terms)
     const { horizon, latest, greatest } = terms
-    this.#noteHorizon(horizon)
-    this.#terms = { ...this.#terms, latest, greatest }
+    this.#terms = { ...this.#terms, horizon, latest, greatest }
     const waiting = this.#restamp
     if (waiting === undefined || terms.n < waiting.n) return
     this.#restamp = undefined
     this.#work = this.#work.then(() => this.#makeDurable(waiting.effect))
   }
 
-  /** It is told on after a restart too, before the leader is met again: so it is kept. */
-  #noteHorizon(horizon: bigint): void {
-    if (horizon === this.#terms.horizon) return
-    this.#terms = { ...this.#terms, horizon }
+  /** What is told is told on after a restart too, before the leader is met again: so it is kept. */
+  #keepHorizon(): void {
+    const { horizon } = this.#terms
+    if (horizon === this.#keptHorizon) return
+    this.#keptHorizon = horizon
     const meta = new Map([[horizonRow(this.leader), String(horizon)]])
     this.#work = this.#work
       .then(() => this.#options.store.saveMeta(meta))
@@ -362,7 +364,10 @@ export class FollowerLink {
   #scheduleBeat(): void {
     this.#stopBeat = this.#options.time.after(this.#options.limits.beatIntervalMs, () => {
       this.#dispatch({ type: 'beat' })
-      if (this.#state.kind !== 'closed' && isFollowing(this.#state)) this.#ask()
+      if (this.#state.kind !== 'closed' && isFollowing(this.#state)) {
+        this.#keepHorizon()
+        this.#ask()
+      }
       this.#scheduleBeat()
     })
   }
