@@ -61,6 +61,9 @@ export function push(
     ...(rows.some((row) => row.seen !== undefined)
       ? { seen: rows.map((row) => row.seen ?? null) }
       : {}),
+    ...(rows.some((row) => row.isLost === true)
+      ? { lost: rows.flatMap((row, i) => (row.isLost === true ? [i] : [])) }
+      : {}),
   }
   const next: FollowingState = {
     ...state,

@@ -92,7 +92,7 @@ export type LeaderSessionEvent =
 export type LeaderSessionEffect =
   | { readonly type: 'send'; readonly message: LeaderMessage }
   | { readonly type: 'read'; readonly after: number; readonly limit: number }
-  | ({ readonly type: 'merge' } & Pick<Push, 'n' | 'records' | 'seen'>)
+  | ({ readonly type: 'merge' } & Pick<Push, 'n' | 'records' | 'seen' | 'lost'>)
   | AnswerEffect
   | {
       readonly type: 'close'
@@ -183,6 +183,7 @@ function takePush(state: StreamingState, push: Push, limits: ClusterLimits): Lea
         n: push.n,
         records: push.records,
         ...(push.seen === undefined ? {} : { seen: push.seen }),
+        ...(push.lost === undefined ? {} : { lost: push.lost }),
       },
     ],
   }

@@ -288,18 +288,23 @@ class Session implements SocketHandlers {
   }
 
   async #merge(
-    { n, records, seen = [] }: Pick<Push, 'n' | 'records' | 'seen'>,
+    { n, records, seen = [], lost = [] }: Pick<Push, 'n' | 'records' | 'seen' | 'lost'>,
     follower: StreamingState['follower'],
   ): Promise<void> {
     const { store, placement, conflicts, clock } = this.#options
     const notAfter = clock.latest
     const accepted = records
-      .map((record, i) => ({ record, seen: seen[i] ?? undefined }))
+      .map((record, i) => ({ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) }))
       .filter(
         ({ record: { key } }) =>
           inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
       )
-    const pushed = { follower: follower.id, seen: accepted.map((item) => item.seen), conflicts }
+    const pushed = {
+      follower: follower.id,
+      seen: accepted.map((item) => item.seen),
+      lost: accepted.map((item) => item.isLost),
+      conflicts,
+    }
     try {
       const merged = await store.merge(
         accepted.map(({ record }) => record),

@@ -130,6 +130,8 @@ export interface Push {
   readonly records: readonly StoredRecord[]
   /** Per record, what its maker had seen (see `seen.ts`); null where that is not known. Default: nowhere. */
   readonly seen?: readonly (string | null)[]
+  /** Places in `records` of those that lost at the follower: to be noted, not to be taken. Default: none. */
+  readonly lost?: readonly number[]
 }
 
 export interface Pushed {
@@ -185,15 +187,29 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
   }
 }
 
-function pushedRecords(fields: Fields): Pick<Push, 'records' | 'seen'> {
+function pushedRecords(fields: Fields): Pick<Push, 'records' | 'seen' | 'lost'> {
   const found = records(fields)
-  if (fields.seen === undefined) return { records: found }
+  const lost =
+    fields.lost === undefined ? {} : { lost: list(fields, 'lost', found.length).map(place) }
+  if (fields.seen === undefined) return { records: found, ...lost }
   const seen = list(fields, 'seen', found.length).map((text) => {
     if (text !== null && !isSeen(text)) throw invalid('seen', text)
     return text
   })
   if (seen.length !== found.length) throw invalid('seen', seen)
-  return { records: found, seen }
+  return { records: found, seen, ...lost }
+
+  function place(value: unknown): number {
+    if (
+      typeof value === 'number' &&
+      Number.isInteger(value) &&
+      value >= 0 &&
+      value < found.length
+    ) {
+      return value
+    }
+    throw invalid('lost', value)
+  }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */

@@ -25,6 +25,8 @@ export interface PushOrigin {
   readonly follower: string
   /** Per record, in order: what its maker had seen; undefined when not known. */
   readonly seen: readonly (string | undefined)[]
+  /** Per record, in order: whether it lost at the follower, so that it is noted and not taken. */
+  readonly lost: readonly boolean[]
   /** Takes what lost. */
   readonly conflicts: ConflictLog
 }

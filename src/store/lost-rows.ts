@@ -70,7 +70,7 @@ export class LostRows {
   owed(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
     const found: SequencedRow[] = []
     for (const { seq, record, seen, owedTo } of this.#rows.values()) {
-      if (owedTo === leader && !skip.has(seq)) found.push({ seq, record, seen })
+      if (owedTo === leader && !skip.has(seq)) found.push({ seq, record, seen, isLost: true })
     }
     return found.sort((a, b) => a.seq - b.seq).slice(0, limit)
   }

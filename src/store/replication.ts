@@ -69,7 +69,11 @@ function mergeAll(
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
-    const outcome = mergeOne(context, options, plan, winners, record)
+    // What lost is only shown: taking it could bring back a key whose delete is forgotten.
+    const outcome =
+      options.pushed?.lost[i] === true
+        ? 'superseded'
+        : mergeOne(context, options, plan, winners, record)
     if (outcome !== 'drift') judge?.weigh(record, i, current)
     return outcome
   })

@@ -34,6 +34,8 @@ export interface SequencedRow {
   readonly record: StoredRecord
   /** Of a row that is owed: what its maker had seen, when that is known. */
   readonly seen?: string | undefined
+  /** Of a row that is owed: it lost against one of the leader, which is to note it, not to take it. */
+  readonly isLost?: boolean
 }
 
 export const recordRow = (key: string): string => `e/${key}`

@@ -172,6 +172,7 @@ export class ModelNode {
         pushed: {
           follower: this.store.id,
           seen: rows.map(({ seen }) => seen),
+          lost: rows.map(({ isLost }) => isLost === true),
           conflicts: leader.log,
         },
       },

@@ -1,5 +1,5 @@
 /** The conflict log by itself: bounds, order, restarts, and what is told of pushes. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, test } from 'vitest'
 import type { Entry } from '../../src/core/entry.ts'
 import { decodeFollowerMessage, encodeMessage } from '../../src/core/protocol.ts'
 import { hasSeen, isSeen, seenBy } from '../../src/core/seen.ts'
@@ -31,7 +31,12 @@ function pushed(key: string, version: bigint, data = '"pushed"'): Entry {
 async function push(store: Store, conflicts: ConflictLog, ...records: Entry[]): Promise<void> {
   await store.merge(records, {
     source: 'stream',
-    pushed: { follower: 'follower', seen: records.map(() => '-'), conflicts },
+    pushed: {
+      follower: 'follower',
+      seen: records.map(() => '-'),
+      lost: records.map(() => false),
+      conflicts,
+    },
   })
 }
 
@@ -51,6 +56,20 @@ async function conflict(
 
 const lostData = async (log: ConflictLog, limit = 1000): Promise<(string | undefined)[]> =>
   (await log.list({ limit })).map(({ loser }) => (loser.kind === 'entry' ? loser.data : undefined))
+
+test('what lost at a follower is noted at the leader, and not taken though its key is free', async () => {
+  const time = new ManualTime()
+  const store = await openStore({ time })
+  const log = logOf(store, time)
+  const options = (isLost: boolean) => ({
+    source: 'stream',
+    pushed: { follower: 'follower', seen: ['-'], lost: [isLost], conflicts: log },
+  })
+  const lost = pushed('k', time.ns)
+  expect(await store.merge([lost], options(true))).toEqual(['superseded'])
+  expect(await store.get('k')).toBeUndefined()
+  expect(await store.merge([lost], options(false))).toEqual(['applied'])
+})
 
 describe('the conflict log', () => {
   it('keeps its newest entries per scope, newest first, over a restart', async () => {

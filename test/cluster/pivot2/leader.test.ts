@@ -107,10 +107,14 @@ test('a node that was away brings its writes and deletes, and gets those it miss
   await leader.set('things/a', '"leader"')
   await waitFor(() => node.now() > node.activity('things/*'))
   await node.set('things/b', '"node"')
-  await node.delete('things/c')
-  node.cut(false)
-  await node.sync()
-  await waitFor(async () => (await leader.value('things/c')) === undefined)
+  // A call of the leader that comes between undoes a delete before the node has told of it.
+  await waitFor(async () => {
+    node.cut(true)
+    if (node.value('things/c') !== undefined) await node.delete('things/c')
+    node.cut(false)
+    await node.sync()
+    return (await leader.value('things/c')) === undefined
+  })
   expect(await leader.things()).toEqual({ 'things/a': '"leader"', 'things/b': '"node"' })
   await waitForValue(() => thingsOf(node), await leader.things())
 })
