@@ -40,7 +40,8 @@ async function pairOf(count: number): Promise<Pair> {
     follows: 'leader',
     fill: (store) => fill(store, count, 'http://leader'),
   })
-  await rig.untilInStep(follower)
+  // Both sides count all of their records first.
+  await rig.untilInStep(follower, 120_000)
   return { leader, follower }
 }
 
@@ -68,7 +69,7 @@ async function outage({ leader, follower }: Pair, changes: number): Promise<void
 }
 
 describe('one change of a hundred bytes', () => {
-  test.each([100, 10_000, 200_000])(
+  test.each([100, 10_000, 1_000_000])(
     'in a list of %i costs each follower less than 1 KB',
     async (count) => {
       const pair = await pairOf(count)
@@ -80,7 +81,7 @@ describe('one change of a hundred bytes', () => {
       expect(bytes).toBeGreaterThan(VALUE.length)
       expect(bytes).toBeLessThan(1024)
     },
-    60_000,
+    300_000,
   )
 
   test('made at a follower costs less than 1 KB', async () => {
