@@ -5,7 +5,7 @@
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import { type ErrorCode, errorText } from '../src/core/errors.ts'
-import { NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
+import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
@@ -57,6 +57,9 @@ export interface EngineOptions {
   readonly newId: () => string
 }
 
+/** Milliseconds before a comparison that could not begin is tried again. */
+const RETRY_MS = 1000
+
 export class ClusterEngine {
   readonly #engine: EngineOptions
   readonly #leader: Leader
@@ -71,6 +74,7 @@ export class ClusterEngine {
   /** Comparisons anew, one after the other. */
   #restarts: Promise<void> = Promise.resolve()
   #isStopped = false
+  #cancelRetry: CancelTimer | undefined
 
   constructor(engine: EngineOptions) {
     this.#engine = engine
@@ -161,6 +165,7 @@ export class ClusterEngine {
   /** Ends all streams, waiting for what they have begun to write. Idempotent. */
   async stop(): Promise<void> {
     this.#isStopped = true
+    this.#cancelRetry?.()
     this.#stopListening?.()
     this.#digests.stop()
     await this.#endStreams('the node is closing')
@@ -182,9 +187,11 @@ export class ClusterEngine {
         for (const link of this.#links) link.start()
       })
       .catch((error: unknown) => {
-        this.#engine.options.logger.error('peers could not be compared with anew', {
+        const { options, time } = this.#engine
+        options.logger.error('peers could not be compared with anew; trying again', {
           error: errorText(error),
         })
+        if (!this.#isStopped) this.#cancelRetry = time.after(RETRY_MS, () => this.#compareAnew())
       })
   }
 

@@ -26,6 +26,8 @@ export class BatchWriter {
   readonly #options: BatchWriterOptions
   #waiting: readonly BatchOperation[] = []
   #cancelRetry: CancelTimer | undefined
+  /** What was written since the last sync may be lost with the power. */
+  #isUnsynced = false
 
   constructor(options: BatchWriterOptions) {
     this.#options = options
@@ -39,6 +41,14 @@ export class BatchWriter {
   /** How many such rows there are. */
   get waitingRows(): number {
     return this.#waiting.length
+  }
+
+  /**
+   * Whether a batch of this level that changes nothing is to be written all the same: its answers tell
+   * of what earlier batches did, and promise that for the level.
+   */
+  needsBarrier(level: Durability | undefined): boolean {
+    return level === 'disk' && this.#isUnsynced
   }
 
   /** Whether a write of this level may be answered before it is written. */
@@ -69,6 +79,7 @@ export class BatchWriter {
         ? cause
         : new StateError('storage_failed', `storage: ${errorText(cause)}`, { cause })
     }
+    this.#isUnsynced = level !== 'disk'
     this.#waiting = []
     this.#cancelRetry?.()
     this.#cancelRetry = undefined

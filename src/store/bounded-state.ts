@@ -197,9 +197,15 @@ export class BoundedState implements State {
     const { adapter, alone, leaderOf, isDamaged } = this.#options
     return alone(async () => {
       const rows = adapter.iterate(outboxRowsAfter(0))
-      const { owed, stale } = await readOutbox({ rows, adapter, leaderOf, isDamaged })
+      // What waits to be written has its rows there later.
+      const isNewer = (key: string): boolean => this.#pinned.has(key)
+      const seqInMemory = (key: string): number | undefined => this.#known(key)?.seq
+      const reading = { rows, adapter, leaderOf, isDamaged, isNewer, seqInMemory }
+      const { owed, stale } = await readOutbox(reading)
       this.#owed.clear()
       for (const [leader, count] of owed) this.#owed.set(leader, count)
+      for (const { owedTo } of this.#pinned.values())
+        if (owedTo !== undefined) this.#count(owedTo, 1)
       return stale
     })
   }

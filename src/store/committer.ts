@@ -244,7 +244,8 @@ export class Committer {
       for (const job of planned) job.settle()
     }
     const levels = planned.map(({ job }) => job.durability)
-    const { rows, digest } = draft.rows(this.clock.last)
+    const level = levels.reduce(strongest, levels[0])
+    const { rows, digest } = draft.rows(this.clock.last, this.#writer.needsBarrier(level))
     if (levels.length > 0 && levels.every((level) => this.#writer.answersEarly(level))) {
       this.#apply(draft, digest)
       settle()
@@ -253,7 +254,7 @@ export class Committer {
       return
     }
     try {
-      await this.#writer.write(rows, levels.reduce(strongest, levels[0]))
+      await this.#writer.write(rows, level)
     } catch (error) {
       this.#logger.error('a batch could not be written', {
         operations: planned.length,

@@ -131,8 +131,8 @@ export class Draft {
     this.#steps.push({ commit: announced, changes: steps, removals, lost })
   }
 
-  /** The rows of the whole batch, and the digest they lead to. No rows when nothing changed. */
-  rows(clock: bigint): { rows: BatchOperation[]; digest: Digest } {
+  /** The rows of the whole batch, and the digest they lead to. None when nothing changed, but for a barrier. */
+  rows(clock: bigint, isBarrier: boolean): { rows: BatchOperation[]; digest: Digest } {
     const rows: BatchOperation[] = [...this.#rows]
     const digest = new DigestSum(this.#options.digest)
     for (const [key, slot] of this.#overlay) {
@@ -154,7 +154,7 @@ export class Draft {
       }
     }
     for (const [name, value] of this.#meta) rows.push(put(metaRow(name), value))
-    if (rows.length > 0) {
+    if (rows.length > 0 || isBarrier) {
       const known = this.#options.isDigestKnown ? digest.value : undefined
       const head = encodeHead({ seq: this.#seq, clock, digest: known })
       rows.push(put(metaRow('head'), head))

@@ -17,6 +17,10 @@ export interface OutboxReading {
   readonly adapter: StorageAdapter
   readonly leaderOf: LeaderOf
   readonly isDamaged: (key: string) => boolean
+  /** Keys that are not looked at: what is known of them is newer than the rows. Default: none. */
+  readonly isNewer?: (key: string) => boolean
+  /** The seq of a record that memory has whole, whatever its row on disk says. Default: of none. */
+  readonly seqInMemory?: (key: string) => number | undefined
   /** Hears of every row that stands, in order. */
   readonly found?: (key: string, seq: number, leader: string, seen: string | undefined) => void
 }
@@ -38,7 +42,10 @@ export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings
     if (owed === undefined) {
       findings.stale.push(row)
       findings.unreadable++
-    } else page.push({ row, ...decodeOwed(owed) })
+    } else {
+      const { key, seen } = decodeOwed(owed)
+      if (reading.isNewer?.(key) !== true) page.push({ row, key, seen })
+    }
     if (page.length < PAGE) continue
     await count(reading, page, findings)
     page = []
@@ -48,7 +55,7 @@ export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings
 }
 
 async function count(
-  { adapter, leaderOf, isDamaged, found }: OutboxReading,
+  { adapter, leaderOf, isDamaged, seqInMemory, found }: OutboxReading,
   page: readonly OutboxRow[],
   { owed, stale }: OutboxFindings,
 ): Promise<void> {
@@ -56,8 +63,9 @@ async function count(
   page.forEach(({ row, key, seen }, i) => {
     const value = values[i]
     const seq = seqOfRow(row)
-    const current = value === undefined || isDamaged(key) ? undefined : decodeRecord(key, value)
-    if (current?.seq !== seq) {
+    const isReadable = value !== undefined && !isDamaged(key)
+    const current = seqInMemory?.(key) ?? (isReadable ? decodeRecord(key, value)?.seq : undefined)
+    if (current !== seq) {
       stale.push(row)
       return
     }

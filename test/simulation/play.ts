@@ -23,9 +23,9 @@ export async function play(history: History): Promise<World> {
   const world = new World(history.noise, history.plans, history.tombstoneRetentionMs)
   world.hasWrongClocks = history.steps.some((step) => step.t === 'clock' && isGreat(step.ms))
   world.mayDiverge = history.steps.some(({ t }) => t === 'forget')
-  // Damage that a failing disk did not let a node declare is found by comparing.
+  // What a node could not read when it was to be sent is found missing by comparing.
   const has = (name: Step['t']): boolean => history.steps.some(({ t }) => t === name)
-  world.mayRepair = world.mayDiverge || (has('rot') && has('diskErrors'))
+  world.mayRepair = world.mayDiverge || has('rot')
   world.keepsDisks = !history.steps.some(takesFromDisk)
   await world.start()
   for (const step of history.steps) {

@@ -134,3 +134,15 @@ describe.each(MODES)('durability per write, %s', (_name, options) => {
     })
   })
 })
+
+test('a write that changes nothing promises what it found at its level: it is synced', async () => {
+  const adapter = new GatedStorage()
+  const store = await openStore({ adapter })
+  await store.set('k/a', '1')
+  await store.delete('k/*')
+  adapter.levels.length = 0
+  expect(await store.delete('k/*', { durability: 'disk' })).toMatchObject({ deleted: 0 })
+  expect(adapter.levels).toEqual(['disk'])
+  await store.delete('k/*', { durability: 'disk' })
+  expect(adapter.levels).toEqual(['disk'])
+})
