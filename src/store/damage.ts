@@ -5,6 +5,8 @@
 import { StateError } from '../core/errors.ts'
 import { hasGlob, matchKey } from '../core/key.ts'
 
+const MAX_SENTENCES = 100
+
 export class Damage {
   readonly #keys = new Set<string>()
   readonly #sentences: string[] = []
@@ -38,7 +40,9 @@ export class Damage {
     return count
   }
 
+  /** Beyond 100 sentences, or said before: left out; what people are to do is the same. */
   note(sentence: string): void {
+    if (this.#sentences.length >= MAX_SENTENCES || this.#sentences.includes(sentence)) return
     this.#sentences.push(sentence)
   }
 

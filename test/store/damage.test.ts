@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { Damage } from '../../src/store/damage.ts'
 import type { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { openStore, type TestStoreOptions } from '../support/store.ts'
@@ -168,4 +169,11 @@ test('a damaged row whose record is still in the cache is written again', async 
   await waitFor(async () => (await store.list('k/*')).length === 1)
   expect((await store.get('k/a'))?.data).toBe('1')
   expect(store.damaged()).toEqual([])
+})
+
+test('findings are kept once each, and not without end', () => {
+  const damage = new Damage()
+  for (let i = 0; i < 300; i++) damage.note(`finding ${i % 150}`)
+  expect(damage.sentences).toHaveLength(100)
+  expect(new Set(damage.sentences).size).toBe(100)
 })
