@@ -86,7 +86,7 @@ describe('nodes that share a table', () => {
     const tables = await openTables(url)
     await tables.set('orders', 'orders/2', '{ "by" : "sql" }')
     await waitFor(() => subscriber.state?.includes('sql'))
-    expect(await list(a)).toContain('{"by":"sql"}')
+    await waitFor(async () => (await list(a)).includes('{"by":"sql"}'))
     await a.node.request('DELETE', '/orders/1')
     await waitFor(
       async () => (await list(b)) === (await list(a)) && !subscriber.state?.includes('orders/1'),
