@@ -1,76 +1,45 @@
-import { WebSocket } from 'ws'
-import { ProcessCluster } from '../test/support/process-cluster.ts'
-import { waitFor } from '../test/support/wait.ts'
-import { type Bench, type Measurement, measure } from './harness.ts'
+import { type Bench, wanted } from './kit/bench.ts'
+import type { FanoutCell } from './kit/fanout-table.ts'
+import { fanoutCharts, fanoutNotes, fanoutTable, runRates, SHAPES } from './kit/fanout-table.ts'
+import { peerTargets, RECORDED_EARLIER } from './kit/peers.ts'
+import { Rig } from './kit/rig.ts'
+import { node } from './kit/target.ts'
 
-const SUBSCRIBERS = 500
-const ENTRIES = 1_000
+const SUBSCRIBERS = [100, 1000, 5000, 10_000]
+/** Writes per second, and seconds that they last. */
+const RATES = [
+  [5, 8],
+  [50, 5],
+  [100, 5],
+] as const
 
-/** One change, many subscribers of the same list. */
+/** One change, many subscribers of the same key or list. */
 export const bench: Bench = {
-  question: `How long until ${SUBSCRIBERS} subscribers of one list have all been sent a write?`,
-  setting: `One node; a list of ${ENTRIES} entries of 250 bytes; ${SUBSCRIBERS} WebSocket subscribers in one process on the same machine, which count frames and do not apply them; timed from the request to the last subscriber's frame.`,
-  async run() {
-    const cluster = new ProcessCluster()
-    const listeners = new Listeners()
+  question: 'How long until every subscriber has a write?',
+  setting:
+    'One node with its defaults (LevelDB, durability `process`); values of 250 bytes; subscribers of one key, or of one list of 1000 entries that are changed in turn. Writes are sent at fixed times, and each time counts from the intended send to the receipt by a subscriber; "last one" is the subscriber that received it last. Server, swarm of subscribers and generator are three processes on one machine.',
+  async run(context) {
+    const peers = await peerTargets(context)
+    const rig = await Rig.start()
+    const cells: FanoutCell[] = []
     try {
-      const node = await cluster.start({ name: 'leader' })
-      for (let i = 0; i < ENTRIES; i += 1) {
-        await node.post(`items/k${i}`, { text: 'x'.repeat(230), n: 0 })
-      }
-      await listeners.connect(`ws://127.0.0.1:${node.port}/items/*`)
-      const lines: Measurement[] = []
-      for (const [what, keyOf] of [
-        ['an entry changed', (number: number) => `items/k${number % ENTRIES}`],
-        ['an entry added', (number: number) => `items/new${number}`],
-      ] as const) {
-        const run = async (number: number): Promise<void> => {
-          const all = listeners.nextFrameOfAll()
-          await Promise.all([node.post(keyOf(number), { text: 'x'.repeat(230), n: number }), all])
+      for (const target of [node(), ...peers.targets]) {
+        for (const subscribers of wanted(SUBSCRIBERS, context)) {
+          for (const shape of SHAPES) {
+            if (shape.name === 'list' && !target.hasLists) continue
+            cells.push(...(await runRates(rig, target, shape, subscribers, RATES, context)))
+          }
         }
-        lines.push(await measure({ what, warmUp: 20, samples: 200, run }))
       }
-      if (listeners.lost > 0) throw new Error(`${listeners.lost} subscribers lost their stream`)
-      return lines
     } finally {
-      listeners.close()
-      await cluster.cleanup()
+      await rig.end()
+      await peers.end()
+    }
+    return {
+      tables: [fanoutTable(cells), ...(context.peers ? [RECORDED_EARLIER] : [])],
+      charts: fanoutCharts(cells),
+      notes: [...fanoutNotes(cells), ...peers.notes],
+      versions: peers.versions,
     }
   },
-}
-
-class Listeners {
-  lost = 0
-  readonly #sockets: WebSocket[] = []
-  #frames = 0
-  #wake: () => void = () => undefined
-
-  /** Resolves when each has its first snapshot. */
-  async connect(url: string): Promise<void> {
-    for (let i = 0; i < SUBSCRIBERS; i += 1) {
-      const socket = new WebSocket(url)
-      socket.on('message', () => {
-        this.#frames += 1
-        if (this.#frames === SUBSCRIBERS) this.#wake()
-      })
-      socket.on('error', () => undefined)
-      socket.on('close', () => {
-        this.lost += 1
-      })
-      this.#sockets.push(socket)
-      await waitFor(() => this.#frames > i, { what: `snapshot ${i}`, intervalMs: 1 })
-    }
-  }
-
-  /** Resolves when each has been sent one more frame. */
-  nextFrameOfAll(): Promise<void> {
-    this.#frames = 0
-    return new Promise((resolve) => {
-      this.#wake = resolve
-    })
-  }
-
-  close(): void {
-    for (const socket of this.#sockets) socket.terminate()
-  }
 }

@@ -2,21 +2,32 @@ import { once } from 'node:events'
 import { WebSocket } from 'ws'
 import { createServer, type Server } from '../src/index.ts'
 import { MemoryStorage } from '../storage-adapters/memory.ts'
-import { type Bench, type Measurement, measure } from './harness.ts'
+import { type Bench, wanted } from './kit/bench.ts'
+import { type Measurement, measure } from './kit/measure.ts'
 
 const VALUE = JSON.stringify({ text: 'x'.repeat(180), n: 1 })
 const LENGTHS = [100, 10_000, 100_000]
 /** Beside the list in question there is another one of this length, which no read may look at. */
 const OTHER = 100_000
+const COLUMNS = ['what', 'samples', 'p50 µs', 'p99 µs', 'max µs', 'per second']
 
 /** One list of each length, written to and read in process. */
 export const bench: Bench = {
   question: 'What do a write and a read of the newest ten cost as a list grows?',
   setting: `One node in the measuring process, memory storage, entries of 200 bytes, one WebSocket subscriber of the list, another list of ${OTHER} entries beside it. Compare the lines with each other: the cost should hardly grow.`,
-  async run() {
+  async run(context) {
     const lines: Measurement[] = []
-    for (const length of LENGTHS) lines.push(...(await measureLength(length)))
-    return lines
+    for (const length of wanted(LENGTHS, context)) {
+      context.say(`${length} entries`)
+      lines.push(...(await measureLength(length)))
+    }
+    const rows = lines.map(({ what, samples, p50, p99, max, perSecond }) => [
+      what,
+      samples,
+      ...[p50, p99, max].map((microseconds) => microseconds.toFixed(1)),
+      Math.round(perSecond),
+    ])
+    return { tables: [{ columns: COLUMNS, rows }] }
   },
 }
 

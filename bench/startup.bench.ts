@@ -6,36 +6,39 @@ import { request } from '../test/support/http.ts'
 import { type SizedNode, startSizedNode } from '../test/support/sized-node.ts'
 import { Subscriber } from '../test/support/subscriber.ts'
 import { waitFor } from '../test/support/wait.ts'
-import { type Bench, type Measurement, measure, ms, type Table } from './harness.ts'
+import { type Bench, ms, wanted } from './kit/bench.ts'
+import { type Measurement, measure } from './kit/measure.ts'
 
-const SIZES = [10_000, 100_000, 1_000_000]
+const SIZES = [10_000, 100_000]
+const FULL = [...SIZES, 1_000_000]
 const BOUND = 64 * 2 ** 20
 const HEAP_MIB = 1024
 const MIB = 2 ** 20
+const COLUMNS = [
+  'entries, cache',
+  'open s',
+  'heap MiB',
+  'memory MiB',
+  'after use',
+  'greatest, with files',
+  'newest 100, p50 ms',
+  'read p50 ms',
+  'p99',
+  'write p50 ms',
+  'p99',
+]
 
 /** A node opened on folders of growing size, with everything in memory and with a bound. */
 export const bench: Bench = {
   question: 'How do opening, memory and answers grow with the number of entries?',
   setting: `One node in a process of its own on LevelDB, entries of 200 bytes, a heap of at most ${HEAP_MIB} MiB (\`--max-old-space-size\`). "First" is the first opening with a bound, which makes the index by time. Memory is resident memory without the database's files, which LevelDB maps and whose pages the system may take back; the greatest has them. After use means: 20 lists of the newest 100, 2000 reads and 2000 writes of random keys over REST one at a time, a subscription of one key. With a bound the records are checked in the background after opening, which the reads and writes here compete with.`,
-  async run(): Promise<Table> {
+  async run(context) {
     const rows: (string | number)[][] = []
-    for (const entries of SIZES) rows.push(...(await measureSize(entries)))
-    return {
-      columns: [
-        'entries, cache',
-        'open s',
-        'heap MiB',
-        'memory MiB',
-        'after use',
-        'greatest, with files',
-        'newest 100, p50 ms',
-        'read p50 ms',
-        'p99',
-        'write p50 ms',
-        'p99',
-      ],
-      rows,
+    for (const entries of wanted(context.full ? FULL : SIZES, context)) {
+      context.say(`${entries} entries`)
+      rows.push(...(await measureSize(entries)))
     }
+    return { tables: [{ columns: COLUMNS, rows }] }
   },
 }
 

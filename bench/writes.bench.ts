@@ -1,133 +1,131 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { Agent } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { createServer } from '../src/index.ts'
-import type { Durability, StorageAdapter } from '../src/storage-adapter.ts'
-import { LevelStorage } from '../storage-adapters/leveldb.ts'
-import { MemoryStorage } from '../storage-adapters/memory.ts'
-import { PostgresStorage } from '../storage-adapters/postgres.ts'
-import { request } from '../test/support/http.ts'
 import { findPostgres, startPostgresProgram } from '../test/support/postgres-program.ts'
-import { type Bench, type Measurement, measure } from './harness.ts'
+import { type Bench, type BenchContext, type Chart, ms, type Table } from './kit/bench.ts'
+import { type Generated, Generator, type Load } from './kit/generator-link.ts'
+import { Histogram } from './kit/histogram.ts'
+import { monotonicUs } from './kit/monotonic.ts'
+import { node } from './kit/target.ts'
 
-const VALUE = JSON.stringify({ text: 'x'.repeat(230), n: 1 })
-const WRITERS = [1, 32]
-const SAMPLES = 3_000
-const WARM_UP = 500
+const RATE = 200
+const SECONDS = 4
+const AT_ONCE = 32
+const WRITES = 10_000
+const BATCHES = 200
+const BATCH = 100
+const DEADLINE_MS = 60_000
 
-interface Engine {
-  readonly adapter: 'memory' | 'leveldb' | 'postgres'
-  readonly levels: readonly Durability[]
+interface Store {
+  readonly name: string
+  readonly args: readonly string[]
 }
 
-const ENGINES: readonly Engine[] = [
-  { adapter: 'memory', levels: ['memory'] },
-  { adapter: 'leveldb', levels: ['memory', 'process', 'disk'] },
-  { adapter: 'postgres', levels: ['memory', 'process', 'disk'] },
-]
+interface Result {
+  readonly name: string
+  /** At a fixed rate. */
+  readonly steady: Generated
+  /** Writes per second, with so many at once. */
+  readonly perSecond: number
+  /** Entries per second, in batches. */
+  readonly batched: number
+}
 
-/** Takes one write of the number. */
-type Write = (number: number) => Promise<void>
-
-/** One node alone, written to in its process and over HTTP. */
+/** One node alone, written to over HTTP. */
 export const bench: Bench = {
-  question: 'How long does one node take to acknowledge a write?',
-  setting: `One node without followers; 250 bytes to a new key each time, with 1 and with ${WRITERS[1]} writers that each wait for their answer. "Store" is in the measuring process, "REST" a POST to a node in a process of its own over kept connections; node, writers and PostgreSQL share the machine. PostgreSQL is the server of \`OOO_TEST_POSTGRES_URL\`, else the program found here with its data on the same disk and fsync on; without either it is left out.`,
-  async run() {
-    const lines: Measurement[] = []
+  question: 'How long does one node take to acknowledge a write, and how many can it take?',
+  setting: `One node without followers and subscribers; 250 bytes to one of 10,000 keys each time, by POST from another process on the same machine. Times are those of ${RATE} writes a second, from the intended send to the answer. "At once" is how many writes are answered per second when ${AT_ONCE} connections send their next as soon as they have an answer, "in batches" how many entries when 4 connections send batches of ${BATCH}. PostgreSQL is the server of \`OOO_TEST_POSTGRES_URL\`, else the program found here with its data on the same disk and fsync on.`,
+  async run(context) {
     const postgres = await findServer()
+    const generator = await Generator.start()
+    const results: Result[] = []
     try {
-      for (const { adapter, levels } of ENGINES) {
-        if (adapter === 'postgres' && postgres === undefined) continue
-        for (const level of levels) {
-          lines.push(...(await onStorage(adapter, level, postgres?.url)))
-        }
+      for (const store of storesOf(postgres?.url)) {
+        context.say(store.name)
+        results.push(await measure(generator, store, context))
       }
     } finally {
+      await generator.end()
       await postgres?.end()
     }
-    return lines
+    const notes = postgres === undefined ? ['There is no PostgreSQL here: left out.'] : []
+    return { tables: [tableOf(results)], charts: [chartOf(results)], notes }
   },
 }
 
-async function onStorage(
-  adapter: Engine['adapter'],
-  level: Durability,
-  url: string | undefined,
-): Promise<Measurement[]> {
-  const lines: Measurement[] = []
-  for (const [way, open] of [
-    ['Store', inProcess],
-    ['REST', overHttp],
-  ] as const) {
-    const folder = await mkdtemp(join(tmpdir(), 'ooo-bench-'))
-    const { write, close } = await open(adapter, url ?? folder, level)
-    try {
-      for (const concurrency of WRITERS) {
-        const what = `${adapter}, durability ${level}, ${way}, ${concurrency} at once`
-        const first = concurrency * 1_000_000
-        const run: Write = (number) => write(first + number)
-        lines.push(await measure({ what, warmUp: WARM_UP, samples: SAMPLES, concurrency, run }))
-      }
-    } finally {
-      await close()
-      await rm(folder, { recursive: true, force: true })
+function storesOf(postgresUrl: string | undefined): Store[] {
+  const namespace = `bench-${process.pid}`
+  const postgres = ['--postgres', postgresUrl ?? '', '--postgres-namespace', namespace]
+  return [
+    { name: 'memory', args: ['--memory'] },
+    ...['memory', 'process', 'disk'].map((level) => ({
+      name: `LevelDB, durability ${level}`,
+      args: ['--durability', level],
+    })),
+    ...(postgresUrl === undefined ? [] : ['process', 'disk']).map((level) => ({
+      name: `PostgreSQL, durability ${level}`,
+      args: [...postgres, '--durability', level],
+    })),
+  ]
+}
+
+async function measure(generator: Generator, store: Store, context: BenchContext): Promise<Result> {
+  const server = await node(store.name, store.args).start()
+  const send = async (
+    count: number,
+    intervalUs: number,
+    more: Pick<Load, 'connections' | 'batch'> = {},
+  ): Promise<Generated> => {
+    const startUs = monotonicUs() + 100_000
+    const generated = await generator.run({
+      port: server.port,
+      key: 'items/k',
+      keys: 10_000,
+      padding: 210,
+      schedule: { startUs, intervalUs, count, firstNumber: 1 },
+      deadlineMs: DEADLINE_MS,
+      ...more,
+    })
+    const { failed, unanswered, problem } = generated
+    if (failed + unanswered > 0) throw new Error(`${failed} failed, ${unanswered} open: ${problem}`)
+    return generated
+  }
+  try {
+    await send(1000, 0, { connections: AT_ONCE })
+    const steady = await send(RATE * (context.seconds ?? SECONDS), 1e6 / RATE)
+    const many = await send(WRITES, 0, { connections: AT_ONCE })
+    const batches = await send(BATCHES, 0, { connections: 4, batch: BATCH })
+    return {
+      name: store.name,
+      steady,
+      perSecond: WRITES / many.seconds,
+      batched: (BATCHES * BATCH) / batches.seconds,
     }
+  } finally {
+    await server.stop()
   }
-  return lines
 }
 
-interface Opened {
-  readonly write: Write
-  readonly close: () => Promise<void>
-}
-
-async function inProcess(
-  adapter: Engine['adapter'],
-  place: string,
-  durability: Durability,
-): Promise<Opened> {
-  const server = createServer({ storage: storageOf(adapter, place), port: 0, durability })
-  await server.open()
+function tableOf(results: readonly Result[]): Table {
   return {
-    write: async (number) => {
-      await server.store.set(`items/k${number}`, VALUE)
-    },
-    close: () => server.close(),
+    columns: [
+      'storage',
+      'p50 ms',
+      'p90 ms',
+      'p99 ms',
+      'max ms',
+      'at once, per s',
+      'in batches, per s',
+    ],
+    rows: results.map(({ name, steady, perSecond, batched }) => {
+      const { p50, p90, p99, max } = Histogram.from(steady.answered).percentiles()
+      const times = [p50, p90, p99, max].map(ms)
+      return [name, ...times, Math.round(perSecond), Math.round(batched)]
+    }),
   }
 }
 
-async function overHttp(
-  adapter: Engine['adapter'],
-  place: string,
-  durability: Durability,
-): Promise<Opened> {
-  const child = fork(join(import.meta.dirname, 'writing-node.mjs'), [adapter, place, durability])
-  const ended = once(child, 'exit')
-  const opened = await Promise.race([once(child, 'message'), ended])
-  const { url } = opened[0] as { url?: string }
-  if (url === undefined) throw new Error('the node did not start')
-  const agent = new Agent({ keepAlive: true })
-  return {
-    write: async (number) => {
-      const answer = await request('POST', `${url}/items/k${number}`, { agent, body: VALUE })
-      if (answer.status !== 200) throw new Error(`${answer.status}: ${answer.body}`)
-    },
-    async close() {
-      agent.destroy()
-      child.disconnect()
-      await ended
-    },
-  }
-}
-
-function storageOf(adapter: Engine['adapter'], place: string): StorageAdapter {
-  if (adapter === 'memory') return new MemoryStorage()
-  if (adapter === 'leveldb') return new LevelStorage({ directory: place })
-  return new PostgresStorage({ url: place, namespace: `bench-${process.pid}-${Date.now()}` })
+function chartOf(results: readonly Result[]): Chart {
+  const title = `From an intended write to its answer, ${RATE} writes/s`
+  const series = results.map(({ name, steady }) => ({ label: name, histogram: steady.answered }))
+  return { name: 'latency', title, series }
 }
 
 /** The PostgreSQL server to measure; undefined when there is none. */

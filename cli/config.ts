@@ -5,9 +5,13 @@
  */
 import { StateError } from '../src/core/errors.ts'
 import { type ParsedArguments, parseArguments } from './arguments.ts'
+import { BUS_SETTINGS } from './bus-settings.ts'
 import { readConfigFile } from './config-file.ts'
 import type { LogLevel } from './console-logger.ts'
 import { refuseContradictions } from './contradictions.ts'
+import { ELECTION_SETTINGS } from './election-settings.ts'
+import { LIMITS_SETTINGS } from './limits-settings.ts'
+import { PROXY_SETTINGS } from './proxy-settings.ts'
 import { type Given, resolveSettings, settingsOf } from './resolve.ts'
 import type { ServeConfig } from './serve-config.ts'
 import {
@@ -197,6 +201,17 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     fallback: undefined,
     meaning: 'authority to trust beside the known ones when dialling the leader, PEM',
   },
+  workers: {
+    flag: 'workers',
+    env: 'OOO_WORKERS',
+    kind: wholeNumber(0, 64, 'N'),
+    fallback: 0,
+    meaning: 'processes that send to subscribers, for machines with many cores; 0 uses one for all',
+  },
+  ...ELECTION_SETTINGS,
+  ...BUS_SETTINGS,
+  ...PROXY_SETTINGS,
+  ...LIMITS_SETTINGS,
   config: {
     flag: 'config',
     env: 'OOO_CONFIG',

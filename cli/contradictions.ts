@@ -1,5 +1,6 @@
 /** Settings of `ooo serve` that contradict each other, refused by the names they were given under. */
 import { StateError } from '../src/core/errors.ts'
+import { refuseHalfElected } from './election-settings.ts'
 import type { Resolved } from './resolve.ts'
 import type { ServeConfig } from './serve-config.ts'
 
@@ -7,6 +8,7 @@ import type { ServeConfig } from './serve-config.ts'
 export function refuseContradictions({ values, sources }: Resolved<ServeConfig>): void {
   refuseSecondStorage({ values, sources })
   refuseHalfShared({ values, sources })
+  refuseHalfElected(values, sources)
   if (values.memory && values.durability !== undefined && values.durability !== 'memory') {
     throw new StateError(
       'invalid_option',
@@ -31,6 +33,15 @@ export function refuseContradictions({ values, sources }: Resolved<ServeConfig>)
       'invalid_option',
       `${sources.clusterUrl}: a follower needs keys to replicate; give at least one --key`,
     )
+  }
+  if (values.redis !== undefined && values.keys.length === 0) {
+    throw new StateError(
+      'invalid_option',
+      `${sources.redis}: there is nothing to carry without keys to replicate; give at least one --key`,
+    )
+  }
+  if (values.redisCa !== undefined && values.redis === undefined) {
+    throw new StateError('invalid_option', `${sources.redisCa}: there is no Redis; give --redis`)
   }
 }
 

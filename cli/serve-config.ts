@@ -1,11 +1,15 @@
 /** The configuration of one node, as the command line, the environment and a file give it. */
 import type { Durability } from '../src/storage-adapter.ts'
+import type { BusConfig } from './bus-settings.ts'
 import type { LogLevel } from './console-logger.ts'
+import type { ElectionConfig } from './election-settings.ts'
+import type { LimitsConfig } from './limits-settings.ts'
+import type { ProxyConfig } from './proxy-settings.ts'
 import type { CacheSize, HostPort } from './setting.ts'
 import type { TableScopes } from './table-scopes.ts'
 
 /** What `ooo serve` runs on. */
-export interface ServeConfig {
+export interface ServeConfig extends BusConfig, ElectionConfig, ProxyConfig, LimitsConfig {
   readonly host: string
   /** 0 takes any free port. */
   readonly port: number
@@ -26,6 +30,8 @@ export interface ServeConfig {
   readonly durability: Durability | undefined
   /** Bytes of records kept in memory, or all of them. */
   readonly cache: CacheSize
+  /** Processes that hold subscribers' connections. */
+  readonly workers: number
   readonly static: boolean
   readonly keys: readonly string[]
   /** undefined: this node leads. */

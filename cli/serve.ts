@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { backupRoutes } from '../backup/routes.ts'
-import { cluster } from '../cluster/index.ts'
+import { type ClusterOptions, cluster } from '../cluster/index.ts'
 import { requireToken } from '../cluster/token.ts'
 import { sharedTables } from '../postgres/shared-tables.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { ServerPlugin } from '../src/server/plugin.ts'
 import { createServer, type Server } from '../src/server/server.ts'
-import { loadTrustedCas } from '../src/server/tls.ts'
 import { createWsTransport } from '../src/server/ws-transport.ts'
+import { busOf } from './bus-settings.ts'
 import {
   type Command,
   type CommandContext,
@@ -20,6 +20,9 @@ import {
 } from './command.ts'
 import { SERVE_SETTINGS, type ServeConfig, serveConfig } from './config.ts'
 import { createConsoleLogger } from './console-logger.ts'
+import { electionOf } from './election-settings.ts'
+import { admissionOf } from './limits-settings.ts'
+import { type Outgoing, outgoingOf } from './outgoing.ts'
 import { settingsOf } from './resolve.ts'
 import { refuseHalfRestored } from './restore-folder.ts'
 import { storageOf } from './serve-storage.ts'
@@ -49,7 +52,7 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   let server: Server | undefined
   try {
     if (!config.memory && config.postgres === undefined) refuseHalfRestored(config.data)
-    server = await assemble(config, name, logger)
+    server = await assemble(config, name, logger, context.env)
     await server.open()
   } catch (error) {
     context.stderr(`ooo: ${explainStartFailure(error, config)}\n`)
@@ -64,10 +67,16 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   return EXIT.done
 }
 
-async function assemble(config: ServeConfig, name: string, logger: Logger): Promise<Server> {
-  const { tlsCert, tlsKey, tlsCa } = config
+async function assemble(
+  config: ServeConfig,
+  name: string,
+  logger: Logger,
+  env: CommandContext['env'],
+): Promise<Server> {
+  const { tlsCert, tlsKey } = config
   const uiDir = fileURLToPath(new URL('../ui', import.meta.url))
-  const ca = tlsCa === undefined ? undefined : await loadTrustedCas([tlsCa])
+  const outgoing = await outgoingOf(config, env)
+  const ways = { ...outgoing, ...(await busOf(config)), ...(await electionOf(config, env)) }
   const open = config.keys.length > 0 ? [...config.keys, config.nodesKey] : []
   return createServer({
     storage: storageOf(config, name, logger),
@@ -75,20 +84,22 @@ async function assemble(config: ServeConfig, name: string, logger: Logger): Prom
     port: config.port,
     name,
     static: config.static,
+    workers: config.workers,
     open,
     plugins: [
       backupPlugin(config),
-      ...pluginsOf(config, name, logger, ca),
+      ...pluginsOf(config, name, logger, ways),
       ...sharingOf(config, name),
     ],
     logger,
+    ...admissionOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),
     ...(tlsCert === undefined || tlsKey === undefined
       ? {}
       : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
-    ...(ca === undefined ? {} : { transport: createWsTransport({ ca }) }),
+    transport: createWsTransport(outgoing),
   })
 }
 
@@ -105,7 +116,7 @@ function pluginsOf(
   config: ServeConfig,
   name: string,
   logger: Logger,
-  ca: readonly string[] | undefined,
+  ways: Outgoing & Pick<ClusterOptions, 'bus' | 'leader'>,
 ): ServerPlugin[] {
   if (config.keys.length === 0) return []
   const plugin = cluster({
@@ -118,7 +129,7 @@ function pluginsOf(
     ...(config.clusterUrl === undefined ? {} : { clusterUrl: config.clusterUrl }),
     ...(config.advertise === undefined ? {} : { advertise: config.advertise }),
     ...(config.clusterToken === undefined ? {} : { token: config.clusterToken }),
-    ...(ca === undefined ? {} : { ca }),
+    ...ways,
   })
   return [plugin]
 }
@@ -130,9 +141,10 @@ function sharingOf(config: ServeConfig, name: string): ServerPlugin[] {
   return [sharedTables({ url, scopes, applicationName: `ooo ${name}` })]
 }
 
-function roleText({ keys, clusterUrl }: ServeConfig): string {
+function roleText({ keys, clusterUrl, leader }: ServeConfig): string {
   if (keys.length === 0) return 'single node'
   const replicated = keys.join(', ')
+  if (leader !== 'static') return `leader or follower, by a lease in ${leader}, of ${replicated}`
   return clusterUrl === undefined
     ? `leader of ${replicated}`
     : `follower of ${clusterUrl} for ${replicated}`

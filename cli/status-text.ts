@@ -11,17 +11,34 @@ type Columns = readonly (readonly [head: string, cell: (row: unknown) => string]
 /** @param nowMs milliseconds since the Unix epoch, to tell how long ago things happened */
 export function formatStatus(status: unknown, nowMs: number = Date.now()): string {
   const ago = (name: string) => (row: unknown) => agoText(numberOf(row, name), nowMs)
+  // Without a bus there is but one way.
+  const fedBy = (cell: (row: unknown) => string): Columns =>
+    fieldOf(status, 'bus') === undefined ? [] : [['fed by', cell]]
   const sections = [
     table([status], NODE),
+    table(
+      [fieldOf(status, 'lease')].filter((lease) => lease !== undefined),
+      LEASE,
+    ),
+    table(
+      [fieldOf(status, 'bus')].filter((bus) => bus !== undefined),
+      busColumns(nowMs),
+    ),
     table(rowsOf(status, 'scopes'), SCOPE),
     table(rowsOf(status, 'links'), [
       ...LINK,
+      ...fedBy((row) => text('from')(fieldOf(row, 'feed'))),
       ['agreed', ago('lastAgreementMs')],
       ['repairs', text('repairs')],
       ...TRAFFIC,
       ['last error', text('lastError')],
     ]),
-    table(rowsOf(status, 'followers'), [...FOLLOWER, ['heard', ago('lastContactMs')], ...TRAFFIC]),
+    table(rowsOf(status, 'followers'), [
+      ...FOLLOWER,
+      ...fedBy(text('feed')),
+      ['heard', ago('lastContactMs')],
+      ...TRAFFIC,
+    ]),
     table(away(status), [
       ['away', text('name')],
       ['id', text('id')],
@@ -41,6 +58,46 @@ const NODE: Columns = [
   ['head', text('head')],
   ['clock', (row) => offsetText(numberOf(row, 'clockOffsetMs'))],
 ]
+
+const LEASE: Columns = [
+  ['lease', (row) => `${text('name')(row)} (${text('kind')(row)})`],
+  ['state', text('state')],
+  ['leader', (row) => cellText(fieldOf(fieldOf(row, 'holder'), 'url'))],
+  ['token', text('token')],
+  ['until', untilText],
+  ['last error', text('lastError')],
+]
+
+/** The bus, and what became of what it carried. */
+function busColumns(nowMs: number): Columns {
+  const side = (name: string) => (row: unknown) => {
+    const told = fieldOf(row, name)
+    const since = numberOf(told, 'sinceMs')
+    const state = text('state')(told)
+    return state === 'idle' ? state : `${state}, ${agoText(since, nowMs)}`
+  }
+  return [
+    ['bus', text('kind')],
+    ['at', text('address')],
+    ['publishing', side('publishing')],
+    ['listening', side('subscribing')],
+    ...(['published', 'dropped', 'received'] as const).map(
+      (name) => [name, (row: unknown) => countText(numberOf(row, name))] as const,
+    ),
+    ['last error', (row) => lastBusError(row)],
+  ]
+}
+
+function lastBusError(row: unknown): string {
+  const [publishing, subscribing] = ['publishing', 'subscribing'].map((name) =>
+    text('lastError')(fieldOf(row, name)),
+  )
+  return publishing === '-' || publishing === undefined ? (subscribing ?? '-') : publishing
+}
+
+function countText(count: number | undefined): string {
+  return count === undefined ? '-' : formatCount(count)
+}
 
 const SCOPE: Columns = [
   ['scope', text('path')],
@@ -125,6 +182,12 @@ function outboxText(row: unknown): string {
   const ms = numberOf(row, 'outboxAgeMs')
   if (rows === undefined) return '-'
   return ms === undefined ? formatCount(rows) : `${formatCount(rows)}, ${durationText(ms)}`
+}
+
+/** How long a leader may go on deciding without another renewal. */
+function untilText(row: unknown): string {
+  const ms = numberOf(row, 'validForMs')
+  return ms === undefined || ms === 0 ? '-' : `${durationText(ms)} from now`
 }
 
 function bytesText(bytes: number | undefined): string {

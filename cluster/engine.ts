@@ -9,7 +9,10 @@ import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../sr
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
+import { BusPublisher } from './bus-publisher.ts'
+import type { BusReport } from './bus-report.ts'
 import { DigestTable } from './digest-table.ts'
+import type { LeaseReport } from './election/election.ts'
 import { FollowerLink } from './follower.ts'
 import type { RegisteredFollower } from './follower-registry.ts'
 import { followedSets, usualSets } from './key-set.ts'
@@ -41,6 +44,10 @@ export interface ClusterStatus {
   readonly registered: readonly RegisteredFollower[]
   /** Milliseconds added to this node's wall clock to have its leader's; 0 while not measured. */
   readonly clockOffsetMs: number
+  /** The lease by which the leader is elected; absent where leaders are configured. */
+  readonly lease?: LeaseReport
+  /** The bus between leaders and followers; undefined: there is none. */
+  readonly bus: BusReport | undefined
 }
 
 export interface EngineOptions {
@@ -55,6 +62,11 @@ export interface EngineOptions {
   readonly transport: Transport
   /** Makes ids for placements. */
   readonly newId: () => string
+  /**
+   * Digests that outlive this engine: who gives them counts them, has them hear every commit, and stops
+   * them. Default: the engine's own.
+   */
+  readonly digests?: DigestTable
 }
 
 /** Milliseconds before a comparison that could not begin is tried again. */
@@ -66,6 +78,7 @@ export class ClusterEngine {
   readonly #digests: DigestTable
   readonly #keeping: LeaderKeeping
   readonly #monitor: Monitor
+  readonly #publisher: BusPublisher | undefined
   #links: FollowerLink[] = []
   /** What was lost in concurrent writes that this node decided. */
   readonly conflicts: ConflictLog
@@ -80,7 +93,7 @@ export class ClusterEngine {
     this.#engine = engine
     const { store, placement, clock, time, options } = engine
     const { limits, logger } = options
-    this.#digests = new DigestTable(store, time, usualSets(placement))
+    this.#digests = engine.digests ?? new DigestTable(store, time, usualSets(placement))
     this.conflicts = store.conflictLog({
       maxEntries: limits.conflictEntries,
       maxAgeNs: BigInt(limits.conflictAgeMs) * NS_PER_MS,
@@ -101,11 +114,13 @@ export class ClusterEngine {
       horizonOfLeader: (url) => this.#links.find(({ leader }) => leader === url)?.horizon ?? 0n,
     })
     clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS
+    this.#publisher = this.#makePublisher()
     this.#leader = new Leader({
       store,
       placement,
       clock,
       time,
+      publisher: this.#publisher,
       digests: this.#digests,
       keeping: this.#keeping,
       conflicts: this.conflicts,
@@ -132,7 +147,7 @@ export class ClusterEngine {
     const unsubscribe = [
       store.onCommit((commit) => {
         this.#monitor.committed(commit.seq)
-        this.#digests.committed(commit)
+        if (this.#engine.digests === undefined) this.#digests.committed(commit)
         this.#leader.committed(commit)
         for (const link of this.#links) {
           if (store.owedCount(link.leader) > 0) link.outboxChanged()
@@ -143,7 +158,7 @@ export class ClusterEngine {
     this.#stopListening = () => {
       for (const stop of unsubscribe) stop()
     }
-    void this.#count()
+    if (this.#engine.digests === undefined) void this.#count()
     this.#keeping.start()
     for (const link of this.#links) link.start()
   }
@@ -167,7 +182,8 @@ export class ClusterEngine {
     this.#isStopped = true
     this.#cancelRetry?.()
     this.#stopListening?.()
-    this.#digests.stop()
+    this.#publisher?.stop()
+    if (this.#engine.digests === undefined) this.#digests.stop()
     await this.#endStreams('the node is closing')
     await this.#keeping.stop()
     await this.#restarts
@@ -222,6 +238,11 @@ export class ClusterEngine {
     return this.#leader.departed
   }
 
+  /** Has followers say at once when they hold everything up to `seq` of this node's log. */
+  ask(seq: number): void {
+    this.#leader.ask(seq)
+  }
+
   /** Connected followers. */
   followers(): FollowerStatus[] {
     return this.#leader.followers()
@@ -257,7 +278,22 @@ export class ClusterEngine {
       refusals: this.#monitor.refusals(),
       registered: this.#keeping.followers(),
       clockOffsetMs: this.#monitor.clockOffsetMs,
+      bus: this.#busReport(),
     }
+  }
+
+  #busReport(): BusReport | undefined {
+    const { bus } = this.#engine.options
+    if (bus === undefined || this.#publisher === undefined) return undefined
+    return { ...bus.status(), ...this.#publisher.report() }
+  }
+
+  #makePublisher(): BusPublisher | undefined {
+    const { store, placement, time, newId, options } = this.#engine
+    const { bus, limits } = options
+    if (bus === undefined) return undefined
+    const failed = (): void => this.#leader.unpublished()
+    return new BusPublisher({ bus, store, placement, time, limits, newId, failed })
   }
 
   #link(
@@ -280,6 +316,7 @@ export class ClusterEngine {
       random,
       transport: this.#monitor.transportTo(leader, transport),
       token: options.token,
+      bus: options.bus,
       limits: options.limits,
       logger: options.logger,
     })

@@ -8,6 +8,7 @@ import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type { Comparison } from './comparison.ts'
 import type { ComparisonEffect, ComparisonEvent, Tally } from './comparison-events.ts'
+import type { Feed, FeedReason, SizedBatch } from './feed.ts'
 import type { ClusterLimits } from './options.ts'
 
 /** Who this follower is and what it follows the leader for. */
@@ -15,6 +16,8 @@ export interface FollowerIdentity {
   readonly id: string
   readonly name: string
   readonly scopes: readonly string[]
+  /** Whether it has a bus. Default false. */
+  readonly bus?: boolean
 }
 
 export interface LinkData {
@@ -67,6 +70,8 @@ export interface Following extends LinkData {
    * they are not sent back. Told as no lag.
    */
   readonly own: { readonly head: number; readonly count: number }
+  /** Where rows come from; anywhere but from the stream only while live. */
+  readonly feed: Feed
   /** Beat intervals since the leader was last heard. */
   readonly silentBeats: number
 }
@@ -85,6 +90,12 @@ export type FollowerEvent =
   /** Answer to `quiesce`: no durable step is under way. */
   | { readonly type: 'quiet'; readonly session: number }
   | { readonly type: 'message'; readonly message: Exclude<LeaderMessage, Digests | Terms> }
+  /** A part of the log came over the bus. */
+  | { readonly type: 'batch'; readonly batch: SizedBatch }
+  /** Messages of the bus may have been missed. */
+  | { readonly type: 'busLost' }
+  /** An interval in which the leader should have been heard on the bus. */
+  | { readonly type: 'busTick' }
   /** The log is applied up to `seq`, durably, and so is this progress. */
   | {
       readonly type: 'applied'
@@ -128,6 +139,8 @@ export type FollowerEffect =
   | { readonly type: 'send'; readonly message: FollowerMessage }
   /** The peer is a leader that speaks with us: reconnect delays start anew. */
   | { readonly type: 'good'; readonly clock: string }
+  /** Rows come from there now. */
+  | { readonly type: 'fed'; readonly from: Feed['from']; readonly reason: FeedReason }
   | {
       readonly type: 'drop'
       readonly code: 'out_of_order' | 'deadline'

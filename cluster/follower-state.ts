@@ -22,7 +22,18 @@
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
 import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
+import { FROM_STREAM } from './feed.ts'
 import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'
+import {
+  acknowledge,
+  acknowledgeStored,
+  beatOnBus,
+  busTick,
+  heard,
+  leaveBus,
+  stored,
+  streamCame,
+} from './follower-feed.ts'
 import type {
   FollowerContext,
   FollowerEffect,
@@ -34,7 +45,7 @@ import type {
   OpenState,
 } from './follower-link.ts'
 import { dropLink, isFollowing } from './follower-link.ts'
-import { collect, push, pushed, restamped, settled } from './follower-pushes.ts'
+import { collect, noteHead, push, pushed, restamped, settled } from './follower-pushes.ts'
 
 export type {
   FollowerContext,
@@ -72,6 +83,12 @@ export function stepFollower(
       return beat(state, context)
     case 'message':
       return receive(state, event.message, context)
+    case 'batch':
+      return heard(state, event, context)
+    case 'busLost':
+      return leaveBus(state, 'down')
+    case 'busTick':
+      return busTick(state, context)
     case 'applied':
       return applied(state, event, context)
     case 'saved':
@@ -104,10 +121,12 @@ function begin({ session, progress }: OpenState): FollowerStep {
 function greet(state: OpenState, session: number, { identity }: FollowerContext): FollowerStep {
   if (state.kind !== 'greeting' || state.session !== session) return { state, effects: [] }
   const { cursor, seen, base = null } = state.progress
+  const { bus = false, ...who } = identity
   const message: FollowerMessage = {
     t: 'hello',
     protocol: STREAM_PROTOCOL,
-    ...identity,
+    ...who,
+    ...(bus ? { bus } : {}),
     cursor,
     seen,
     base,
@@ -165,6 +184,7 @@ function welcome(
     refused: new Set<number>(),
     drifted: [],
     own: NOTHING_OWN,
+    feed: FROM_STREAM,
     silentBeats: 0,
   }
   const good: FollowerEffect = { type: 'good', clock }
@@ -189,10 +209,18 @@ function advance(
   message: Extract<Heard, { t: 'rows' | 'beat' }>,
   context: FollowerContext,
 ): FollowerStep {
-  const { session, leader } = state
-  const { through, head } = message
-  if (through < state.covered || through > head) {
+  const { session, leader, feed } = state
+  const { through, head, feed: n = 0 } = message
+  if (through > head || n > feed.n || (feed.n === 0 && through < state.covered)) {
     return dropLink(state, `"${message.t}" through ${through} of ${head} after ${state.covered}`)
+  }
+  const isOfOldFeed = n < feed.n || feed.from === 'bus'
+  if (state.kind === 'live' && (isOfOldFeed || through < state.covered || feed.from === 'fetch')) {
+    if (message.t === 'beat') return beatOnBus(state, message)
+    const told = noteHead(state, head)
+    if (isOfOldFeed) return { state: told, effects: [] }
+    // The bus was quicker.
+    if (through <= state.covered) return acknowledge(told, told.applied)
   }
   const cursor: LogPosition = { epoch: leader.epoch, seq: through }
   const seen: LogPosition = { epoch: leader.epoch, seq: head }
@@ -208,17 +236,25 @@ function advance(
     ? samePosition(state.progress.cursor, cursor)
     : state.applied === through
   const records = message.t === 'rows' ? message.records : []
-  const effects: FollowerEffect[] = [
+  const step =
     records.length > 0 || !isKnown
-      ? { type: 'merge', session, records, cursor, seen, isComplete }
-      : acknowledge(state, through),
-  ]
-  if (told.kind === 'comparing') {
-    return { state: { ...told, isCaughtUp: told.isCaughtUp || isReached }, effects }
+      ? merge(told, { type: 'merge', session, records, cursor, seen, isComplete })
+      : acknowledge(told, through)
+  const { state: next, effects } = step
+  if (next.kind === 'comparing') {
+    return { state: { ...next, isCaughtUp: next.isCaughtUp || isReached }, effects }
   }
-  if (told.kind === 'live' || !isReached) return { state: told, effects }
-  const pump = collect({ ...told, kind: 'live' }, context)
-  return { state: pump.state, effects: [...effects, ...pump.effects] }
+  if (next.kind !== 'live' && !isReached) return { state: next, effects }
+  const more =
+    next.kind === 'live' ? streamCame(next, context) : collect({ ...next, kind: 'live' }, context)
+  return { state: more.state, effects: [...effects, ...more.effects] }
+}
+
+function merge(
+  state: FollowingState,
+  effect: FollowerEffect,
+): { readonly state: FollowingState; readonly effects: readonly FollowerEffect[] } {
+  return { state, effects: [effect] }
 }
 
 /** Acknowledges; what lost against ours was put in the outbox, so that is looked at again. */
@@ -229,11 +265,9 @@ function applied(
 ): FollowerStep {
   const next = { ...state, progress }
   if (!isFollowing(next) || session !== state.session) return { state: next, effects: [] }
-  const pump = collect({ ...next, applied: seq }, context)
-  return {
-    state: pump.state,
-    effects: [acknowledge(next, seq), ...pump.effects],
-  }
+  const told = acknowledgeStored(stored({ ...next, applied: seq }, seq))
+  const pump = collect(told.state, context)
+  return { state: pump.state, effects: [...told.effects, ...pump.effects] }
 }
 
 /** A cursor that became durable at the end of a comparison is news for the leader. */
@@ -246,12 +280,7 @@ function saved(
   if (!isFollowing(next) || session !== state.session || cursor === null) {
     return { state: next, effects: [] }
   }
-  return { state: next, effects: [acknowledge(next, cursor.seq)] }
-}
-
-/** Only with a durable cursor everything up to it is held. */
-function acknowledge({ progress }: FollowingState, seq: number): FollowerEffect {
-  return { type: 'send', message: { t: 'ack', seq, complete: progress.cursor !== null } }
+  return acknowledge(next, cursor.seq)
 }
 
 function beat(state: OpenState, { limits }: FollowerContext): FollowerStep {

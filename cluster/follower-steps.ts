@@ -3,6 +3,7 @@
  * that it stands for in the same batch, and returns the event that says so. One at a time.
  */
 
+import { hashText } from '../src/core/digest.ts'
 import { StateError } from '../src/core/errors.ts'
 import type { LogPosition } from '../src/core/protocol.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
@@ -48,6 +49,11 @@ export class FollowerSteps {
   #durable: LinkProgress
   /** What the leader has no record for, as told so far in the exchange under way. */
   #lacks = new HashSet()
+  /**
+   * Of the same exchange, hashes of keys: what the leader changed under way lost against ours, so the
+   * outbox has ours already. MAX_HASHES at most; what is beyond is counted as a difference.
+   */
+  #underWay = new HashSet()
 
   constructor(options: FollowerStepsOptions) {
     this.#options = options
@@ -120,15 +126,23 @@ export class FollowerSteps {
     )
     const news = outcomes.slice(0, known.length)
     const applied = news.filter((outcome) => outcome === 'applied').length
-    if (part === 1) this.#lacks = new HashSet()
+    if (part === 1) {
+      this.#lacks = new HashSet()
+      this.#underWay = new HashSet()
+    }
+    late.forEach(({ key }, i) => {
+      if (outcomes[known.length + i] !== 'superseded' || this.#underWay.size >= MAX_HASHES) return
+      this.#underWay.add(hashText(key))
+    })
     this.#lacks.addAll(effect.lacks)
     if (this.#lacks.size > MAX_HASHES) {
       throw new StateError('invalid_message', `stream: more than ${MAX_HASHES} hashes lacking`)
     }
     const lacks = isAll ? undefined : this.#lacks
+    const unknown = { leader, lacks, underWay: this.#underWay, ...terms, isWanted }
     const owed =
       last && (isAll || this.#lacks.size > 0)
-        ? await settleUnknown({ store, time, set, nodes }, { leader, lacks, ...terms, isWanted })
+        ? await settleUnknown({ store, time, set, nodes }, unknown)
         : 0
     return { type: 'took', session, n, part, last, applied, owed, progress }
   }

@@ -7,16 +7,20 @@ import { Connection } from '../src/client/connection.ts'
 import type { HybridClock } from '../src/core/clock.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
+import type { Rows } from '../src/core/protocol.ts'
 import { decodeLeaderMessage, encodeMessage, TOKEN_HEADER } from '../src/core/protocol.ts'
 import type { KeySet } from '../src/core/protocol-comparison.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { Transport } from '../src/core/transport.ts'
+import type { Bus } from '../src/fanout/bus.ts'
 import type { Store } from '../src/store/store.ts'
 import { Backlog } from './backlog.ts'
-import { ComparisonLog, type ComparisonStatus } from './comparison-log.ts'
+import { BusListener } from './bus-listener.ts'
+import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
 import type { DigestTable } from './digest-table.ts'
+import { FeedCounts } from './feed-counts.ts'
 import { isFollowing } from './follower-link.ts'
 import type {
   FollowerContext,
@@ -30,6 +34,7 @@ import { initialFollower, stepFollower } from './follower-state.ts'
 import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
 import { LeaderTime } from './leader-time.ts'
 import { horizonRow } from './link-progress.ts'
+import type { LinkStatus } from './link-status.ts'
 import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 import { streamUrl } from './placement.ts'
@@ -52,32 +57,13 @@ export interface FollowerLinkOptions {
   readonly random: Random
   readonly transport: Transport
   readonly token: string | undefined
+  /** Where the leader's changes are listened to when it publishes them. */
+  readonly bus?: Bus | undefined
   readonly limits: ClusterLimits
   readonly logger: Logger
 }
 
-/** What people are shown of a link. */
-export interface LinkStatus extends ComparisonStatus {
-  readonly url: string
-  readonly state: FollowerState['kind']
-  readonly scopes: readonly string[]
-  /** Id of this life of the leader's log; undefined before the leader was heard. */
-  readonly epoch: string | undefined
-  /** Seq of the leader's log up to which this node holds everything. */
-  readonly cursor: number
-  /** Rows of the leader's log not applied yet, as far as known. */
-  readonly lagRows: number
-  /** Local changes the leader has not acknowledged. */
-  readonly outbox: number
-  /** Pushed records the leader refused on this connection. */
-  readonly refused: number
-  /** Records the leader refused as stamped too far in the future, since this node started. */
-  readonly drifted: number
-  /** Why the link was last down; undefined while it never was. */
-  readonly lastError: string | undefined
-  /** When the leader was last heard of or found gone, milliseconds since the epoch; 0 before that. */
-  readonly lastCheckMs: number
-}
+export type { LinkStatus } from './link-status.ts'
 
 export class FollowerLink {
   readonly #options: FollowerLinkOptions
@@ -95,6 +81,8 @@ export class FollowerLink {
   #work: Promise<void> = Promise.resolve()
   readonly #backlog: Backlog
   readonly #comparing: ComparisonWork
+  readonly #listener: BusListener
+  readonly #feeds: FeedCounts
   #stopBeat: CancelTimer | undefined
   #outboxNoted = false
   /** The latest request for rows of the outbox that has not been answered. */
@@ -106,11 +94,19 @@ export class FollowerLink {
   constructor(options: FollowerLinkOptions) {
     this.#options = options
     const { identity, sets, limits, leader } = options
-    this.#context = { identity, sets, limits }
+    const hasBus = options.bus !== undefined
+    this.#context = { identity: { ...identity, bus: hasBus }, sets, limits }
     this.#state = initialFollower(options.progress)
     this.#steps = new FollowerSteps(options)
     this.#backlog = new Backlog(limits.maxPendingBytes)
     this.#leaderTime = new LeaderTime(options)
+    this.#feeds = new FeedCounts(options)
+    this.#listener = new BusListener({
+      ...options,
+      heard: (batch, bytes) => this.#dispatch({ type: 'batch', batch: { ...batch, bytes } }),
+      lost: () => this.#dispatch({ type: 'busLost' }),
+      tick: () => this.#dispatch({ type: 'busTick' }),
+    })
     const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
     this.#terms = { forgotten: 0n, horizon, latest: undefined, greatest: 0n }
     this.#keptHorizon = horizon
@@ -155,6 +151,7 @@ export class FollowerLink {
   /** Closes the connection and waits for durable steps under way. */
   async stop(reason: string): Promise<void> {
     this.#stopBeat?.()
+    this.#listener.stop()
     this.#dispatch({ type: 'close' })
     this.#connection.close(1001, reason)
     await this.#work
@@ -199,6 +196,7 @@ export class FollowerLink {
       drifted: this.#drifted,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,
+      feed: { ...this.#feeds.report(following?.feed.from), bus: this.#listener.report() },
       ...this.#comparisons.status(following?.comparison?.tally),
     }
   }
@@ -214,12 +212,20 @@ export class FollowerLink {
       else {
         if (message.t === 'welcome') {
           this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten), latest: undefined }
+          this.#listener.invited(message.bus)
+        } else if (message.t === 'rows' && this.#isFetched(message)) {
+          this.#feeds.fetched(message.records.length)
         }
         this.#dispatch({ type: 'message', message })
       }
     } catch (error) {
       this.#fail('a message of the leader is not understood', error)
     }
+  }
+
+  #isFetched({ feed }: Rows): boolean {
+    const state = this.#state
+    return state.kind === 'live' && state.feed.from === 'fetch' && state.feed.n === feed
   }
 
   #down(code: number, reason: string): void {
@@ -278,6 +284,9 @@ export class FollowerLink {
       case 'ask':
       case 'hash':
         this.#comparing.begin(effect, this.#terms.horizon)
+        break
+      case 'fed':
+        this.#feeds.fed(effect)
         break
       case 'compared':
         this.#comparisons.ended(effect.tally, effect.isRepair, this.status().refused > 0)

@@ -3,24 +3,36 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorText, StateError } from '../src/core/errors.ts'
 import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
-import type { PluginHost, ServerAddress, ServerPlugin } from '../src/server/plugin.ts'
+import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
+import { linkConcerns } from './concerns.ts'
 import { answerConflicts, CONFLICTS_PATH } from './conflict-routes.ts'
+import { callsWithoutNobody, NOBODY_LEADS } from './election/nobody.ts'
 import type { ClusterStatus } from './engine.ts'
-import { ClusterEngine } from './engine.ts'
 import { LeaderCalls } from './leader-call.ts'
-import { Registrar } from './membership.ts'
+import { answerLeader, LEADER_PATH } from './leader-route.ts'
+import type { Member } from './member.ts'
 import { clusterMetrics, METRICS_TYPE } from './metrics.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
 import { resolveClusterOptions } from './options.ts'
 import { type PivotInfo, pivotInfo } from './pivot-info.ts'
-import { Pivot2, setupPivot2 } from './pivot2/pivot2.ts'
-import type { Placement } from './placement.ts'
-import { planPlacement, scopeOf } from './placement.ts'
+import { setupPivot2 } from './pivot2/pivot2.ts'
+import { planPlacement } from './placement.ts'
+import { createSeat, type Seat } from './seat.ts'
 import { reportCluster } from './status.ts'
 import { isLoopback, requireToken } from './token.ts'
 import { replicationOf } from './write-fates.ts'
 
+export type { BusReport } from './bus-report.ts'
+export type { LeaseReport } from './election/election.ts'
+export type { Candidate, Holder, Lease, LeaseView } from './election/lease.ts'
+export type {
+  CustomLeaderOptions,
+  KubernetesLeaderOptions,
+  LeaderOptions,
+  LeaseOptions,
+  RedisLeaderOptions,
+} from './election/options.ts'
 export type { ClusterRole, ClusterStatus } from './engine.ts'
 export type { LinkStatus } from './follower.ts'
 export type { FollowerStatus } from './leader.ts'
@@ -49,139 +61,121 @@ export interface ClusterPlugin extends ServerPlugin {
  */
 export function cluster(options: ClusterOptions): ClusterPlugin {
   const resolved = resolveClusterOptions(options)
-  const { keys, clusterUrl, nodesKey, limits, token } = resolved
-  const placement = planPlacement(keys, clusterUrl, nodesKey)
+  const { limits, token } = resolved
+  // What is wrong with the keys is told here, not when the server opens.
+  const placement = planPlacement(resolved.keys, resolved.clusterUrl, resolved.nodesKey)
   let host: PluginHost | undefined
-  let engine: ClusterEngine | undefined
-  let registrar: Registrar | undefined
-  let pivot2: Pivot2 | undefined
+  let seat: Seat | undefined
   const calls = new LeaderCalls(resolved)
   const listeners = new Set<() => void>()
   return {
     name: 'cluster',
     setup(pluginHost) {
       host = pluginHost
-      host.addLeaderOf((key) => scopeOf(placement, key)?.leader)
+      const parts = { options: resolved, host }
+      const nodes = async (): Promise<PivotInfo['nodes']> =>
+        (await tellPivot(own, pluginHost, resolved))?.nodes ?? []
+      const progressed = (): void => {
+        for (const listener of listeners) listener()
+      }
+      const own = createSeat({ ...parts, progressed, nodes })
+      seat = own
+      host.addLeaderOf((key) => own.leaderOf(key))
       host.replicate(
         replicationOf({
           placement,
-          engine: () => engine,
+          engine: () => own.member?.engine,
           listeners,
-          calls,
+          calls: callsWithoutNobody(calls),
           forwards: resolved.forward,
         }),
       )
-      routeConflicts(host, placement, () => engine)
-      host.management('pivot', () => tellPivot(engine, pivot2, pluginHost, resolved))
-      setupPivot2(host, token, () => pivot2)
-      host.route('/-/cluster', (_request, response, { pathname }) =>
-        answerStatus(response, pathname, viewOf(engine, pivot2), pluginHost),
-      )
+      route(host, own, resolved)
       host.socket(STREAM_PATH, {
         maxMessageBytes: limits.maxMessageBytes,
-        authorize: (request) => admit(request, token, engine),
+        authorize: (request) => admit(request, token, own.member),
         connected: (socket, request) =>
-          engine === undefined
-            ? refuse(socket)
-            : engine.accept(socket, request.socket.remoteAddress ?? ''),
+          own.member?.engine.accept(socket, request.socket.remoteAddress ?? '') ?? refuse(socket),
       })
     },
     async start(address) {
-      if (host === undefined) throw new StateError('not_open', 'cluster: start before setup')
-      const pluginHost = host
-      const { store, clock, time, transport, newId } = host
-      const { random, logger } = resolved
+      if (seat === undefined) throw new StateError('not_open', 'cluster: start before setup')
       if (token === undefined && !isLoopback(address.host))
-        logger.warn(EXPOSED, { host: address.host })
-      const spoken = { options: resolved, placement, store, clock, time, transport }
-      const nodes = async (): Promise<PivotInfo['nodes']> =>
-        (await tellPivot(engine, pivot2, pluginHost, resolved))?.nodes ?? []
-      pivot2 = new Pivot2({ ...spoken, nodes })
-      pivot2.start()
-      engine = new ClusterEngine({ ...spoken, transport: pivot2.transport, random, newId })
-      engine.onProgress(() => {
-        for (const listener of listeners) listener()
-      })
-      await engine.start()
-      void engine.conflicts.trim()
-      registrar = registrarOf(engine, host, placement, resolved, address)
-      await registrar?.start()
+        resolved.logger.warn(EXPOSED, { host: address.host })
+      await seat.start(address)
     },
     async stop() {
-      await registrar?.stop()
-      registrar = undefined
-      await pivot2?.stop()
-      pivot2 = undefined
-      await engine?.stop()
-      engine = undefined
+      await seat?.stop()
+      // Whatever the seats were, they shared it.
+      await resolved.bus?.close()
       calls.close()
     },
-    status: () => viewOf(engine, pivot2)?.status(),
+    status: () => (seat === undefined ? undefined : viewOf(seat)?.status()),
   }
 }
 
-function routeConflicts(
-  host: PluginHost,
-  placement: Placement,
-  engine: () => ClusterEngine | undefined,
-): void {
+/** What a node is asked over HTTP. */
+function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): void {
   const log = (): ConflictLog => {
-    const conflicts = engine()?.conflicts
+    const conflicts = seat.member?.engine.conflicts
     if (conflicts !== undefined) return conflicts
     throw new StateError('not_open', 'cluster: the node is starting')
   }
   host.route(CONFLICTS_PATH, (request, response, url) =>
-    answerConflicts({ host, placement, log }, request, response, url),
+    answerConflicts({ host, placement: seat.placement, log }, request, response, url),
   )
+  host.management('pivot', () => tellPivot(seat, host, resolved))
+  host.concerns(() => concernsOf(seat))
+  setupPivot2(host, resolved.token, () => seat.member?.pivot2)
+  host.route('/-/cluster', (_request, response, { pathname }) =>
+    answerStatus(response, pathname, viewOf(seat), host),
+  )
+  host.route(LEADER_PATH, (request, response) => answerLeader(seat, resolved, request, response))
 }
 
-/** Followers register; a node that leads the nodes scope is known by its address already. */
-function registrarOf(
-  { name, role }: ClusterEngine,
-  { store, time }: PluginHost,
-  placement: Placement,
-  { nodesKey, advertise, logger }: ResolvedClusterOptions,
-  address: ServerAddress,
-): Registrar | undefined {
-  const scope = placement.scopes.find(({ path }) => path === nodesKey)
-  if (scope?.leader === undefined) return undefined
-  return new Registrar({ store, time, logger, nodesKey, name, role, advertise, address })
+function concernsOf(seat: Seat): string[] {
+  const links = linkConcerns(viewOf(seat)?.status().links ?? [])
+  const lease = seat.lease()
+  if (lease === undefined || lease.state === 'leader' || lease.state === 'follower') return links
+  const why = lease.lastError === undefined ? '' : ` (${lease.lastError})`
+  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...links]
 }
 
-/** The engine's status, with links that speak 2.0 as they are. */
-function viewOf(
-  engine: ClusterEngine | undefined,
-  pivot2: Pivot2 | undefined,
-): Pick<ClusterEngine, 'status'> | undefined {
-  return engine === undefined ? undefined : (pivot2?.view(engine) ?? engine)
+/** The status of what runs, with links that speak 2.0 as they are. */
+function viewOf(seat: Seat): Pick<Member, 'status'> | undefined {
+  const { member } = seat
+  const lease = seat.lease()
+  if (member === undefined || lease === undefined) return member
+  return { status: () => ({ ...member.status(), lease }) }
 }
 
 /** Until the node has started there is nothing to tell. */
 async function tellPivot(
-  engine: ClusterEngine | undefined,
-  pivot2: Pivot2 | undefined,
+  seat: Seat,
   { store, clock }: PluginHost,
   options: ResolvedClusterOptions,
 ): Promise<PivotInfo | undefined> {
-  if (engine === undefined) return undefined
+  const view = viewOf(seat)
+  const { member } = seat
+  if (member === undefined || view === undefined) return undefined
+  const { engine, pivot2 } = member
   const records = engine.role === 'leader' ? await store.list(options.nodesKey) : []
-  const report = await reportCluster(pivot2?.view(engine) ?? engine, store, clock)
-  const info = pivotInfo(engine, report, options, records)
-  return pivot2?.describe(info) ?? info
+  const report = await reportCluster(view, store, clock)
+  return pivot2.describe(pivotInfo(engine, report, options, records))
 }
 
 async function answerStatus(
   response: ServerResponse,
   path: string,
-  engine: Pick<ClusterEngine, 'status'> | undefined,
+  view: Pick<Member, 'status'> | undefined,
   { store, clock }: PluginHost,
 ): Promise<void> {
   const isMetrics = path === '/-/cluster/metrics'
   if (!isMetrics && path !== '/-/cluster') {
     throw new StateError('not_found', `cluster: there is nothing at ${path.slice(0, 100)}`)
   }
-  if (engine === undefined) throw new StateError('not_open', 'cluster: the node is starting')
-  const report = await reportCluster(engine, store, clock)
+  if (view === undefined) throw new StateError('not_open', 'cluster: the node is starting')
+  const report = await reportCluster(view, store, clock)
   response.writeHead(200, {
     'content-type': isMetrics ? METRICS_TYPE : 'application/json',
     'cache-control': 'no-store',
@@ -193,12 +187,12 @@ async function answerStatus(
 function admit(
   request: IncomingMessage,
   token: string | undefined,
-  engine: ClusterEngine | undefined,
+  member: Member | undefined,
 ): void {
   try {
     requireToken(request, token)
   } catch (error) {
-    engine?.refused('unauthorized', errorText(error), request.socket.remoteAddress ?? '')
+    member?.engine.refused('unauthorized', errorText(error), request.socket.remoteAddress ?? '')
     throw error
   }
 }

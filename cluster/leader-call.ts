@@ -9,6 +9,8 @@ export interface LeaderCallsOptions {
   readonly token: string | undefined
   /** Certificate authorities, PEM. Default: the usual ones. */
   readonly ca: readonly string[] | undefined
+  /** Agent for a leader behind a proxy; undefined: this file's own. */
+  readonly agentFor: ((url: string) => http.Agent | undefined) | undefined
 }
 
 /** Largest answer taken, bytes. */
@@ -34,7 +36,8 @@ export class LeaderCalls {
   /** @throws StateError `unreachable` when no whole answer comes, saying whether the request went out. */
   call(leader: string, request: LeaderRequest): Promise<LeaderAnswer> {
     const isSecure = leader.startsWith('https:')
-    const { token } = this.#options
+    const { token, agentFor, ca } = this.#options
+    const own = isSecure ? this.#https : this.#http
     const { method, target, body, timeoutMs } = request
     const headers: http.OutgoingHttpHeaders = { ...(request.headers as http.OutgoingHttpHeaders) }
     delete headers[TOKEN_HEADER]
@@ -45,7 +48,8 @@ export class LeaderCalls {
       const signal = request.signal === undefined ? timeout : anyOf(timeout, request.signal)
       const { hostname, port } = new URL(leader)
       const outgoing = (isSecure ? https : http).request({
-        agent: isSecure ? this.#https : this.#http,
+        agent: agentFor?.(leader) ?? own,
+        ...(ca === undefined ? {} : { ca: [...ca] }),
         host: hostname.replace(/^\[|\]$/g, ''),
         port: port === '' ? (isSecure ? 443 : 80) : port,
         method,
@@ -59,6 +63,12 @@ export class LeaderCalls {
         const reason = timeout.aborted ? `no answer within ${timeoutMs} ms` : errorText(error)
         reject(unreachable(leader, reason, wasSent && method !== 'GET', error))
       }
+      // Through a proxy: what else than a tunnel it answers is no answer of the leader.
+      outgoing.on('proxyConnect', ({ statusCode }: { statusCode: number }) => {
+        if (statusCode === 200) return
+        reject(unreachable(leader, `the proxy answered ${statusCode}`, false, undefined))
+        outgoing.destroy()
+      })
       outgoing.on('socket', (socket) => {
         const sent = (): void => {
           wasSent = true

@@ -7,103 +7,40 @@
  * ```
  *
  * Invariants, checked by `test/cluster/leader-session.test.ts`:
- * 1. Every record in scope with seq ≤ `sent`, beyond where the stream began, has been sent on it, or
- *    was pushed by this very follower on it, or was superseded by a record with a later seq.
+ * 1. Every record in scope with seq ≤ `sent`, beyond where the feed began, has been sent on it, or
+ *    was pushed by this very follower on it, or was superseded by a record with a later seq. The feed
+ *    begins where the stream did, or where the follower's latest request says; see `protocol-bus.ts`.
  * 2. Unacknowledged bytes exceed the window by less than one message.
  * 3. At most one log read is under way.
+ * 4. Rows beyond what the feed asks for are not read.
  *
  * Comparisons go on beside the log: `answer-state.ts`.
  */
-import type { Ack, Hello, LeaderMessage, Push, PushOutcome } from '../src/core/protocol.ts'
+import type { Ack, Beat, LeaderMessage, Push } from '../src/core/protocol.ts'
 import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
+import type { FeedRequest } from '../src/core/protocol-bus.ts'
 import type { LogPage } from '../src/store/change-log.ts'
-import type { AnswerEffect, AnswerEvent, Answers } from './answer-state.ts'
+import type { AnswerEvent } from './answer-state.ts'
 import { NO_ANSWERS, stepAnswers } from './answer-state.ts'
+import type {
+  LeaderSessionEffect,
+  LeaderSessionEvent,
+  LeaderSessionState,
+  LeaderSessionStep,
+  StreamingState,
+} from './leader-session-events.ts'
 import type { ClusterLimits } from './options.ts'
 import { cutRows, recordBytes } from './page.ts'
 import { inScopes } from './placement.ts'
 
-export interface StreamingState {
-  readonly kind: 'streaming'
-  readonly follower: {
-    readonly id: string
-    readonly name: string
-    readonly scopes: readonly string[]
-  }
-  /** The log has been read and sent up to here. */
-  readonly sent: number
-  /** The follower holds everything up to here, once it is `complete`. */
-  readonly acked: number
-  /** False while the follower compares what it held before with this node. */
-  readonly complete: boolean
-  readonly head: number
-  readonly inFlight: readonly { readonly through: number; readonly bytes: number }[]
-  readonly reading: boolean
-  /** True once the follower was told that it has reached the head. */
-  readonly caughtUp: boolean
-  /** Seqs that this follower itself pushed on this stream: not sent back. */
-  readonly own: ReadonlySet<number>
-  /** Number of the latest push. */
-  readonly pushed: number
-  /** Bytes of the records of each push not answered yet, oldest first. */
-  readonly pushes: readonly number[]
-  readonly answers: Answers
-  /** Beats since the follower was last heard. */
-  readonly silentBeats: number
-}
-
-export type LeaderSessionState =
-  | { readonly kind: 'greeting'; readonly silentBeats: number }
-  | StreamingState
-  | { readonly kind: 'closed' }
-
-/** What the leader is, at the moment of a hello. */
-export interface LeaderIdentity {
-  readonly id: string
-  readonly epoch: string
-  readonly head: number
-  readonly clock: string
-  /** See `Welcome`. */
-  readonly continues: boolean
-  readonly forgotten: string
-}
-
-export type LeaderSessionEvent =
-  | {
-      readonly type: 'hello'
-      readonly hello: Hello
-      readonly canResume: boolean
-      readonly leader: LeaderIdentity
-    }
-  | { readonly type: 'ack'; readonly ack: Ack }
-  | { readonly type: 'push'; readonly push: Push }
-  | {
-      readonly type: 'merged'
-      readonly n: number
-      readonly outcomes: readonly PushOutcome[]
-      readonly head: number
-    }
-  | { readonly type: 'committed'; readonly head: number; readonly own: readonly number[] }
-  | { readonly type: 'page'; readonly page: LogPage }
-  | AnswerEvent
-  | { readonly type: 'beat' }
-  | { readonly type: 'closed' }
-
-export type LeaderSessionEffect =
-  | { readonly type: 'send'; readonly message: LeaderMessage }
-  | { readonly type: 'read'; readonly after: number; readonly limit: number }
-  | ({ readonly type: 'merge' } & Pick<Push, 'n' | 'records' | 'seen' | 'lost'>)
-  | AnswerEffect
-  | {
-      readonly type: 'close'
-      readonly code: 'invalid_message' | 'out_of_order' | 'overloaded' | 'slow_consumer'
-      readonly reason: string
-    }
-
-export interface LeaderSessionStep {
-  readonly state: LeaderSessionState
-  readonly effects: readonly LeaderSessionEffect[]
-}
+export type {
+  LeaderIdentity,
+  LeaderSessionEffect,
+  LeaderSessionEvent,
+  LeaderSessionState,
+  LeaderSessionStep,
+  StreamingState,
+} from './leader-session-events.ts'
 
 export const GREETING: LeaderSessionState = Object.freeze({ kind: 'greeting', silentBeats: 0 })
 
@@ -122,7 +59,7 @@ export function stepLeaderSession(
   if (event.type === 'beat') return beat(state, limits)
   if (state.kind === 'greeting') {
     if (event.type === 'hello') return greet(event, limits)
-    if (event.type === 'committed') return { state, effects: [] }
+    if (event.type === 'committed' || event.type === 'unpublished') return { state, effects: [] }
     return refuse(`"${event.type}" before "hello"`)
   }
   switch (event.type) {
@@ -130,6 +67,10 @@ export function stepLeaderSession(
       return refuse('a second "hello"')
     case 'ack':
       return acknowledge(state, event.ack, limits)
+    case 'feed':
+      return feed(state, event.request, limits)
+    case 'unpublished':
+      return { state, effects: isOnBus(state) ? [sendBeat(state, { bus: false })] : [] }
     case 'push':
       return takePush(state, event.push, limits)
     case 'merged':
@@ -143,15 +84,54 @@ export function stepLeaderSession(
         ],
       }
     case 'committed':
-      return readOn({ ...state, head: event.head, own: addOwn(state.own, event.own) }, limits)
+      return committed(state, event, limits)
     case 'page':
-      return sendPage({ ...state, reading: false }, event.page, limits)
+      return state.isStale
+        ? readOn({ ...state, reading: false, isStale: false }, limits)
+        : sendPage({ ...state, reading: false }, event.page, limits)
     case 'comparison':
       return answer({ ...state, silentBeats: 0 }, event, limits)
     case 'digested':
     case 'found':
       return answer(state, event, limits)
   }
+}
+
+/** Whether the follower takes what is new from the bus. */
+export function isOnBus({ feed }: StreamingState): boolean {
+  return feed.until !== null
+}
+
+function committed(
+  state: StreamingState,
+  { head, own }: Extract<LeaderSessionEvent, { type: 'committed' }>,
+  limits: ClusterLimits,
+): LeaderSessionStep {
+  // On the bus its own come back like all others, so there is nothing to leave out.
+  const kept = isOnBus(state) ? state.own : addOwn(state.own, own)
+  return readOn({ ...state, head, own: kept }, limits)
+}
+
+/** The follower has everything up to `after`, and wants what comes then from elsewhere, or from here. */
+function feed(
+  state: StreamingState,
+  { n, after, until }: FeedRequest,
+  limits: ClusterLimits,
+): LeaderSessionStep {
+  if (!state.isInvited) return refuse('"feed" without a bus')
+  if (n !== state.feed.n + 1) return refuse(`feed ${n} after feed ${state.feed.n}`)
+  if (after > state.head) return refuse(`feed after seq ${after}, the head is ${state.head}`)
+  const next: StreamingState = {
+    ...state,
+    feed: { n, until },
+    sent: after,
+    // It may not be stored there yet: that is acknowledged when it is.
+    inFlight: after > state.acked ? [{ through: after, bytes: 0 }] : [],
+    isStale: state.reading,
+    caughtUp: until === after,
+    silentBeats: 0,
+  }
+  return readOn(next, limits)
 }
 
 function answer(
@@ -208,6 +188,9 @@ function greet(
     head: leader.head,
     inFlight: [],
     reading: false,
+    isStale: false,
+    feed: { n: 0, until: null },
+    isInvited: hello.bus === true && leader.bus !== undefined,
     caughtUp: false,
     own: new Set(),
     pushed: 0,
@@ -215,7 +198,7 @@ function greet(
     answers: NO_ANSWERS,
     silentBeats: 0,
   }
-  const { id, epoch, head, clock, continues, forgotten } = leader
+  const { id, epoch, head, clock, continues, forgotten, bus } = leader
   const welcome: LeaderMessage = {
     t: 'welcome',
     protocol: STREAM_PROTOCOL,
@@ -226,6 +209,7 @@ function greet(
     clock,
     continues,
     forgotten,
+    ...(state.isInvited && bus !== undefined ? { bus } : {}),
   }
   const next = readOn(state, limits)
   return { state: next.state, effects: [{ type: 'send', message: welcome }, ...next.effects] }
@@ -234,7 +218,7 @@ function greet(
 /** Reads the next page unless one is being read, nothing is new, or the window is full. */
 function readOn(state: StreamingState, limits: ClusterLimits): LeaderSessionStep {
   if (state.reading) return { state, effects: [] }
-  if (state.sent >= state.head && state.caughtUp) return { state, effects: [] }
+  if (state.sent >= endOf(state, state.head) && state.caughtUp) return { state, effects: [] }
   if (unacknowledged(state) >= limits.windowBytes) return { state, effects: [] }
   return {
     state: { ...state, reading: true },
@@ -242,15 +226,23 @@ function readOn(state: StreamingState, limits: ClusterLimits): LeaderSessionStep
   }
 }
 
+/** Up to where rows are sent while the log ends at `head`. */
+function endOf({ feed }: StreamingState, head: number): number {
+  return feed.until === null ? head : Math.min(feed.until, head)
+}
+
 function sendPage(state: StreamingState, page: LogPage, limits: ClusterLimits): LeaderSessionStep {
+  const { feed, follower } = state
+  const end = feed.until ?? page.through
   const wanted = page.rows.filter(
-    ({ seq, record }) => !state.own.has(seq) && inScopes(state.follower.scopes, record.key),
+    ({ seq, record }) => seq <= end && !state.own.has(seq) && inScopes(follower.scopes, record.key),
   )
   const cut = cutRows(wanted, limits.messageBytes)
   const last = cut.rows.at(-1)
-  const through = cut.rows.length < wanted.length && last !== undefined ? last.seq : page.through
-  const head = Math.max(state.head, through)
-  const reached = through >= head
+  const isCut = cut.rows.length < wanted.length && last !== undefined
+  const through = isCut ? last.seq : Math.min(page.through, end)
+  const head = Math.max(state.head, page.through)
+  const reached = through >= endOf(state, head)
   const next: StreamingState = {
     ...state,
     head,
@@ -261,7 +253,7 @@ function sendPage(state: StreamingState, page: LogPage, limits: ClusterLimits): 
   // An empty page is told only when it brings the news that the follower has caught up.
   if (cut.rows.length === 0 && (state.caughtUp || !reached)) return readOn(next, limits)
   const records = cut.rows.map((row) => row.record)
-  const message: LeaderMessage = { t: 'rows', records, through, head }
+  const message: LeaderMessage = { t: 'rows', records, through, head, ...numbered(state) }
   const sent = readOn(
     { ...next, inFlight: [...next.inFlight, { through, bytes: cut.bytes }] },
     limits,
@@ -270,8 +262,8 @@ function sendPage(state: StreamingState, page: LogPage, limits: ClusterLimits): 
 }
 
 function acknowledge(state: StreamingState, ack: Ack, limits: ClusterLimits): LeaderSessionStep {
-  if (ack.seq > state.sent)
-    return refuse(`acknowledged seq ${ack.seq}, only ${state.sent} was sent`)
+  const most = state.feed.n > 0 ? Math.max(state.sent, state.head) : state.sent
+  if (ack.seq > most) return refuse(`acknowledged seq ${ack.seq}, only ${most} was sent`)
   const inFlight = state.inFlight.filter((message) => message.through > ack.seq)
   const acked = Math.max(state.acked, ack.seq)
   const { complete } = ack
@@ -292,8 +284,17 @@ function beat(
   }
   const next = { ...state, silentBeats: state.silentBeats + 1 }
   if (next.kind === 'greeting') return { state: next, effects: [] }
-  const message: LeaderMessage = { t: 'beat', through: next.sent, head: next.head }
-  return { state: next, effects: [{ type: 'send', message }] }
+  return { state: next, effects: [sendBeat(next)] }
+}
+
+function sendBeat(state: StreamingState, news: Pick<Beat, 'bus'> = {}): LeaderSessionEffect {
+  const { sent: through, head } = state
+  return { type: 'send', message: { t: 'beat', through, head, ...numbered(state), ...news } }
+}
+
+/** A follower that knows of no feeds is not told of any. */
+function numbered({ feed }: StreamingState): { feed?: number } {
+  return feed.n === 0 ? {} : { feed: feed.n }
 }
 
 function refuse(

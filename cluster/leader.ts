@@ -11,6 +11,8 @@ import type { SocketHandlers } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
 import { Answerer } from './answerer.ts'
+import type { BusPublisher } from './bus-publisher.ts'
+import { Departures } from './departures.ts'
 import type { DigestTable } from './digest-table.ts'
 import { DriftLog } from './drift-log.ts'
 import type { Registration } from './follower-registry.ts'
@@ -21,7 +23,7 @@ import type {
   LeaderSessionState,
   StreamingState,
 } from './leader-session.ts'
-import { GREETING, stepLeaderSession } from './leader-session.ts'
+import { GREETING, isOnBus, stepLeaderSession } from './leader-session.ts'
 import type { ClusterLimits } from './options.ts'
 import type { Placement } from './placement.ts'
 import { inScopes, scopeOf } from './placement.ts'
@@ -37,6 +39,8 @@ export interface LeaderOptions {
   readonly keeping: LeaderKeeping
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
+  /** Publishes what is committed; undefined: nothing does. */
+  readonly publisher: BusPublisher | undefined
   /** Hears that a follower may hold more than before, or is gone. */
   readonly progressed: () => void
   readonly limits: ClusterLimits
@@ -55,6 +59,8 @@ export interface FollowerStatus {
   /** What it held before is being compared with this node; `cursor` is 0 until that has ended. */
   readonly comparing: boolean
   readonly lagRows: number
+  /** Where it takes new changes from. */
+  readonly feed: 'stream' | 'bus'
   /** Its records that were refused on this connection as stamped too far in the future. */
   readonly drifted: number
   /** When it was last heard of, milliseconds since the Unix epoch. */
@@ -62,14 +68,12 @@ export interface FollowerStatus {
   readonly traffic: TrafficReport
 }
 
-/** Followers whose leaving is remembered, longest gone forgotten first. */
-const MAX_DEPARTED = 1000
-
 export class Leader {
   readonly #options: LeaderOptions
   readonly #sessions = new Set<Session>()
-  /** When each follower was found gone, milliseconds since the Unix epoch, by its id. */
-  readonly #departed = new Map<string, number>()
+  /** Those that send what is committed; a commit costs nothing for the others, which are on the bus. */
+  readonly #streaming = new Set<Session>()
+  readonly #departures = new Departures()
   #opened = 0
 
   constructor(options: LeaderOptions) {
@@ -78,16 +82,32 @@ export class Leader {
 
   /** Takes an open stream; the caller feeds the returned handlers. */
   accept(socket: MeteredSocket, address: string): SocketHandlers {
-    const session = new Session(this.#options, socket, address, `stream-${++this.#opened}`, () =>
-      this.#forget(session),
-    )
+    const session = new Session(this.#options, socket, address, `stream-${++this.#opened}`, {
+      ended: () => this.#forget(session),
+      fed: (from) => {
+        if (from === 'bus') this.#streaming.delete(session)
+        else this.#streaming.add(session)
+      },
+    })
     this.#sessions.add(session)
+    this.#streaming.add(session)
     return session
   }
 
   /** Hears every commit of the store. */
   committed(commit: Commit): void {
-    for (const session of this.#sessions) session.committed(commit)
+    for (const session of this.#streaming) session.committed(commit)
+    this.#options.publisher?.committed(commit)
+  }
+
+  /** Followers on the bus are to say at once when they hold everything up to `seq`. */
+  ask(seq: number): void {
+    if (this.#streaming.size < this.#sessions.size) this.#options.publisher?.ask(seq)
+  }
+
+  /** What is published does not get to the bus: those on it are told. */
+  unpublished(): void {
+    for (const session of this.#sessions) session.unpublished()
   }
 
   followers(): FollowerStatus[] {
@@ -96,19 +116,14 @@ export class Leader {
 
   /** When followers that were connected were found gone, milliseconds since the epoch, by their id. */
   get departed(): ReadonlyMap<string, number> {
-    return this.#departed
+    return this.#departures.times
   }
 
   #forget(session: Session): void {
     this.#sessions.delete(session)
+    this.#streaming.delete(session)
     const id = session.followerId
-    if (id === undefined) return
-    this.#departed.delete(id)
-    this.#departed.set(id, wallMs(this.#options.time))
-    for (const oldest of this.#departed.keys()) {
-      if (this.#departed.size > MAX_DEPARTED) this.#departed.delete(oldest)
-      else break
-    }
+    if (id !== undefined) this.#departures.note(id, wallMs(this.#options.time))
   }
 
   /** Ends every stream with this reason, waiting for what they have begun to write. */
@@ -117,19 +132,27 @@ export class Leader {
   }
 }
 
+/** What a session tells its leader. */
+interface SessionListener {
+  readonly ended: () => void
+  /** Where its follower takes new changes from, when that has changed. */
+  readonly fed: (from: FollowerStatus['feed']) => void
+}
+
 class Session implements SocketHandlers {
   readonly #options: LeaderOptions
   readonly #socket: MeteredSocket
   readonly #address: string
   /** Marks commits that came over this stream. */
   readonly #source: string
-  readonly #ended: () => void
+  readonly #listener: SessionListener
   readonly #answerer: Answerer
   #state: LeaderSessionState = GREETING
   /** Merges of this stream, one after the other. */
   #merges: Promise<void> = Promise.resolve()
   #stopBeat: CancelTimer | undefined
   #followerId: string | undefined
+  #isListening = false
   #registration: Registration | undefined
   readonly #drift: DriftLog
   #lastContactMs: number
@@ -139,13 +162,13 @@ class Session implements SocketHandlers {
     socket: MeteredSocket,
     address: string,
     source: string,
-    ended: () => void,
+    listener: SessionListener,
   ) {
     this.#options = options
     this.#socket = socket
     this.#address = address
     this.#source = source
-    this.#ended = ended
+    this.#listener = listener
     this.#lastContactMs = wallMs(options.time)
     this.#drift = new DriftLog(options)
     this.#answerer = new Answerer({
@@ -168,6 +191,7 @@ class Session implements SocketHandlers {
     this.#lastContactMs = wallMs(this.#options.time)
     try {
       const message = decodeFollowerMessage(text)
+      this.#catchUp()
       if (message.t === 'terms') this.#tellTerms(message.n)
       else this.#dispatch(this.#eventOf(message))
       if (message.t === 'hello') this.#tellTerms(0)
@@ -181,14 +205,21 @@ class Session implements SocketHandlers {
     this.#stopBeat?.()
     this.#dispatch({ type: 'closed' })
     this.#registration?.left()
+    if (this.#isListening) this.#options.publisher?.left()
+    this.#isListening = false
     void this.#answerer.close()
-    this.#ended()
+    this.#listener.ended()
   }
 
   committed(commit: Commit): void {
     const count = commit.source === this.#source ? commit.changes.length : 0
     const own = Array.from({ length: count }, (_, i) => commit.seq - i)
     this.#dispatch({ type: 'committed', head: commit.seq, own })
+  }
+
+  unpublished(): void {
+    this.#catchUp()
+    this.#dispatch({ type: 'unpublished' })
   }
 
   async stop(reason: string): Promise<void> {
@@ -201,15 +232,18 @@ class Session implements SocketHandlers {
   status(): FollowerStatus | undefined {
     const state = this.#state
     if (state.kind !== 'streaming') return undefined
+    const feed = isOnBus(state) ? 'bus' : 'stream'
     // With nothing in flight the follower holds all that was sent, and what was not sent is its own.
-    const held = state.inFlight.length === 0 ? state.sent : state.acked
+    const held = state.inFlight.length === 0 && feed === 'stream' ? state.sent : state.acked
     const cursor = state.complete ? held : 0
+    const head = Math.max(state.head, this.#options.store.head)
     return {
       ...state.follower,
       address: this.#address,
       cursor,
       comparing: !state.complete,
-      lagRows: Math.max(0, state.head - cursor),
+      lagRows: Math.max(0, head - cursor),
+      feed,
       drifted: this.#drift.count,
       lastContactMs: this.#lastContactMs,
       traffic: this.#socket.traffic.report(),
@@ -232,8 +266,9 @@ class Session implements SocketHandlers {
   #eventOf(message: Exclude<FollowerMessage, TermsQuestion>): LeaderSessionEvent {
     if (message.t === 'ack') return { type: 'ack', ack: message }
     if (message.t === 'push') return { type: 'push', push: message }
+    if (message.t === 'feed') return { type: 'feed', request: message }
     if (message.t !== 'hello') return { type: 'comparison', message }
-    const { store, clock, keeping } = this.#options
+    const { store, clock, keeping, publisher } = this.#options
     this.#followerId = message.id
     const { canResume, continues, forgotten, registration } = keeping.admit(message)
     this.#registration?.left()
@@ -246,6 +281,11 @@ class Session implements SocketHandlers {
       clock: String(clock.physicalNs()),
       continues,
       forgotten: String(forgotten),
+      bus: publisher?.invitation,
+    }
+    if (message.bus === true && publisher !== undefined && !this.#isListening) {
+      this.#isListening = true
+      publisher.joined()
     }
     this.#options.logger.info('follower joins', {
       follower: message.name,
@@ -255,9 +295,20 @@ class Session implements SocketHandlers {
     return { type: 'hello', hello: message, canResume, leader }
   }
 
+  /** On the bus no commit is told, until something has to be known of it. */
+  #catchUp(): void {
+    const state = this.#state
+    const { head } = this.#options.store
+    if (state.kind !== 'streaming' || !isOnBus(state) || head <= state.head) return
+    this.#dispatch({ type: 'committed', head, own: [] })
+  }
+
   #dispatch(event: LeaderSessionEvent): void {
     const step = stepLeaderSession(this.#state, event, this.#options.limits)
     this.#state = step.state
+    if (event.type === 'feed' && step.state.kind === 'streaming') {
+      this.#listener.fed(isOnBus(step.state) ? 'bus' : 'stream')
+    }
     for (const effect of step.effects) this.#run(effect)
     if (event.type === 'ack' || event.type === 'page') this.#options.progressed()
   }
@@ -329,6 +380,7 @@ class Session implements SocketHandlers {
     const { time, limits } = this.#options
     this.#stopBeat = time.after(limits.beatIntervalMs, () => {
       this.#scheduleBeat()
+      this.#catchUp()
       this.#dispatch({ type: 'beat' })
     })
   }

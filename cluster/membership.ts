@@ -118,20 +118,26 @@ export class Registrar {
   }
 
   #record(): NodeRecord {
-    const { store, name, role, advertise, address } = this.#options
-    const ip = advertise?.host ?? this.#reachableHost(address.host)
-    const port = advertise?.port ?? address.port
-    const url = `${new URL(address.url).protocol}//${hostAndPort(ip, port)}`
+    const { store, name, role } = this.#options
     const startedAt = this.#startedAt
-    return { id: store.id, name, ip, port, url, role, version: VERSION, startedAt }
+    return { id: store.id, name, ...whereabouts(this.#options), role, version: VERSION, startedAt }
   }
+}
 
-  /** A host others can dial: of the wildcard addresses, the first public interface of the machine. */
-  #reachableHost(host: string): string {
-    if (host !== '0.0.0.0' && host !== '::') return host
-    const { outwardAddress = systemAddress } = this.#options
-    return outwardAddress() ?? '127.0.0.1'
-  }
+/** Where others reach this node. */
+export function whereabouts({
+  advertise,
+  address,
+  outwardAddress = systemAddress,
+}: Pick<RegistrarOptions, 'advertise' | 'address' | 'outwardAddress'>): Pick<
+  NodeRecord,
+  'ip' | 'port' | 'url'
+> {
+  const isWildcard = address.host === '0.0.0.0' || address.host === '::'
+  const own = isWildcard ? (outwardAddress() ?? '127.0.0.1') : address.host
+  const ip = advertise?.host ?? own
+  const port = advertise?.port ?? address.port
+  return { ip, port, url: `${new URL(address.url).protocol}//${hostAndPort(ip, port)}` }
 }
 
 /** Where a registered node says it is. */

@@ -1,20 +1,22 @@
 /** The status of a node as metrics: the text format that Prometheus and others collect. */
+import { busMetrics } from './bus-metrics.ts'
+import { leaseMetrics } from './election/lease-metrics.ts'
+import { metric, type Sample } from './metric.ts'
 import type { ClusterReport } from './status.ts'
 import type { TrafficReport } from './traffic.ts'
 
 /** Served at `GET /-/cluster/metrics`. */
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 
-interface Sample {
-  readonly labels: Readonly<Record<string, string>>
-  readonly value: number | undefined
-}
-
-type Kind = 'gauge' | 'counter'
-
 /** One block per metric; a sample without a value is left out, and so is a metric without samples. */
 export function clusterMetrics(report: ClusterReport): string {
-  return [...nodeMetrics(report), ...linkMetrics(report), ...followerMetrics(report)].join('')
+  return [
+    ...nodeMetrics(report),
+    ...linkMetrics(report),
+    ...followerMetrics(report),
+    ...busMetrics(report),
+    ...leaseMetrics(report.lease),
+  ].join('')
 }
 
 function nodeMetrics({ head, role, clockOffsetMs, refusals }: ClusterReport): string[] {
@@ -128,24 +130,6 @@ function trafficMetrics(
       directions('messagesIn', 'messagesOut'),
     ),
   ]
-}
-
-function metric(name: string, kind: Kind, help: string, samples: readonly Sample[]): string {
-  const lines = samples.flatMap(({ labels, value }) =>
-    value === undefined ? [] : [`ooo_cluster_${name}${labelText(labels)} ${value}\n`],
-  )
-  if (lines.length === 0) return ''
-  const full = `ooo_cluster_${name}`
-  return `# HELP ${full} ${help}\n# TYPE ${full} ${kind}\n${lines.join('')}`
-}
-
-function labelText(labels: Sample['labels']): string {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escaped(value)}"`)
-  return pairs.length === 0 ? '' : `{${pairs.join(',')}}`
-}
-
-function escaped(value: string): string {
-  return value.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')
 }
 
 function seconds(ms: number | undefined): number | undefined {

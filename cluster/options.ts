@@ -1,8 +1,11 @@
 /** Options of the cluster engine: what is replicated, from where, and within which limits. */
+import type { Agent } from 'node:http'
 import { StateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { SILENT_LOGGER } from '../src/core/logger.ts'
 import type { Random } from '../src/core/time.ts'
+import type { Bus } from '../src/fanout/bus.ts'
+import { type ElectedOptions, type LeaderOptions, resolveLeader } from './election/options.ts'
 
 /** One replicated key path. */
 export interface ScopeOptions {
@@ -21,6 +24,11 @@ export interface ClusterOptions {
   readonly clusterUrl?: string
   /** Glob under which followers register; replicated like the rest. Default `nodes/*`. */
   readonly nodesKey?: string
+  /**
+   * How nodes find out who leads what has no leader of its own: `static` by `clusterUrl`, or all of them
+   * by a lease. Default `static`.
+   */
+  readonly leader?: LeaderOptions
   /** Where other nodes reach this one. Default: the address the server listens on. */
   readonly advertise?: { readonly host: string; readonly port: number }
   /** Secret that every peer must show. Default: none, any peer may join. */
@@ -49,6 +57,16 @@ export interface ClusterOptions {
    * Default: the usual ones.
    */
   readonly ca?: string | readonly string[]
+  /**
+   * Gives the agent for requests to a leader that is reached through a proxy; see `ProxyAgents`, which the
+   * server's transport takes too. Default: leaders are reached directly.
+   */
+  readonly agentFor?: (url: string) => Agent | undefined
+  /**
+   * Carries live changes from leaders to followers, once for all of them; `redisBus` of
+   * `ooo-cluster/redis` makes one. It is this node's own from then on, and closed with it. Default: none.
+   */
+  readonly bus?: Bus
   /** Default: silent. */
   readonly logger?: Logger
   /** Limits and intervals; see ClusterLimits. */
@@ -93,6 +111,18 @@ export interface ClusterLimits {
   readonly conflictEntries: number
   /** A value in the conflict log is dropped after so long, milliseconds. Default 30 days. */
   readonly conflictAgeMs: number
+  /**
+   * On the bus a leader says this often how far its log is, milliseconds; what was lost there is noticed
+   * within this time, and a bus that is silent for `maxSilentBeats` of them is left. Default 1000.
+   */
+  readonly busMarkIntervalMs: number
+  /** Records of one message on the bus, bytes; followers fetch what is larger. Default 256 KiB. */
+  readonly busMessageBytes: number
+  /**
+   * Bytes taken from the bus and not stored yet, or waiting for what was lost; a follower with more goes
+   * back to its stream. Default 4 MiB.
+   */
+  readonly busPendingBytes: number
 }
 
 export const DEFAULT_LIMITS: ClusterLimits = Object.freeze({
@@ -112,12 +142,17 @@ export const DEFAULT_LIMITS: ClusterLimits = Object.freeze({
   maxPendingBytes: 256 * 1024 * 1024,
   conflictEntries: 1000,
   conflictAgeMs: 30 * 24 * 60 * 60 * 1000,
+  busMarkIntervalMs: 1000,
+  busMessageBytes: 256 * 1024,
+  busPendingBytes: 4 * 1024 * 1024,
 })
 
 /** Options with every default in place. */
 export interface ResolvedClusterOptions {
   readonly keys: readonly ScopeOptions[]
   readonly clusterUrl: string | undefined
+  /** undefined: by `clusterUrl`. */
+  readonly leader: ElectedOptions | undefined
   readonly nodesKey: string
   readonly advertise: { readonly host: string; readonly port: number } | undefined
   readonly token: string | undefined
@@ -127,6 +162,8 @@ export interface ResolvedClusterOptions {
   readonly random: Random
   readonly forward: boolean
   readonly ca: readonly string[] | undefined
+  readonly agentFor: ((url: string) => Agent | undefined) | undefined
+  readonly bus: Bus | undefined
   readonly logger: Logger
   readonly limits: ClusterLimits
 }
@@ -143,6 +180,7 @@ export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterO
   return Object.freeze({
     keys: options.keys,
     clusterUrl: options.clusterUrl,
+    leader: resolveLeader(options.leader, options.clusterUrl),
     nodesKey: options.nodesKey ?? 'nodes/*',
     advertise: options.advertise,
     token: options.token,
@@ -155,6 +193,8 @@ export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterO
     random: options.random ?? Math.random,
     forward: options.forward ?? true,
     ca: options.ca === undefined ? undefined : [options.ca].flat(),
+    agentFor: options.agentFor,
+    bus: options.bus,
     logger: options.logger ?? SILENT_LOGGER,
     limits: Object.freeze(limits),
   })

@@ -1,6 +1,6 @@
 /** Reading the records of a set of keys below some nodes of the digest tree, by one scan. */
 import type { Hash } from '../src/core/digest.ts'
-import { encodeHash, hashRecord } from '../src/core/digest.ts'
+import { encodeHash, hashRecord, hashText } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
 import { literalPrefix } from '../src/core/key.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
@@ -87,6 +87,8 @@ export interface SettleOptions {
   readonly leader: string
   /** Hashes the leader has no record for; undefined: all but what it has as well. */
   readonly lacks: HashSet | undefined
+  /** Hashes of keys that the log tells of: what is pushed of those is not counted. */
+  readonly underWay: HashSet
   /** See `UnknownContext`. */
   readonly forgotten: bigint
   readonly horizon: bigint
@@ -101,9 +103,11 @@ export interface SettleOptions {
  */
 export async function settleUnknown(reading: SetReading, options: SettleOptions): Promise<number> {
   const { store } = reading
-  const { leader, lacks, forgotten, horizon, isWanted } = options
+  const { leader, lacks, underWay, forgotten, horizon, isWanted } = options
   const pages: Record<'push' | 'drop', SequencedRow[]> = { push: [], drop: [] }
   let settled = 0
+  const news = (rows: readonly SequencedRow[]): readonly SequencedRow[] =>
+    rows.filter(({ record }) => !underWay.meet(hashText(record.key)))
   const flush = async (fate: 'push' | 'drop'): Promise<void> => {
     const rows = pages[fate]
     pages[fate] = []
@@ -112,7 +116,7 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
       ? store.owe(leader, rows)
       : store.run(planDrop(leader, rows)))
     // What a leader has an older record for was owed it when that was merged: that counts as well.
-    settled += fate === 'push' && lacks !== undefined ? rows.length : changed
+    settled += fate === 'push' && lacks !== undefined ? news(rows).length : changed
   }
   for await (const { row, hash } of setRows(reading)) {
     if (!isWanted()) break

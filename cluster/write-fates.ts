@@ -8,10 +8,10 @@ import { inScopes, type Placement, scopeOf } from './placement.ts'
 export interface ReplicationParts {
   readonly placement: Placement
   /** undefined until the node has started. */
-  readonly engine: () => Pick<ClusterEngine, 'followers'> | undefined
+  readonly engine: () => Pick<ClusterEngine, 'followers' | 'ask'> | undefined
   /** Who hears of progress: to be called by the engine, which comes later than they do. */
   readonly listeners: Set<() => void>
-  readonly calls: LeaderCalls
+  readonly calls: Pick<LeaderCalls, 'call'>
   readonly forwards: boolean
 }
 
@@ -25,8 +25,11 @@ export function replicationOf({
   return {
     forwards,
     isReplicated: (key) => scopeOf(placement, key) !== undefined,
-    holders: (key, seq, without) =>
-      countHolders(engine()?.followers() ?? [], { key, seq, without }),
+    holders: (key, seq, without) => {
+      const found = countHolders(engine()?.followers() ?? [], { key, seq, without })
+      if (found.holding < found.following) engine()?.ask(seq)
+      return found
+    },
     call: (leader, request) => calls.call(leader, request),
     onProgress: (listener) => {
       listeners.add(listener)

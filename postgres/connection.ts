@@ -2,10 +2,11 @@
  * A bounded pool of connections to one PostgreSQL database. Failures are `StateError`s without the
  * password in them; a connection that broke is replaced at the next request.
  */
-import pg from 'pg'
+import type pg from 'pg'
 import { backoffDelayMs } from '../src/core/backoff.ts'
 import { isStateError, StateError } from '../src/core/errors.ts'
 import { DedicatedConnection } from './dedicated.ts'
+import { driver } from './driver.ts'
 import { type ListenHandlers, PostgresListener } from './listener.ts'
 import {
   clientConfig,
@@ -57,7 +58,7 @@ export class PostgresPool implements Queryable {
   /** @throws StateError `invalid_option`. */
   constructor(options: PostgresOptions) {
     this.options = resolvePostgresOptions(options)
-    this.#pool = new pg.Pool({
+    this.#pool = new (driver().Pool)({
       ...clientConfig(this.options),
       max: this.options.maxConnections,
       idleTimeoutMillis: this.options.idleTimeoutMs,

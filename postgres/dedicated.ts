@@ -1,6 +1,7 @@
 /** One connection with one owner, for what lives in a session: locks, settings, long transactions. */
-import pg from 'pg'
+import type pg from 'pg'
 import { StateError } from '../src/core/errors.ts'
+import { driver } from './driver.ts'
 import { clientConfig, type ResolvedPostgresOptions } from './options.ts'
 import { atMost } from './pause.ts'
 import { postgresFailure } from './postgres-error.ts'
@@ -37,7 +38,7 @@ export class DedicatedConnection implements Queryable {
 
   private constructor(options: ResolvedPostgresOptions) {
     this.#options = options
-    this.#client = new pg.Client(clientConfig(options))
+    this.#client = new (driver().Client)(clientConfig(options))
     this.lost = new Promise((resolve) => {
       const end = (error: unknown): void => {
         this.#ended ??= postgresFailure(error, 'keep the connection to', options.target)

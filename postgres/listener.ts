@@ -2,9 +2,10 @@
  * LISTEN on a connection of its own, which is made anew whenever it breaks. Notifications are only
  * delivered while it stands, so after each (re)connect the listener says that some may be missing.
  */
-import pg from 'pg'
+import type pg from 'pg'
 import { backoffDelayMs } from '../src/core/backoff.ts'
 import { StateError } from '../src/core/errors.ts'
+import { driver } from './driver.ts'
 import { clientConfig, type ResolvedPostgresOptions } from './options.ts'
 import { pause } from './pause.ts'
 import { postgresFailure } from './postgres-error.ts'
@@ -73,7 +74,7 @@ export class PostgresListener {
 
   /** Connects, listens, and resolves with the reason once the connection is lost or `close` is called. */
   async #listenOnce(first: boolean): Promise<unknown> {
-    const client = new pg.Client(clientConfig(this.#options))
+    const client = new (driver().Client)(clientConfig(this.#options))
     let unlisten = (): void => undefined
     const lost = new Promise<unknown>((resolve) => {
       client.on('error', resolve)
@@ -88,7 +89,7 @@ export class PostgresListener {
     try {
       await Promise.race([client.connect(), lost])
       for (const channel of this.#channels) {
-        await client.query(`LISTEN ${pg.escapeIdentifier(channel)}`)
+        await client.query(`LISTEN ${driver().escapeIdentifier(channel)}`)
       }
       if (this.#closing.signal.aborted) return undefined
       this.#attempt = 0

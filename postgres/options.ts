@@ -1,8 +1,9 @@
 /** Options of a connection to PostgreSQL: meaning, unit, default and range of each. */
-import pg from 'pg'
+import type pg from 'pg'
 import { type BackoffOptions, resolveBackoff } from '../src/core/backoff.ts'
 import { StateError } from '../src/core/errors.ts'
 import type { CancelTimer, Random } from '../src/core/time.ts'
+import { driver } from './driver.ts'
 
 export interface PostgresOptions {
   /**
@@ -109,7 +110,7 @@ export function clientConfig(options: ResolvedPostgresOptions): pg.ClientConfig 
 export function postgresTarget(url: string): string {
   if (!/^postgres(ql)?:\/\//.test(url)) throw badUrl()
   try {
-    const client = new pg.Client({ connectionString: driverUrl(url) })
+    const client = new (driver().Client)({ connectionString: driverUrl(url) })
     const host = client.host.includes(':') ? `[${client.host}]` : client.host
     return `${host}:${client.port}/${client.database ?? ''}`
   } catch (error) {

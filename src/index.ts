@@ -25,6 +25,9 @@ export type { CancelTimer, Random, TimeSource } from './core/time.ts'
 export type { DialRequest, MessageSocket, SocketHandlers, Transport } from './core/transport.ts'
 export type { HubMetrics, PoolDescription } from './fanout/hub.ts'
 export type { AckLevel } from './server/ack.ts'
+export type { AdmissionMetrics } from './server/admission.ts'
+export type { AdmissionOptions } from './server/admission-options.ts'
+export type { RefusalReason } from './server/admission-refusals.ts'
 export type {
   Endpoint,
   EndpointContext,
@@ -44,6 +47,7 @@ export type {
 export type { Middleware, Next } from './server/middleware.ts'
 export type { PathVariables } from './server/path-template.ts'
 export type {
+  ConcernProvider,
   Holders,
   LeaderAnswer,
   LeaderRequest,
@@ -68,6 +72,10 @@ export type {
   ProxySubscribeOptions,
   ProxyTarget,
 } from './server/proxy.ts'
+export type { AgentFor, ProxyAgentsOptions } from './server/proxy-agents.ts'
+export { ProxyAgents } from './server/proxy-agents.ts'
+export type { ProxyChoice, ProxyRules } from './server/proxy-choice.ts'
+export { proxyChoice } from './server/proxy-choice.ts'
 export type { Server, ServerOptions } from './server/server.ts'
 export { createServer } from './server/server.ts'
 export type { SocketMetrics } from './server/sockets.ts'

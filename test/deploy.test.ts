@@ -1,30 +1,22 @@
-/** What the image, the compose file and the manifests say is true of the program they run. */
+/** What the image and the compose file say is true of the program they run. */
 
-import { existsSync, readdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
 import { configFrom, SERVE_SETTINGS, type ServeConfig, serveVariables } from '../cli/config.ts'
 import {
-  afterScript,
   type ComposeService,
-  type DisruptionBudget,
   type Env,
   interpolate,
   readProjectFile as read,
-  readManifests,
-  type Service,
-  type StatefulSet,
 } from './support/manifests.ts'
 
-const ROOT = resolve(import.meta.dirname, '..')
-const HEALTH_PATH = '/-/healthz'
+const READY_PATH = '/-/readyz'
 const FILES = [
   'deploy/Dockerfile',
   'deploy/compose.yaml',
+  'deploy/compose.election.yaml',
+  'deploy/healthcheck.mjs',
   'deploy/README.md',
-  'k8s/base/statefulset.yaml',
-  'k8s/base/services.yaml',
 ]
 
 /** The node's configuration under these variables; throws what the command would refuse. */
@@ -67,16 +59,15 @@ describe('the image', () => {
     const major = Number(/^ARG BASE=node:(\d+)-/m.exec(dockerfile)?.[1])
     expect(major).toBeGreaterThanOrEqual(Number(/(\d+)/.exec(manifest.engines.node)?.[1]))
     const stages = dockerfile.match(/^FROM .*$/gm) ?? []
-    expect(stages).toHaveLength(3)
-    expect(stages.every((stage) => stage.startsWith('FROM ${' + 'BASE}'))).toBe(true)
+    expect(stages).toEqual(['FROM ${' + 'BASE} AS system', 'FROM scratch'])
+    expect(read('tools/base-images.sh')).toContain(/^ARG BASE=(.*)$/m.exec(dockerfile)?.[1] ?? '?')
   })
 
   it('runs the command of the package, and not as root', () => {
     const entry = JSON.parse(/^ENTRYPOINT (.*)$/m.exec(dockerfile)?.[1] ?? '[]') as string[]
     expect(entry).toEqual(['node', manifest.bin.ooo?.replace('./', ''), 'serve'])
     expect(dockerfile).toMatch(/^USER 1000:1000$/m)
-    expect(dockerfile).toContain('npm run build')
-    expect(manifest.scripts.build).toBeDefined()
+    expect(manifest.scripts.image).toContain('tools/image.mjs')
   })
 
   it('is configured so that the node starts, on its volume and its port', () => {
@@ -84,16 +75,18 @@ describe('the image', () => {
     expect(config.host).toBe('0.0.0.0')
     expect(dockerfile).toMatch(new RegExp(`^VOLUME ${config.data}$`, 'm'))
     expect(dockerfile).toMatch(new RegExp(`^EXPOSE ${config.port}$`, 'm'))
-    expect(dockerfile).toContain(HEALTH_PATH)
   })
 
-  it('is built from every folder that the build reads', () => {
+  it('is watched by a check that asks whether the node is ready', () => {
+    const check = JSON.parse(/^ {2}CMD (.*)$/m.exec(dockerfile)?.[1] ?? '[]') as string[]
+    expect(check).toEqual(['node', 'healthcheck.mjs'])
+    expect(read('deploy/healthcheck.mjs')).toContain(`'${READY_PATH}'`)
+  })
+
+  it('is built from what was prepared for it, and from nothing else of a checkout', () => {
     const kept = read('deploy/Dockerfile.dockerignore').match(/(?<=^!).*$/gm) ?? []
-    expect(kept.filter((name) => !existsSync(join(ROOT, name)))).toEqual([])
-    const build = JSON.parse(read('tsconfig.build.json')) as { include: string[] }
-    const isKept = (path: string): boolean =>
-      kept.some((name) => path === name || path.startsWith(`${name}/`))
-    expect([...build.include, 'tools', 'ui'].filter((path) => !isKept(path))).toEqual([])
+    expect(kept).toEqual(['app'])
+    expect(dockerfile.match(/^(COPY|ADD) (?!--from).*$/gm)).toEqual(['COPY app /app'])
   })
 })
 
@@ -103,7 +96,8 @@ describe('compose.yaml', () => {
     services: Record<string, ComposeService>
     volumes: Record<string, null>
   }
-  const services = Object.entries(file.services)
+  const all = Object.entries(file.services)
+  const services = all.filter(([, { image }]) => image.startsWith('ooo-cluster:'))
   const env = (service: ComposeService): Env => ({
     ...imageEnv(),
     ...Object.fromEntries(
@@ -131,17 +125,61 @@ describe('compose.yaml', () => {
       const config = configOf(env(service))
       expect(config.name).toBe(name)
       expect(config.advertise).toEqual({ host: name, port: config.port })
-      const [volume = '', folder] = service.volumes[0]?.split(':') ?? []
+      if (config.postgres !== undefined) continue
+      const [volume = '', folder] = service.volumes?.[0]?.split(':') ?? []
       expect(folder).toBe(config.data)
       expect(Object.keys(file.volumes)).toContain(volume)
       volumes.push(volume)
     }
-    expect(new Set(volumes).size).toBe(services.length)
-    expect(Object.keys(file.volumes)).toHaveLength(services.length)
+    expect(new Set(volumes).size).toBe(volumes.length)
+    const others = all.filter(([name]) => !services.some(([node]) => node === name))
+    for (const [, { volumes: own }] of others)
+      volumes.push(...(own ?? []).map((use) => use.split(':')[0] ?? ''))
+    expect(Object.keys(file.volumes).sort()).toEqual(volumes.sort())
+  })
+
+  it('holds every node to a read-only file system, no capabilities, and none to be gained', () => {
+    for (const [name, service] of services) {
+      expect([name, service]).toMatchObject([
+        name,
+        { read_only: true, cap_drop: ['ALL'], security_opt: ['no-new-privileges:true'] },
+      ])
+    }
+  })
+
+  it('runs the image that `npm run image` builds of this version', () => {
+    const { version } = JSON.parse(read('package.json')) as { version: string }
+    const images = services.map(([, { image }]) => image)
+    expect(images).toEqual(services.map(() => `ooo-cluster:${version}`))
+  })
+
+  it('runs servers that the base images have stand-ins for', () => {
+    const others = all.filter(([, { image }]) => !image.startsWith('ooo-cluster:'))
+    for (const [, { image }] of others) expect(read('tools/base-images.sh')).toContain(`=${image}`)
+  })
+
+  it('lets all nodes elect their leader when the second file is given too', () => {
+    const election = parse(read('deploy/compose.election.yaml'), { merge: true }) as {
+      services: Record<string, Pick<ComposeService, 'environment'>>
+    }
+    expect(Object.keys(election.services)).toEqual(services.map(([name]) => name))
+    for (const [name, service] of services) {
+      const config = configOf({ ...env(service), ...election.services[name]?.environment })
+      expect(config).toMatchObject({
+        leader: 'redis',
+        clusterUrl: undefined,
+        redis: 'redis://redis',
+      })
+    }
+  })
+
+  it('starts a leader and two followers when no profile is asked for', () => {
+    const plain = all.filter(([, service]) => service.profiles === undefined)
+    expect(plain.map(([name]) => name)).toEqual(['leader', 'follower-1', 'follower-2'])
   })
 
   it('publishes each node on a port of its own, on this machine only', () => {
-    const published = services.map(([, service]) => service.ports[0]?.split(':') ?? [])
+    const published = services.map(([, service]) => interpolate(service.ports[0] ?? '').split(':'))
     expect(published.map(([host]) => host)).toEqual(services.map(() => '127.0.0.1'))
     expect(new Set(published.map(([, port]) => port)).size).toBe(services.length)
     expect(published.map(([, , port]) => Number(port))).toEqual(
@@ -151,108 +189,5 @@ describe('compose.yaml', () => {
 
   it('refuses to start without a token', () => {
     expect(text).toMatch(/OOO_CLUSTER_TOKEN: \$\{OOO_CLUSTER_TOKEN:\?/)
-  })
-})
-
-/** The one item of a list that must have exactly one. */
-function only<T>(items: readonly T[]): T {
-  const [item] = items
-  if (item === undefined || items.length !== 1) throw new Error(`${items.length} items, not one`)
-  return item
-}
-
-describe('k8s/base', () => {
-  const set = only(readManifests<StatefulSet>('k8s/base/statefulset.yaml'))
-  const services = readManifests<Service>('k8s/base/services.yaml')
-  const pod = set.spec.template.spec
-  const container = only(pod.containers)
-  const { labels } = set.spec.template.metadata
-
-  /** The variables of the pod with that ordinal, after the start script: from a real shell. */
-  function podEnv(ordinal: number): Env {
-    const env: Env = imageEnv()
-    for (const { name, value, valueFrom } of container.env) {
-      if (valueFrom?.fieldRef !== undefined) env[name] = `${set.metadata.name}-${ordinal}`
-      else if (valueFrom?.secretKeyRef !== undefined) env[name] = 'given'
-      else env[name] = (value ?? '').replace(/\$\((\w+)\)/g, (_, other) => env[other] ?? '')
-    }
-    const seen = afterScript(container, env)
-    expect(seen.ARGS).toBe('dist/cli/main.js serve')
-    return seen
-  }
-
-  it('lists every file in its kustomization, at the version of the package', () => {
-    const kustomization = parse(read('k8s/base/kustomization.yaml')) as {
-      resources: string[]
-      images: { name: string; newTag: string }[]
-    }
-    const others = readdirSync(join(ROOT, 'k8s/base')).filter((name) => !/^kustom/.test(name))
-    expect([...kustomization.resources].sort()).toEqual(others.sort())
-    const version = (JSON.parse(read('package.json')) as { version: string }).version
-    expect(kustomization.images).toEqual([{ name: container.image, newTag: version }])
-    expect(read('deploy/compose.yaml')).toContain(`image: ${container.image}:${version}\n`)
-  })
-
-  it('lets pod 0 lead, and the others follow it under its name in the headless service', () => {
-    const headless = services.find(({ spec }) => spec.clusterIP === 'None')
-    expect(headless?.metadata.name).toBe(set.spec.serviceName)
-    expect(headless?.spec.publishNotReadyAddresses).toBe(true)
-    const leader = configOf(podEnv(0))
-    expect(leader.clusterUrl).toBeUndefined()
-    for (const ordinal of [1, 2, 10]) {
-      const config = configOf(podEnv(ordinal))
-      const domain = set.spec.serviceName
-      expect(config.clusterUrl).toBe(`http://${set.metadata.name}-0.${domain}:${leader.port}`)
-      const host = `${set.metadata.name}-${ordinal}.${domain}`
-      expect(config.advertise).toEqual({ host, port: config.port })
-      expect(config.keys.length).toBeGreaterThan(0)
-      expect(config.clusterToken).toBe('given')
-    }
-  })
-
-  it('sends both services and the disruption budget to the pods, on the port they listen on', () => {
-    const [port] = container.ports
-    expect(port?.containerPort).toBe(configOf(podEnv(0)).port)
-    expect(set.spec.selector.matchLabels).toEqual(labels)
-    for (const { spec } of services) {
-      expect(spec.selector).toEqual(labels)
-      expect(spec.ports.map((item) => item.targetPort)).toEqual([port?.name])
-    }
-    const budget = only(readManifests<DisruptionBudget>('k8s/base/disruption-budget.yaml'))
-    expect(budget.spec.selector.matchLabels).toEqual(labels)
-  })
-
-  it('probes the health route and keeps the data on the claimed volume', () => {
-    for (const probe of [
-      container.startupProbe,
-      container.readinessProbe,
-      container.livenessProbe,
-    ]) {
-      expect(probe.httpGet).toEqual({ path: HEALTH_PATH, port: container.ports[0]?.name })
-    }
-    const mount = container.volumeMounts.find((item) => item.mountPath === configOf(podEnv(0)).data)
-    expect(only(set.spec.volumeClaimTemplates).metadata.name).toBe(mount?.name)
-  })
-
-  it('runs without privileges, and without the variables of service links', () => {
-    expect(pod.securityContext).toMatchObject({
-      runAsNonRoot: true,
-      runAsUser: 1000,
-      fsGroup: 1000,
-    })
-    expect(container.securityContext).toMatchObject({
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      capabilities: { drop: ['ALL'] },
-    })
-    expect(pod.enableServiceLinks).toBe(false)
-  })
-
-  it('takes its token from the secret that the manual tells to create', () => {
-    const source = container.env.find(({ name }) => name === 'OOO_CLUSTER_TOKEN')?.valueFrom
-    const { name, key } = source?.secretKeyRef ?? {}
-    expect(read('deploy/README.md')).toContain(
-      `create secret generic ${name} --from-literal=${key}=`,
-    )
   })
 })

@@ -16,7 +16,7 @@ import {
   npmScripts,
 } from './support/markdown.ts'
 
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 100_000
 const pages = markdownFiles(PROJECT_ROOT).map((path) => ({
   path,
   text: readFileSync(join(PROJECT_ROOT, path), 'utf8'),

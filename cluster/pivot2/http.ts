@@ -31,8 +31,14 @@ const SILENCE_MS = 10_000
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 export class PivotHttp {
+  readonly #agentFor: ((url: string) => Agent | undefined) | undefined
   readonly #agent: Agent = new Agent({ keepAlive: true, maxSockets: 10, maxFreeSockets: 10 })
   readonly #stop: AbortController = new AbortController()
+
+  /** @param agentFor the agent for a peer behind a proxy */
+  constructor(agentFor?: (url: string) => Agent | undefined) {
+    this.#agentFor = agentFor
+  }
 
   /** Rejects with StateError `unreachable` when no whole answer comes, `too_large` for more than 64 MiB. */
   async call(request: PivotRequest): Promise<PivotAnswer> {
@@ -86,7 +92,8 @@ export class PivotHttp {
         this.#stop.signal,
         AbortSignal.timeout(timeoutMs ?? TOTAL_MS),
       ])
-      const options = { method, headers: sent, agent: this.#agent, signal }
+      const agent = this.#agentFor?.(url) ?? this.#agent
+      const options = { method, headers: sent, agent, signal }
       const outgoing = httpRequest(url, options, resolve)
       outgoing.setTimeout(SILENCE_MS, () => outgoing.destroy(new Error('silent for too long')))
       outgoing.on('error', (cause) => reject(unreachable(url, cause)))

@@ -103,10 +103,12 @@ export class PeerClient {
       originator === undefined ? {} : { [ORIGINATOR_HEADER]: originator }
     const target = scope.isList ? `${scope.base}/${indexOfKey(record.key)}` : scope.base
     const url = `${this.#url}/_pivot/pivot/${target}`
-    const { status } =
+    const { status, body } =
       record.kind === 'entry'
         ? await this.#http.call({ method: 'POST', url, headers, body: `${metaJson(record)}\n` })
         : await this.#http.call({ method: 'DELETE', url: `${url}/${record.deleted}`, headers })
+    // A peer answers nothing more; who answers a page is something on the way, such as a portal.
+    if (status === 200 && body.trim() !== '') throw notThePeer(url)
     return status
   }
 
@@ -129,6 +131,11 @@ export class PeerClient {
     if (answer.status !== 200) throw unexpected(this.#url + path, answer.status)
     return answer
   }
+}
+
+function notThePeer(url: string): StateError {
+  const reason = 'something on the way answered with a page, a portal or a proxy'
+  return new StateError('unreachable', `pivot: ${url}: ${reason}`)
 }
 
 function unexpected(url: string, status: number): StateError {

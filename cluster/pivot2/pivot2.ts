@@ -47,7 +47,7 @@ const MAX_PROVEN = 10_000
 
 export class Pivot2 {
   readonly #options: Pivot2Options
-  readonly #http: PivotHttp = new PivotHttp()
+  readonly #http: PivotHttp
   readonly #links: ReadonlyMap<string, PivotLink>
   readonly #nodes: PivotNodes
   readonly #activity: ActivityTable
@@ -62,6 +62,7 @@ export class Pivot2 {
 
   constructor(options: Pivot2Options) {
     this.#options = options
+    this.#http = new PivotHttp(options.options.agentFor)
     const { store, clock, time, placement } = options
     const { logger, limits } = options.options
     const scopes = placement.scopes.flatMap(({ path }) => pivotScope(path) ?? [])

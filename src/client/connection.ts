@@ -4,6 +4,7 @@
  */
 import { type BackoffOptions, backoffDelayMs, resolveBackoff } from '../core/backoff.ts'
 import { errorText, StateError } from '../core/errors.ts'
+import { retryHintMs } from '../core/retry-hint.ts'
 import type { CancelTimer, Random, TimeSource } from '../core/time.ts'
 import type { DialRequest, MessageSocket, Transport } from '../core/transport.ts'
 import {
@@ -201,7 +202,9 @@ export class Connection {
 
   #wait(attempt: number, code: number, reason: string): void {
     this.#release()
-    const retryInMs = backoffDelayMs(attempt, this.#backoff, this.#options.random)
+    const backoffMs = backoffDelayMs(attempt, this.#backoff, this.#options.random)
+    // Only the server knows how many want to come back; it may ask for more patience, not for less.
+    const retryInMs = Math.max(backoffMs, retryHintMs(reason) ?? 0)
     this.#startTimer(retryInMs, () => this.#dispatch({ type: 'retry' }))
     this.#options.onDown?.({ code, reason, retryInMs })
   }

@@ -1,6 +1,7 @@
 /** REST calls on keys: deadlines, retries, and statuses turned into errors. */
 import { backoffDelayMs } from '../core/backoff.ts'
 import { type ErrorCode, errorText, isStateError, StateError } from '../core/errors.ts'
+import { retryHintMs } from '../core/retry-hint.ts'
 import { restUrl } from './key-url.ts'
 import type { ResolvedClientOptions } from './options.ts'
 
@@ -44,7 +45,7 @@ export async function callRest(
       const isFinal = attempt > retries || !isStateError(error) || !mayPass(error)
       if (isFinal) throw error
       const delayMs = backoffDelayMs(attempt, options.retryBackoff, options.random)
-      await pause(options, delayMs, request.signal)
+      await pause(options, Math.max(delayMs, retryHintMs(error.message) ?? 0), request.signal)
     }
   }
 }
@@ -101,7 +102,10 @@ function headersOf(options: ResolvedClientOptions, request: RestRequest): Header
 }
 
 function bodyOrError(request: RestRequest, status: number, body: string): string | undefined {
-  if (status >= 200 && status < 300) return body
+  if (status >= 200 && status < 300) {
+    if (request.method !== 'DELETE' || body.trim() === '') return body
+    throw new StateError('invalid_message', 'the answer to a delete must be empty')
+  }
   if (status === 404 && request.method === 'GET' && body === ABSENT) return undefined
   const text = body.trim() === '' ? `status ${status} without a text` : body.trim()
   throw new StateError(codeOfAnswer(status, text), text)
@@ -117,6 +121,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ErrorCode>> = {
   413: 'too_large',
   421: 'not_leader',
   423: 'locked',
+  429: 'overloaded',
   502: 'unreachable',
   504: 'deadline',
   507: 'storage_full',

@@ -1,6 +1,13 @@
 /** The `Transport` over anything shaped like the browser's WebSocket, the `ws` package included. */
 import { errorText, StateError } from '../core/errors.ts'
+import { refusedHandshake } from '../core/retry-hint.ts'
 import type { DialRequest, MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
+
+/** What `ws` gives of the answer to a handshake that was refused. */
+export interface HandshakeAnswer {
+  readonly statusCode?: number
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>
+}
 
 /** What is used of a WebSocket. */
 export interface WebSocketLike {
@@ -11,6 +18,11 @@ export interface WebSocketLike {
   close(code?: number, reason?: string): void
   /** Only some implementations can drop a connection without a handshake. */
   terminate?(): void
+  /** Only `ws` tells of a refused handshake what was answered. */
+  on?(
+    type: 'unexpected-response',
+    listener: (request: unknown, response: HandshakeAnswer) => void,
+  ): unknown
   addEventListener(
     type: 'open' | 'message' | 'close' | 'error',
     listener: (event: unknown) => void,
@@ -85,6 +97,15 @@ function adapt(socket: WebSocketLike, opened: () => void, handlers: SocketHandle
   socket.addEventListener('error', (event) => {
     failure = errorText((event as { error?: unknown }).error ?? failure)
   })
+  if (socket.terminate !== undefined) {
+    socket.on?.('unexpected-response', (_request, { statusCode, headers }) => {
+      socket.terminate?.()
+      end(
+        NO_CLOSE_FRAME,
+        refusedHandshake(statusCode, (name) => headers[name]),
+      )
+    })
+  }
   socket.addEventListener('close', (event) => {
     const { code, reason } = event as { code?: number; reason?: string }
     end(code ?? NO_CLOSE_FRAME, reason || failure)

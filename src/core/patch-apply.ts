@@ -33,6 +33,11 @@ export class PatchedDocument {
     this.#length = node.raw.length
   }
 
+  /** Characters of `text`, or a few more. */
+  get length(): number {
+    return this.#length
+  }
+
   /** The document as compact JSON text. */
   get text(): string {
     return render(this.#root)

@@ -16,9 +16,16 @@
  *    │ ◀──────── terms (clock, …)     │   and once after the welcome
  * ```
  *
- * Comparing what the two hold goes on beside this: see `protocol-comparison.ts`.
+ * Comparing what the two hold goes on beside this: see `protocol-comparison.ts`. Where both are on a
+ * bus, rows may come over that: see `protocol-bus.ts`.
  */
 import type { StoredRecord } from './entry.ts'
+import {
+  type BusInvitation,
+  decodeFeedRequest,
+  type FeedRequest,
+  invitation,
+} from './protocol-bus.ts'
 import {
   type ComparisonMessage,
   type ComparisonReply,
@@ -85,6 +92,8 @@ export interface Hello {
    * or was in it before; null when that is not known.
    */
   readonly base: LogPosition | null
+  /** It can take rows from a bus. Default: it can not. */
+  readonly bus?: boolean
 }
 
 export interface Welcome {
@@ -105,6 +114,8 @@ export interface Welcome {
    * cursor; "0" when none were, or when the log does not tell.
    */
   readonly forgotten: string
+  /** Where the leader publishes what it commits, when it does. */
+  readonly bus?: BusInvitation
 }
 
 export interface Rows {
@@ -113,6 +124,8 @@ export interface Rows {
   /** All changes in scope up to this seq have been sent. */
   readonly through: number
   readonly head: number
+  /** Number of the feed they belong to. Default 0: the follower has not asked for another. */
+  readonly feed?: number
 }
 
 export interface Ack {
@@ -147,9 +160,13 @@ export interface Beat {
   readonly t: 'beat'
   readonly through: number
   readonly head: number
+  /** See `Rows`. */
+  readonly feed?: number
+  /** False: what the leader publishes does not get to the bus. Default: as far as it knows it does. */
+  readonly bus?: false
 }
 
-export type FollowerMessage = Hello | Ack | Push | TermsQuestion | ComparisonMessage
+export type FollowerMessage = Hello | Ack | Push | FeedRequest | TermsQuestion | ComparisonMessage
 export type LeaderMessage = Welcome | Rows | Pushed | Beat | Terms | ComparisonReply
 
 export function encodeMessage(message: FollowerMessage | LeaderMessage): string {
@@ -175,11 +192,14 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         cursor: position(fields, 'cursor'),
         seen: position(fields, 'seen'),
         base: position(fields, 'base'),
+        ...(fields.bus === true ? { bus: true } : {}),
       }
     case 'ack':
       return { t: 'ack', seq: integer(fields, 'seq'), complete: fields.complete === true }
     case 'push':
       return { t: 'push', n: integer(fields, 'n'), ...pushedRecords(fields) }
+    case 'feed':
+      return decodeFeedRequest(fields)
     case 'terms':
       return decodeTermsQuestion(fields)
     default:
@@ -227,13 +247,13 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
         continues: fields.continues === true,
         clock: String(stamp(fields.clock, 'clock')),
         forgotten: String(stamp(fields.forgotten, 'forgotten')),
+        ...(fields.bus === undefined ? {} : { bus: invitation(fields.bus) }),
       }
     case 'rows':
       return {
         t: 'rows',
         records: records(fields),
-        through: integer(fields, 'through'),
-        head: integer(fields, 'head'),
+        ...logPlace(fields),
       }
     case 'pushed':
       return {
@@ -243,11 +263,19 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
         head: integer(fields, 'head'),
       }
     case 'beat':
-      return { t: 'beat', through: integer(fields, 'through'), head: integer(fields, 'head') }
+      return { t: 'beat', ...logPlace(fields), ...(fields.bus === false ? { bus: false } : {}) }
     case 'terms':
       return decodeTerms(fields)
     default:
       return decodeComparisonReply(fields)
+  }
+}
+
+function logPlace(fields: Fields): Pick<Rows, 'through' | 'head' | 'feed'> {
+  return {
+    through: integer(fields, 'through'),
+    head: integer(fields, 'head'),
+    ...(fields.feed === undefined ? {} : { feed: integer(fields, 'feed') }),
   }
 }
 

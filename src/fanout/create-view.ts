@@ -38,6 +38,9 @@ function shapeEntries(view: View, shape: ReadShape): View {
   return {
     apply: (records): FrameBody | undefined => view.apply(shapeAll(records)),
     json: () => view.json(),
+    get length() {
+      return view.length
+    },
     ...(view.list === undefined ? {} : { list: view.list.bind(view) }),
     ...(view.refresh === undefined ? {} : { refresh: view.refresh.bind(view) }),
   }

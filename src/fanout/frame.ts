@@ -3,6 +3,8 @@
  * an RFC 6902 patch to the state before it.
  */
 
+import { FrameBatch } from './frame-batch.ts'
+
 /** The content of one frame, not yet stamped with a version. */
 export interface FrameBody {
   /** True when `data` is the full state, false when it is a patch. */
@@ -14,8 +16,10 @@ export interface FrameBody {
 /** The state at one point in the order of events. */
 export interface Snapshot {
   readonly version: string
-  /** Encodes on first use, which must come before the next change; the same bytes afterwards. */
-  frame(): Uint8Array
+  /** Bytes it takes, or a guess as long as it has not been encoded. */
+  readonly byteLength: number
+  /** Encodes on first use, which must come before the next change; the same batch afterwards. */
+  batch(): FrameBatch
 }
 
 const encoder = new TextEncoder()
@@ -33,14 +37,29 @@ export function patchLimit(stateLength: number): number {
   return Math.max(SMALL_PATCH, stateLength)
 }
 
-/** @param json gives the full state as JSON text; asked at most once */
-export function lazySnapshot(version: string, json: () => string): Snapshot {
-  let frame: Uint8Array | undefined
+/** @param view gives the full state as JSON text, asked at most once, and its length */
+export function lazySnapshot(
+  version: string,
+  view: { json(): string; readonly length: number },
+): Snapshot {
+  let batch: FrameBatch | undefined
   return {
     version,
-    frame: () => {
-      frame ??= encodeFrame({ snapshot: true, data: json() }, version)
-      return frame
+    get byteLength() {
+      return batch?.byteLength ?? view.length
+    },
+    batch: () => {
+      batch ??= new FrameBatch(
+        [encodeFrame({ snapshot: true, data: view.json() }, version)],
+        undefined,
+      )
+      return batch
     },
   }
+}
+
+/** The state as a frame that was sent to everyone. */
+export function sentSnapshot(version: string, frame: Uint8Array): Snapshot {
+  const batch = new FrameBatch([frame], undefined)
+  return { version, byteLength: batch.byteLength, batch: () => batch }
 }

@@ -1,4 +1,5 @@
 /** The latest patches of a pool, so that a client that was away for a moment gets what it missed. */
+import { FrameBatch } from './frame-batch.ts'
 
 interface Step {
   /** Version of the state that the frame applies to. */
@@ -38,9 +39,11 @@ export class History {
     this.#bytes = 0
   }
 
-  /** The frames from `version` to the current state; undefined when that is not known. */
-  since(version: string): readonly Uint8Array[] | undefined {
+  /** The frames from `version` to the current state; undefined when they are not known. */
+  since(version: string): FrameBatch | undefined {
     const first = this.#steps.findIndex(({ from }) => from === version)
-    return first === -1 ? undefined : this.#steps.slice(first).map(({ frame }) => frame)
+    if (first === -1) return undefined
+    const frames = this.#steps.slice(first).map(({ frame }) => frame)
+    return new FrameBatch(frames, version)
   }
 }

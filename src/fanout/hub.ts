@@ -4,7 +4,8 @@
  * the number of other subscriptions.
  *
  * Order: `commit` is called for every commit in seq order. A subscriber gets a snapshot of one point
- * in that order, then exactly one frame for each later commit that changed what it sees.
+ * in that order, then a frame for each later commit that changed what it sees, in order; frames leave in
+ * batches (see Pacer), and a full state replaces the frames that wait before it.
  */
 import type { Commit, StoredRecord } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
@@ -13,10 +14,18 @@ import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
 import { mayOverlap } from '../core/pattern-overlap.ts'
 import type { TimeSource } from '../core/time.ts'
+import { Pacer } from './pacer.ts'
 import { PatternIndex } from './pattern-index.ts'
 import { Pool, type PoolContext, type SnapshotSource } from './pool.ts'
 import { PLAIN_SHAPE, type ReadShape } from './read-shape.ts'
-import { type FanoutCounters, type FrameSink, newFanoutCounters, Subscriber } from './subscriber.ts'
+import {
+  type AskCatchUp,
+  type FanoutCounters,
+  type FrameSink,
+  newFanoutCounters,
+  type PoolMember,
+  Subscriber,
+} from './subscriber.ts'
 
 export interface HubOptions {
   readonly source: SnapshotSource
@@ -41,6 +50,11 @@ export interface HubOptions {
   readonly historyFrames?: number
   /** Bytes of patches kept per pool for them. Default 256 KiB; 0 for none. */
   readonly historyBytes?: number
+  /**
+   * Runs its argument when the current turn of the event loop has ended: changes until then leave in
+   * one write per connection. Default `setImmediate`.
+   */
+  readonly endOfTurn?: (run: () => void) => void
   readonly logger?: Logger
 }
 
@@ -59,14 +73,20 @@ export interface PoolDescription {
   readonly version: string
 }
 
-/** A place in a pool, kept from before the handshake until the connection ends. */
-export interface Subscription {
+/** A place where one connection is sent a state and its changes, kept until the connection ends. */
+export interface Place {
   /**
    * Connects the sink; sends the snapshot unless `heldVersion` is the pool's version. Call once.
    */
   attach(sink: FrameSink, heldVersion?: string): void
   /** Leaves the pool. Idempotent; also when nothing was attached. */
   close(): void
+}
+
+/** A place in a pool, kept from before the handshake. */
+export interface Subscription extends Place {
+  /** In place of `attach`: joins what stands for connections elsewhere. Call once. */
+  join(make: (catchUp: AskCatchUp) => PoolMember): void
 }
 
 export class Hub {
@@ -79,11 +99,16 @@ export class Hub {
   readonly #users = new Map<Pool, number>()
   /** Idle pools, longest idle first. */
   readonly #idle = new Set<Pool>()
+  /** Pools in which frames wait. */
+  readonly #dirty = new Set<Pool>()
+  readonly #pacer: Pacer
   #heardSeq = -1
   #state: 'open' | 'closed' = 'open'
 
   constructor(options: HubOptions) {
     this.#maxIdlePools = options.maxIdlePools ?? 1000
+    const { time, endOfTurn = setImmediate } = options
+    this.#pacer = new Pacer({ time, endOfTurn }, () => this.#flush())
     this.#context = {
       source: options.source,
       time: options.time,
@@ -99,6 +124,10 @@ export class Hub {
       heardSeq: () => this.#heardSeq,
       maxPendingKeys: options.maxPendingKeys ?? 10_000,
       reloadDelayMs: options.reloadDelayMs ?? 1000,
+      requestFlush: (pool) => {
+        this.#dirty.add(pool)
+        this.#pacer.request()
+      },
       limits: {
         maxBufferedBytes: options.maxBufferedBytes ?? 1024 * 1024,
         slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
@@ -135,6 +164,11 @@ export class Hub {
     }
   }
 
+  /** Settles when every commit so far is on its way to its subscribers; undefined when it is already. */
+  flushed(): Promise<void> | undefined {
+    return this.#pacer.flushed()
+  }
+
   /** Sends what time has changed in the lists that a filter of `path` shapes. */
   refresh(path: string): void {
     for (const pool of this.#users.keys()) if (matchKey(path, pool.pattern)) pool.refresh()
@@ -159,6 +193,13 @@ export class Hub {
     }
   }
 
+  /** Adds what was counted where else connections of these pools are served. */
+  count(deltas: Readonly<FanoutCounters>): void {
+    for (const [name, delta] of Object.entries(deltas)) {
+      this.#counters[name as keyof FanoutCounters] += delta
+    }
+  }
+
   /** The pools in use, in no particular order. */
   describe(): PoolDescription[] {
     return [...this.#users.keys()].map((pool) => ({
@@ -171,17 +212,27 @@ export class Hub {
   /** Forgets every pool and stops every timer. Connections are their owner's to close. Idempotent. */
   close(): void {
     this.#state = 'closed'
+    this.#pacer.close()
     for (const pool of [...this.#pools.values()]) this.#forget(pool)
   }
 
+  #flush(): void {
+    const dirty = [...this.#dirty]
+    this.#dirty.clear()
+    for (const pool of dirty) pool.flush()
+  }
+
   #subscription(pool: Pool): Subscription {
-    let state: Subscriber | 'reserved' | 'closed' = 'reserved'
+    let state: PoolMember | 'reserved' | 'closed' = 'reserved'
+    const join: Subscription['join'] = (make) => {
+      if (state !== 'reserved') return
+      state = make((heldVersion) => pool.catchUp(heldVersion))
+      pool.add(state)
+    }
     return {
-      attach: (sink, heldVersion) => {
-        if (state !== 'reserved') return
-        state = new Subscriber(sink, this.#context, () => pool.snapshot(), heldVersion)
-        pool.add(state)
-      },
+      join,
+      attach: (sink, heldVersion) =>
+        join((catchUp) => new Subscriber(sink, this.#context, catchUp, heldVersion)),
       close: () => {
         if (state === 'closed') return
         if (state !== 'reserved') pool.remove(state)
@@ -240,6 +291,7 @@ export class Hub {
 
   #forget(pool: Pool): void {
     pool.close()
+    this.#dirty.delete(pool)
     this.#idle.delete(pool)
     this.#users.delete(pool)
     this.#pools.delete(pool.pattern)

@@ -33,13 +33,17 @@ export class ListView implements View {
     // A glob delete that took everything: one short frame, whatever it took.
     if (this.#order.size === 0 && operations.length > 1) return { snapshot: true, data: '[]' }
     const patch = patchJson(operations)
-    return patch.length > patchLimit(this.#length + this.#order.size + 1)
+    return patch.length > patchLimit(this.length)
       ? { snapshot: true, data: this.json() }
       : { snapshot: false, data: patch }
   }
 
   json(): string {
     return metaListJson(this.#order.toArray())
+  }
+
+  get length(): number {
+    return this.#length + this.#order.size + 1
   }
 
   #put(entry: Entry, operations: string[]): void {

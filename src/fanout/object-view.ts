@@ -4,6 +4,7 @@ import { EMPTY_META, indexOfKey, metaJson } from '../core/entry.ts'
 import { parseNodes } from '../core/json.ts'
 import { diffNodes, patchJson, putOperation, removeOperation } from '../core/patch.ts'
 import { type FrameBody, patchLimit } from './frame.ts'
+import { metaLength } from './list-view.ts'
 import type { View } from './view.ts'
 
 export class ObjectView implements View {
@@ -29,6 +30,10 @@ export class ObjectView implements View {
 
   json(): string {
     return this.#entry === undefined ? EMPTY_META : metaJson(this.#entry)
+  }
+
+  get length(): number {
+    return this.#entry === undefined ? EMPTY_META.length : metaLength(this.#entry)
   }
 }
 

@@ -10,17 +10,31 @@
  * first commit that touches it ends its validity.
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
-import { newestFirst } from '../core/entry.ts'
 import { errorText, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
-import type { CancelTimer } from '../core/time.ts'
 import { createView } from './create-view.ts'
-import { encodeFrame, type FrameBody, lazySnapshot, type Snapshot } from './frame.ts'
+import {
+  encodeFrame,
+  type FrameBody,
+  lazySnapshot,
+  patchLimit,
+  type Snapshot,
+  sentSnapshot,
+} from './frame.ts'
+import { FrameQueue } from './frame-queue.ts'
 import { History, type HistoryLimits } from './history.ts'
-import { diffEntries } from './list-diff.ts'
+import {
+  idleAfter,
+  type LiveState,
+  type LoadingState,
+  type PoolState,
+  type Proven,
+  type Read,
+  showsSame,
+  withRecords,
+} from './pool-state.ts'
 import type { ReadShape } from './read-shape.ts'
-import type { Subscriber, SubscriberContext } from './subscriber.ts'
-import type { View } from './view.ts'
+import type { CatchUp, PoolMember, SubscriberContext } from './subscriber.ts'
 
 /** Where a pool reads its state: the store. */
 export interface SnapshotSource {
@@ -43,45 +57,16 @@ export interface PoolContext extends SubscriberContext {
   readonly maxPendingKeys: number
   /** Milliseconds before a failed reload is tried again. */
   readonly reloadDelayMs: number
-}
-
-interface LoadingState {
-  readonly kind: 'loading'
-  /** Newest record per key since the read began, in seq order. */
-  readonly pending: Map<string, { readonly seq: number; readonly record: StoredRecord }>
-  overflowed: boolean
-}
-
-interface LiveState {
-  readonly kind: 'live'
-  readonly view: View
-  /** Every commit up to here is in the view. */
-  seq: number
-  snapshot: Snapshot | undefined
-}
-
-interface IdleState {
-  readonly kind: 'idle'
-  readonly seq: number
-  /** What was shown, where that may change without a commit; undefined for no proof of it. */
-  readonly list?: readonly Entry[] | undefined
+  /** Frames wait in the pool: `flush` is called soon. */
+  readonly requestFlush: (pool: Pool) => void
 }
 
 const MAX_RETRY_DELAY_MS = 60_000
-/** Longest list an idle pool holds on to, in entries. */
-const MAX_IDLE_LIST = 1000
-
-type PoolState =
-  | IdleState
-  | LoadingState
-  | LiveState
-  | { readonly kind: 'failed'; readonly cancelRetry: CancelTimer }
-  | { readonly kind: 'closed' }
 
 export class Pool {
   readonly pattern: string
   readonly #context: PoolContext
-  readonly #subscribers = new Set<Subscriber>()
+  readonly #subscribers = new Set<PoolMember>()
   #state: PoolState = { kind: 'idle', seq: -1 }
   #version: string | undefined
   #loading: Promise<void> = Promise.resolve()
@@ -90,6 +75,8 @@ export class Pool {
   #failures = 0
   /** Whether something changed that subscribers were not told of. */
   #isConcealing = false
+  /** Frames that no subscriber has been handed yet. */
+  readonly #waiting = new FrameQueue()
 
   constructor(pattern: string, context: PoolContext) {
     this.pattern = pattern
@@ -108,7 +95,9 @@ export class Pool {
   }
 
   get subscriberCount(): number {
-    return this.#subscribers.size
+    let count = 0
+    for (const { connections } of this.#subscribers) count += connections
+    return count
   }
 
   /** Resolves when the pool is live. @throws what the source's read threw; `closing` when closed. */
@@ -120,11 +109,34 @@ export class Pool {
   }
 
   /** Joins a subscriber at this point of the order of events. */
-  add(subscriber: Subscriber): void {
+  add(subscriber: PoolMember): void {
+    this.flush()
     this.#subscribers.add(subscriber)
-    const snapshot = this.snapshot()
-    if (snapshot !== undefined) subscriber.synchronize(snapshot, this.#history)
+    if (this.#state.kind === 'live') subscriber.synchronize()
     else if (this.#state.kind === 'failed') this.#reload()
+  }
+
+  /** Hands what waits to every subscriber. */
+  flush(): void {
+    const batch = this.#waiting.take()
+    if (batch === undefined) return
+    for (const subscriber of this.#subscribers) subscriber.deliver(batch)
+  }
+
+  /**
+   * The step from `heldVersion` to the current state, in patches where they are known and smaller than the
+   * full state. What waits has been handed over before, so that nobody gets it twice.
+   */
+  catchUp(heldVersion: string | undefined): CatchUp {
+    this.flush()
+    const snapshot = this.snapshot()
+    if (snapshot === undefined) return { kind: 'loading' }
+    if (heldVersion === snapshot.version) return { kind: 'current' }
+    const missed = heldVersion === undefined ? undefined : this.#history.since(heldVersion)
+    if (missed !== undefined && missed.byteLength <= patchLimit(snapshot.byteLength)) {
+      return { kind: 'behind', batch: missed }
+    }
+    return { kind: 'behind', batch: snapshot.batch() }
   }
 
   /** Lets go of what time or circumstance has hidden since the last frame. */
@@ -154,7 +166,7 @@ export class Pool {
     return true
   }
 
-  remove(subscriber: Subscriber): void {
+  remove(subscriber: PoolMember): void {
     this.#subscribers.delete(subscriber)
     subscriber.close()
   }
@@ -163,7 +175,7 @@ export class Pool {
   snapshot(): Snapshot | undefined {
     const state = this.#state
     if (state.kind !== 'live' || this.#version === undefined) return undefined
-    state.snapshot ??= lazySnapshot(this.#version, () => state.view.json())
+    state.snapshot ??= lazySnapshot(this.#version, state.view)
     return state.snapshot
   }
 
@@ -203,18 +215,13 @@ export class Pool {
   rest(): void {
     if (this.#state.kind !== 'live') return
     if (this.#isConcealing) this.#version = undefined
-    const { seq, view } = this.#state
-    const list = view.list?.()
-    this.#state = {
-      kind: 'idle',
-      seq: Math.max(seq, this.#context.heardSeq()),
-      list: list === undefined || list.length > MAX_IDLE_LIST ? undefined : list,
-    }
+    this.#state = idleAfter(this.#state, this.#context.heardSeq())
   }
 
   close(): void {
     if (this.#state.kind === 'failed') this.#state.cancelRetry()
     this.#state = { kind: 'closed' }
+    this.#waiting.clear()
     for (const subscriber of this.#subscribers) subscriber.close()
     this.#subscribers.clear()
   }
@@ -273,9 +280,7 @@ export class Pool {
     this.#version ??= this.#nextVersion()
     this.#failures = 0
     this.#state = { kind: 'live', view, seq, snapshot: undefined }
-    const snapshot = this.snapshot()
-    if (snapshot === undefined) return
-    for (const subscriber of this.#subscribers) subscriber.synchronize(snapshot, this.#history)
+    for (const subscriber of this.#subscribers) subscriber.synchronize()
   }
 
   #keep(state: LoadingState, seq: number, records: readonly StoredRecord[]): void {
@@ -301,9 +306,16 @@ export class Pool {
     const frame = encodeFrame(body, version)
     if (isWhole) {
       this.#history.clear()
-      state.snapshot = { version, frame: () => frame }
+      state.snapshot = sentSnapshot(version, frame)
     } else if (before !== undefined) this.#history.push(before, frame)
-    for (const subscriber of this.#subscribers) subscriber.deliver(frame, isWhole)
+    this.#enqueue(frame, isWhole ? undefined : before)
+  }
+
+  /** @param from the version that the frame is a patch to; a full state has none, and replaces what waits */
+  #enqueue(frame: Uint8Array, from: string | undefined): void {
+    if (this.#subscribers.size === 0) return
+    if (this.#waiting.push(frame, from)) this.#context.requestFlush(this)
+    else this.flush()
   }
 
   /** A fault while applying: the view can not be trusted, so everyone gets a fresh snapshot. */
@@ -319,6 +331,7 @@ export class Pool {
 
   /** Drops the state; with subscribers waiting, the read is tried again after a pause. */
   #fail(): void {
+    this.flush()
     for (const subscriber of this.#subscribers) subscriber.invalidate()
     const cancelRetry =
       this.#subscribers.size === 0
@@ -346,26 +359,4 @@ export class Pool {
   #nextVersion(): string {
     return this.#context.nextVersion().toString(16)
   }
-}
-
-type Read = { readonly seq: number; readonly entries: Entry[] }
-/** Up to `seq` the present version is known to be true; negative when it is not. */
-type Proven = Omit<IdleState, 'kind'>
-
-/** Whether a view that may change by itself shows what it did when the pool went idle. */
-function showsSame({ list }: Proven, view: View): boolean {
-  const now = view.list?.()
-  if (now === undefined) return list === undefined
-  return list !== undefined && diffEntries(list, now).length === 0
-}
-
-/** The entries after the records were applied to them, newest first. */
-function withRecords(entries: Entry[], records: readonly StoredRecord[]): readonly Entry[] {
-  if (records.length === 0) return entries
-  const byKey = new Map<string, Entry>(entries.map((entry) => [entry.key, entry]))
-  for (const record of records) {
-    if (record.kind === 'entry') byKey.set(record.key, record)
-    else byKey.delete(record.key)
-  }
-  return [...byKey.values()].sort(newestFirst)
 }

@@ -57,13 +57,17 @@ export class ShapedListView implements View {
     if (operations.length === 0) return undefined
     if (after.length === 0 && operations.length > 1) return { snapshot: true, data: '[]' }
     const patch = patchJson(operations)
-    const length = after.reduce((sum, entry) => sum + metaLength(entry), after.length + 1)
-    return patch.length > patchLimit(length)
+    return patch.length > patchLimit(this.length)
       ? { snapshot: true, data: this.json() }
       : { snapshot: false, data: patch }
   }
 
   json(): string {
     return metaListJson(this.#shown)
+  }
+
+  get length(): number {
+    const shown = this.#shown
+    return shown.reduce((sum, entry) => sum + metaLength(entry), shown.length + 1)
   }
 }

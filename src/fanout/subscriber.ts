@@ -1,9 +1,9 @@
 /**
  * One connection's place in a pool: what it has been sent, and what to do when it reads too slowly.
  *
- *   waiting ──(pool is live: snapshot, or its version is current)──▶ current
- *   current ──(buffer over budget: frame dropped)──▶ stale
- *   stale ──(drained: one fresh snapshot)──▶ current
+ *   waiting ──(pool is live: the state, the patches it missed, or nothing new)──▶ current
+ *   current ──(buffer over budget: batch dropped)──▶ stale
+ *   stale ──(drained: the missed patches, or one fresh snapshot if that is smaller)──▶ current
  *   stale ──(no byte taken for slowConsumerTimeoutMs)──▶ closed
  *   current ──(pool reloads)──▶ waiting
  *   any ──(connection ends)──▶ closed
@@ -12,15 +12,16 @@
  */
 import { ERROR_TABLE, errorText } from '../core/errors.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
-import type { Snapshot } from './frame.ts'
-import type { History } from './history.ts'
+import type { FrameBatch } from './frame-batch.ts'
 
 /** A connection as the fan-out sees it. */
 export interface FrameSink {
-  /** Sends one binary frame, in order. A no-op once closed. The bytes are shared: never changed. */
-  send(frame: Uint8Array): void
+  /** Sends each frame of a batch, in order. A no-op once closed. Batches are shared: never changed. */
+  send(batch: FrameBatch): void
   /** Bytes handed to `send` that the network has not taken yet. */
   readonly bufferedBytes: number
+  /** A number that changes when the network takes some of what is buffered, in the middle of a write too. */
+  readonly sendProgress: number
   /** Runs `callback` once, when nothing is buffered any more. A later call replaces an earlier one. */
   onDrain(callback: () => void): void
   /** Ends the connection. Idempotent. */
@@ -41,8 +42,12 @@ export interface FanoutCounters {
   framesSent: number
   /** Of these, snapshots. */
   snapshotsSent: number
+  /** Batches handed to connections: writes, each of one frame or more. */
+  batchesSent: number
   /** Frames not sent because the subscriber was too far behind. */
   framesDropped: number
+  /** Times a subscriber that was behind had drained and was brought up to date. */
+  catchUps: number
   /** Subscribers closed because they took nothing for too long. */
   slowConsumersClosed: number
   /** Pools read again after a failure. */
@@ -57,6 +62,8 @@ export function newFanoutCounters(): FanoutCounters {
   return {
     framesSent: 0,
     snapshotsSent: 0,
+    batchesSent: 0,
+    catchUps: 0,
     framesDropped: 0,
     slowConsumersClosed: 0,
     reloads: 0,
@@ -71,104 +78,121 @@ export interface SubscriberContext {
   readonly counters: FanoutCounters
 }
 
+/** What brings a subscriber from a version to the current state. */
+export type CatchUp =
+  | { readonly kind: 'loading' }
+  | { readonly kind: 'current' }
+  | { readonly kind: 'behind'; readonly batch: FrameBatch }
+
+/** Asked with the version that the client holds, undefined for none; nothing is left waiting in the pool. */
+export type AskCatchUp = (heldVersion: string | undefined) => CatchUp
+
+/** What a pool hands its state to: one subscriber, or many that live elsewhere. */
+export interface PoolMember {
+  /** Connections behind it. */
+  readonly connections: number
+  /** The pool has a state: whoever waits catches up to it. */
+  synchronize(): void
+  /** The pool lost its state: whatever comes next is a full one. */
+  invalidate(): void
+  /** Takes the next batch. Never throws. */
+  deliver(batch: FrameBatch): void
+  /** It left the pool, or the pool is closed. */
+  close(): void
+}
+
 /** WebSocket close code for a fault on this side (RFC 6455 section 7.4.1). */
 const INTERNAL_ERROR = 1011
 
 type SubscriberState =
   | { readonly kind: 'waiting'; readonly heldVersion: string | undefined }
   | { readonly kind: 'current' }
-  | { readonly kind: 'stale' }
+  | { readonly kind: 'stale'; readonly heldVersion: string | undefined }
   | { readonly kind: 'closed' }
 
-export class Subscriber {
+export class Subscriber implements PoolMember {
+  readonly connections = 1
   readonly #sink: FrameSink
   readonly #context: SubscriberContext
-  /** Asks the pool for its state when this subscriber has fallen behind; undefined while it reloads. */
-  readonly #snapshot: () => Snapshot | undefined
+  readonly #catchUp: AskCatchUp
   #state: SubscriberState
   /** Size of the last snapshot sent, which its budget is extended by. */
   #snapshotBytes = 0
-  #cancelWatch: CancelTimer = () => undefined
+  #cancelWatch: CancelTimer | undefined
 
   /** `heldVersion`: the version whose state the client says it holds, if any. */
   constructor(
     sink: FrameSink,
     context: SubscriberContext,
-    snapshot: () => Snapshot | undefined,
+    catchUp: AskCatchUp,
     heldVersion: string | undefined,
   ) {
     this.#sink = sink
     this.#context = context
-    this.#snapshot = snapshot
+    this.#catchUp = catchUp
     this.#state = { kind: 'waiting', heldVersion }
   }
 
   /** The pool has a state: catches up to it, by patches when the client's version allows. */
-  synchronize(snapshot: Snapshot, history?: Pick<History, 'since'>): void {
-    if (this.#state.kind !== 'waiting') return
-    const { heldVersion } = this.#state
-    this.#state = { kind: 'current' }
-    if (heldVersion === snapshot.version) return
-    const missed = heldVersion === undefined ? undefined : history?.since(heldVersion)
-    if (missed === undefined) this.#sendSnapshot(snapshot)
-    else for (const frame of missed) this.deliver(frame, false)
+  synchronize(): void {
+    if (this.#state.kind === 'waiting') this.#bringUpToDate(this.#state.heldVersion)
   }
 
   /** The pool lost its state: whatever comes next is a snapshot. */
   invalidate(): void {
     // A stale one stays so: when it has drained it finds the new state, or waits for it.
-    if (this.#state.kind !== 'current' && this.#state.kind !== 'waiting') return
-    this.#state = { kind: 'waiting', heldVersion: undefined }
+    if (this.#state.kind === 'closed' || this.#state.kind === 'stale') return
+    this.#state = WAITING_FOR_ANY
   }
 
-  /** Hands over the next frame, or drops it when the connection is too far behind. */
-  deliver(frame: Uint8Array, isSnapshot: boolean): void {
-    if (this.#state.kind === 'stale') this.#context.counters.framesDropped++
+  /** Hands over the next batch, or drops it when the connection is too far behind. */
+  deliver(batch: FrameBatch): void {
+    if (this.#state.kind === 'stale') this.#context.counters.framesDropped += batch.frames.length
     if (this.#state.kind !== 'current') return
     const buffered = this.#sink.bufferedBytes
-    // A frame larger than the budget still goes to a connection that has read everything before it,
+    // A batch larger than the budget still goes to a connection that has read everything before it,
     // and reading a large snapshot must not by itself count as being slow.
     const budget = this.#context.limits.maxBufferedBytes + this.#snapshotBytes
-    if (buffered > 0 && buffered + frame.byteLength > budget) {
-      this.#context.counters.framesDropped++
-      this.#fallBehind()
+    if (buffered > 0 && buffered + batch.byteLength > budget) {
+      this.#context.counters.framesDropped += batch.frames.length
+      this.#fallBehind(batch.from)
       return
     }
-    if (isSnapshot) this.#snapshotBytes = frame.byteLength
-    this.#send(frame, isSnapshot)
+    this.#send(batch)
   }
 
   /** The connection ended, or its owner leaves the pool. */
   close(): void {
-    this.#cancelWatch()
-    this.#state = { kind: 'closed' }
+    this.#cancelWatch?.()
+    this.#state = CLOSED
   }
 
-  #fallBehind(): void {
-    this.#state = { kind: 'stale' }
-    this.#watchProgress(this.#sink.bufferedBytes)
+  #fallBehind(heldVersion: string | undefined): void {
+    this.#state = { kind: 'stale', heldVersion }
+    this.#watchProgress(this.#sink.sendProgress)
     this.#sink.onDrain(() => this.#drained())
   }
 
   #drained(): void {
     if (this.#state.kind !== 'stale') return
-    this.#cancelWatch()
-    const snapshot = this.#snapshot()
-    if (snapshot === undefined) {
-      this.#state = { kind: 'waiting', heldVersion: undefined }
-      return
-    }
-    this.#state = { kind: 'current' }
-    this.#sendSnapshot(snapshot)
+    this.#cancelWatch?.()
+    this.#context.counters.catchUps++
+    this.#bringUpToDate(this.#state.heldVersion)
   }
 
-  #watchProgress(buffered: number): void {
+  #bringUpToDate(heldVersion: string | undefined): void {
+    const missed = this.#catchUp(heldVersion)
+    this.#state = missed.kind === 'loading' ? WAITING_FOR_ANY : CURRENT
+    if (missed.kind === 'behind') this.#send(missed.batch)
+  }
+
+  #watchProgress(progress: number): void {
     const { limits, time, counters } = this.#context
     this.#cancelWatch = time.after(limits.slowConsumerTimeoutMs, () => {
       if (this.#state.kind !== 'stale') return
-      const left = this.#sink.bufferedBytes
-      if (left < buffered) {
-        this.#watchProgress(left)
+      const { bufferedBytes: left, sendProgress } = this.#sink
+      if (sendProgress !== progress) {
+        this.#watchProgress(sendProgress)
         return
       }
       this.close()
@@ -180,21 +204,25 @@ export class Subscriber {
     })
   }
 
-  #sendSnapshot(snapshot: Snapshot): void {
-    const frame = snapshot.frame()
-    this.#snapshotBytes = frame.byteLength
-    this.#send(frame, true)
-  }
-
-  #send(frame: Uint8Array, isSnapshot: boolean): void {
-    this.#context.counters.framesSent++
-    if (isSnapshot) this.#context.counters.snapshotsSent++
+  #send(batch: FrameBatch): void {
+    const { counters } = this.#context
+    counters.batchesSent++
+    counters.framesSent += batch.frames.length
+    if (batch.snapshotBytes > 0) {
+      counters.snapshotsSent++
+      this.#snapshotBytes = batch.snapshotBytes
+    }
     try {
-      this.#sink.send(frame)
+      this.#sink.send(batch)
     } catch (error) {
-      // One broken connection must not cost the others their frame.
+      // One broken connection must not cost the others their frames.
       this.close()
       this.#sink.close(INTERNAL_ERROR, errorText(error))
     }
   }
 }
+
+// Shared, since there may be many thousands of subscribers.
+const CURRENT: SubscriberState = { kind: 'current' }
+const CLOSED: SubscriberState = { kind: 'closed' }
+const WAITING_FOR_ANY: SubscriberState = { kind: 'waiting', heldVersion: undefined }

@@ -15,6 +15,8 @@ export interface View {
   apply(records: readonly StoredRecord[]): FrameBody | undefined
   /** The full state as JSON text. */
   json(): string
+  /** Characters of the full state as JSON text, near enough to weigh patches against it. */
+  readonly length: number
   /** The step to what the filters show now; only of views that may change without a record. */
   refresh?(): FrameBody | undefined
   /** What subscribers hold, in order; only of views that have `refresh`. */

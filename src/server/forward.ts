@@ -3,7 +3,7 @@
  * keys that another node leads. They pass this node's own checks and filters first, then those of the
  * leader. A request says by which nodes it was passed on, so that it can not go in a circle.
  */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { versionOf } from '../core/entry.ts'
 import { isStateError, StateError } from '../core/errors.ts'
 import { NS_PER_MS, type TimeSource } from '../core/time.ts'
@@ -34,6 +34,11 @@ export interface RefusedWrite {
 
 /** The nodes that passed a request on, from the first, separated by commas. */
 export const PASSED_BY_HEADER = 'ooo-passed-by'
+/**
+ * Header of every answer to a request that was passed on: the id of the node that gave it. An answer without
+ * it is not a node's: a portal that wants a login, or a proxy that has failed, answers anything with a page.
+ */
+export const NODE_HEADER = 'ooo-node'
 /** Header of an answer that a leader gave: its URL. */
 export const ANSWERED_BY_HEADER = 'ooo-answered-by'
 
@@ -86,8 +91,22 @@ export async function forwardWrite(
     body: write.body,
     timeoutMs: deadlineMs + Math.min(write.ack?.timeoutMs ?? 0, MAX_ACK_TIMEOUT_MS),
   })
+  if (answer.headers[NODE_HEADER] === undefined) throw strangeAnswer(answer, write.leader)
   if (answer.status < 300) await comeBack(context, answer, write)
   return replyOf(answer, write.leader)
+}
+
+/** Tells who passed a request on that a node answers it; to be called before the answer is begun. */
+export function signAnswer(request: IncomingMessage, response: ServerResponse, id: string): void {
+  if (request.headers[PASSED_BY_HEADER] !== undefined) response.setHeader(NODE_HEADER, id)
+}
+
+function strangeAnswer({ status, headers }: LeaderAnswer, leader: string): StateError {
+  const type = headers['content-type']?.slice(0, 100) ?? 'no content type'
+  return new StateError(
+    'unreachable',
+    `cluster: the answer from ${leader} is not a node's (${status}, ${type}): something on the way gave it, a portal or a proxy; the write may have been made`,
+  )
 }
 
 /** Whether another node has to decide a write that failed so. */

@@ -7,11 +7,15 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorText } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { RESERVED_PATHS } from '../store/filters.ts'
+import type { Admission } from './admission.ts'
+import type { AdmissionRefusal } from './admission-refusals.ts'
 import { answerBatch, BATCH_PATH } from './batch-route.ts'
 import { answerPreflight, applyCors, type CorsRules, isPreflight } from './cors.ts'
 import { ALLOWED_METHODS, answerData, type DataContext } from './data-routes.ts'
+import { signAnswer } from './forward.ts'
 import { answerHealth, answerReady, HEALTH_PATH, type HealthContext, READY_PATH } from './health.ts'
 import { answerManagement, type ManagementContext } from './management.ts'
+import { answerMetrics, METRICS_PATH, type MetricsContext } from './metrics.ts'
 import { runMiddleware } from './middleware.ts'
 import { findHandler, type PluginRoutes } from './plugin-host.ts'
 import type { Registry } from './registry.ts'
@@ -28,7 +32,8 @@ import { answerAsset, answerIndex, UI_PREFIX } from './static.ts'
 import { WRITES_PREFIX } from './write-fates.ts'
 import { answerFate, type FateContext, streamFate, wantsEvents } from './write-route.ts'
 
-export interface HttpContext extends DataContext, FateContext, HealthContext {
+export interface HttpContext extends DataContext, FateContext, HealthContext, MetricsContext {
+  readonly admission: Admission
   readonly name: string
   readonly uiDir: string | undefined
   readonly cors: CorsRules
@@ -47,6 +52,7 @@ export async function handleRequest(
   response: ServerResponse,
 ): Promise<void> {
   try {
+    signAnswer(request, response, context.forward.store.id)
     // Answers end their connection from the first step of `close`.
     if (!context.isServing()) response.setHeader('Connection', 'close')
     if (isPreflight(request)) {
@@ -54,6 +60,11 @@ export async function handleRequest(
       return
     }
     applyCors(request, response, context.cors)
+    const refusal = context.admission.judgeRequest(request, response)
+    if (refusal !== undefined) {
+      await sendReply(request, response, refusalReply(refusal))
+      return
+    }
     await runMiddleware(context.registry.middleware, request, response, () =>
       dispatch(context, request, response),
     )
@@ -102,6 +113,7 @@ async function answer(
   if (path === '/') return onlyGet(request, () => answerRoot(context, query))
   if (path === HEALTH_PATH) return onlyGet(request, () => answerHealth(context))
   if (path === READY_PATH) return onlyGet(request, () => answerReady(context))
+  if (path === METRICS_PATH) return onlyGet(request, () => answerMetrics(context))
   if (path === BATCH_PATH) return answerBatch(context, request)
   if (path.startsWith(WRITES_PREFIX)) return onlyGet(request, () => answerFate(context, request))
   if (path.startsWith(UI_PREFIX)) {
@@ -124,6 +136,11 @@ function allowReply(methods: readonly string[], key: string | undefined): Reply 
     status: 204,
     headers: { Allow: [...new Set([...methods, ...head, ...ofKey])].join(', ') },
   }
+}
+
+function refusalReply({ status, text, headers }: AdmissionRefusal): Reply {
+  const reply = textReply(status, text)
+  return { ...reply, headers: { ...reply.headers, ...headers } }
 }
 
 async function answerRoot(context: HttpContext, query: string): Promise<Reply> {

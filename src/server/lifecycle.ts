@@ -28,6 +28,7 @@ import type { Database } from '../store/database.ts'
 import { Store } from '../store/store.ts'
 import type { DataAccess } from './access.ts'
 import type { Acks } from './ack.ts'
+import { Admission } from './admission.ts'
 import { announce, CloseHooks } from './hooks.ts'
 import { handleRequest } from './http.ts'
 import { type Listener, openListener } from './listener.ts'
@@ -38,6 +39,7 @@ import { createPluginHost, createPluginRoutes } from './plugin-host.ts'
 import type { Registry } from './registry.ts'
 import { Sockets } from './sockets.ts'
 import { handleUpgrade } from './upgrade.ts'
+import { WorkerFleet } from './worker-fleet.ts'
 
 /** Everything of an open node. */
 export interface RunningNode {
@@ -50,6 +52,7 @@ export interface RunningNode {
   readonly acks: Acks
   readonly hub: Hub
   readonly sockets: Sockets
+  readonly admission: Admission
   readonly listener: Listener
   readonly closeHooks: CloseHooks
   /** Undoes `openNode`, last step first. */
@@ -91,13 +94,17 @@ export async function openNode(
     filters.start({ store, time, logger, refresh: (path) => hub.refresh(path) })
     steps.push({ name: 'filters', run: () => filters.stop() })
 
-    const sockets = new Sockets(options)
+    const admission = new Admission(options)
+    const workers = await startWorkers(options, hub, steps)
+    const goodbye = (open: number): string => admission.goodbye(open)
+    const sockets = new Sockets({ ...options, workers, goodbye })
     const context = createContext(options, registry, {
       store,
       ...data,
       plugins,
       hub,
       sockets,
+      admission,
       clock,
     })
     const listener = await listen(options, context)
@@ -126,6 +133,7 @@ export async function openNode(
       acks,
       hub,
       sockets,
+      admission,
       listener,
       closeHooks,
       steps,
@@ -153,6 +161,20 @@ function startFanout(
     },
   })
   return hub
+}
+
+/** The processes that hold subscribers' connections; undefined for none. */
+async function startWorkers(
+  options: ResolvedServerOptions,
+  hub: Hub,
+  steps: CloseStep[],
+): Promise<WorkerFleet | undefined> {
+  if (options.workers === 0) return undefined
+  const fleet = new WorkerFleet({ ...options, counted: (frames) => hub.count(frames) })
+  // After the listener, which says goodbye to every connection.
+  steps.push({ name: 'workers', run: () => fleet.close() })
+  await fleet.started
+  return fleet
 }
 
 function startProxies(
@@ -185,8 +207,8 @@ export async function closeNode(node: RunningNode): Promise<void> {
 }
 
 /**
- * What happens to a commit once it is durable: `afterWriteOp` hooks, the fan-out, limits, `afterWrite`
- * hooks, `storageEvent` hooks.
+ * What happens to a commit once it is durable: `afterWriteOp` hooks, the fan-out, limits, and when its
+ * frames are on their way `afterWrite` hooks and `storageEvent` hooks.
  * The fan-out is told of every commit, without the changes that are not broadcast. Of a silent
  * commit no hook is told, and the fan-out tells nobody.
  */
@@ -209,8 +231,13 @@ function hearCommits(
     const sent = { ...commit, changes: noBroadcastKeys.length === 0 ? heard : heard.filter(isSent) }
     hub.commit(commit.silent === true ? commit : sent)
     filters.committed(commit)
-    tell('afterWrite')
-    for (const change of sent.changes) announce(hooks, 'storageEvent', logger, change)
+    const told = (): void => {
+      tell('afterWrite')
+      for (const change of sent.changes) announce(hooks, 'storageEvent', logger, change)
+    }
+    const flushed = hub.flushed()
+    if (flushed === undefined) told()
+    else void flushed.then(told)
   })
 }
 
@@ -282,6 +309,7 @@ function createHub(
 function listen(options: ResolvedServerOptions, context: NodeContext): Promise<Listener> {
   return openListener(options, {
     isServing: context.isServing,
+    connected: (socket) => context.admission.connected(socket),
     request: (request, response) => void handleRequest(context, request, response),
     upgrade: (request, socket, head) => void handleUpgrade(context, request, socket, head),
   })

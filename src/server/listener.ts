@@ -11,6 +11,8 @@ import { CertificateReloader, loadTls } from './tls.ts'
 
 /** What the listener hands on. */
 export interface ListenerHandlers {
+  /** A TCP connection, before anything is known of what it is for. */
+  connected(socket: Socket): void
   request(request: IncomingMessage, response: ServerResponse): void
   upgrade(request: IncomingMessage, socket: Socket, head: Buffer): void
   /** False once the server closes: connections then end with their answer. */
@@ -95,6 +97,7 @@ function connect(
   http.on('connection', (socket: Socket) => {
     connections.add(socket)
     socket.on('close', () => connections.delete(socket))
+    handlers.connected(socket)
   })
   http.on('request', (request: IncomingMessage, response: ServerResponse) => {
     // While closing, a connection that has just become idle is not kept for another request.
@@ -110,10 +113,10 @@ function connect(
 }
 
 function bind(http: HttpServer | HttpsServer, options: ResolvedServerOptions): Promise<void> {
-  const { host, port, logger } = options
+  const { host, port, backlog, logger } = options
   return new Promise((resolve, reject) => {
     http.once('error', (cause) => reject(listenError(cause, host, port)))
-    http.listen({ host, port }, () => {
+    http.listen({ host, port, backlog }, () => {
       http.removeAllListeners('error')
       http.on('error', (error) => logger.error('the listener failed', { error: error.message }))
       resolve()

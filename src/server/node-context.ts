@@ -7,6 +7,7 @@ import type { ReadHooks } from '../store/read-hooks.ts'
 import type { Store } from '../store/store.ts'
 import { createDataAccess, type DataAccess } from './access.ts'
 import { Acks } from './ack.ts'
+import type { Admission } from './admission.ts'
 import { ClockSocket } from './clock-socket.ts'
 import { storageConcerns } from './health.ts'
 import type { ResolvedServerOptions } from './options.ts'
@@ -29,6 +30,7 @@ export interface NodeParts {
   readonly plugins: PluginRoutes
   readonly hub: Hub
   readonly sockets: Sockets
+  readonly admission: Admission
   readonly clock: HybridClock
 }
 
@@ -46,7 +48,7 @@ export function createContext(
   registry: Registry,
   parts: NodeParts,
 ): NodeContext {
-  const { store, plugins, hub, sockets, clock } = parts
+  const { store, plugins, hub, sockets, admission, clock } = parts
   const clockSocket = new ClockSocket(options.time, options.tickMs, () => clock.now())
   const writes = createWrites(options, parts)
   let phase: 'serving' | 'closing' = 'serving'
@@ -55,6 +57,12 @@ export function createContext(
     plugins,
     hub,
     sockets,
+    admission,
+    metrics: () => ({
+      admission: admission.metrics(),
+      sockets: sockets.metrics(),
+      fanout: hub.metrics(),
+    }),
     filters: options.static ? registry.filters : undefined,
     access: createAccess(options, registry, parts),
     beforeRead: (keyOrGlob) => parts.reads.run(keyOrGlob),
@@ -79,7 +87,11 @@ export function createContext(
     ...writes,
     logger: options.logger,
     isServing: () => phase === 'serving',
-    concerns: () => storageConcerns(store),
+    concerns: () => [
+      ...storageConcerns(store),
+      ...admission.concerns(),
+      ...plugins.concerns.flatMap((provider) => provider()),
+    ],
     damagedCount: (keyOrGlob) => store.damagedCount(keyOrGlob),
     listensAt: ({ url }) => {
       bound = url.slice(url.indexOf('//') + 2)
@@ -94,14 +106,15 @@ export function createContext(
 /** What writes need beside the data: their fates, waiting for them, and passing them on. */
 function createWrites(
   { deadlineMs, time, logger }: ResolvedServerOptions,
-  { store, plugins }: NodeParts,
+  { store, plugins, hub }: NodeParts,
 ): WriteContext & { readonly fates: WriteFates } {
   const replication = (): Replication | undefined => plugins.replication
   const leaderOf = (key: string): string | undefined => store.leaderOf(key)
   const fates = new WriteFates({ store, replication, time, logger })
   const isReplicated = (key: string): boolean => plugins.replication?.isReplicated(key) ?? false
   const acks = new Acks({ fates, nodeId: () => store.id, isReplicated, leaderOf })
-  return { fates, acks, leaderOf, forward: { store, replication, time, deadlineMs } }
+  const flushed = (): Promise<void> | undefined => hub.flushed()
+  return { fates, acks, leaderOf, flushed, forward: { store, replication, time, deadlineMs } }
 }
 
 function createAccess(

@@ -7,13 +7,15 @@ import { SILENT_LOGGER } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { Transport } from '../core/transport.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
+import { ADMISSION_RANGES, type AdmissionOptions, resolveAdmission } from './admission-options.ts'
 import { newNodeId } from './node-id.ts'
 import type { ServerPlugin } from './plugin.ts'
 import { createSystemTime } from './system-time.ts'
 import type { TlsOptions } from './tls.ts'
 import { createWsTransport } from './ws-transport.ts'
 
-export interface ServerOptions {
+/** Those of connections are with `AdmissionOptions`. */
+export interface ServerOptions extends AdmissionOptions {
   readonly storage: StorageAdapter
   /** Address to listen on, IPv4, IPv6 or a name. Default `127.0.0.1`. */
   readonly host?: string
@@ -88,6 +90,11 @@ export interface ServerOptions {
   readonly slowConsumerTimeoutMs?: number
   /** Subscription pools without users whose version is remembered. Default 1000; 0 for none. */
   readonly maxIdlePools?: number
+  /**
+   * Processes that hold the connections of subscribers, so that fan-out uses more than one core; requests
+   * stay in this one. Default 0: everything in this process. Connections over TLS always are.
+   */
+  readonly workers?: number
   /** Folder of the built web UI. Default: none, and `/` is a plain page. */
   readonly uiDir?: string
   readonly plugins?: readonly ServerPlugin[]
@@ -138,6 +145,8 @@ const RANGES = {
   maxBufferedBytes: [0],
   slowConsumerTimeoutMs: [1],
   maxIdlePools: [0],
+  workers: [0, 64],
+  ...ADMISSION_RANGES,
 } as const
 
 /** Fills in defaults, checks ranges and refuses unknown names. @throws StateError `invalid_option`. */
@@ -145,6 +154,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   const allowedOrigins = options.allowedOrigins ?? []
   const resolved: ResolvedServerOptions = {
     ...limitsOf(options),
+    ...resolveAdmission(options),
     storage: options.storage,
     host: options.host ?? '127.0.0.1',
     port: options.port ?? 8800,
@@ -175,7 +185,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   return Object.freeze(resolved)
 }
 
-type Limit = Exclude<keyof typeof RANGES, 'port'>
+type Limit = Exclude<keyof typeof RANGES, 'port' | keyof typeof ADMISSION_RANGES>
 
 function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
   return {
@@ -194,6 +204,7 @@ function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
     maxBufferedBytes: options.maxBufferedBytes ?? 1024 * 1024,
     slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
     maxIdlePools: options.maxIdlePools ?? 1000,
+    workers: options.workers ?? 0,
   }
 }
 

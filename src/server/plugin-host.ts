@@ -1,7 +1,13 @@
 /** What plugins registered, and the host they registered it with. */
 import { StateError } from '../core/errors.ts'
 import type { LeaderOf } from '../store/store.ts'
-import type { ManagementProvider, PluginHost, RouteHandler, SocketRoute } from './plugin.ts'
+import type {
+  ConcernProvider,
+  ManagementProvider,
+  PluginHost,
+  RouteHandler,
+  SocketRoute,
+} from './plugin.ts'
 import type { Replication } from './replication.ts'
 
 /** Management APIs that the server answers itself. */
@@ -24,6 +30,7 @@ export interface PluginRoutes {
   readonly sockets: Map<string, SocketRoute>
   /** By the name of the management API. */
   readonly management: Map<string, ManagementProvider>
+  readonly concerns: ConcernProvider[]
   /** What replicates; undefined on a node that stands alone. */
   replication: Replication | undefined
 }
@@ -33,6 +40,7 @@ export function createPluginRoutes(): PluginRoutes {
     handlers: new Map(),
     sockets: new Map(),
     management: new Map(),
+    concerns: [],
     replication: undefined,
   }
 }
@@ -43,7 +51,10 @@ export function createPluginRoutes(): PluginRoutes {
  * `management` for a name that is.
  */
 export function createPluginHost(
-  services: Omit<PluginHost, 'addLeaderOf' | 'route' | 'socket' | 'management' | 'replicate'>,
+  services: Omit<
+    PluginHost,
+    'addLeaderOf' | 'route' | 'socket' | 'management' | 'concerns' | 'replicate'
+  >,
   routes: PluginRoutes,
 ): PluginHost {
   const leaders: LeaderOf[] = []
@@ -66,6 +77,9 @@ export function createPluginHost(
         throw new StateError('invalid_option', `ooo: management API "${name}" is taken`)
       }
       routes.management.set(name, provider)
+    },
+    concerns: (provider) => {
+      routes.concerns.push(provider)
     },
     replicate: (replication) => {
       if (routes.replication !== undefined) {

@@ -46,6 +46,9 @@ export interface SocketRoute {
 /** Gives what `GET /?api=<name>` answers: any JSON value, in the field order of its object. */
 export type ManagementProvider = () => unknown
 
+/** Says what people should look at, as sentences. Must not throw. */
+export type ConcernProvider = () => readonly string[]
+
 /** What the server offers a plugin. */
 export interface PluginHost {
   readonly store: Store
@@ -76,6 +79,8 @@ export interface PluginHost {
    * that no API has.
    */
   management(name: string, provider: ManagementProvider): void
+  /** Adds to the reasons that `GET /-/readyz` tells, which do not make the node unready. */
+  concerns(provider: ConcernProvider): void
   /**
    * Tells how far writes have got on other nodes, and calls leaders. One plugin only. In `setup` only.
    */

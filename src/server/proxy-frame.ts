@@ -2,7 +2,7 @@
 import { StateError } from '../core/errors.ts'
 import { compactJson, type JsonNode, parseNodes } from '../core/json.ts'
 import { PatchedDocument } from '../core/patch-apply.ts'
-import { lazySnapshot, type Snapshot } from '../fanout/frame.ts'
+import { lazySnapshot, type Snapshot, sentSnapshot } from '../fanout/frame.ts'
 
 /** A frame read: a full state, a step from the state before it, or the clock's time, full as well. */
 export type TargetFrame =
@@ -65,11 +65,11 @@ export class TargetState {
   take(frame: TargetFrame): void {
     switch (frame.kind) {
       case 'clock':
-        this.#snapshot = { version: '', frame: () => frame.bytes }
+        this.#snapshot = sentSnapshot('', frame.bytes)
         return
       case 'snapshot':
         this.#document = new PatchedDocument(frame.data, this.#maxLength)
-        this.#snapshot = { version: frame.version, frame: () => frame.bytes }
+        this.#snapshot = sentSnapshot(frame.version, frame.bytes)
         return
       case 'patch': {
         const document = this.#document
@@ -77,7 +77,13 @@ export class TargetState {
           throw new StateError('invalid_message', 'proxy: a patch came before the first snapshot')
         }
         document.apply(frame.data)
-        this.#snapshot = lazySnapshot(frame.version, () => document.text)
+        const view = {
+          json: () => document.text,
+          get length() {
+            return document.length
+          },
+        }
+        this.#snapshot = lazySnapshot(frame.version, view)
       }
     }
   }

@@ -1,7 +1,7 @@
 /** One WebSocket connection to a target. */
 import { WebSocket } from 'ws'
 import { errorText } from '../core/errors.ts'
-import { NS_PER_MS, type TimeSource } from '../core/time.ts'
+import type { TimeSource } from '../core/time.ts'
 import type { ResolvedProxyRoute } from './proxy-config.ts'
 
 /** What to dial, and with what. */
@@ -52,13 +52,12 @@ export function openLink(target: LinkTarget, time: TimeSource, handlers: LinkHan
     return { end, terminate: end }
   }
   let reason = ''
-  const heard = { atNs: time.monotonicNs() }
+  const pings = { unanswered: 0 }
   const hear = (): void => {
-    heard.atNs = time.monotonicNs()
+    pings.unanswered = 0
   }
   socket.on('open', () => {
-    hear()
-    stopPings = keepAlive(socket, heard, time, target.route.subscribe.pingIntervalMs)
+    stopPings = keepAlive(socket, pings, time, target.route.subscribe.pingIntervalMs)
   })
   socket.on('message', (data) => {
     hear()
@@ -108,21 +107,27 @@ function dial({ url, protocols, route }: LinkTarget): WebSocket {
   return socket
 }
 
-/** Pings, and drops a connection over which nothing comes back. @returns what stops it */
+/**
+ * Pings, and drops a connection over which nothing comes back. What is counted is pings and not time: a
+ * pause of this process, in which it read nothing, is not held against the target.
+ * @returns what stops it
+ */
 function keepAlive(
   socket: WebSocket,
-  heard: { readonly atNs: bigint },
+  pings: { unanswered: number },
   time: TimeSource,
   intervalMs: number,
 ): () => void {
-  const patienceNs = BigInt(intervalMs) * BigInt(MISSED_PINGS) * NS_PER_MS
   const beat = (): (() => void) =>
     time.after(intervalMs, () => {
-      if (time.monotonicNs() - heard.atNs >= patienceNs) {
+      if (pings.unanswered >= MISSED_PINGS) {
         socket.terminate()
         return
       }
-      if (socket.readyState === WebSocket.OPEN) socket.ping()
+      if (socket.readyState === WebSocket.OPEN) {
+        socket.ping()
+        pings.unanswered++
+      }
       cancel = beat()
     })
   let cancel = beat()

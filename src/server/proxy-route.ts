@@ -12,7 +12,8 @@ import { sendReply } from './reply.ts'
 import { parseTarget } from './request-url.ts'
 import type { RoutedHandler } from './router.ts'
 import { assertHandshake, type PendingSocket, refuse, type Sockets } from './sockets.ts'
-import { MAX_SUBSCRIBER_MESSAGE_BYTES, serveSubscription } from './websocket.ts'
+import { serveSubscription } from './websocket.ts'
+import { openingOf } from './websocket-handshake.ts'
 
 /** What proxies use of the open server. */
 export interface ProxyRuntime extends UpstreamContext {
@@ -123,6 +124,7 @@ export class RegisteredProxy {
   ): Promise<void> {
     const runtime = this.#open()
     assertHandshake(request)
+    const opening = openingOf(request)
     const refusal = this.#refusal('GET')
     if (refusal !== undefined) return refuse(socket, refusal)
     if (!isSocketOriginAllowed(request, runtime.allowedOrigins)) {
@@ -138,10 +140,10 @@ export class RegisteredProxy {
       return refuse(socket, { status: error.meaning.status, text: `${error.message}\n` })
     }
     const { sockets } = runtime
-    const webSocket = sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
-    if (webSocket === undefined) return
+    const accepted = sockets.acceptSubscriber(socket, head, opening)
+    if (accepted === undefined) return
     const upstream = this.#upstream(target, request, runtime)
-    serveSubscription(webSocket, upstream.subscribe(), undefined)
+    serveSubscription(accepted, upstream.subscribe(), undefined)
   }
 
   #resolve(

@@ -13,8 +13,14 @@ import { backoffDelayMs, DEFAULT_BACKOFF } from '../core/backoff.ts'
 import { ERROR_TABLE, errorText } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, Random } from '../core/time.ts'
-import type { Subscription } from '../fanout/hub.ts'
-import { type FrameSink, Subscriber, type SubscriberContext } from '../fanout/subscriber.ts'
+import { FrameBatch } from '../fanout/frame-batch.ts'
+import type { Place } from '../fanout/hub.ts'
+import {
+  type CatchUp,
+  type FrameSink,
+  Subscriber,
+  type SubscriberContext,
+} from '../fanout/subscriber.ts'
 import { readFrame, type TargetFrame, TargetState } from './proxy-frame.ts'
 import { type Link, type LinkTarget, openLink } from './proxy-link.ts'
 
@@ -67,14 +73,14 @@ export class Upstream {
   }
 
   /** A place for one local socket; the upstream ends with the last one. */
-  subscribe(): Subscription {
+  subscribe(): Place {
     let place: Subscriber | 'reserved' | 'left' = 'reserved'
     this.#users++
     return {
       // The client's version is not heeded: only a snapshot is sure to fit.
       attach: (sink) => {
         if (place !== 'reserved') return
-        place = new Subscriber(sink, this.#context, () => this.#snapshot(), undefined)
+        place = new Subscriber(sink, this.#context, () => this.#catchUp(), undefined)
         this.#add(place, sink)
       },
       close: () => {
@@ -106,12 +112,14 @@ export class Upstream {
       return
     }
     this.#subscribers.set(subscriber, sink)
-    const snapshot = this.#snapshot()
-    if (snapshot !== undefined) subscriber.synchronize(snapshot)
+    if (this.#state.kind === 'live') subscriber.synchronize()
   }
 
-  #snapshot(): TargetState['snapshot'] {
-    return this.#state.kind === 'live' ? this.#state.state.snapshot : undefined
+  #catchUp(): CatchUp {
+    const snapshot = this.#state.kind === 'live' ? this.#state.state.snapshot : undefined
+    return snapshot === undefined
+      ? { kind: 'loading' }
+      : { kind: 'behind', batch: snapshot.batch() }
   }
 
   #dial(): UpstreamState {
@@ -129,6 +137,7 @@ export class Upstream {
     const current = this.#state
     if (current.kind !== 'dialling' && current.kind !== 'live') return
     let frame: TargetFrame
+    const before = current.state.snapshot?.version
     try {
       frame = readFrame(bytes)
       current.state.take(frame)
@@ -139,7 +148,7 @@ export class Upstream {
       return
     }
     if (current.kind === 'dialling') this.#goLive(current.link, current.state)
-    else this.#passOn(bytes, frame.kind !== 'patch')
+    else this.#passOn(new FrameBatch([bytes], frame.kind === 'patch' ? before : undefined))
   }
 
   #goLive(link: Link, state: TargetState): void {
@@ -147,13 +156,11 @@ export class Upstream {
     this.#failures = 0
     this.#cancelOutage?.()
     this.#cancelOutage = undefined
-    const { snapshot } = state
-    if (snapshot === undefined) return
-    for (const subscriber of [...this.#subscribers.keys()]) subscriber.synchronize(snapshot)
+    for (const subscriber of [...this.#subscribers.keys()]) subscriber.synchronize()
   }
 
-  #passOn(bytes: Uint8Array, isSnapshot: boolean): void {
-    for (const subscriber of [...this.#subscribers.keys()]) subscriber.deliver(bytes, isSnapshot)
+  #passOn(batch: FrameBatch): void {
+    for (const subscriber of [...this.#subscribers.keys()]) subscriber.deliver(batch)
   }
 
   #lost(reason: string, status: number | undefined): void {

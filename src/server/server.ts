@@ -11,6 +11,7 @@ import type { Hub } from '../fanout/hub.ts'
 import type { Database } from '../store/database.ts'
 import type { Filters } from '../store/filters.ts'
 import type { Store } from '../store/store.ts'
+import type { AdmissionMetrics } from './admission.ts'
 import type { Endpoint } from './endpoint.ts'
 import { type Hooks, runRefusing } from './hooks.ts'
 import { createIo, type ServerIo } from './io.ts'
@@ -70,6 +71,8 @@ export interface Server extends ServerIo {
   readonly hub: Hub
   /** Open WebSockets. */
   readonly socketCount: number
+  /** Connections of this `open` and why they were refused. @throws StateError `not_open` unless open. */
+  readonly admissionMetrics: AdmissionMetrics
   /** Sockets of this `open` and why they were dropped. @throws StateError `not_open` unless open. */
   readonly socketMetrics: SocketMetrics
 }
@@ -144,6 +147,10 @@ class NodeServer implements Server {
 
   get socketCount(): number {
     return this.#state.kind === 'open' ? this.#state.node.sockets.size : 0
+  }
+
+  get admissionMetrics(): AdmissionMetrics {
+    return this.#node().admission.metrics()
   }
 
   get socketMetrics(): SocketMetrics {

@@ -5,6 +5,11 @@ import { type WebSocket, WebSocketServer } from 'ws'
 import { StateError } from '../core/errors.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import { Heartbeat, type HeartbeatPeer } from './heartbeat.ts'
+import { sendProgress } from './send-progress.ts'
+import { SubscriberSocket, type SubscriberSocketContext } from './subscriber-socket.ts'
+import { CLOSE_GRACE_MS, isUsable, MAX_SUBSCRIBER_MESSAGE_BYTES } from './websocket-handshake.ts'
+import type { WorkerFleet } from './worker-fleet.ts'
+import type { Passenger } from './worker-link.ts'
 import { closeSocket } from './ws-socket.ts'
 
 export interface SocketsOptions {
@@ -14,6 +19,10 @@ export interface SocketsOptions {
   readonly wsWriteTimeoutMs: number
   /** Milliseconds a handshake may take before it is refused with 503. */
   readonly deadlineMs: number
+  /** The reason for one of `open` sockets that all end because the server closes. */
+  goodbye(open: number): string
+  /** Serves subscribers in other processes; undefined for none. */
+  readonly workers: WorkerFleet | undefined
 }
 
 /** Gauges of this moment, and counters since the server opened. */
@@ -26,25 +35,36 @@ export interface SocketMetrics {
   readonly droppedSilent: number
   /** Dropped because they took nothing of what waited for them. */
   readonly droppedStalled: number
+  /** Fan-out workers that take connections. */
+  readonly workers: number
+  /** Fan-out workers that ended by themselves, their connections with them. */
+  readonly workersLost: number
 }
 
-/** Milliseconds a peer has to answer a close frame before it is dropped. */
-const CLOSE_GRACE_MS = 1000
 /** Close code for a server that shuts down (RFC 6455 section 7.4.1). */
 const GOING_AWAY = 1001
 
 /** A TCP connection whose handshake is asked for but not finished. */
 export type PendingSocket = Socket
 
+/** An open WebSocket, as the end of the server needs it. */
+interface OpenSocket {
+  close(code: number, reason: string): void
+  terminate(): void
+}
+
 export class Sockets {
   readonly #time: TimeSource
   readonly #deadlineMs: number
   readonly #heartbeat: Heartbeat
+  readonly #goodbye: (open: number) => string
+  readonly #workers: WorkerFleet | undefined
   /** One handshaker per message limit: `ws` fixes the limit there. */
   readonly #handshakers = new Map<number, WebSocketServer>()
-  /** What stops the deadline of each handshake under way. */
-  readonly #pending = new Map<PendingSocket, CancelTimer>()
-  readonly #open = new Set<WebSocket>()
+  /** Handshakes under way: what stops the deadline of each, and hears that its connection ended. */
+  readonly #pending = new Map<PendingSocket, { cancel: CancelTimer; released: () => void }>()
+  readonly #open = new Set<OpenSocket>()
+  readonly #subscriberContext: SubscriberSocketContext
   #closed: Promise<void> | undefined
   #allGone = (): void => undefined
 
@@ -52,6 +72,14 @@ export class Sockets {
     this.#time = options.time
     this.#deadlineMs = options.deadlineMs
     this.#heartbeat = new Heartbeat(options)
+    this.#goodbye = (open) => options.goodbye(open)
+    this.#workers = options.workers
+    this.#subscriberContext = {
+      time: options.time,
+      maxMessageBytes: MAX_SUBSCRIBER_MESSAGE_BYTES,
+      closeGraceMs: CLOSE_GRACE_MS,
+      gone: (socket) => this.#forget(socket, socket),
+    }
   }
 
   /** Open WebSockets. */
@@ -61,11 +89,14 @@ export class Sockets {
 
   metrics(): SocketMetrics {
     const { silent, stalled } = this.#heartbeat.dropped
+    const workers = this.#workers?.metrics()
     return {
       open: this.#open.size,
       pending: this.#pending.size,
-      droppedSilent: silent,
-      droppedStalled: stalled,
+      droppedSilent: silent + (workers?.droppedSilent ?? 0),
+      droppedStalled: stalled + (workers?.droppedStalled ?? 0),
+      workers: workers?.ready ?? 0,
+      workersLost: workers?.lost ?? 0,
     }
   }
 
@@ -74,8 +105,9 @@ export class Sockets {
     const cancel = this.#time.after(this.#deadlineMs, () => {
       refuse(socket, { status: 503, text: 'ooo: server deadline reached' })
     })
-    this.#pending.set(socket, cancel)
-    socket.once('close', () => this.#release(socket))
+    const released = (): void => this.#release(socket)
+    this.#pending.set(socket, { cancel, released })
+    socket.once('close', released)
     if (this.#closed !== undefined) socket.destroy()
   }
 
@@ -103,6 +135,45 @@ export class Sockets {
     return accepted
   }
 
+  /**
+   * Completes the handshake of a subscriber on the same terms; nothing it says is read.
+   * @returns undefined when the connection is gone
+   */
+  acceptSubscriber(
+    socket: PendingSocket,
+    head: Buffer,
+    opening: string,
+  ): SubscriberSocket | undefined {
+    if (!this.#begin(socket)) return undefined
+    socket.write(opening)
+    const accepted = new SubscriberSocket(socket, head, this.#subscriberContext)
+    this.#open.add(accepted)
+    this.#heartbeat.add(accepted)
+    return accepted
+  }
+
+  /**
+   * The same in a worker process, where there is one that can. TLS ends in this process, so such a
+   * connection can not be handed over.
+   * @param ended called once, when the connection has ended
+   * @returns false when it is to be served here: nothing has been done with it then
+   */
+  delegate(passenger: Passenger, ended: () => void): boolean {
+    const { socket } = passenger
+    if (this.#workers === undefined || 'encrypted' in socket || this.#closed !== undefined) {
+      return false
+    }
+    if (!socket.writable || !socket.readable) return false
+    const remote = this.#workers.take(passenger, () => {
+      if (remote !== undefined) this.#left(remote)
+      ended()
+    })
+    if (remote === undefined) return false
+    this.#release(socket)
+    this.#open.add(remote)
+    return true
+  }
+
   /** Says goodbye to every socket and drops those that do not answer. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#closeAll()
@@ -117,14 +188,18 @@ export class Sockets {
     const cancelGrace = this.#time.after(CLOSE_GRACE_MS, () => {
       for (const socket of this.#open) socket.terminate()
     })
-    for (const socket of this.#open) closeSocket(socket, GOING_AWAY, 'server is closing')
+    const open = this.#open.size
+    for (const socket of this.#open) socket.close(GOING_AWAY, this.#goodbye(open))
     if (this.#open.size > 0) await gone
     cancelGrace()
   }
 
   #release(socket: PendingSocket): void {
-    this.#pending.get(socket)?.()
+    const pending = this.#pending.get(socket)
+    if (pending === undefined) return
     this.#pending.delete(socket)
+    pending.cancel()
+    socket.off('close', pending.released)
   }
 
   #handshaker(maxPayload: number): WebSocketServer {
@@ -159,31 +234,33 @@ export class Sockets {
       ping: () => webSocket.ping(),
       terminate: () => webSocket.terminate(),
     }
-    this.#open.add(webSocket)
+    const open: OpenSocket = {
+      close: (code, reason) => closeSocket(webSocket, code, reason),
+      terminate: () => webSocket.terminate(),
+    }
+    this.#open.add(open)
     this.#heartbeat.add(peer)
     // An error is always followed by `close`; without a listener it would end the process.
     webSocket.on('error', () => undefined)
-    webSocket.on('close', () => {
-      this.#open.delete(webSocket)
-      this.#heartbeat.remove(peer)
-      if (this.#open.size === 0) this.#allGone()
-    })
+    webSocket.on('close', () => this.#forget(open, peer))
   }
-}
 
-/**
- * Bytes the network took. A write counts when it is done; of the one under way, what its handle still holds
- * tells as well, so that one large frame on a slow line is not taken for a standstill. Node itself looks at
- * the handle for its socket timeouts, but has no public name for it: without it, whole writes count.
- */
-function sendProgress(socket: PendingSocket): number {
-  const handle: { readonly writeQueueSize?: unknown } | null | undefined = Reflect.get(
-    socket,
-    '_handle',
-  )
-  const waiting = handle?.writeQueueSize
-  const done = socket.bytesWritten - socket.writableLength
-  return typeof waiting === 'number' ? done - waiting : done
+  /** Ends the handshake's deadline. @returns false when the connection is gone */
+  #begin(socket: PendingSocket): boolean {
+    this.#release(socket)
+    if (this.#closed !== undefined) socket.destroy()
+    return !socket.destroyed && isUsable(socket)
+  }
+
+  #forget(open: OpenSocket, peer: HeartbeatPeer): void {
+    this.#heartbeat.remove(peer)
+    this.#left(open)
+  }
+
+  #left(open: OpenSocket): void {
+    this.#open.delete(open)
+    if (this.#open.size === 0) this.#allGone()
+  }
 }
 
 /** Answers an upgrade request with an HTTP refusal and ends the connection. */
@@ -219,6 +296,7 @@ const STATUS_TEXT: Readonly<Record<number, string>> = {
   404: 'Not Found',
   409: 'Conflict',
   413: 'Payload Too Large',
+  429: 'Too Many Requests',
   500: 'Internal Server Error',
   502: 'Bad Gateway',
   503: 'Service Unavailable',

@@ -7,7 +7,6 @@
  * pool in one step. `unsubscribe` hooks run once the connection ends, or when the upgrade fails.
  */
 import { type IncomingMessage, ServerResponse } from 'node:http'
-import type { WebSocket } from 'ws'
 import { errorText, isStateError } from '../core/errors.ts'
 import { assertKey } from '../core/key.ts'
 import type { Hub, Subscription } from '../fanout/hub.ts'
@@ -20,7 +19,8 @@ import { runMiddleware } from './middleware.ts'
 import type { SocketRoute } from './plugin.ts'
 import { keyOfPath, parseTarget, type RequestTarget } from './request-url.ts'
 import { assertHandshake, type PendingSocket, refuse, type Sockets } from './sockets.ts'
-import { MAX_SUBSCRIBER_MESSAGE_BYTES, serveSubscription } from './websocket.ts'
+import { serveSubscription } from './websocket.ts'
+import { MAX_SUBSCRIBER_MESSAGE_BYTES, openingOf } from './websocket-handshake.ts'
 import { WRITES_PREFIX } from './write-fates.ts'
 import { fateQuestion, serveFate } from './write-route.ts'
 import { adaptSocket, listen } from './ws-socket.ts'
@@ -48,7 +48,7 @@ export async function handleUpgrade(
   head: Buffer,
 ): Promise<void> {
   // A peer that goes away mid-handshake is no fault of this side.
-  socket.on('error', () => socket.destroy())
+  socket.on('error', destroyFailed)
   try {
     if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
       await answerPlainly(context, request, socket)
@@ -59,6 +59,12 @@ export async function handleUpgrade(
       refuse(socket, { status: 503, text: 'ooo: server is closing' })
       return
     }
+    const isPeer = context.plugins.sockets.has(parseTarget(request.url)?.path ?? '')
+    const refusal = context.admission.judgeUpgrade(request, isPeer)
+    if (refusal !== undefined) {
+      refuse(socket, refusal)
+      return
+    }
     const { middleware } = context.registry
     const outcome = await runMiddleware(middleware, request, undefined, () =>
       dispatch(context, request, socket, head),
@@ -67,6 +73,11 @@ export async function handleUpgrade(
   } catch (error) {
     refuseWith(context, socket, error)
   }
+}
+
+/** Holds on to nothing: it stays with the connection when the request is long forgotten. */
+function destroyFailed(this: PendingSocket): void {
+  this.destroy()
 }
 
 /** The first of: plugins' paths, registered routes, the clock, and keys. */
@@ -101,6 +112,7 @@ function openPluginSocket(
   route.authorize?.(request)
   const webSocket = context.sockets.accept(request, socket, head, route.maxMessageBytes)
   if (webSocket === undefined) return
+  context.admission.welcomePeer(request)
   try {
     listen(webSocket, route.connected(adaptSocket(webSocket), request))
   } catch (error) {
@@ -131,8 +143,14 @@ async function openClock(
   head: Buffer,
 ): Promise<void> {
   if (!checkOpening(context, request, socket)) return
-  const webSocket = await admit(context, CLOCK_KEY, request, socket, head)
-  if (webSocket !== undefined) context.clock.add(webSocket)
+  const leave = await admit(context, CLOCK_KEY, request, socket)
+  if (leave === undefined) return
+  const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
+  if (webSocket === undefined) leave()
+  else {
+    webSocket.on('close', leave)
+    context.clock.add(webSocket)
+  }
 }
 
 async function openSubscription(
@@ -153,15 +171,28 @@ async function openSubscription(
     return
   }
   if (!checkOpening(context, request, socket)) return
+  const opening = openingOf(request)
   const subscription = await subscribe(context, key, socket)
   if (subscription === undefined) return
-  const webSocket = await admit(context, key, request, socket, head)
-  if (webSocket === undefined) {
+  const leave = await admit(context, key, request, socket)
+  if (leave === undefined) {
     subscription.close()
     return
   }
-  const heldVersion = new URLSearchParams(target.query).get('v') ?? undefined
-  serveSubscription(webSocket, subscription, context.isResumable(key) ? heldVersion : undefined)
+  const version = new URLSearchParams(target.query).get('v') ?? undefined
+  const heldVersion = context.isResumable(key) ? version : undefined
+  const { sockets } = context
+  if (sockets.delegate({ pattern: key, subscription, socket, head, opening, heldVersion }, leave)) {
+    return
+  }
+  const accepted = sockets.acceptSubscriber(socket, head, opening)
+  if (accepted === undefined) {
+    leave()
+    subscription.close()
+    return
+  }
+  accepted.onGone(leave)
+  serveSubscription(accepted, subscription, heldVersion)
 }
 
 /** A place in the pool of `key`; undefined when it may not be read, which has been answered. */
@@ -180,14 +211,16 @@ async function subscribe(
   }
 }
 
-/** Asks the `subscribe` hooks, then completes the handshake; undefined when there is no connection. */
+/**
+ * Asks the `subscribe` hooks.
+ * @returns what tells the `unsubscribe` hooks; undefined when it was refused or the connection is gone
+ */
 async function admit(
   context: UpgradeContext,
   key: string,
   request: IncomingMessage,
   socket: PendingSocket,
-  head: Buffer,
-): Promise<WebSocket | undefined> {
+): Promise<(() => void) | undefined> {
   if (socket.destroyed) return undefined
   const { hooks, logger } = context
   try {
@@ -197,11 +230,7 @@ async function admit(
     refuse(socket, { status: 400, text: '' })
     return undefined
   }
-  const leave = (): void => announce(hooks, 'unsubscribe', logger, key)
-  const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
-  if (webSocket === undefined) leave()
-  else webSocket.on('close', leave)
-  return webSocket
+  return () => announce(hooks, 'unsubscribe', logger, key)
 }
 
 function isReadable(context: UpgradeContext, key: string): boolean {

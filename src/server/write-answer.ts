@@ -14,6 +14,8 @@ export interface WriteContext {
   readonly acks: Acks
   readonly forward: ForwardContext
   readonly leaderOf: (key: string) => string | undefined
+  /** Settles when subscribers are being sent every write so far; undefined when they are already. */
+  readonly flushed: () => Promise<void> | undefined
 }
 
 /** A write that was made. */
@@ -51,6 +53,8 @@ export async function answerWrite(
   }
   try {
     const { reply, ends } = await underDeadline(context.forward, write(keep))
+    // Subscribers first: who has the answer can count on the frames being on their way.
+    await context.flushed()
     const last = ends.at(-1)
     const named = withHeader(reply, WRITE_ID_HEADER, last && idOf(context, last))
     if (ack === undefined) return named

@@ -1,12 +1,10 @@
 /** A `ws` connection as a MessageSocket. */
 import { WebSocket } from 'ws'
 import type { MessageSocket, SocketHandlers } from '../core/transport.ts'
+import { fitClose } from './close-frame.ts'
 
 /** Close code for a message that is not UTF-8 (RFC 6455 section 7.4.1). */
 const INVALID_DATA = 1007
-const INTERNAL_ERROR = 1011
-/** A close frame has room for this many bytes of reason. */
-const MAX_REASON_BYTES = 123
 
 /** The socket's sending side; `listen` connects the receiving side. */
 export function adaptSocket(socket: WebSocket): MessageSocket {
@@ -47,25 +45,8 @@ export function listen(socket: WebSocket, handlers: SocketHandlers): void {
 
 /** Starts the close handshake; a code or reason that the protocol forbids is made to fit. */
 export function closeSocket(socket: WebSocket, code: number, reason: string): void {
-  const allowed = (code >= 1000 && code <= 1014 && !isReserved(code)) || isPrivate(code)
-  socket.close(allowed ? code : INTERNAL_ERROR, fitReason(reason))
-}
-
-function isReserved(code: number): boolean {
-  return code === 1004 || code === 1005 || code === 1006
-}
-
-function isPrivate(code: number): boolean {
-  return code >= 3000 && code <= 4999
-}
-
-function fitReason(reason: string): Buffer {
-  const bytes = Buffer.from(reason)
-  if (bytes.length <= MAX_REASON_BYTES) return bytes
-  let end = MAX_REASON_BYTES
-  // Not inside a character: continuation bytes are 10xxxxxx.
-  while (end > 0 && ((bytes[end] ?? 0) & 0xc0) === 0x80) end--
-  return bytes.subarray(0, end)
+  const fit = fitClose(code, reason)
+  socket.close(fit.code, fit.reason)
 }
 
 function toBytes(data: Buffer | ArrayBuffer | Buffer[]): Uint8Array {

@@ -1,7 +1,9 @@
 /** Client connections over `ws`: the Transport of the cluster and the command line. */
 import { WebSocket } from 'ws'
 import { errorText } from '../core/errors.ts'
+import { refusedHandshake } from '../core/retry-hint.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
+import type { AgentFor } from './proxy-agents.ts'
 import { adaptSocket, listen } from './ws-socket.ts'
 
 export interface WsTransportOptions {
@@ -13,6 +15,8 @@ export interface WsTransportOptions {
   readonly closeTimeoutMs?: number
   /** Certificate authorities trusted for `wss://`, PEM, in place of the usual ones; see `loadTrustedCas`. */
   readonly ca?: string | readonly string[]
+  /** Gives the agent that reaches a server through a proxy. Default: servers are reached directly. */
+  readonly agentFor?: AgentFor
 }
 
 /** Close code reported when there was no close frame (RFC 6455 section 7.1.5). */
@@ -31,15 +35,25 @@ export function createWsTransport(options: WsTransportOptions = {}): Transport {
     dial: (request, opened, handlers) => {
       let socket: WebSocket
       try {
+        const agent = options.agentFor?.(request.url)
         socket = new WebSocket(request.url, [...(request.protocols ?? [])], {
           ...settings,
           headers: { ...request.headers },
+          ...(agent === undefined ? {} : { agent }),
         })
       } catch (error) {
         return deadSocket(errorText(error), handlers)
       }
       socket.on('open', opened)
-      listen(socket, handlers)
+      let refusal: string | undefined
+      socket.on('unexpected-response', (_request, { statusCode, headers }) => {
+        refusal = refusedHandshake(statusCode, (name) => headers[name])
+        socket.terminate()
+      })
+      listen(socket, {
+        message: (text) => handlers.message(text),
+        close: ({ code, reason }) => handlers.close({ code, reason: refusal ?? reason }),
+      })
       return adaptSocket(socket)
     },
   }

@@ -138,8 +138,8 @@ export class BoundedState implements State {
     if (isDirectory && isPartial) return this.#listByTime(directory, options)
     const { seq, rows } = await this.scan(literalPrefix(pattern))
     const entries: Entry[] = []
-    for await (const { record } of rows) {
-      if (record.kind !== 'entry' || !matchKey(pattern, record.key)) continue
+    for await (const { seq: at, record } of rows) {
+      if (at > seq || record.kind !== 'entry' || !matchKey(pattern, record.key)) continue
       if (isCreatedIn(record, options)) entries.push(record)
     }
     return { seq, entries: limited(entries.sort(newestFirst), options) }
@@ -194,20 +194,38 @@ export class BoundedState implements State {
 
   /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
   async recount(): Promise<readonly string[]> {
-    const { adapter, alone, leaderOf, isDamaged } = this.#options
-    return alone(async () => {
-      const rows = adapter.iterate(outboxRowsAfter(0))
-      // What waits to be written has its rows there later.
-      const isNewer = (key: string): boolean => this.#pinned.has(key)
-      const seqInMemory = (key: string): number | undefined => this.#known(key)?.seq
-      const reading = { rows, adapter, leaderOf, isDamaged, isNewer, seqInMemory }
-      const { owed, stale } = await readOutbox(reading)
-      this.#owed.clear()
-      for (const [leader, count] of owed) this.#owed.set(leader, count)
-      for (const { owedTo } of this.#pinned.values())
-        if (owedTo !== undefined) this.#count(owedTo, 1)
-      return stale
-    })
+    return this.#options.alone(() => this.#recount())
+  }
+
+  async redirect(leaderOf: LeaderOf): Promise<readonly string[]> {
+    for (const [key, slot] of this.#pinned) {
+      if (slot.owedTo !== undefined) this.#pinned.set(key, { ...slot, owedTo: leaderOf(key) })
+    }
+    this.#forgetDebts()
+    const stale = await this.#recount()
+    // What was read meanwhile was told by the counts of before.
+    this.#forgetDebts()
+    return stale
+  }
+
+  /** Cached slots say to whom they are owed: they are read again. */
+  #forgetDebts(): void {
+    this.#cache.clear()
+    for (const fetch of this.#fetching.values()) fetch.stale = true
+  }
+
+  async #recount(): Promise<readonly string[]> {
+    const { adapter, leaderOf, isDamaged } = this.#options
+    const rows = adapter.iterate(outboxRowsAfter(0))
+    // What waits to be written has its rows there later.
+    const isNewer = (key: string): boolean => this.#pinned.has(key)
+    const seqInMemory = (key: string): number | undefined => this.#known(key)?.seq
+    const reading = { rows, adapter, leaderOf, isDamaged, isNewer, seqInMemory }
+    const { owed, stale } = await readOutbox(reading)
+    this.#owed.clear()
+    for (const [leader, count] of owed) this.#owed.set(leader, count)
+    for (const { owedTo } of this.#pinned.values()) if (owedTo !== undefined) this.#count(owedTo, 1)
+    return stale
   }
 
   async #sequenced(keys: readonly { seq: number; key: string }[]): Promise<SequencedRow[]> {
@@ -289,7 +307,9 @@ export class BoundedState implements State {
       values.forEach((value, i) => {
         const key = keys[i] ?? ''
         const row = value === undefined ? undefined : this.#decode(key, value)
+        const known = row === undefined ? this.#known(key) : undefined
         if (row !== undefined) rows.push(row)
+        else if (known !== undefined) found.set(key, known)
       })
       const owed = await this.#areOwed(rows)
       rows.forEach(({ record, seq }, i) => {
@@ -312,9 +332,8 @@ export class BoundedState implements State {
   async #areOwed(
     rows: readonly SequencedRow[],
   ): Promise<readonly ({ readonly seen: string | undefined } | undefined)[]> {
-    let total = 0
-    for (const count of this.#owed.values()) total += count
-    if (total === 0) return []
+    // A count is off, even below zero, from when another leads until `redirect`.
+    if ([...this.#owed.values()].every((count) => count === 0)) return []
     const names = rows.map(({ seq }) => outboxRow(seq))
     const marks = await this.#options.adapter.getMany(names)
     return marks.map((mark, i) => {
@@ -328,9 +347,10 @@ export class BoundedState implements State {
     rows: AsyncIterable<Row>,
     pinned: ReadonlyMap<string, Slot>,
   ): AsyncGenerator<SequencedRow> {
-    return overlaid(rows, pinned, (key, value) => this.#decode(key, value))
+    return overlaid(rows, pinned, (key, value) => this.#decode(key, value) ?? this.#known(key))
   }
 
+  /** undefined when the row is damaged, or not to be served. */
   #decode(key: string, value: string): SequencedRow | undefined {
     if (this.#options.isDamaged(key)) return undefined
     const decoded = decodeRecord(key, value)

@@ -26,6 +26,7 @@ import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { overlaid } from './overlay.ts'
 import { type LoadedState, loadState } from './recovery.ts'
+import { redirect } from './redirect.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
 import type { Reads, Slot, State, StateView } from './state.ts'
 import { StorageGuard } from './storage-guard.ts'
@@ -206,6 +207,15 @@ export class Committer {
     })
   }
 
+  /** See `redirect.ts`. */
+  redirect(change: () => void): Promise<void> {
+    const alone = <T>(work: () => Promise<T>): Promise<T> => this.#queue.alone(work)
+    const run = <T>(planner: Planner<T>): Promise<T> => this.run(planner)
+    const { lost } = this
+    const leaderOf: LeaderOf = (key) => this.leaderOf(key)
+    return redirect({ alone, run, leaderOf, records: this.#records, lost }, change)
+  }
+
   #context(draft: Draft): PlanContext {
     return {
       slot: (key) => draft.slot(key),
@@ -350,7 +360,7 @@ export class Committer {
       isDamaged: (key) => this.damage.has(key),
       damaged: (key, isCached) => {
         if (isCached) this.#guard.rewrite(key)
-        else this.#guard.condemn([key])
+        else this.#guard.suspect(key)
       },
       owed,
     })

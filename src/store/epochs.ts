@@ -6,6 +6,7 @@
  */
 
 import type { LogPosition } from '../core/protocol.ts'
+import type { Planner } from './operations.ts'
 
 /** Oldest epochs are forgotten beyond this many; positions in them mean a full comparison. */
 const MAX_EPOCHS = 256
@@ -15,6 +16,17 @@ type EpochList = [id: string, startsAfter: number][]
 /** The stored list with a new epoch at its end, which begins after `head`. */
 export function beginEpoch(stored: string | undefined, id: string, head: number): string {
   return JSON.stringify([...parse(stored), [id, head]].slice(-MAX_EPOCHS))
+}
+
+/** Begins an epoch in an open store. @param head no position of the epoch before was told beyond it. */
+export function planEpoch(id: string, head: number): Planner<void> {
+  return {
+    reads: () => ({}),
+    plan: (context) => {
+      const meta = new Map([['epochs', beginEpoch(context.meta('epochs'), id, head)]])
+      return { plan: { slots: [], meta }, result: undefined }
+    },
+  }
 }
 
 /** The epoch before the current one; undefined in a new storage. */

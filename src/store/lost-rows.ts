@@ -81,6 +81,15 @@ export class LostRows {
     return count
   }
 
+  /** Asks anew to whom they are owed; those that nobody leads any more are let go. */
+  redirect(leaderOf: LeaderOf): void {
+    for (const [seq, row] of this.#rows) {
+      const owedTo = leaderOf(row.record.key)
+      if (owedTo === undefined) this.#rows.delete(seq)
+      else this.#rows.set(seq, { ...row, owedTo })
+    }
+  }
+
   /** Reads them from a storage that was just opened; those that nobody leads any more are passed over. */
   async load(adapter: StorageAdapter, leaderOf: LeaderOf): Promise<void> {
     this.#rows.clear()

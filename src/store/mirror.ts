@@ -10,12 +10,15 @@ import { OrderedList } from '../core/ordered-list.ts'
 import { ownText } from './own-text.ts'
 import type { SequencedRow } from './rows.ts'
 import type { ListOptions, Slot, SlotChange, State, StateView } from './state.ts'
+import type { LeaderOf } from './store-options.ts'
 
 export class Mirror implements State {
   readonly #slots = new Map<string, Slot>()
   readonly #directories = new Map<string, OrderedList<Entry>>()
   /** Per leader, the keys it is owed by seq. */
   readonly #outboxes = new Map<string, Outbox>()
+  /** Rows that were owed when somebody led their keys, which nobody does now but this node. */
+  #parked: readonly (readonly [seq: number, key: string])[] = []
   readonly #head: () => number
   /** Entries by directory while the storage is being read: sorted once, at the end. */
   #unsorted = new Map<string, Entry[]>()
@@ -126,6 +129,22 @@ export class Mirror implements State {
 
   owedCount(leader: string): number {
     return this.#outboxes.get(leader)?.size ?? 0
+  }
+
+  redirect(leaderOf: LeaderOf): readonly string[] {
+    const outboxes = [...this.#outboxes.values()].flatMap((outbox) => [...outbox.rows()])
+    const rows = [...this.#parked, ...outboxes].sort(([a], [b]) => a - b)
+    const parked: (readonly [number, string])[] = []
+    this.#outboxes.clear()
+    for (const [seq, key] of rows) {
+      const slot = this.#slots.get(key)
+      if (slot?.seq !== seq) continue
+      const owedTo = leaderOf(key)
+      if (owedTo === undefined) parked.push([seq, key])
+      this.put({ slot: { ...slot, owedTo }, before: { ...slot, owedTo: undefined } })
+    }
+    this.#parked = parked
+    return []
   }
 
   #entries(pattern: string, options: ListOptions): Entry[] {

@@ -47,6 +47,11 @@ export class SlotCache {
     }
   }
 
+  clear(): void {
+    this.#slots.clear()
+    this.#bytes = 0
+  }
+
   delete(key: string): void {
     const slot = this.#slots.get(key)
     if (slot === undefined) return

@@ -4,6 +4,7 @@
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
 import type { SequencedRow } from './rows.ts'
+import type { LeaderOf } from './store-options.ts'
 
 /** What is known of one key. */
 export interface Slot {
@@ -70,4 +71,9 @@ export interface State {
   /** What `leader` is owed, oldest change first, without the seqs in `skip`. */
   owed(leader: string, limit: number, skip: ReadonlySet<number>): Eventually<SequencedRow[]>
   owedCount(leader: string): number
+  /**
+   * Asks anew to whom the records of the outbox are owed. Called while no batch is under way nor begins.
+   * @returns rows of the outbox that stand for nothing. @throws StateError of the adapter.
+   */
+  redirect(leaderOf: LeaderOf): Eventually<readonly string[]>
 }

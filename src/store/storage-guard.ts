@@ -54,6 +54,8 @@ export class StorageGuard {
   #damage = new Damage()
   /** Found, and not declared yet. */
   #condemned: string[] = []
+  /** Of those, the ones whose row may have been written again since it was read. */
+  readonly #suspects = new Set<string>()
   /** Being written again. */
   readonly #rewriting = new Set<string>()
   #work: Promise<void> = Promise.resolve()
@@ -78,6 +80,7 @@ export class StorageGuard {
     this.#isDigestKnown = digest !== undefined
     this.digest = digest ?? EMPTY_DIGEST
     this.#condemned = []
+    this.#suspects.clear()
     this.#isStopped = false
   }
 
@@ -107,6 +110,12 @@ export class StorageGuard {
     this.#isDigestKnown = false
     this.#then(() => this.#declare())
     return true
+  }
+
+  /** Condemns a key for a row that was read some time ago; what is whole by now is served again. */
+  suspect(key: string): void {
+    if (!this.#damage.has(key)) this.#suspects.add(key)
+    this.condemn([key])
   }
 
   /** Writes the record of this key again, from memory; what is not there any more is condemned. */
@@ -189,15 +198,26 @@ export class StorageGuard {
     return sum.value
   }
 
+  /** Looks again at what was suspected. Peers are compared with all the same: merges took it for absent. */
+  async #acquit(keys: readonly string[]): Promise<void> {
+    const asked = keys.filter((key) => this.#suspects.has(key))
+    const values = await this.#options.adapter.getMany(asked.map(recordRow))
+    asked.forEach((key, i) => {
+      const value = values[i]
+      if (value !== undefined && decodeRecord(key, value) !== undefined) this.#damage.heal(key)
+    })
+  }
+
   async #declare(): Promise<void> {
     const { run, newId, head, recount, logger } = this.#options
     const keys = [...this.#condemned]
+    await this.#acquit(keys)
     const meta = new Map([['epochs', beginEpoch(undefined, newId(), head())]])
     await run({
       reads: () => ({}),
       plan: () => {
-        // A key may have been written again since.
-        const rows = keys.filter((key) => this.#damage.has(key)).map(putDamageRow)
+        // A key may have been written again since, or found whole after it was declared.
+        const rows = keys.map((key) => damageOperation(key, this.#damage.has(key)))
         return { plan: { slots: [], meta, rows }, result: undefined }
       },
     })
@@ -207,7 +227,9 @@ export class StorageGuard {
       firstKeys: keys.slice(0, 10).join(', '),
     })
     // What was condemned meanwhile has a turn of its own.
-    this.#condemned = this.#condemned.filter((key) => !keys.includes(key))
+    this.#condemned = this.#condemned.slice(keys.length)
+    const later = new Set(this.#condemned)
+    for (const key of keys) if (!later.has(key)) this.#suspects.delete(key)
     const stale = await recount()
     await run(planRows({ rows: stale.map((key) => ({ type: 'del', key })) }))
     for (const listener of this.#listeners) listener()
@@ -215,8 +237,9 @@ export class StorageGuard {
   }
 }
 
-function putDamageRow(key: string): BatchOperation {
+function damageOperation(key: string, isDamaged: boolean): BatchOperation {
   const row = damageRow(key)
+  if (!isDamaged) return { type: 'del', key: row }
   return { type: 'put', key: row, value: sealRow(row, 'damaged') }
 }
 

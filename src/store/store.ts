@@ -7,7 +7,7 @@ import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
-import { currentEpoch, isOnLog, previousEpoch } from './epochs.ts'
+import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -106,6 +106,20 @@ export class Store {
   /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
   setLeaderOf(leaderOf: LeaderOf): void {
     this.#committer.leaderOf = leaderOf
+  }
+
+  /**
+   * Runs `change`, after which the function given to `setLeaderOf` answers otherwise, between two
+   * batches, and owes what is owed to whom it names then. @throws StateError of the adapter.
+   */
+  redirect(change: () => void): Promise<void> {
+    this.#committer.assertOpen()
+    return this.#committer.redirect(change)
+  }
+
+  /** Begins an epoch of the log, as each opening does. Nobody may be served the log meanwhile. */
+  async beginEpoch(id: string): Promise<void> {
+    return this.#committer.run(planEpoch(id, this.#committer.head))
   }
 
   /** @throws StateError `corrupt_record` when what is stored under the key is damaged. */
@@ -283,7 +297,8 @@ export class Store {
 
   /**
    * Every record whose key starts with `prefix` (default: all), tombstones included, key ascending,
-   * exactly as of commit `seq`. Streamed; writes go on meanwhile. Damaged ones are left out.
+   * exactly as of commit `seq`. Streamed; writes go on meanwhile. Damaged ones are left out; one that
+   * memory still has whole is told as it is by now.
    */
   async scan(
     options: { readonly prefix?: string } = {},

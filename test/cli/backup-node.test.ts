@@ -78,13 +78,16 @@ describe('a running node', () => {
     const { node, url } = await bench.startNode('data')
     for (let i = 0; i < 60; i++) await write(url, `big/${i}`, JSON.stringify('x'.repeat(500_000)))
     const command = bench.start(['backup', '--format', 'jsonl', '--url', url, 'x.jsonl'])
-    await waitFor(
-      async () => (await readdir(bench.folder)).some((name) => name.includes('.partial-')),
-      {
-        intervalMs: 1,
-        deadlineMs: 20_000,
-      },
-    )
+    let hasEnded = false
+    void command.ended.then(() => {
+      hasEnded = true
+    })
+    const hasBegun = async (): Promise<boolean> =>
+      (await readdir(bench.folder)).some((name) => name.includes('.partial-'))
+    await waitFor(async () => (await hasBegun()) || hasEnded, {
+      intervalMs: 1,
+      deadlineMs: 60_000,
+    })
     node.signal('SIGKILL')
     const { code } = await command.ended
     // It may have been quick enough; what never may be is half a file under the name.

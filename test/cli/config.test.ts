@@ -146,7 +146,87 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['./a b.pem', './a b.pem'],
     ['c.pem', 'c.pem'],
   ],
+  workers: [
+    ['0', 0],
+    ['2', 2],
+    ['64', 64],
+  ],
+  maxConnections: [
+    ['0', 0],
+    ['100', 100],
+    ['50000', 50_000],
+  ],
+  reservedConnections: [
+    ['0', 0],
+    ['64', 64],
+    ['1024', 1024],
+  ],
+  maxSubscribers: [
+    ['0', 0],
+    ['10', 10],
+    ['45000', 45_000],
+  ],
+  maxConnectionsPerAddress: [
+    ['1', 1],
+    ['0', 0],
+    ['20', 20],
+  ],
+  trustedProxies: [
+    ['10.0.0.1', ['10.0.0.1']],
+    ['10.0.0.0/8,fd00::/8', ['10.0.0.0/8', 'fd00::/8']],
+    ['::1', ['::1']],
+  ],
+  upgradesPerSecond: [
+    ['0', 0],
+    ['500', 500],
+    ['5', 5],
+  ],
+  upgradeBurst: [
+    ['1', 1],
+    ['500', 500],
+    ['5', 5],
+  ],
+  backlog: [
+    ['1', 1],
+    ['511', 511],
+    ['65535', 65_535],
+  ],
   config: [],
+  leader: [
+    ['redis', 'redis'],
+    ['kubernetes', 'kubernetes'],
+    ['static', 'static'],
+  ],
+  leaseName: [
+    ['ooo', 'ooo'],
+    ['a.b-1', 'a.b-1'],
+    ['x', 'x'],
+  ],
+  leaseSeconds: [
+    ['1', 1],
+    ['600', 600],
+    ['15', 15],
+  ],
+  leaseNamespace: [
+    ['apps', 'apps'],
+    ['a', 'a'],
+    ['b', 'b'],
+  ],
+  redis: [
+    ['redis://:p@10.0.0.1:6379', 'redis://:p@10.0.0.1:6379'],
+    ['rediss+sentinel://a,b:26380/main', 'rediss+sentinel://a,b:26380/main'],
+    ['redis+cluster://a:1,b:2', 'redis+cluster://a:1,b:2'],
+  ],
+  redisCa: [
+    ['/etc/ooo/redis-ca.pem', '/etc/ooo/redis-ca.pem'],
+    ['ca.pem', 'ca.pem'],
+    ['c', 'c'],
+  ],
+  proxy: [
+    ['http://proxy.example:3128', 'http://proxy.example:3128'],
+    ['https://u:p@10.0.0.1', 'https://u:p@10.0.0.1'],
+    ['none', 'none'],
+  ],
   logLevel: [
     ['debug', 'debug'],
     ['silent', 'silent'],
@@ -186,6 +266,22 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   tlsCert: [' '],
   tlsKey: [' '],
   tlsCa: [' '],
+  leader: ['etcd', 'Redis', ' '],
+  leaseName: ['A', 'a b', '-a', 'a_b', ' '],
+  leaseSeconds: ['0', '601', '5s', '1.5'],
+  leaseNamespace: [' '],
+  redis: ['10.0.0.1:6379', 'http://a', 'redis:a', 'redis+other://a', ' '],
+  redisCa: [' '],
+  proxy: ['proxy.example:3128', 'socks5://a', 'NONE', ' ', 'http://'],
+  workers: ['-1', '65', 'all'],
+  maxConnections: ['-1', 'many', '1.5', '10000001'],
+  reservedConnections: ['-1', 'all'],
+  maxSubscribers: ['-1', 'all'],
+  maxConnectionsPerAddress: ['-1', 'one'],
+  trustedProxies: ['proxy.example', '10.0.0.0/33', '10.0.0.1,', '::/129', '10.0.0.1/8/8'],
+  upgradesPerSecond: ['-1', '2.5'],
+  upgradeBurst: ['0', '-1'],
+  backlog: ['0', '65536'],
   config: [],
   logLevel: ['verbose', 'INFO'],
 }
@@ -198,7 +294,10 @@ function companions(name: keyof ServeConfig): string[] {
     return ['--postgres=postgres://db/ooo']
   }
   if (name === 'postgresTablesUrl') return ['--postgres-tables=orders/*=orders']
-  return name === 'clusterUrl' ? ['--key=settings'] : []
+  if (name === 'leader') return ['--redis=redis://a', '--key=settings']
+  if (name.startsWith('lease')) return ['--leader=kubernetes', '--key=settings']
+  if (name === 'redisCa') return ['--redis=rediss://a', '--key=settings']
+  return name === 'clusterUrl' || name === 'redis' ? ['--key=settings'] : []
 }
 
 const names = (Object.keys(SERVE_SETTINGS) as (keyof ServeConfig)[]).filter((n) => n !== 'config')
@@ -346,6 +445,19 @@ describe('contradictions', () => {
       '--memory and OOO_CACHE exclude each other',
     )
     expect(serveOf(['--memory', '--cache', 'all']).cache).toBe('all')
+  })
+
+  it('refuses an election without what keeps the lease, and a lease without an election', () => {
+    const key = '--key=settings'
+    expect(() => serveOf([key, '--leader', 'redis'])).toThrow(
+      '--leader: redis needs a server to keep the lease; give --redis',
+    )
+    const both = [key, '--leader=kubernetes', '--cluster-url=http://a:1']
+    expect(() => serveOf(both)).toThrow('--cluster-url: the leader is elected by kubernetes')
+    expect(() => serveOf([], { OOO_LEADER: 'kubernetes' })).toThrow('OOO_LEADER: what is led')
+    expect(() => serveOf([key, '--lease-seconds=9'])).toThrow('--lease-seconds: there is no lease')
+    const elsewhere = [key, '--leader=redis', '--redis=redis://a', '--lease-namespace=apps']
+    expect(() => serveOf(elsewhere)).toThrow('--lease-namespace: only a lease in Kubernetes')
   })
 
   it('refuses a second place for the data, and rows of a database that is not named', () => {

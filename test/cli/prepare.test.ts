@@ -73,7 +73,7 @@ beforeAll(async () => {
   await promisify(execFile)('npm', ['install', '--package-lock-only', '--offline'], {
     cwd: template,
   })
-}, 60_000)
+}, 300_000)
 
 beforeEach(() => {
   project = mkdtempSync(join(tmpdir(), 'ooo prepared '))

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { prepareBuild } from '../support/built.ts'
 import { type CliOptions, CliProcess, runCli } from '../support/cli-process.ts'
+import { freePort } from '../support/free-port.ts'
 import { waitFor } from '../support/wait.ts'
 
 const READY = /^ooo: "([^"]*)" serving (http:\/\/\S+) \((.*)\)$/m
@@ -51,7 +52,7 @@ describe('ooo serve', () => {
     async (signal) => {
       const { node, url } = await startNode()
       const watcher = start(['watch', url, 'items/*'])
-      await waitFor(() => watcher.stderr.includes('watching'), { deadlineMs: 20_000 })
+      await waitFor(() => watcher.stderr.includes('watching'), { deadlineMs: 60_000 })
       node.signal(signal)
       const end = await node.ended
       expect(end.code).toBe(0)
@@ -95,7 +96,9 @@ describe('ooo serve', () => {
 
   it('warns loudly when others can reach it without a token, and never prints a token', async () => {
     const { node } = await startNode('--host', '0.0.0.0', '--key', 'a')
-    expect(node.stderr).toMatch(/warn listening beyond this machine without a cluster token/)
+    // Its two outputs are read in no order.
+    const warning = /warn listening beyond this machine without a cluster token/
+    await waitFor(() => warning.test(node.stderr), { what: 'the warning' })
     const guarded = start(
       ['serve', '--port=0', '--memory', '--host=0.0.0.0', '--key=a', '--log-level=debug'],
       { env: { OOO_CLUSTER_TOKEN: 'hush-hush' } },
@@ -240,7 +243,7 @@ describe('ooo watch', () => {
   it('ends when nobody reads it any more', async () => {
     const { url } = await startNode()
     const watcher = start(['watch', url, 'items/*'])
-    await waitFor(() => watcher.stderr.includes('watching'), { deadlineMs: 20_000 })
+    await waitFor(() => watcher.stderr.includes('watching'), { deadlineMs: 60_000 })
     watcher.closeOutput()
     await runCli(['set', url, 'items/a', '1'])
     expect((await watcher.ended).code).toBe(0)
@@ -248,14 +251,15 @@ describe('ooo watch', () => {
 
   it('comes back by itself when its node does', async () => {
     const data = join(folder, 'data')
-    const first = start(['serve', '--port=0', '--data', data])
+    const port = `--port=${await freePort()}`
+    const first = start(['serve', port, '--data', data])
     const [, , url = ''] = await first.output(READY)
     const watcher = start(['watch', url, 'items/*'])
-    await waitFor(() => watcher.stderr.includes('watching'), { deadlineMs: 20_000 })
+    await waitFor(() => watcher.stderr.includes('watching'), { deadlineMs: 60_000 })
     first.signal('SIGKILL')
     await first.ended
-    await waitFor(() => watcher.stderr.includes('out of reach'), { deadlineMs: 20_000 })
-    await start(['serve', '--port', new URL(url).port, '--data', data]).output(READY)
+    await waitFor(() => watcher.stderr.includes('out of reach'), { deadlineMs: 60_000 })
+    await start(['serve', port, '--data', data]).output(READY)
     await runCli(['set', url, 'items/a', '1'])
     await watcher.output(/"path":"items\/a"/)
   })

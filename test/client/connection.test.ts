@@ -67,6 +67,15 @@ describe('a connection', () => {
     )
   })
 
+  it('waits at least as long as a server asks to, and no less than it would by itself', () => {
+    connect()
+    for (const reason of ['x; retry in 700 ms', 'x; retry in 10 ms', 'x; retry in 9999999 ms']) {
+      transport.last.cut(1001, reason)
+      time.advance(time.nextDueMs ?? 0)
+    }
+    expect(downs.map((down) => down.retryInMs)).toEqual([700, 100, 300_000])
+  })
+
   it('backs off from a peer that accepts and drops, until it proves good', () => {
     const connection = connect()
     for (let i = 0; i < 3; i++) {

@@ -64,6 +64,7 @@ describe.skipIf(chromium.path === undefined)('the public ooo-client in a browser
     sockets = []
     problems = []
     page = await browser.newPage()
+    page.setDefaultTimeout(60_000)
     page.on('pageerror', (error) => problems.push(String(error)))
     page.on('websocket', (socket) => {
       const seen: SeenSocket = { url: socket.url(), frames: [] }
@@ -109,7 +110,7 @@ describe.skipIf(chromium.path === undefined)('the public ooo-client in a browser
         const seen = await states()
         return seen.length >= count ? seen : undefined
       },
-      { what: `state number ${count}`, deadlineMs: 10_000 },
+      { what: `state number ${count}` },
     )
     expect(all).toHaveLength(count)
     return all[count - 1] as T
@@ -194,7 +195,7 @@ describe.skipIf(chromium.path === undefined)('the public ooo-client in a browser
     await connect('/items/*')
     await stateAfter(1)
     await reload()
-    await waitFor(() => sockets.length === 2, { what: 'the second socket', deadlineMs: 10_000 })
+    await waitFor(() => sockets.length === 2, { what: 'the second socket' })
     expect(sockets[1]?.url).toContain(`/items/*?v=${sockets[0]?.frames[0]?.version}`)
     await waitFor(() => server.socketCount === 1, { what: 'the resumed socket' })
     await rest('POST', 'items/b', '2')

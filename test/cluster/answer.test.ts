@@ -126,6 +126,20 @@ describe('a follower in an exchange', () => {
     expect(owed.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/b'])
   })
 
+  test('owes, without counting it, what the leader has older since what was applied', async () => {
+    const held = [entry('items/a', 10), entry('items/b', 10)]
+    await hold(held)
+    const one = steps()
+    const first = { ...take, records: [entry('items/a', 4)], fresh: 1, last: false }
+    await one.perform(first, terms, () => true)
+    const second = { ...take, part: 2, records: [], lacks: hashes(held) }
+    expect(await one.perform(second, terms, () => true)).toMatchObject({ owed: 1 })
+    const owed = await store.owed(LEADER, 10, new Set())
+    expect(owed.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/b'])
+    const next = { ...take, n: 2, records: [], lacks: hashes(held) }
+    expect(await one.perform(next, terms, () => true)).toMatchObject({ owed: 2 })
+  })
+
   test('owes everything where the leader has nothing, but old tombstones', async () => {
     await hold([entry('items/a', 10), tombstone('items/b', 20), tombstone('items/c', 60)])
     const effect = { ...take, records: [], isAll: true }

@@ -103,7 +103,7 @@ describe('what a comparison costs', () => {
     await engines.untilLive(follower)
     expect(engines.bytes()).toBeLessThan(30_000)
     expect(await recordsOf(follower.store)).toEqual(await recordsOf(leader.store))
-  }, 180_000)
+  }, 600_000)
 
   test('grows with the leaves that differ, whatever the two sets are', async () => {
     for (let seed = 1; seed <= 40; seed++) {
@@ -130,7 +130,7 @@ describe('what a comparison costs', () => {
       }
       expect(engines.bytes(), `seed ${seed}`).toBeLessThan(3000 + 1400 * differing)
     }
-  }, 180_000)
+  }, 600_000)
 })
 
 describe('a difference that came about silently', () => {
@@ -188,7 +188,7 @@ describe('a difference that came about silently', () => {
     await engines.untilLive(follower)
     expect(follower.link()).toMatchObject({ repairs: 0, repairedRecords: 0, lastError: undefined })
     expect(follower.link().lastAgreementMs).toBeGreaterThan(0)
-  }, 180_000)
+  }, 600_000)
 
   test('with an interval of 0 nothing is compared once the first copy is there', async () => {
     const engines = new Engines()

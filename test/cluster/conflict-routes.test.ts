@@ -29,7 +29,7 @@ async function conflicting(
   const leader = await startNode({ limits: { conflictEntries: 10 } })
   const follower = await startNode({ leader })
   await follower.live()
-  await leader.request('POST', `/${key}?ack=1`, '"first"')
+  await leader.request('POST', `/${key}?ack=1&ackTimeoutMs=20000`, '"first"')
   follower.link.cut()
   await waitFor(() => follower.plugin.status()?.links[0]?.state === 'offline')
   const order = winner === 'leader' ? ([follower, leader] as const) : ([leader, follower] as const)
@@ -88,9 +88,9 @@ describe('the conflict log', () => {
     const follower = await startNode({ leader })
     await follower.live()
     for (let i = 0; i < 5; i++) {
-      await leader.request('POST', '/items/a?ack=1', `${i}`)
-      await follower.request('POST', '/items/a?ack=leader', `"${i}"`)
-      await follower.request('DELETE', '/items/a?ack=leader')
+      await leader.request('POST', '/items/a?ack=1&ackTimeoutMs=20000', `${i}`)
+      await follower.request('POST', '/items/a?ack=leader&ackTimeoutMs=20000', `"${i}"`)
+      await follower.request('DELETE', '/items/a?ack=leader&ackTimeoutMs=20000')
     }
     expect((await listed(leader)).conflicts).toEqual([])
   })

@@ -8,6 +8,7 @@ import { HybridClock } from '../../src/core/clock.ts'
 import type { Entry, StoredRecord } from '../../src/core/entry.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import type { Bus } from '../../src/fanout/bus.ts'
 import { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { VirtualNetwork } from '../simulation/network.ts'
@@ -27,6 +28,7 @@ export interface EngineNodeOptions {
   /** Held before the engine starts, and owed to nobody. */
   readonly records?: readonly StoredRecord[]
   readonly limits?: Partial<ClusterLimits>
+  readonly bus?: Bus
 }
 
 export class Engines {
@@ -44,7 +46,7 @@ export class Engines {
   }
 
   async add(host: string, options: EngineNodeOptions = {}): Promise<EngineNode> {
-    const { keys = [{ path: 'items/*' }], follows, records = [], limits } = options
+    const { keys = [{ path: 'items/*' }], follows, records = [], limits, bus } = options
     const { time, network } = this
     const clock = new HybridClock(time)
     let ids = 0
@@ -64,6 +66,7 @@ export class Engines {
         keys,
         ...clusterUrl,
         ...(limits ? { limits } : {}),
+        ...(bus ? { bus } : {}),
         logger,
       }),
       placement,

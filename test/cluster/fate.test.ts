@@ -6,6 +6,10 @@ import type { Answer } from '../support/http.ts'
 import { waitFor } from '../support/wait.ts'
 import { HeldStorage, startNode, type TestNode } from './nodes.ts'
 
+/** For what is reached in the end: a slow machine is no reason to give up. */
+const LONG_MS = 20_000
+const LONG = `ackTimeoutMs=${LONG_MS}`
+
 interface FateBody {
   readonly state: string
   readonly replicas: number
@@ -45,7 +49,7 @@ describe('?ack=', () => {
       [near, 'leader', 'leader'],
       [near, '2', '2'],
     ] as const) {
-      const answer = await node.request('POST', `/items/a?ack=${level}`, `"${level}"`)
+      const answer = await node.request('POST', `/items/a?ack=${level}&${LONG}`, `"${level}"`)
       expect([answer.status, answer.headers['ooo-ack']]).toEqual([200, reached])
       if (level === '2') {
         for (const other of [leader, near, far]) {
@@ -71,9 +75,10 @@ describe('?ack=', () => {
       ['POST', '/items/c', '1'],
       ['DELETE', '/items/*', undefined],
     ] as const) {
-      const { status, headers } = await near.request(method, `${path}?ack=2`, body)
+      const { status, headers } = await near.request(method, `${path}?ack=2&${LONG}`, body)
       expect([method, path, status < 300, headers['ooo-ack']]).toEqual([method, path, true, '2'])
-      expect(await far.server.store.keys()).toEqual(await near.server.store.keys())
+      const items = (node: TestNode): Promise<string[]> => node.server.store.keys('items/')
+      expect(await items(far)).toEqual(await items(near))
     }
     expect(await far.server.store.keys('items/')).toEqual([])
   })
@@ -89,11 +94,11 @@ describe('?ack=', () => {
     )
     near.link.heal()
     await waitFor(async () => (await far.server.store.get('items/a'))?.data === '1')
-    const few = await near.request('POST', '/items/a?ack=3&ackTimeoutMs=300', '2')
+    const few = await near.request('POST', '/items/a?ack=3&ackTimeoutMs=3000', '2')
     expect(few.status).toBe(504)
     expect(few.headers['ooo-ack']).toBe('2')
     expect(few.body).toBe(
-      `ooo: ack 3 was not reached within 300 ms: the write ${idOf(few)} of items/a is kept, durable at this node and 2 other nodes, and goes on to its followers`,
+      `ooo: ack 3 was not reached within 3000 ms: the write ${idOf(few)} of items/a is kept, durable at this node and 2 other nodes, and goes on to its followers`,
     )
   })
 
@@ -115,14 +120,14 @@ describe('?ack=', () => {
     const follower = await startNode({ leader, storage })
     await follower.live()
     await leader.live(1)
-    storage.hold()
+    storage.hold('items/')
     const few = await leader.request('POST', '/items/a?ack=1&ackTimeoutMs=200', '1')
     expect([few.status, few.headers['ooo-ack']]).toEqual([504, 'leader'])
     expect(await fateOf(leader, idOf(few), 'items/a')).toMatchObject({
       state: 'leader',
       replicas: 0,
     })
-    const asked = leader.request('POST', '/items/a?ack=1', '2')
+    const asked = leader.request('POST', `/items/a?ack=1&${LONG}`, '2')
     storage.release()
     expect((await asked).headers['ooo-ack']).toBe('1')
   })
@@ -134,12 +139,12 @@ describe('?ack=', () => {
     await low.live()
     await middle.live(1)
     await top.live(1)
-    const done = await low.request('POST', '/items/a?ack=2', '1')
+    const done = await low.request('POST', `/items/a?ack=2&${LONG}`, '1')
     expect([done.status, done.headers['ooo-ack']]).toEqual([200, '2'])
     middle.link.cut()
     const late = await low.request('POST', '/items/a?ack=leader&ackTimeoutMs=500', '2')
     expect(late.status).toBe(504)
-    expect((await middle.server.store.get('items/a'))?.data).toBe('2')
+    await waitFor(async () => (await middle.server.store.get('items/a'))?.data === '2')
   })
 
   it('is refused for a key that no other node will ever hold, before it is written', async () => {
@@ -158,13 +163,13 @@ describe('?ack=', () => {
 describe('waiting for other nodes', () => {
   it('is an option of writes in the process, whose id tells the fate', async () => {
     const { near, far } = await trio()
-    const { id } = await near.server.set('items/a', 1, { ack: 2 })
+    const { id } = await near.server.set('items/a', 1, { ack: 2, ackTimeoutMs: LONG_MS })
     expect((await far.server.get('items/a'))?.data).toBe(1)
     expect(await fateOf(far, id, 'items/a')).toMatchObject({ state: 'replicated' })
-    await near.server.patch('items/a', 2, { ack: 'leader' })
-    await near.server.push('items/*', 3, { ack: 2 })
+    await near.server.patch('items/a', 2, { ack: 'leader', ackTimeoutMs: LONG_MS })
+    await near.server.push('items/*', 3, { ack: 2, ackTimeoutMs: LONG_MS })
     expect(await far.server.getList('items/*')).toHaveLength(2)
-    await near.server.delete('items/a', { ack: 2 })
+    await near.server.delete('items/a', { ack: 2, ackTimeoutMs: LONG_MS })
     expect(await far.server.get('items/a')).toBeUndefined()
     near.link.cut()
     const late = near.server.set('items/a', 4, { ack: 'leader', ackTimeoutMs: 30 })
@@ -178,7 +183,7 @@ describe('waiting for other nodes', () => {
   it('is an option of the client, which tells what was kept from what was refused', async () => {
     const { near, far } = await trio()
     const client = createClient({ url: near.url, retries: 3 })
-    const { id = '' } = await client.set('items/a', 1, { ack: 2 })
+    const { id = '' } = await client.set('items/a', 1, { ack: 2, ackTimeoutMs: LONG_MS })
     expect((await far.server.get('items/a'))?.data).toBe(1)
     expect(await client.fate(id, 'items/a')).toMatchObject({
       id,
@@ -186,7 +191,7 @@ describe('waiting for other nodes', () => {
       state: 'replicated',
       replicas: 2,
     })
-    await client.delete('items/a', { ack: 2 })
+    await client.delete('items/a', { ack: 2, ackTimeoutMs: LONG_MS })
     const { overriddenBy } = await client.fate(id, 'items/a')
     expect(overriddenBy).toEqual({ origin: near.id, version: expect.any(BigInt) })
     near.link.cut()
@@ -198,7 +203,7 @@ describe('waiting for other nodes', () => {
     const late = client.set('items/a', 2, { ack: 'leader', ackTimeoutMs: 30 })
     await expect(late).rejects.toMatchObject({ code: 'ack_timeout' })
     expect(posts).toBe(1)
-    const waiting = client.push('items/*', 3, { ack: 1 })
+    const waiting = client.push('items/*', 3, { ack: 1, ackTimeoutMs: LONG_MS })
     near.link.heal()
     const pushed = await waiting
     const fate = await client.fate(pushed.id ?? '', pushed.path, { until: 2 })
@@ -212,7 +217,7 @@ describe('waiting for other nodes', () => {
 describe('the fate of a write', () => {
   it('goes from local over the leader to every node, and is told by its id alone', async () => {
     const { leader, near, far } = await trio()
-    await leader.request('POST', '/items/a?ack=2', '"older"')
+    await leader.request('POST', `/items/a?ack=2&${LONG}`, '"older"')
     near.link.cut()
     far.link.cut()
     const id = idOf(await near.request('POST', '/items/a', '1'))
@@ -232,12 +237,12 @@ describe('the fate of a write', () => {
 
   it('names what replaced it, a delete too', async () => {
     const { leader, near } = await trio()
-    const first = await near.request('POST', '/items/a?ack=2', '1')
-    const second = await leader.request('POST', '/items/a?ack=2', '2')
+    const first = await near.request('POST', `/items/a?ack=2&${LONG}`, '1')
+    const second = await leader.request('POST', `/items/a?ack=2&${LONG}`, '2')
     const [origin, version] = idOf(second).split(':')
     const overriddenBy = { origin, version }
     expect(await fateOf(near, idOf(first), 'items/a')).toMatchObject({ overriddenBy })
-    const third = await near.request('DELETE', '/items/a?ack=2')
+    const third = await near.request('DELETE', `/items/a?ack=2&${LONG}`)
     const [, deleted] = idOf(third).split(':')
     expect(await fateOf(leader, idOf(second), 'items/a')).toMatchObject({
       overriddenBy: { origin: near.id, version: deleted },

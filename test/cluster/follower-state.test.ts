@@ -90,11 +90,17 @@ const EVENTS = {
   lastRows: { type: 'message', message: lastRows },
   leaderBeat: { type: 'message', message: { t: 'beat', through: 10, head: 12 } },
   pushed: { type: 'message', message: { t: 'pushed', n: 1, outcomes: ['applied'], head: 9 } },
+  batch: { type: 'batch', batch: { epoch: 'e1', from: 9, to: 9, records: [], bytes: 1 } },
+  busLost: { type: 'busLost' },
+  busTick: { type: 'busTick' },
 } satisfies Record<string, FollowerEvent>
 
 /** Next state and effects, as `state: effect, effect`. Rows and columns must be complete. */
 const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
   offline: {
+    batch: 'offline:',
+    busLost: 'offline:',
+    busTick: 'offline:',
     up: 'greeting: quiesce',
     quiet: 'offline:',
     down: 'offline:',
@@ -119,6 +125,9 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline:',
   },
   greeting: {
+    batch: 'greeting:',
+    busLost: 'greeting:',
+    busTick: 'greeting:',
     up: 'greeting: quiesce',
     quiet: 'greeting: send hello',
     down: 'offline:',
@@ -143,6 +152,9 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline: drop',
   },
   comparing: {
+    batch: 'comparing:',
+    busLost: 'comparing:',
+    busTick: 'comparing:',
     up: 'greeting: quiesce',
     quiet: 'comparing:',
     down: 'offline:',
@@ -167,6 +179,9 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline: drop',
   },
   catchingUp: {
+    batch: 'catchingUp:',
+    busLost: 'catchingUp:',
+    busTick: 'catchingUp:',
     up: 'greeting: quiesce',
     quiet: 'catchingUp:',
     down: 'offline:',
@@ -191,6 +206,9 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline: drop',
   },
   live: {
+    batch: 'live: send ack, send feed, fed',
+    busLost: 'live:',
+    busTick: 'live:',
     up: 'greeting: quiesce',
     quiet: 'live:',
     down: 'offline:',
@@ -215,6 +233,9 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     pushed: 'offline: drop',
   },
   closed: {
+    batch: 'closed:',
+    busLost: 'closed:',
+    busTick: 'closed:',
     up: 'closed:',
     quiet: 'closed:',
     down: 'closed:',

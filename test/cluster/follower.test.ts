@@ -63,7 +63,7 @@ function say(message: LeaderMessage): void {
 /** Waits until the follower has sent a message of this kind on its present connection. */
 async function sent(kind: string): Promise<void> {
   const kinds = (): string[] => transport.last.sent.map((text) => decodeFollowerMessage(text).t)
-  await waitFor(() => kinds().includes(kind), { deadlineMs: 2000, what: `"${kind}" to be sent` })
+  await waitFor(() => kinds().includes(kind), { what: `"${kind}" to be sent` })
 }
 
 describe('a follower link', () => {
@@ -105,7 +105,7 @@ describe('a follower link', () => {
     say({ t: 'rows', records: [], through: 17, head: 17 })
     await sent('push')
     say({ t: 'pushed', n: 1, outcomes: ['applied'], head: 18 })
-    await waitFor(() => link.status().outbox === 0, { deadlineMs: 2000, what: 'an empty outbox' })
+    await waitFor(() => link.status().outbox === 0, { what: 'an empty outbox' })
     expect(loadProgress(store, LEADER, 'p').seen).toEqual({ epoch: 'e1', seq: 18 })
   })
 })

@@ -41,7 +41,7 @@ describe('a conditional write at a follower', () => {
   it('is answered when the change has come back, not before', async () => {
     const storage = new HeldStorage()
     const { leader, follower } = await pair({ storage })
-    storage.hold()
+    storage.hold('items/')
     let found: string | undefined
     const asked = follower
       .request('POST', '/items/a', '1', { 'if-none-match': '*' })
@@ -50,7 +50,9 @@ describe('a conditional write at a follower', () => {
         return status
       })
     await waitFor(async () => (await data(leader, 'items/a')) === '1')
+    await waitFor(() => storage.heldBatches === 1)
     for (let i = 0; i < 5; i++) await follower.request('GET', '/settings')
+    expect(found).toBeUndefined()
     storage.release()
     expect([await asked, found]).toEqual([200, '1'])
   })

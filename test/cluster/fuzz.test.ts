@@ -111,7 +111,7 @@ test(`a leader outlives ${CASES} followers that talk nonsense (OOO_FUZZ_SEED=${F
   expect(refusals.counts.out_of_order).toBeGreaterThan(CASES / 20)
   expect(sentBytes).toBeLessThan(saidBytes)
   await rig.close()
-}, 120_000)
+}, 600_000)
 
 /** Dials reach a false leader until `isHonest`, then the network below. */
 class FalseLeader implements Transport {
@@ -186,7 +186,7 @@ test(`a follower outlives ${CASES} leaders that talk nonsense (OOO_FUZZ_SEED=${F
   expect(counts.invalid_message).toBeGreaterThan(CASES / 4)
   expect(counts.out_of_order).toBeGreaterThan(CASES / 20)
   await rig.close()
-}, 120_000)
+}, 600_000)
 
 /** Both hold the same, and a new write travels both ways. */
 async function agree(rig: EngineRig, leader: RigNode, follower: RigNode): Promise<void> {

@@ -173,7 +173,7 @@ function assertAgreed({ replicas }: Situation): void {
 }
 
 describe('three nodes and four operations', () => {
-  test('agree in every order of operations and deliveries', { timeout: 120_000 }, () => {
+  test('agree in every order of operations and deliveries', { timeout: 600_000 }, () => {
     const all = programs()
     let situations = 0
     for (const program of all) situations += explore(program)

@@ -29,6 +29,8 @@ const set = { path: 'items/*', except: [] }
 const EVENTS = {
   hello: { type: 'hello', hello, canResume: true, leader },
   ack: { type: 'ack', ack: { t: 'ack', seq: 4, complete: true } },
+  feed: { type: 'feed', request: { t: 'feed', n: 1, after: 4, until: 4 } },
+  unpublished: { type: 'unpublished' },
   push: { type: 'push', push: { t: 'push', n: 1, records: [] } },
   merged: { type: 'merged', n: 1, outcomes: [], head: 9 },
   committed: { type: 'committed', head: 10, own: [] },
@@ -57,6 +59,8 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
   greeting: {
     hello: 'streaming: send welcome, read',
     ack: 'closed: close',
+    feed: 'closed: close',
+    unpublished: 'greeting:',
     push: 'closed: close',
     merged: 'closed: close',
     committed: 'greeting:',
@@ -73,6 +77,8 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
   streaming: {
     hello: 'closed: close',
     ack: 'streaming:',
+    feed: 'closed: close',
+    unpublished: 'streaming:',
     push: 'streaming: merge',
     merged: 'streaming: send pushed',
     committed: 'streaming:',
@@ -89,6 +95,8 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
   closed: {
     hello: 'closed:',
     ack: 'closed:',
+    feed: 'closed:',
+    unpublished: 'closed:',
     push: 'closed:',
     merged: 'closed:',
     committed: 'closed:',
@@ -174,6 +182,108 @@ describe('refusals', () => {
     expect(step(state, EVENTS.beat).effects).toMatchObject([
       { type: 'close', code: 'slow_consumer' },
     ])
+  })
+})
+
+describe('a feed', () => {
+  const bus = { channel: 'c', key: 'k' }
+  const invited = reach([
+    { ...EVENTS.hello, hello: { ...hello, bus: true }, leader: { ...leader, bus } },
+  ])
+  const ask = (n: number, after: number, until: number | null): LeaderSessionEvent => ({
+    type: 'feed',
+    request: { t: 'feed', n, after, until },
+  })
+  const page = {
+    rows: [5, 6, 7, 8].map((seq) => ({ seq, record: entry(`items/${seq}`, seq) })),
+    through: 9,
+  }
+
+  test('is offered to whoever can listen, and to nobody else', () => {
+    const welcomed = (asks: boolean) =>
+      step(GREETING, {
+        ...EVENTS.hello,
+        hello: asks ? { ...hello, bus: true } : hello,
+        leader: { ...leader, bus },
+      }).effects[0]
+    expect(welcomed(true)).toMatchObject({ message: { bus } })
+    expect(JSON.stringify(welcomed(false))).not.toContain('"bus"')
+  })
+
+  test('of the bus reads and sends nothing, whatever is read or committed meanwhile', () => {
+    let state = step(invited, ask(1, 4, 4)).state
+    for (const event of [
+      { type: 'page', page } as const,
+      { type: 'committed', head: 12, own: [11] } as const,
+    ]) {
+      const next = step(state, event)
+      expect(next.effects).toEqual([])
+      state = next.state
+    }
+    expect(step(state, EVENTS.beat).effects).toMatchObject([
+      { message: { t: 'beat', head: 12, feed: 1 } },
+    ])
+    expect(step(state, { type: 'unpublished' }).effects).toMatchObject([
+      { message: { t: 'beat', bus: false } },
+    ])
+  })
+
+  test('of what is missing sends that and stops', () => {
+    let state = step(invited, ask(1, 4, 4)).state
+    state = step(state, { type: 'page', page }).state
+    const asked = step(state, ask(2, 5, 7))
+    expect(asked.effects).toMatchObject([{ type: 'read', after: 5 }])
+    const sent = step(asked.state, {
+      type: 'page',
+      page: { rows: page.rows.slice(1), through: 9 },
+    })
+    expect(sent.effects).toMatchObject([
+      {
+        message: {
+          t: 'rows',
+          through: 7,
+          head: 9,
+          feed: 2,
+          records: [{ key: 'items/6' }, { key: 'items/7' }],
+        },
+      },
+    ])
+    expect(step(sent.state, { type: 'committed', head: 20, own: [] }).effects).toEqual([])
+  })
+
+  test('of all that comes goes on from where the follower is', () => {
+    let state = step(invited, ask(1, 4, 4)).state
+    state = step(state, { type: 'page', page }).state
+    const asked = step(state, ask(2, 8, null))
+    expect(asked.effects).toMatchObject([{ type: 'read', after: 8 }])
+    const next = step(asked.state, { type: 'page', page: { rows: [], through: 9 } })
+    expect(next.effects).toMatchObject([{ message: { t: 'rows', through: 9, feed: 2 } }])
+    expect(step(next.state, { type: 'committed', head: 10, own: [] }).effects).toMatchObject([
+      { type: 'read', after: 9 },
+    ])
+  })
+
+  test('leaves out a page that was read for the one before', () => {
+    const asked = step(invited, ask(1, 4, null))
+    expect(asked.effects).toEqual([])
+    const next = step(asked.state, { type: 'page', page })
+    expect(next.effects).toMatchObject([{ type: 'read', after: 4 }])
+  })
+
+  test('lets a follower acknowledge what came over the bus, and no more', () => {
+    const state = step(invited, ask(1, 4, 4)).state
+    const ack = (seq: number) =>
+      step(state, { type: 'ack', ack: { t: 'ack', seq, complete: true } })
+    expect(ack(9).state).toMatchObject({ acked: 9 })
+    expect(ack(10).effects).toMatchObject([{ type: 'close' }])
+  })
+
+  test.each([
+    ['without an invitation', reach(PATHS.streaming), ask(1, 4, 4)],
+    ['out of turn', invited, ask(2, 4, 4)],
+    ['beyond the log', invited, ask(1, 10, null)],
+  ])('%s is refused', (_, state, event) => {
+    expect(step(state, event).effects).toMatchObject([{ type: 'close', code: 'out_of_order' }])
   })
 })
 

@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest'
 import { cluster } from '../../cluster/index.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
-import { waitFor } from '../support/wait.ts'
+import { waitForValue } from '../support/wait.ts'
 
 const servers: Server[] = []
 
@@ -29,8 +29,7 @@ test('the leader alone thins out a limited list, also what followers have writte
   const follower = await startNode(leader.address?.url)
   for (let i = 1; i <= 5; i++) await follower.push('items/*', i)
   for (const server of [leader, follower]) {
-    await waitFor(async () => (await stored(server)).length === 3, { what: 'three entries' })
-    expect(await stored(server)).toEqual(['5', '4', '3'])
+    await waitForValue(() => stored(server), ['5', '4', '3'], { what: 'the newest three' })
   }
 })
 

@@ -4,6 +4,7 @@ import { type ClusterOptions, type ClusterPlugin, cluster } from '../../cluster/
 import type { MessageSocket, Transport } from '../../src/core/transport.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
 import { createWsTransport } from '../../src/server/ws-transport.ts'
+import { recordRows } from '../../src/store/rows.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { type Answer, request } from '../support/http.ts'
 import { waitFor } from '../support/wait.ts'
@@ -43,7 +44,11 @@ export class TestNode {
   readonly plugin: ClusterPlugin
   readonly link: CuttableTransport
 
-  constructor(server: Server, plugin: ClusterPlugin, link: CuttableTransport) {
+  constructor(
+    server: Server,
+    plugin: ClusterPlugin,
+    link: CuttableTransport = new CuttableTransport(),
+  ) {
     this.server = server
     this.plugin = plugin
     this.link = link
@@ -83,19 +88,32 @@ export class TestNode {
   }
 }
 
-export interface NodeOptions extends Partial<ClusterOptions> {
+export interface NodeOptions extends Omit<Partial<ClusterOptions>, 'leader'> {
   readonly leader?: TestNode
+  /** How the leader is elected. Default: not at all. */
+  readonly election?: NonNullable<ClusterOptions['leader']>
   /** Milliseconds a write may take. Default 10 000. */
   readonly deadlineMs?: number
   readonly storage?: MemoryStorage
 }
 
-/** A disk whose writes can be held back. */
+/**
+ * A disk whose writes of some keys can be held back; others go on, since a node has its own to make
+ * (such as what its leader acknowledged) and plans nothing while one is under way.
+ */
 export class HeldStorage extends MemoryStorage {
+  #prefix = ''
   #held: (() => void)[] | undefined
 
-  hold(): void {
+  /** Holds every batch that writes an entry whose key starts with `prefix`. */
+  hold(prefix: string): void {
+    this.#prefix = recordRows(prefix).gte ?? ''
     this.#held = []
+  }
+
+  /** Batches that are held back now. */
+  get heldBatches(): number {
+    return this.#held?.length ?? 0
   }
 
   release(): void {
@@ -105,7 +123,7 @@ export class HeldStorage extends MemoryStorage {
 
   override async batch(...args: Parameters<MemoryStorage['batch']>): Promise<void> {
     const held = this.#held
-    if (held !== undefined) {
+    if (held !== undefined && args[0].some(({ key }) => key.startsWith(this.#prefix))) {
       await new Promise<void>((resolve) => {
         held.push(resolve)
       })
@@ -116,6 +134,7 @@ export class HeldStorage extends MemoryStorage {
 
 export async function startNode({
   leader,
+  election,
   deadlineMs = 10_000,
   storage = new MemoryStorage(),
   ...options
@@ -124,6 +143,7 @@ export async function startNode({
   const plugin = cluster({
     keys: [{ path: 'items/*' }, { path: 'settings' }],
     ...(leader === undefined ? {} : { clusterUrl: leader.url }),
+    ...(election === undefined ? {} : { leader: election }),
     ...options,
     limits: { reconnectInitialMs: 20, reconnectMaxMs: 50, ...options.limits },
   })
@@ -135,6 +155,9 @@ export async function startNode({
     transport: link,
   })
   await server.open()
-  closers.push(() => server.close())
+  closers.push(() => {
+    if (storage instanceof HeldStorage) storage.release()
+    return server.close()
+  })
   return new TestNode(server, plugin, link)
 }

@@ -9,7 +9,7 @@ import { PROJECT_ROOT, prepareBuild } from '../support/built.ts'
 import { codeBlocks } from '../support/markdown.ts'
 
 const run = promisify(execFile)
-const DEADLINE_MS = 120_000
+const DEADLINE_MS = 300_000
 
 /** A project of someone else, outside of this checkout, with the packed package installed. */
 let project = ''

@@ -135,10 +135,10 @@ describe('much data', () => {
     await leader.post('settings', { big: 'é'.repeat(2_500_000) })
     const a = await cluster.start({ name: 'a', follows: leader })
     await waitFor(async () => Object.keys(await listOf(a)).length === 3_000, {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
       intervalMs: 100,
     })
-    await waitFor(async () => (await a.get('settings')).status === 200, { deadlineMs: 20_000 })
+    await waitFor(async () => (await a.get('settings')).status === 200, { deadlineMs: 60_000 })
     await a.kill()
     await write(3_000, 4_000)
     agent.destroy()
@@ -148,7 +148,7 @@ describe('much data', () => {
       intervalMs: 100,
     })
     await waitUntilEqual([leader, a])
-  }, 60_000)
+  }, 240_000)
 })
 
 describe('a cluster token', () => {

@@ -2,6 +2,7 @@
 import type { Change, Commit, Entry, StoredRecord } from '../../src/core/entry.ts'
 import { newestFirst } from '../../src/core/entry.ts'
 import { matchKey } from '../../src/core/key.ts'
+import type { FrameBatch } from '../../src/fanout/frame-batch.ts'
 import { Hub, type HubOptions, type Subscription } from '../../src/fanout/hub.ts'
 import type { FrameSink } from '../../src/fanout/subscriber.ts'
 import { applyExactly, canonicalText } from '../core/exact-apply.ts'
@@ -108,10 +109,16 @@ export interface Envelope {
 export class FakeSink implements FrameSink {
   readonly frames: Envelope[] = []
   readonly bytes: Uint8Array[] = []
+  readonly batches: FrameBatch[] = []
   /** The state that the frames so far give, canonical. */
   state: string | undefined
   closed: { code: number; reason: string } | undefined
   bufferedBytes = 0
+
+  get sendProgress(): number {
+    return -this.bufferedBytes
+  }
+
   heldVersion: string | undefined
   /** True: what is sent stays buffered until `drain`. */
   stuck = false
@@ -121,7 +128,12 @@ export class FakeSink implements FrameSink {
   onFrame: (frame: Envelope) => void = () => undefined
   #drained: (() => void) | undefined
 
-  send(frame: Uint8Array): void {
+  send(batch: FrameBatch): void {
+    this.batches.push(batch)
+    for (const frame of batch.frames) this.#take(frame)
+  }
+
+  #take(frame: Uint8Array): void {
     if (this.stuck) this.bufferedBytes += frame.byteLength
     const envelope = parseEnvelope(new TextDecoder().decode(frame))
     this.frames.push(envelope)
@@ -176,7 +188,9 @@ export function createBench(options: Partial<HubOptions> = {}): Bench {
   const source = new FakeSource()
   const time = new FakeTime()
   let version = 0x1000n
-  const hub = new Hub({ source, time, nextVersion: () => ++version, ...options })
+  // Frames leave at once unless a test says otherwise.
+  const endOfTurn = (run: () => void): void => run()
+  const hub = new Hub({ source, time, nextVersion: () => ++version, endOfTurn, ...options })
   source.onCommit = (commit) => hub.commit(commit)
   return { source, hub, time }
 }

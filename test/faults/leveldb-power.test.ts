@@ -19,7 +19,7 @@ import { cutPower, noteFolder } from './power-cut.ts'
 import type { WorkloadState } from './workload.mjs'
 import { WriterPool } from './writer-pool.ts'
 
-const SEED = Number(process.env.FAULT_SEED ?? Math.floor(Math.random() * 2 ** 31))
+const SEED = Number(process.env.FAULT_SEED ?? 20_260_101)
 const ROUNDS = Number(process.env.POWER_ROUNDS ?? 60)
 const ROUNDS_PER_FOLDER = 15
 
@@ -102,7 +102,7 @@ describe.skipIf(compiler === undefined)(`power cuts, seed ${SEED}`, () => {
       state = crashed.state
       first = (last ?? 0) + 1
     }
-  }, 300_000)
+  }, 900_000)
 
   it('a batch whose sync failed is never seen: not by this process, not after a close, not after a kill', async () => {
     const child = join(import.meta.dirname, 'failing-sync-child.mjs')
@@ -159,7 +159,7 @@ describe.skipIf(compiler === undefined)(`power cuts, seed ${SEED}`, () => {
       `durability process: ${losses} of ${rounds} power cuts lost acknowledged operations`,
     )
     expect(losses).toBeGreaterThan(0)
-  }, 300_000)
+  }, 900_000)
 })
 
 /** A C compiler, installed where that is possible; CI must have one. */

@@ -70,7 +70,7 @@ describe('node processes that share a table', () => {
       const writers = nodes.map(({ url }, n) => write(url, `${round}-${n}`))
       const tables = await openTables(databaseUrl)
       await waitFor(async () => (await tables.keys('orders')).length > answered.length + 10, {
-        deadlineMs: 20_000,
+        deadlineMs: 60_000,
       })
       const victim = round % 3
       const node = nodes[victim]
@@ -88,19 +88,19 @@ describe('node processes that share a table', () => {
     for (const { url } of nodes) {
       await waitFor(
         async () => (await states(url)).every((s) => s.state === 'live' && s.outbox === 0),
-        { deadlineMs: 30_000, what: 'the node to be live with nothing owed' },
+        { deadlineMs: 60_000, what: 'the node to be live with nothing owed' },
       )
     }
     const held = (await tables.keys('orders')).sort()
     const missing = answered.filter((key) => !held.includes(key))
     expect(missing).toEqual([])
     for (const { url } of nodes) {
-      await waitFor(async () => (await keysOf(url)).length === held.length, { deadlineMs: 20_000 })
+      await waitFor(async () => (await keysOf(url)).length === held.length, { deadlineMs: 60_000 })
       expect(await keysOf(url)).toEqual(held)
     }
     for (const { command } of nodes) {
       command.signal('SIGTERM')
       expect((await command.ended).code).toBe(0)
     }
-  }, 180_000)
+  }, 600_000)
 })

@@ -92,7 +92,7 @@ describe('a watch', () => {
     const end = await reader.changes('t', 0, 100_000)
     for (const { seen, end: stop } of watches) {
       await waitFor(() => seen.at(-1)?.cursor.seq === end.changes.at(-1)?.cursor.seq, {
-        deadlineMs: 20_000,
+        deadlineMs: 60_000,
       })
       const seqs = seen.map(({ cursor }) => cursor.seq)
       expect(seqs).toEqual([...seqs].sort((a, b) => a - b))
@@ -138,7 +138,7 @@ describe('a watch', () => {
       await postgres().control.start()
       await late
       await api.set('t', `late/${round}`, '2')
-      await waitFor(() => seen(`late/${round}`), { deadlineMs: 20_000 })
+      await waitFor(() => seen(`late/${round}`), { deadlineMs: 60_000 })
     }
     await watch.end()
   })

@@ -26,7 +26,7 @@ describe('plain reads', () => {
     expect(server.server.hub.metrics()).toMatchObject({ pools: 0, idlePools: 0, subscribers: 0 })
     // An object per key would be a hundred bytes each and more: some 2 MB. It comes to a tenth of one.
     await waitFor(() => usedHeap() - before < 1024 * 1024, { what: 'the heap to be small' })
-  }, 60_000)
+  }, 300_000)
 })
 
 describe('the clock', () => {
@@ -96,7 +96,7 @@ describe('a hostile connection', () => {
     await stillServes(server, watcher)
   })
 
-  it('is no trouble ten thousand times over', { timeout: 120_000 }, async () => {
+  it('is no trouble ten thousand times over', { timeout: 600_000 }, async () => {
     const server = await serve()
     const watcher = await server.subscribe('/a')
     for (let i = 0; i < 10_000; i += PARALLEL) {

@@ -308,7 +308,7 @@ describe('subscription hooks', () => {
     expect(ends).toHaveLength(2)
   })
 
-  it('are paired exactly under churn', { timeout: 60_000 }, async () => {
+  it('are paired exactly under churn', { timeout: 300_000 }, async () => {
     const node = await serve()
     const open = new Map<string, number>()
     let began = 0

@@ -190,7 +190,7 @@ describe('the deadline', () => {
       release = resolve
     })
     const batch = storage.batch.bind(storage)
-    const server = await serve({ storage, deadlineMs: 50 })
+    const server = await serve({ storage, deadlineMs: 500 })
     storage.batch = async (operations, options) => {
       await held
       await batch(operations, options)

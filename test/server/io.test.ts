@@ -68,13 +68,17 @@ describe('getList', () => {
     const { server } = await serve()
     const operations = Array.from({ length: 50_000 }, (_, i) => server.store.set(`t/${i}`, `${i}`))
     await Promise.all(operations)
-    const time = async (limit: number): Promise<number> => {
-      const start = performance.now()
-      for (let i = 0; i < 50; i++) await server.getList('t/*', { order: 'newest', limit })
-      return performance.now() - start
+    /** Milliseconds of the quickest of several reads: what else the machine did is in the others. */
+    const quickest = async (limit: number): Promise<number> => {
+      let best = Number.POSITIVE_INFINITY
+      for (let i = 0; i < 50; i++) {
+        const start = performance.now()
+        await server.getList('t/*', { order: 'newest', limit })
+        best = Math.min(best, performance.now() - start)
+      }
+      return best
     }
-    await time(10)
-    const [few, all] = [await time(10), await time(50_000)]
+    const [few, all] = [await quickest(10), await quickest(50_000)]
     expect((await server.getList('t/*', { order: 'newest', limit: 1 }))[0]?.data).toBe(49_999)
     expect(few).toBeLessThan(all / 20)
   })

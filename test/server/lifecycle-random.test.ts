@@ -121,7 +121,7 @@ const STEP: fc.Arbitrary<Step> = fc.oneof(
 )
 
 describe('a server that is opened and closed at random', () => {
-  it('ends as the last one asked, with nothing left over', { timeout: 120_000 }, async () => {
+  it('ends as the last one asked, with nothing left over', { timeout: 600_000 }, async () => {
     const before = resources()
     await fc.assert(
       fc.asyncProperty(fc.array(STEP, { maxLength: 20 }), async (steps) => {

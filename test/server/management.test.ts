@@ -241,6 +241,7 @@ describe('pivot', () => {
       'cluster',
     ])
     await waitFor(async () => (await told(follower)).pivotLastCheck !== '')
+    await waitFor(async () => (await told(follower)).pivotHealthy === true)
     expect(await told(follower)).toMatchObject({
       role: 'node',
       pivotIP: clusterUrl,

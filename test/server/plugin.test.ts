@@ -151,7 +151,7 @@ describe('a plugin socket', () => {
     await waitFor(() => narrow.events.includes('open'))
     narrow.socket.send('x'.repeat(200))
     await waitFor(() => narrow.events.some((event) => event.startsWith('closed 10')))
-    await waitFor(() => server.server.socketCount === 0)
+    await waitFor(() => server.server.socketCount === 0 && events.length === 2)
     expect(events[1]).toContain('1009')
   })
 
@@ -178,7 +178,7 @@ describe('a plugin socket', () => {
     })
     const { events } = dial(`ws://127.0.0.1:${server.port}/_bad`)
     await waitFor(() => events.some((event) => event.startsWith('closed')))
-    expect(server.server.socketCount).toBe(0)
+    await waitFor(() => server.server.socketCount === 0)
   })
 })
 

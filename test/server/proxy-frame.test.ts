@@ -8,7 +8,7 @@ const bytes = (text: string): Buffer => Buffer.from(text)
 function late(...frames: string[]): string {
   const state = new TargetState(10_000)
   for (const frame of frames) state.take(readFrame(bytes(frame)))
-  return Buffer.from(state.snapshot?.frame() ?? []).toString()
+  return Buffer.concat(state.snapshot?.batch().frames ?? []).toString()
 }
 
 describe('the state of a target', () => {

@@ -352,7 +352,7 @@ describe('a proxied request is refused', () => {
     })
     for (const response of waiting) response.end('ok')
     for (const answer of await Promise.all(first)) expect(answer.body).toBe('ok')
-    expect(server.server.proxy.metrics().requests).toBe(0)
+    await waitFor(() => server.server.proxy.metrics().requests === 0, { what: 'the end of both' })
   })
 })
 
@@ -367,6 +367,12 @@ describe('bodies of a proxied request', () => {
       if (!to.write(CHUNK)) await once(to, 'drain')
     }
     to.end()
+  }
+
+  /** Resolves once so many milliseconds have passed. */
+  async function pass(ms: number): Promise<void> {
+    const start = performance.now()
+    await waitFor(() => performance.now() - start > ms, { what: 'a long pause' })
   }
 
   /** The count once it has stopped growing. */
@@ -386,11 +392,12 @@ describe('bodies of a proxied request', () => {
   it('come from the target no faster than the client reads, and arrive whole', async () => {
     const progress = { written: 0 }
     const target = await httpTarget((_request, response) => void pour(response, progress))
-    // Beyond the time a target may be silent: it is the client who is slow.
-    const server = await proxyTo(target.address, { timeoutMs: 100 })
+    const server = await proxyTo(target.address, { timeoutMs: 1000 })
     const request = http.get(`${server.url}/p/a`, { agent: false })
     const [response] = (await once(request, 'response')) as [http.IncomingMessage]
     expect(await stalled(progress)).toBeLessThan(TOTAL / 2)
+    // Beyond the time a target may be silent: it is the client who is slow.
+    await pass(1500)
     let size = 0
     for await (const chunk of response) size += (chunk as Buffer).length
     expect(size).toBe(TOTAL * CHUNK.length)
@@ -418,7 +425,7 @@ describe('bodies of a proxied request', () => {
       incoming = request
       request.on('end', () => response.end('whole'))
     })
-    const server = await proxyTo(target.address, { timeoutMs: 60 })
+    const server = await proxyTo(target.address, { timeoutMs: 1000 })
     const { request, answer } = upload(server)
     request.write('[')
     const received = await waitFor(() => incoming, { what: 'the request' })
@@ -426,8 +433,8 @@ describe('bodies of a proxied request', () => {
     received.on('data', (chunk: Buffer) => {
       size += chunk.length
     })
-    const start = performance.now()
-    await waitFor(() => size === 1 && performance.now() - start > 200, { what: 'a long pause' })
+    await waitFor(() => size === 1, { what: 'the beginning of the body' })
+    await pass(1500)
     request.end(']')
     expect(await answer).toEqual({ status: 200, body: 'whole' })
   })

@@ -1,5 +1,6 @@
 /** Filters around data, as requests, batches and in-process calls meet them: wire format 3.2–3.5 and 5. */
 import { describe, expect, it } from 'vitest'
+import { waitFor } from '../support/wait.ts'
 import { afterTest, serve, type TestServer } from './serve.ts'
 
 function post(server: TestServer, operations: readonly object[]): ReturnType<TestServer['post']> {
@@ -137,7 +138,7 @@ describe('write filters', () => {
       body: 'ooo: server deadline reached',
     })
     open()
-    await expect.poll(() => dataOf(server, 'a')).toBe('1')
+    await waitFor(async () => (await dataOf(server, 'a')) === '1')
   })
 
   it('answer a rejected promise as a thrown error', async () => {

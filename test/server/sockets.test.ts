@@ -109,7 +109,7 @@ describe('a connection that is dead', () => {
     const big = JSON.stringify('x'.repeat(1024 * 1024))
     // More than the buffers of both kernels take.
     for (let i = 0; i < 12; i++) await node.post('/a', i % 2 === 0 ? big : '1')
-    await waitFor(() => node.server.socketCount === 1, { deadlineMs: 10_000 })
+    await waitFor(() => node.server.socketCount === 1)
     expect(node.server.socketMetrics).toMatchObject({
       open: 1,
       droppedStalled: 1,
@@ -140,14 +140,16 @@ describe('a connection on a slow line', () => {
       clearInterval(reading)
       socket.destroy()
     })
-    await waitFor(() => taken > json.length || socket.closed, { deadlineMs: 20_000 })
+    await waitFor(() => taken > json.length || socket.closed, {
+      deadlineMs: 60_000,
+    })
     expect(node.server.socketMetrics).toMatchObject({ open: 1, droppedStalled: 0 })
     expect(performance.now() - start).toBeGreaterThan(1600)
   })
 })
 
 describe('many connections', () => {
-  it('that come and go at once leave nothing behind', { timeout: 120_000 }, async () => {
+  it('that come and go at once leave nothing behind', { timeout: 600_000 }, async () => {
     const node = await serve()
     await node.post('/a', '1')
     const visit = async (i: number): Promise<void> => {

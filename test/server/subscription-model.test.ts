@@ -98,7 +98,7 @@ it('every subscriber sees the states in order and ends with what GET gives, afte
     ),
     { numRuns: 60 },
   )
-}, 120_000)
+}, 600_000)
 
 /** @param oneByOne whether each write is awaited before the next step begins */
 async function run(steps: readonly Step[], oneByOne: boolean, isFiltered: boolean): Promise<void> {

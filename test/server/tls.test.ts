@@ -152,12 +152,10 @@ describe.skipIf(NO_OPENSSL !== undefined)(`TLS (${NO_OPENSSL ?? 'by openssl'})`,
     // Connections are taken in their order, so the silent one has been when a later one is answered.
     await visit(server)
     const closed = once(socket, 'close')
-    const start = performance.now()
     await server.close()
     await closed
-    // Long before the limit for handshakes would end it.
-    expect(performance.now() - start).toBeLessThan(5000)
-  })
+    // The limit for handshakes, which would end it as well, is two minutes.
+  }, 90_000)
 
   it('carries the connections of other nodes with an authority of its own', async () => {
     const server = await serveTls(certificates().issue('node'))

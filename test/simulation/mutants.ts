@@ -194,8 +194,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a page that was cut is said to be whole',
     file: 'cluster/leader-session.ts',
-    find: 'cut.rows.length < wanted.length && last !== undefined ? last.seq : page.through',
-    replace: 'last !== undefined ? page.through : page.through',
+    find: 'const through = isCut ? last.seq : Math.min(page.through, end)',
+    replace: 'const through = Math.min(isCut ? page.through : page.through, end)',
   },
   {
     name: 'disk durability is not asked of the adapter',

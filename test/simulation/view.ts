@@ -107,7 +107,6 @@ export class View {
 
   #compare(known: StoredRecord | undefined, after: StoredRecord): void {
     if (known === undefined || compareRecords(known, after) < 0) return
-    if (this.#options.isForgettable(known)) return
     try {
       this.#options.wentBack(known, after)
     } catch (error) {

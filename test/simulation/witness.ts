@@ -25,6 +25,9 @@ export class Witness {
   /** The latest delete of each key that anybody made. */
   readonly #deleted = new Map<string, StoredRecord>()
 
+  /** Records that were given lesser stamps, by key, in order. */
+  readonly #moved = new Map<string, { before: StoredRecord; after: StoredRecord }[]>()
+
   /** Every record that a node at the top held, by key. */
   readonly #led = new Map<string, StoredRecord[]>()
   /** Of those, the ones that were deleted there later. */
@@ -69,6 +72,9 @@ export class Witness {
    * before it, holds for the new one.
    */
   restamped(before: StoredRecord, after: StoredRecord): void {
+    const moved = this.#moved.get(before.key) ?? []
+    moved.push({ before, after })
+    this.#moved.set(before.key, moved)
     const promised = this.#promised.get(before.key) ?? []
     promised.forEach(({ record }, i) => {
       // Whoever made it: a write that `before` was later than may have lost to it already.
@@ -76,6 +82,20 @@ export class Witness {
       if (isOlder && compareRecords(record, after) > 0)
         promised[i] = { record: after, isSynced: false }
     })
+  }
+
+  /**
+   * Whether `after` may take the place of `before` though its stamp is lesser: `before`, or what it
+   * had lost to, was given another stamp, and `after` is that record or has won against it since.
+   */
+  mayReplace(before: StoredRecord, after: StoredRecord): boolean {
+    let least = before
+    // Each record that was moved down may have been moved again.
+    for (const moved of this.#moved.get(before.key) ?? []) {
+      if (compareRecords(moved.before, least) < 0) continue
+      if (compareRecords(moved.after, least) < 0) least = moved.after
+    }
+    return compareRecords(least, before) < 0 && compareRecords(after, least) >= 0
   }
 
   /**

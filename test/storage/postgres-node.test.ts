@@ -62,7 +62,7 @@ describe('a server', () => {
     await postgres().control.start()
     const written = async (): Promise<boolean> =>
       (await send('POST', `${url}/items/after`, '3')).status === 200
-    await waitFor(written, { deadlineMs: 15_000 })
+    await waitFor(written, { deadlineMs: 60_000 })
     await waitFor(() => subscriber.dataByPath()['items/after'] === 3)
     expect(subscriber.problems).toEqual([])
     const seen = subscriber.dataByPath()
@@ -108,7 +108,7 @@ describe('ooo serve --postgres', () => {
         }
         const writers = ['a', 'b', 'c'].map(writer)
         const goal = acknowledged.size + 20 + ((round * 37) % 60)
-        await waitFor(() => acknowledged.size >= goal, { deadlineMs: 20_000, intervalMs: 1 })
+        await waitFor(() => acknowledged.size >= goal, { deadlineMs: 60_000, intervalMs: 1 })
         await node.dispose()
         await Promise.all(writers)
       }
@@ -116,7 +116,7 @@ describe('ooo serve --postgres', () => {
       const list = JSON.parse((await send('GET', `${url}/items/*`)).body) as { path: string }[]
       expect(list.length).toBeGreaterThanOrEqual(acknowledged.size)
     },
-    60_000 + rounds * 10_000,
+    120_000 + rounds * 60_000,
   )
 
   it('waits for its database at the start, says so, and never shows the password', async () => {
@@ -128,7 +128,7 @@ describe('ooo serve --postgres', () => {
     const node = new CliProcess(['serve', '--port', '0'], { env: { OOO_POSTGRES_URL: url.href } })
     closers.push(() => node.dispose())
     await waitFor(() => node.stderr.includes('the database is not there yet, trying again'), {
-      deadlineMs: 20_000,
+      deadlineMs: 60_000,
     })
     link.heal()
     await node.output(/ serving (\S+) /)

@@ -8,7 +8,7 @@ import { ServiceLink } from '../support/services-link.ts'
 import { waitFor } from '../support/wait.ts'
 import { ask } from './postgres-database.ts'
 
-const QUICK = { backoff: { initialMs: 20, maxMs: 100 }, ownershipWaitMs: 500 }
+const QUICK = { backoff: { initialMs: 20, maxMs: 100 }, ownershipWaitMs: 20_000 }
 const ROUNDS = Number(process.env.OOO_TEST_ROUNDS ?? 5)
 const ENDS = ['crash', 'kill', 'stop'] as const
 const opened: PostgresStorage[] = []
@@ -32,7 +32,7 @@ async function isStored(url: string, key: string): Promise<boolean> {
 /** Resolves once the storage answers again. */
 async function comeBack(storage: PostgresStorage): Promise<void> {
   const answers = (): Promise<boolean> => storage.get('any').then(() => true)
-  await waitFor(answers, { deadlineMs: 20_000, what: 'the storage to answer again' })
+  await waitFor(answers, { deadlineMs: 60_000, what: 'the storage to answer again' })
 }
 
 /** Resolves once the storage has noticed that its server is away. */
@@ -77,7 +77,7 @@ describe('a server that is killed and restarted under load', () => {
         const end = ENDS[round % ENDS.length] ?? 'kill'
         const before = answered.size
         const grown = (): boolean => answered.size > before + 50
-        await waitFor(grown, { deadlineMs: 20_000, what: 'writes to be answered' })
+        await waitFor(grown, { deadlineMs: 60_000, what: 'writes to be answered' })
         await postgres().control[end]()
         const failed = errors.length
         await loseServer(storage)
@@ -102,7 +102,7 @@ describe('a server that is killed and restarted under load', () => {
       expect([...answered].filter((key) => !keys.has(key) || !keys.has(`${key}/twin`))).toEqual([])
       expect([...refused].filter((key) => keys.has(key) || keys.has(`${key}/twin`))).toEqual([])
     },
-    60_000 + ROUNDS * 15_000,
+    120_000 + ROUNDS * 60_000,
   )
 
   it('is waited for by an open that finds it down', async () => {
@@ -158,13 +158,21 @@ describe('a server that loses the end of its log', () => {
 
   it('gets the batches of level process again that it had answered', async () => {
     const storage = await open({ url: link.url })
-    for (let i = 0; i < 20; i += 1)
-      await storage.batch([put(`k${i}`, String(i)), put('last', `${i}`)])
-    expect(await crash()).toBeLessThan(20)
-    link.heal()
-    await comeBack(storage)
-    expect(await storage.get('last')).toBe('19')
-    expect(await rowsOf(storage, { gte: 'k', lt: 'l' })).toHaveLength(20)
+    let isLost = false
+    let written = 0
+    // Now and then the server syncs for reasons of its own, right before the crash: then once more.
+    for (let round = 0; round < 5 && !isLost; round += 1) {
+      for (let i = 0; i < 20; i += 1) {
+        await storage.batch([put(`k${written}`, ''), put('last', `${written}`)])
+        written += 1
+      }
+      isLost = (await crash()) < written
+      link.heal()
+      await comeBack(storage)
+      expect(await storage.get('last')).toBe(`${written - 1}`)
+      expect(await rowsOf(storage, { gte: 'k', lt: 'l' })).toHaveLength(written)
+    }
+    expect(isLost).toBe(true)
     await storage.batch([put('after', '1')])
     expect(await storage.get('after')).toBe('1')
   })
@@ -188,7 +196,7 @@ describe('a server that loses the end of its log', () => {
       )
       return row?.behind === '0'
     }
-    await waitFor(synced, { deadlineMs: 5_000, what: 'the server to sync its log' })
+    await waitFor(synced, { deadlineMs: 60_000, what: 'the server to sync its log' })
     expect(await crash()).toBe(1)
     link.heal()
     await comeBack(storage)

@@ -5,7 +5,7 @@ import type { Row } from '../../src/storage-adapter.ts'
 import { PostgresStorage, type PostgresStorageOptions } from '../../storage-adapters/postgres.ts'
 import { del, put, rowsOf } from '../conformance/storage-case.ts'
 import { usePostgres } from '../support/services.ts'
-import { waitFor } from '../support/wait.ts'
+import { waitFor, waitForValue } from '../support/wait.ts'
 import { ask } from './postgres-database.ts'
 
 const postgres = usePostgres()
@@ -131,15 +131,15 @@ describe('scans', () => {
       (await connections(url)).filter((state) => state.startsWith('idle in')).length
     const scans = [1, 2].map(() => storage.iterate()[Symbol.asyncIterator]())
     for (const scan of scans) await scan.next()
-    expect(await inTransaction()).toBe(2)
+    await waitForValue(inTransaction, 2)
     await expect(rowsOf(storage)).rejects.toSatisfy((error) => isStateError(error, 'overloaded'))
     expect(storage.stats).toMatchObject({ scans: 2, refusedScans: 1 })
     for (const scan of scans) await scan.return?.()
-    expect(await inTransaction()).toBe(0)
+    await waitForValue(inTransaction, 0)
     expect(storage.stats).toMatchObject({ scans: 0, recoveries: 0, batches: 0 })
     const unread = storage.iterate()[Symbol.asyncIterator]()
     await unread.return?.()
-    expect(await inTransaction()).toBe(0)
+    await waitForValue(inTransaction, 0)
     expect(await rowsOf(storage)).toHaveLength(3_000)
     expect(await rowsOf(storage, { limit: 5 })).toHaveLength(5)
   })

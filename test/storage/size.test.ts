@@ -33,7 +33,7 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'ooo-size-'))
   const filling = await startSizedNode({ directory, cache: 'all', heapMiB: 512, fill: ENTRIES })
   await filling.close()
-}, 240_000)
+}, 600_000)
 afterEach(async () => {
   await node?.close()
   node = undefined
@@ -65,14 +65,14 @@ describe(`${ENTRIES} entries, a cache of 4 MiB and a heap of ${HEAP_MIB} MiB`, (
     })
     followed.close()
     expect((await ask('GET', keys.at(-1) ?? '')).body).toContain('{"written":true}')
-  }, 120_000)
+  }, 600_000)
 
   it('takes little more than key, value and 300 bytes each where everything is in memory', async () => {
     const { heapUsed } = await (await start({ cache: 'all', heapMiB: 512 })).memory()
     expect(heapUsed / ENTRIES).toBeLessThan(200 + 14 + 300)
-  }, 120_000)
+  }, 600_000)
 
   it('does not open where everything is to be kept in memory: the heap is too small for that', async () => {
     await expect(start({ cache: 'all' })).rejects.toThrow('heap out of memory')
-  }, 120_000)
+  }, 600_000)
 })

@@ -69,4 +69,4 @@ it('a reader that is slow under load, and goes on after each restart, ends with 
   } finally {
     await rm(directory, { recursive: true, force: true })
   }
-}, 30_000)
+}, 300_000)

@@ -67,7 +67,7 @@ export class CliProcess {
   }
 
   /** Waits until standard output matches; fails at once when the command ends before that. */
-  async output(pattern: RegExp, deadlineMs = 20_000): Promise<RegExpExecArray> {
+  async output(pattern: RegExp, deadlineMs = 60_000): Promise<RegExpExecArray> {
     const found = (): RegExpExecArray | null => pattern.exec(this.stdout)
     const what = `${pattern} from ooo`
     await waitFor(() => found() !== null || this.#end !== undefined, { deadlineMs, what })

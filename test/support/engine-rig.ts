@@ -87,7 +87,7 @@ export class EngineRig {
   }
 
   /** Lets virtual time pass, a little at a time, until the condition holds. */
-  async until(condition: () => boolean, what: string, deadlineMs = 20_000): Promise<void> {
+  async until(condition: () => boolean, what: string, deadlineMs = 60_000): Promise<void> {
     await waitFor(
       async () => {
         if (condition()) return true

@@ -11,7 +11,7 @@ export interface Answer {
 export interface RequestOptions {
   readonly body?: string
   readonly headers?: Record<string, string>
-  /** Milliseconds until the request fails. Default 10,000. */
+  /** Milliseconds until the request fails. Default 30,000. */
   readonly timeoutMs?: number
   /** Keeps connections between requests. Default: a new connection, so that a killed node leaves none behind. */
   readonly agent?: http.Agent
@@ -24,7 +24,7 @@ export function request(
   options: RequestOptions = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const timeoutMs = options.timeoutMs ?? 10_000
+    const timeoutMs = options.timeoutMs ?? 30_000
     const headers = { ...options.headers }
     if (options.body !== undefined) {
       headers['content-type'] ??= 'application/json'

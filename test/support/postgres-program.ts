@@ -115,7 +115,7 @@ function ownFolder(folder: string, user: UserIds | undefined): string {
 
 /** Whether the server at this URL answers a query. */
 export async function postgresAnswers(url: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2_000 })
+  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 })
   client.on('error', () => undefined)
   try {
     await client.connect()

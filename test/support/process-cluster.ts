@@ -14,8 +14,8 @@ import { type Answer, type RequestOptions, request } from './http.ts'
 import { Subscriber } from './subscriber.ts'
 import { waitFor } from './wait.ts'
 
-const START_DEADLINE_MS = 20_000
-const STOP_DEADLINE_MS = 15_000
+const START_DEADLINE_MS = 60_000
+const STOP_DEADLINE_MS = 60_000
 /** Characters of output kept of one node for failure messages. */
 const MAX_OUTPUT = 200_000
 
@@ -105,6 +105,7 @@ export class ProcessNode {
   readonly #place: NodePlace
   readonly #subscribers: Subscriber[] = []
   #process: ChildProcess | undefined
+  #hasServed = false
   #exited: Promise<number | null> = Promise.resolve(null)
 
   constructor(
@@ -126,6 +127,11 @@ export class ProcessNode {
     return this.#process !== undefined
   }
 
+  /** Whether it runs and has said that it serves. */
+  get serving(): boolean {
+    return this.running && this.#hasServed
+  }
+
   /** Resolves when the node says that it serves. */
   async start(): Promise<void> {
     if (this.#process !== undefined) throw new Error(`${this.name} runs already`)
@@ -136,6 +142,7 @@ export class ProcessNode {
       env: { PATH: process.env.PATH ?? '', HOME: this.directory },
     })
     this.#process = child
+    this.#hasServed = false
     let said = ''
     const hear = (text: string): void => {
       said += text
@@ -156,6 +163,7 @@ export class ProcessNode {
         what: `${this.name} to serve`,
       })
       if (this.#process !== child) throw new Error(`${this.name} ended at its start`)
+      this.#hasServed = true
     } catch (error) {
       throw new Error(`${String(error)}\n${said}`)
     }
@@ -228,11 +236,17 @@ export class ProcessNode {
   }
 }
 
+/** A node in whatever form: a process, a container. */
+export interface AnsweringNode {
+  readonly name: string
+  get(key: string): Promise<Answer>
+}
+
 /** Waits until every node answers the same bytes for each key, and gives the bodies by key. */
 export async function waitUntilEqual(
-  nodes: readonly ProcessNode[],
+  nodes: readonly AnsweringNode[],
   keys: readonly string[] = ['settings', 'items/*'],
-  deadlineMs = 5_000,
+  deadlineMs = 60_000,
 ): Promise<Record<string, string>> {
   const bodies: Record<string, string> = {}
   for (const key of keys) {

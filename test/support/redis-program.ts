@@ -50,7 +50,7 @@ export function redisAnswers(url: string): Promise<boolean> {
       socket.destroy()
       resolve(answer)
     }
-    socket.setTimeout(2_000, () => end(false))
+    socket.setTimeout(10_000, () => end(false))
     socket.on('data', (data) => end(data.toString().startsWith('+PONG')))
     socket.on('error', () => end(false))
     socket.on('close', () => end(false))

@@ -7,7 +7,7 @@ import { accessSync, constants, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
 import { waitFor } from './wait.ts'
 
-const START_DEADLINE_MS = 30_000
+const START_DEADLINE_MS = 120_000
 /** Characters of output kept for failure messages. */
 const MAX_OUTPUT = 20_000
 

@@ -1,7 +1,8 @@
 /**
  * The servers that tests need, real ones. Looked for in this order: a URL in the environment, a
- * container engine, the program on this machine, and (as root on Debian) apt-get. Where none of them
- * is to be had the tests are skipped, each saying what to install; with `CI=true` they fail instead.
+ * container engine (not with `OOO_TEST_SERVICES=program`), the program on this machine, and (as root
+ * on Debian) apt-get. Where none of them is to be had the tests are skipped, each saying what to
+ * install; with `CI=true` they fail instead.
  */
 import { randomBytes } from 'node:crypto'
 import pg from 'pg'
@@ -188,7 +189,7 @@ async function startService(spec: ServiceSpec): Promise<RunningService | string>
 
 async function startOwn(spec: ServiceSpec): Promise<RunningService | string> {
   let why = ''
-  if (await hasContainerEngine()) {
+  if (process.env.OOO_TEST_SERVICES !== 'program' && (await hasContainerEngine())) {
     try {
       return await startContainer(spec.container)
     } catch (error) {

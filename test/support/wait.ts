@@ -3,7 +3,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
 export interface WaitOptions {
-  /** Milliseconds after which the wait fails. Default 5,000. */
+  /** Milliseconds after which the wait fails; long, since a slow machine is no failure. Default 30,000. */
   readonly deadlineMs?: number
   /** What is awaited, for the failure's text. Default "the condition". */
   readonly what?: string
@@ -19,7 +19,7 @@ export async function waitFor<T>(
   condition: () => T | Promise<T>,
   options: WaitOptions = {},
 ): Promise<Exclude<T, false | null | undefined | 0 | ''>> {
-  const deadlineMs = options.deadlineMs ?? 5_000
+  const deadlineMs = options.deadlineMs ?? 30_000
   const start = performance.now()
   let last: unknown
   do {

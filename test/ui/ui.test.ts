@@ -33,7 +33,7 @@ describe.skipIf(chromium.path === undefined)('the web UI', () => {
     await startServer(new MemoryStorage())
     problems = []
     page = await browser.newPage()
-    page.setDefaultTimeout(10_000)
+    page.setDefaultTimeout(60_000)
     page.on('pageerror', (error) => problems.push(String(error)))
   })
 
@@ -185,6 +185,7 @@ describe.skipIf(chromium.path === undefined)('the web UI', () => {
     await page.goto(address('#items/*'))
     await page.getByText('10,000 entries').waitFor()
     await page.getByRole('button', { name: 'Show more (9,800 left)' }).click()
+    await page.locator('article').nth(399).waitFor()
     expect(await page.locator('article').count()).toBe(400)
     await post('items/last', '"the newest"')
     await card('items/last').waitFor()

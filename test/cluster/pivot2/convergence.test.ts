@@ -30,7 +30,7 @@ async function allSame(sides: readonly Side[], seed: number): Promise<void> {
       seen = await Promise.all(sides.map(thingsAt))
       return seen.every((things) => JSON.stringify(things) === JSON.stringify(seen[0]))
     },
-    { what: `convergence, seed ${seed}`, deadlineMs: 20_000 },
+    { what: `convergence, seed ${seed}`, deadlineMs: 60_000 },
   ).catch((error: unknown) => {
     throw new Error(`seed ${seed}: ${JSON.stringify(seen)}`, { cause: error })
   })

@@ -64,7 +64,7 @@ export class PeerCalls {
     const headers = { 'X-Pivot-Originator': this.#originator() }
     return request(method, url, {
       headers,
-      timeoutMs: 5_000,
+      timeoutMs: 30_000,
       ...(body === undefined ? {} : { body }),
     })
   }

@@ -5,6 +5,7 @@
  */
 import { once } from 'node:events'
 import * as http from 'node:http'
+import { freePort } from '../../support/free-port.ts'
 import { PeerCalls } from './peer-calls.ts'
 import {
   addressOf,
@@ -67,9 +68,10 @@ export class PivotPeer {
     const server = http.createServer((incoming, outgoing) => {
       this.#serve(incoming, outgoing).catch(() => outgoing.writeHead(500).end())
     })
+    // Not one that the system picks: it might give that away while the peer is down.
+    if (this.#port === 0) this.#port = await freePort()
     server.listen(this.#port, '127.0.0.1')
     await once(server, 'listening')
-    this.#port = (server.address() as { port: number }).port
     this.#server = server
     return this
   }

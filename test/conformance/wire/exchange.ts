@@ -18,7 +18,7 @@ export interface HttpRequest {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-const DEADLINE_MS = 20_000
+const DEADLINE_MS = 60_000
 
 /** One request on a connection of its own. Rejects when no whole answer comes. */
 export function send(

@@ -1,0 +1,102 @@
+/** The settings of `ooo serve` about who leads. */
+import type { LeaderOptions } from '../cluster/index.ts'
+import { StateError } from '../src/core/errors.ts'
+import { loadTrustedCas } from '../src/server/tls.ts'
+import type { BusConfig } from './bus-settings.ts'
+import type { Resolved } from './resolve.ts'
+import { type Kind, named, oneOf, type SettingsTable, TEXT, wholeNumber } from './setting.ts'
+
+export interface ElectionConfig {
+  /** `static`: by `clusterUrl`. */
+  readonly leader: LeaderKind
+  readonly leaseName: string
+  readonly leaseSeconds: number
+  /** undefined: that of the pod. */
+  readonly leaseNamespace: string | undefined
+}
+
+type LeaderKind = 'static' | 'redis' | 'kubernetes'
+
+const LEASE_NAME: Kind<string> = {
+  placeholder: 'NAME',
+  allowed: 'a name of small letters, digits, - and . such as ooo-cluster',
+  parse: (text) => (/^[a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?$/.test(text) ? text : undefined),
+}
+
+export const ELECTION_SETTINGS: SettingsTable<ElectionConfig> = {
+  leader: {
+    flag: 'leader',
+    env: 'OOO_LEADER',
+    kind: oneOf<LeaderKind>(['static', 'redis', 'kubernetes']),
+    fallback: 'static',
+    meaning:
+      'who leads: static (as --cluster-url says), or whoever holds a lease, kept in the Redis of --redis or in Kubernetes',
+  },
+  leaseName: {
+    flag: 'lease-name',
+    env: 'OOO_LEASE_NAME',
+    kind: LEASE_NAME,
+    fallback: 'ooo-cluster',
+    meaning: 'name of the lease, the same for all nodes that elect one leader',
+  },
+  leaseSeconds: {
+    flag: 'lease-seconds',
+    env: 'OOO_LEASE_SECONDS',
+    kind: wholeNumber(1, 600),
+    fallback: 5,
+    meaning: 'a leader that was not heard of for so long is replaced; the same for all nodes',
+  },
+  leaseNamespace: {
+    flag: 'lease-namespace',
+    env: 'OOO_LEASE_NAMESPACE',
+    kind: named(TEXT, 'NAME'),
+    fallback: undefined,
+    fallbackText: 'that of the pod',
+    meaning: 'Kubernetes namespace of the lease',
+  },
+}
+
+/** How the leader is found, for the options of a node's cluster. */
+export async function electionOf(
+  config: ElectionConfig & BusConfig,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{ readonly leader?: LeaderOptions }> {
+  const { leader: kind, leaseName: name, leaseNamespace, redis: url, redisCa } = config
+  const lease = { name, durationMs: config.leaseSeconds * 1000 }
+  if (kind === 'kubernetes') {
+    const namespace = leaseNamespace === undefined ? {} : { namespace: leaseNamespace }
+    return { leader: { kind, ...lease, ...namespace, env } }
+  }
+  if (kind === 'static' || url === undefined) return {}
+  const ca = redisCa === undefined ? {} : { ca: await loadTrustedCas([redisCa]) }
+  return { leader: { kind, ...lease, url, ...ca } }
+}
+
+/** @throws StateError `invalid_option` naming the settings that contradict each other and what to do. */
+export function refuseHalfElected(
+  values: ElectionConfig &
+    BusConfig & { readonly clusterUrl: unknown; readonly keys: readonly unknown[] },
+  sources: Resolved<ElectionConfig & { readonly clusterUrl: unknown }>['sources'],
+): void {
+  const { leader, redis, clusterUrl, keys } = values
+  const refuse = (source: string | undefined, reason: string): never => {
+    throw new StateError('invalid_option', `${source}: ${reason}`)
+  }
+  if (leader === 'static') {
+    const idle = sources.leaseName ?? sources.leaseSeconds ?? sources.leaseNamespace
+    if (idle !== undefined) refuse(idle, 'there is no lease; give --leader redis or kubernetes')
+    return
+  }
+  if (clusterUrl !== undefined) {
+    refuse(sources.clusterUrl, `the leader is elected by ${leader}; leave one of them out`)
+  }
+  if (keys.length === 0) {
+    refuse(sources.leader, 'what is led are keys to replicate; give at least one --key')
+  }
+  if (leader === 'redis' && redis === undefined) {
+    refuse(sources.leader, 'redis needs a server to keep the lease; give --redis')
+  }
+  if (leader !== 'kubernetes' && sources.leaseNamespace !== undefined) {
+    refuse(sources.leaseNamespace, 'only a lease in Kubernetes has one; give --leader kubernetes')
+  }
+}

@@ -1,0 +1,37 @@
+/** What people should look at of a node's links to its leaders, as sentences; no reason not to serve. */
+import type { LinkReport } from './monitor.ts'
+
+/** A live follower that is this far behind is worth a sentence, milliseconds. */
+const WORTH_TELLING_MS = 10_000
+
+type Told = Pick<
+  LinkReport,
+  'url' | 'state' | 'lagRows' | 'lagMs' | 'outbox' | 'lastError' | 'lastCheckMs'
+>
+
+/** One sentence at most per link; none while it is live and close behind, or has not been tried yet. */
+export function linkConcerns(links: readonly Told[]): string[] {
+  return links.flatMap((link) => describe(link) ?? [])
+}
+
+function describe(link: Told): string | undefined {
+  const { url, state, lagRows, lagMs, outbox, lastError, lastCheckMs } = link
+  if (state === 'live') {
+    if (lagRows === 0 || (lagMs ?? 0) < WORTH_TELLING_MS) return undefined
+    return `${rows(lagRows)} and ${seconds(lagMs)} behind ${url}`
+  }
+  if (state === 'comparing') return `comparing with ${url}: what it has may be missing here`
+  if (state === 'catchingUp') return `catching up with ${url}: ${rows(lagRows)} behind`
+  if (lastCheckMs === 0) return undefined
+  const since = lagMs === undefined ? '' : `, last heard ${seconds(lagMs)} ago`
+  const why = lastError === undefined ? '' : ` (${lastError})`
+  return `${url} is out of reach${since}${why}; ${rows(outbox)} to be sent`
+}
+
+function rows(count: number): string {
+  return `${count} change${count === 1 ? '' : 's'}`
+}
+
+function seconds(ms: number | undefined): string {
+  return `${Math.round((ms ?? 0) / 1000)} s`
+}

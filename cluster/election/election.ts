@@ -1,0 +1,257 @@
+/**
+ * Runs for a lease: drives `election-state.ts` over one lease and a clock. Says where the node stands
+ * whenever that changes, and at any moment whether it may decide what does not merge.
+ */
+import { errorText } from '../../src/core/errors.ts'
+import type { Logger } from '../../src/core/logger.ts'
+import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
+import {
+  type ElectionEffect,
+  type ElectionEvent,
+  type ElectionRules,
+  type ElectionState,
+  electionTimes,
+  initialElection,
+  leadsAt,
+  type Office,
+  type Question,
+  stepElection,
+} from './election-state.ts'
+import type { Holder, Lease, LeaseView } from './lease.ts'
+
+export interface ElectionOptions {
+  readonly lease: Lease
+  readonly self: Holder
+  readonly time: TimeSource
+  readonly random: Random
+  readonly logger: Logger
+  /** The greatest fencing number that an earlier life of this node heard of; 0: none. */
+  readonly seen: number
+  /** Hears where the node stands. Must not throw. */
+  readonly office: (office: Office) => void
+}
+
+/** What people are told of the lease. */
+export interface LeaseReport {
+  /** `redis` or `kubernetes`. */
+  readonly kind: string
+  readonly name: string
+  readonly state: ElectionState['kind']
+  /** Who holds it, as last heard; undefined: nobody, or not known. */
+  readonly holder: Holder | undefined
+  /** Fencing number of the latest grant heard of. */
+  readonly token: number
+  /** Of a leader: how long it may go on deciding without another renewal, milliseconds; else 0. */
+  readonly validForMs: number
+  readonly durationMs: number
+  /** Grants and losses of this node, and questions that had no answer, since it started. */
+  readonly gained: number
+  readonly lost: number
+  readonly failures: number
+  /** Why the last question had no answer; undefined when it had one. */
+  readonly lastError: string | undefined
+}
+
+export class Election {
+  readonly #options: ElectionOptions
+  readonly #rules: ElectionRules
+  #state: ElectionState
+  #wake: CancelTimer | undefined
+  #watch: CancelTimer | undefined
+  /** The question under way, and what it leads to. */
+  #asking: Promise<void> = Promise.resolve()
+  #holder: Holder | undefined
+  #lastError: string | undefined
+  #counts = { gained: 0, lost: 0, failures: 0 }
+  #closing: Promise<void> | undefined
+
+  constructor(options: ElectionOptions) {
+    this.#options = options
+    this.#rules = { times: electionTimes(options.lease.durationMs), self: options.self }
+    this.#state = initialElection(options.seen)
+  }
+
+  start(): void {
+    this.#dispatch({ type: 'wake', nowNs: this.#now() })
+  }
+
+  /** Whether this node may decide what does not merge, right now by its own monotonic clock. */
+  get leads(): boolean {
+    return leadsAt(this.#state, this.#now())
+  }
+
+  /** The fencing number under which it may; undefined when it may not. */
+  get grant(): number | undefined {
+    const state = this.#state
+    return state.kind === 'leader' && this.leads ? state.seen : undefined
+  }
+
+  report(): LeaseReport {
+    const state = this.#state
+    const { kind, name, durationMs } = this.#options.lease
+    const isLeader = state.kind === 'leader'
+    const leftNs = isLeader ? state.validUntilNs - this.#now() : 0n
+    return {
+      kind,
+      name,
+      state: state.kind,
+      holder: isLeader ? this.#options.self : this.#holder,
+      token: state.kind === 'closed' ? 0 : state.seen,
+      validForMs: leftNs > 0n ? Number(leftNs / NS_PER_MS) : 0,
+      durationMs,
+      ...this.#counts,
+      lastError: this.#lastError,
+    }
+  }
+
+  /** Gives the lease up, so that another node can take it at once. Never rejects. Idempotent. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#wake?.()
+    this.#watch?.()
+    this.#dispatch({ type: 'close' })
+    let asking: Promise<void>
+    do {
+      asking = this.#asking
+      await asking
+      // A grant that was answered last is given back in turn.
+    } while (asking !== this.#asking)
+    try {
+      await this.#options.lease.close()
+    } catch (error) {
+      this.#options.logger.debug('the lease could not be closed', { error: errorText(error) })
+    }
+  }
+
+  #dispatch(event: ElectionEvent): void {
+    const { state, effects } = stepElection(this.#state, event, this.#rules)
+    this.#state = state
+    for (const effect of effects) this.#run(effect)
+  }
+
+  #run(effect: ElectionEffect): void {
+    const { time, random } = this.#options
+    switch (effect.type) {
+      case 'ask':
+        this.#then(() => this.#ask(effect.question, effect.token))
+        break
+      case 'wake': {
+        const { afterMs, isJittered } = effect
+        const delayMs = isJittered ? (afterMs * (1 + random())) / 2 : afterMs
+        this.#wake?.()
+        this.#wake = time.after(delayMs, () => this.#dispatch({ type: 'wake', nowNs: this.#now() }))
+        break
+      }
+      case 'watch':
+        this.#watch?.()
+        this.#watch = time.after(Math.ceil(this.#msUntil(effect.untilNs)), () =>
+          this.#dispatch({ type: 'lapse', nowNs: this.#now() }),
+        )
+        break
+      case 'office':
+        this.#note(effect.office)
+        this.#options.office(effect.office)
+        break
+      case 'release':
+        this.#then(() => this.#release(effect.token))
+        break
+    }
+  }
+
+  /** One thing after the other; none of them rejects. */
+  #then(work: () => Promise<void>): void {
+    this.#asking = this.#asking.then(work)
+  }
+
+  async #ask(asked: Question, token: number): Promise<void> {
+    const { lease } = this.#options
+    const sentNs = this.#now()
+    const questions: Readonly<Record<Question, () => Promise<LeaseView>>> = {
+      look: () => lease.look(),
+      take: () => lease.take(token),
+      claim: () => lease.claim(token),
+      renew: () => lease.renew(token),
+    }
+    try {
+      const view = await this.#inTime(questions[asked])
+      this.#lastError = undefined
+      this.#heard(view)
+      this.#dispatch({ type: 'told', asked, view, sentNs, nowNs: this.#now() })
+    } catch (error) {
+      this.#failed(error)
+      this.#dispatch({ type: 'failed' })
+    }
+  }
+
+  async #release(token: number): Promise<void> {
+    const { lease, logger } = this.#options
+    try {
+      await this.#inTime(() => lease.release(token))
+      logger.info('gave up the lease', { lease: lease.name, token })
+    } catch (error) {
+      logger.warn('the lease could not be given up: it has to lapse', { error: errorText(error) })
+    }
+  }
+
+  /** What the question resolves to, or an error when that takes too long. */
+  #inTime<T>(question: () => Promise<T>): Promise<T> {
+    const { timeoutMs } = this.#rules.times
+    return new Promise((resolve, reject) => {
+      const cancel = this.#options.time.after(timeoutMs, () =>
+        reject(new Error(`no answer within ${timeoutMs} ms`)),
+      )
+      question().then(resolve, reject).finally(cancel)
+    })
+  }
+
+  #heard({ holder, isMine }: LeaseView): void {
+    const { self, logger } = this.#options
+    const isTwin = holder !== undefined && !isMine && holder.url === self.url
+    if (isTwin && holder.url !== this.#holder?.url) {
+      logger.warn('the lease is held under the address of this node, which is not the holder', {
+        url: self.url,
+        holder: holder.id,
+      })
+    }
+    this.#holder = holder
+  }
+
+  #failed(error: unknown): void {
+    this.#counts.failures++
+    const text = errorText(error)
+    if (text !== this.#lastError) {
+      const { lease, logger } = this.#options
+      logger.warn('the lease gives no answer', { kind: lease.kind, name: lease.name, error: text })
+    }
+    this.#lastError = text
+  }
+
+  #note(office: Office): void {
+    const { lease, logger } = this.#options
+    const { token } = office
+    if (office.kind === 'leader') {
+      this.#counts.gained++
+      logger.info('leads by the lease', { lease: lease.name, token })
+    } else if (office.kind === 'lapsed') {
+      this.#counts.lost++
+      logger.warn('the lease has lapsed: nothing is decided here until it is known who leads', {
+        lease: lease.name,
+        token,
+      })
+    } else {
+      logger.info('another node leads', { leader: office.holder.url, token })
+    }
+  }
+
+  #now(): bigint {
+    return this.#options.time.monotonicNs()
+  }
+
+  #msUntil(untilNs: bigint): number {
+    return Number(untilNs - this.#now()) / 1e6
+  }
+}

@@ -1,0 +1,24 @@
+/** The lease by which the leader is elected, as metrics. */
+import { metric } from '../metric.ts'
+import type { LeaseReport } from './election.ts'
+
+/** None where leaders are configured. */
+export function leaseMetrics(lease: LeaseReport | undefined): string[] {
+  if (lease === undefined) return []
+  const { state, token, gained, lost, failures } = lease
+  const one = (value: number): { labels: Record<string, never>; value: number }[] => [
+    { labels: {}, value },
+  ]
+  return [
+    metric(
+      'lease_held',
+      'gauge',
+      'Whether this node leads by the lease.',
+      one(state === 'leader' ? 1 : 0),
+    ),
+    metric('lease_token', 'gauge', 'Fencing number of the latest grant heard of.', one(token)),
+    metric('lease_gained_total', 'counter', 'Grants of the lease to this node.', one(gained)),
+    metric('lease_lost_total', 'counter', 'Grants that lapsed or were lost.', one(lost)),
+    metric('lease_failures_total', 'counter', 'Questions without an answer.', one(failures)),
+  ]
+}

@@ -1,0 +1,114 @@
+/** How a node finds out who leads: by configuration, or by a lease. */
+import { StateError } from '../../src/core/errors.ts'
+import type { Random, TimeSource } from '../../src/core/time.ts'
+import { electionTimes } from './election-state.ts'
+import type { Candidate, Lease } from './lease.ts'
+
+export interface LeaseOptions {
+  /**
+   * Of the lease, the same for all nodes of the cluster: small letters, digits, `-` and `.`.
+   * Default `ooo-cluster`.
+   */
+  readonly name?: string
+  /**
+   * A leader that was not heard of for so long is replaced, milliseconds; it renews five times as often.
+   * The same for all nodes. Default 5000, at least 1000.
+   */
+  readonly durationMs?: number
+}
+
+export interface RedisLeaderOptions extends LeaseOptions {
+  readonly kind: 'redis'
+  /** `redis://…`, `rediss://…`, or of Sentinel or a Redis Cluster, as for the bus. */
+  readonly url: string
+  /** Certificate authorities for `rediss://`, PEM. Default: the usual ones. */
+  readonly ca?: string | readonly string[]
+}
+
+export interface KubernetesLeaderOptions extends LeaseOptions {
+  readonly kind: 'kubernetes'
+  /** Where the Lease is. Default: the namespace of the pod, or of the context of `KUBECONFIG`. */
+  readonly namespace?: string
+  /** Variables that tell where the API is. Default: those of the process. */
+  readonly env?: Readonly<Record<string, string | undefined>>
+}
+
+/** A lease of your own making. */
+export interface CustomLeaderOptions {
+  readonly kind: 'custom'
+  /** Makes the lease for this node; closed with the node. */
+  readonly make: (self: Candidate) => Lease
+}
+
+/** `static`: `clusterUrl` says who leads. */
+export type LeaderOptions =
+  | { readonly kind: 'static' }
+  | RedisLeaderOptions
+  | KubernetesLeaderOptions
+  | CustomLeaderOptions
+
+/** Who leads by a lease. */
+export type ElectedOptions = Exclude<LeaderOptions, { kind: 'static' }>
+
+const DEFAULT_NAME = 'ooo-cluster'
+const DEFAULT_MS = 5000
+const LEAST_MS = 1000
+
+/**
+ * undefined for `static`.
+ * @throws StateError `invalid_option` for a bad name or duration, or together with a `clusterUrl`.
+ */
+export function resolveLeader(
+  leader: LeaderOptions | undefined,
+  clusterUrl: string | undefined,
+): ElectedOptions | undefined {
+  if (leader === undefined || leader.kind === 'static') return undefined
+  if (clusterUrl !== undefined) {
+    throw new StateError(
+      'invalid_option',
+      `cluster: clusterUrl is ${clusterUrl}, but the leader is elected by ${leader.kind}; give one of them`,
+    )
+  }
+  if (leader.kind === 'custom') return leader
+  const { name = DEFAULT_NAME, durationMs = DEFAULT_MS } = leader
+  if (!/^[a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?$/.test(name)) {
+    throw new StateError(
+      'invalid_option',
+      `cluster: the name of the lease is "${name}"; it must be of small letters, digits, - and .`,
+    )
+  }
+  if (!Number.isInteger(durationMs) || durationMs < LEAST_MS) {
+    throw new StateError(
+      'invalid_option',
+      `cluster: durationMs of the lease is ${durationMs}, it must be at least ${LEAST_MS}`,
+    )
+  }
+  return leader
+}
+
+/** @throws StateError `invalid_option` when the lease is nowhere to be found. */
+export async function makeLease(
+  leader: ElectedOptions,
+  self: Candidate,
+  { time, random }: { readonly time: TimeSource; readonly random: Random },
+): Promise<Lease> {
+  if (leader.kind === 'custom') return leader.make(self)
+  const { name = DEFAULT_NAME, durationMs = DEFAULT_MS } = leader
+  const { timeoutMs } = electionTimes(durationMs)
+  // Read when they are needed: other nodes need no client of Redis or Kubernetes in memory.
+  if (leader.kind === 'redis') {
+    const { redisLease } = await import('./redis-lease.ts')
+    const { redisScripts } = await import('./redis-scripts.ts')
+    const { url, ca } = leader
+    const cas = ca === undefined ? undefined : [ca].flat()
+    const scripts = redisScripts({ url, ca: cas, timeoutMs, random })
+    return redisLease({ scripts, name, durationMs, self })
+  }
+  const { KubeApi } = await import('./kube-api.ts')
+  const { loadKubeConfig } = await import('./kube-config.ts')
+  const { kubernetesLease } = await import('./kubernetes-lease.ts')
+  const config = loadKubeConfig({ env: leader.env ?? process.env })
+  const namespace = leader.namespace ?? config.namespace
+  const api = new KubeApi(config, timeoutMs)
+  return kubernetesLease({ api, namespace, name, durationMs, self, time })
+}

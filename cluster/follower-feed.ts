@@ -1,0 +1,249 @@
+/**
+ * Where a live follower's rows come from: the part of `follower-state.ts` that goes between the
+ * leader's stream and the bus. Pure.
+ *
+ * ```
+ *            a message of the bus joins on        something is missing
+ *   stream ─────────────────────────────▶ bus ───────────────────────▶ fetch
+ *     ▲ ▲                                  │ ▲                           │ │
+ *     │ └── down, silent, slow, leader ────┘ └──────── it has come ──────┘ │
+ *     └──────────────────── down, silent, slow, leader ────────────────────┘
+ * ```
+ *
+ * In `fetch` the stream brings what is missing, and nothing else; the bus goes on. What comes after a
+ * gap waits in `ahead`, so only what was lost is sent anew. A message of the bus is taken only when it begins
+ * at or before what is covered and ends after it, so repeated, late and foreign ones change nothing.
+ *
+ * Invariants, checked by `test/cluster/bus-machine.test.ts`:
+ * 1. What is covered grows only by a part of the log that joins on.
+ * 2. Of the stream only rows of the latest request are taken.
+ * 3. What waits in `ahead` or to be stored stays below `busPendingBytes`, or is one message.
+ */
+import type { FollowerMessage, LogPosition } from '../src/core/protocol.ts'
+import type { Feed, FeedReason, SizedBatch } from './feed.ts'
+import type {
+  FollowerContext,
+  FollowerEffect,
+  FollowerEvent,
+  FollowerStep,
+  FollowingState,
+  OpenState,
+} from './follower-link.ts'
+import { noteHead } from './follower-pushes.ts'
+import { inScopes } from './placement.ts'
+
+/** A step that does not end the connection. */
+interface FollowingStep extends FollowerStep {
+  readonly state: FollowingState
+}
+
+type LiveState = Extract<FollowingState, { kind: 'live' }>
+
+/** A message came over the bus. */
+export function heard(
+  state: OpenState,
+  { batch }: Extract<FollowerEvent, { type: 'batch' }>,
+  context: FollowerContext,
+): FollowerStep {
+  // Before it is live, the stream brings everything anyhow.
+  if (state.kind !== 'live' || batch.epoch !== state.leader.epoch) return { state, effects: [] }
+  const wanted = Math.max(state.feed.wanted, batch.ack ?? 0)
+  const told = noteHead(withFeed(state, { silence: 0, wanted }), batch.to)
+  // It waits for what is not stored yet, so that a slow disk does not go to and fro.
+  if (told.feed.from === 'stream' && told.feed.unstored.length > 0) {
+    return { state: told, effects: [] }
+  }
+  if (batch.to > state.covered) return takeAhead(told, batch, context)
+  const joined = joinOn(told, context)
+  return joined.state.kind === 'live' && batch.from === batch.to
+    ? then(joined, acknowledgeNews(joined.state))
+    : joined
+}
+
+/** The subscription was lost, or nothing is heard: only the stream is to be trusted. */
+export function leaveBus(state: OpenState, reason: FeedReason): FollowerStep {
+  if (state.kind !== 'live') return { state, effects: [] }
+  const alone = withFeed(state, { ahead: [] })
+  return state.feed.from === 'stream'
+    ? { state: alone, effects: [] }
+    : request(alone, 'stream', reason)
+}
+
+/** An interval has passed, in which the leader should have been heard on the bus. */
+export function busTick(state: OpenState, context: FollowerContext): FollowerStep {
+  if (state.kind !== 'live' || state.feed.from === 'stream') return { state, effects: [] }
+  const silence = state.feed.silence + 1
+  if (silence > context.limits.maxSilentBeats) return leaveBus(state, 'silent')
+  return { state: withFeed(state, { silence }), effects: [] }
+}
+
+/**
+ * A beat of the leader's stream while rows come over the bus. What it told with the beat before must
+ * have come since, even if someone on the bus lets nothing through but old marks.
+ */
+export function beatOnBus(
+  state: LiveState,
+  { head, bus }: { readonly head: number; readonly bus?: false },
+): FollowerStep {
+  const told = noteHead(state, head)
+  const alive = acknowledge(told, told.applied)
+  if (bus === false) return then(alive, leaveBus(alive.state, 'leader'))
+  const { feed, covered } = told
+  const isLate = feed.from === 'bus' && covered < feed.expected
+  const next = withFeed(alive.state, { expected: head })
+  if (!isLate) return { ...alive, state: next }
+  return then(alive, request(next, 'fetch', 'gap', feed.expected))
+}
+
+/** The stream has brought something: what waits may join on now. */
+export function streamCame(state: LiveState, context: FollowerContext): FollowerStep {
+  const { feed, covered } = state
+  if (feed.from === 'fetch') {
+    if (covered < feed.until) return { state, effects: [] }
+    return joinOn(withFeed(state, { from: 'bus' }), context)
+  }
+  const [first] = feed.ahead
+  return first === undefined || first.from > covered
+    ? { state, effects: [] }
+    : joinOn(state, context)
+}
+
+/** Everything up to `seq` is stored. */
+export function stored<State extends FollowingState>(state: State, seq: number): State {
+  if (state.feed.unstored.length === 0) return state
+  return withFeed(state, { unstored: state.feed.unstored.filter(({ to }) => to > seq) })
+}
+
+/** Acknowledges what was stored, at once or with the next mark. */
+export function acknowledgeStored(state: FollowingState): FollowingStep {
+  const { feed, applied } = state
+  const isAsked = feed.wanted > feed.acked && applied >= feed.wanted
+  if (feed.from !== 'bus' || isAsked) return acknowledge(state, applied)
+  return { state, effects: [] }
+}
+
+/** Only with a durable cursor everything up to `seq` is held. */
+export function acknowledge<State extends FollowingState>(
+  state: State,
+  seq: number,
+): { readonly state: State; readonly effects: readonly FollowerEffect[] } {
+  const message: FollowerMessage = { t: 'ack', seq, complete: state.progress.cursor !== null }
+  return {
+    state: withFeed(state, { acked: Math.max(seq, state.feed.acked) }),
+    effects: [{ type: 'send', message }],
+  }
+}
+
+function acknowledgeNews(state: FollowingState): FollowerStep {
+  const isNews = state.applied > state.feed.acked
+  return isNews ? acknowledge(state, state.applied) : { state, effects: [] }
+}
+
+/** Puts a message among those that wait, and takes what joins on. */
+function takeAhead(state: LiveState, batch: SizedBatch, context: FollowerContext): FollowerStep {
+  const next = withFeed(state, { ahead: insert(state.feed.ahead, batch) })
+  if (batch.from <= state.covered) return joinOn(next, context)
+  if (waitingBytes(next.feed) > context.limits.busPendingBytes) return leaveBus(next, 'slow')
+  return next.feed.from === 'bus' ? joinOn(next, context) : { state: next, effects: [] }
+}
+
+function insert(ahead: readonly SizedBatch[], batch: SizedBatch): SizedBatch[] {
+  if (ahead.some(({ from, to }) => from === batch.from && to === batch.to)) return [...ahead]
+  const at = ahead.findLastIndex(({ from }) => from <= batch.from) + 1
+  return ahead.toSpliced(at, 0, batch)
+}
+
+/** Takes whatever joins on, and goes on from there. */
+function joinOn(state: LiveState, context: FollowerContext): FollowerStep {
+  let next = state
+  const effects: FollowerEffect[] = []
+  for (let first = next.feed.ahead[0]; first !== undefined; first = next.feed.ahead[0]) {
+    if (first.to > next.covered) {
+      if (first.from > next.covered || first.records === undefined) break
+      if (isTooMuch(next, first, context)) {
+        const alone = withFeed(next, { ahead: [] })
+        return then({ state: next, effects }, request(alone, 'stream', 'slow'))
+      }
+      effects.push(merge(next, first, context))
+      next = take(next, first)
+    }
+    next = withFeed(next, { ahead: next.feed.ahead.slice(1) })
+  }
+  const step = goOn(next, effects.length > 0)
+  return { state: step.state, effects: [...effects, ...step.effects] }
+}
+
+/** With everything taken that joins on: asks for what is missing, or says that the bus will do. */
+function goOn(state: LiveState, hasTaken: boolean): FollowerStep {
+  const { feed, covered } = state
+  const [first] = feed.ahead
+  if (feed.from === 'fetch' && covered < feed.until) return { state, effects: [] }
+  if (first !== undefined) {
+    // The stream brings it anyhow; but what was taken from the bus it must not bring again.
+    if (feed.from === 'stream' && !hasTaken) return { state, effects: [] }
+    return request(state, 'fetch', 'gap', first.from > covered ? first.from : first.to)
+  }
+  if (feed.from === 'stream') return request(state, 'bus', 'joined')
+  return { state: withFeed(state, { from: 'bus' }), effects: [] }
+}
+
+function isTooMuch(
+  { feed }: LiveState,
+  { bytes }: SizedBatch,
+  { limits }: FollowerContext,
+): boolean {
+  return feed.unstored.length > 0 && unstoredBytes(feed) + bytes > limits.busPendingBytes
+}
+
+function take(state: LiveState, { to, bytes }: SizedBatch): LiveState {
+  const unstored = [...state.feed.unstored, { to, bytes }]
+  return withFeed({ ...state, covered: to }, { unstored })
+}
+
+function merge(
+  { session, leader }: LiveState,
+  { to, records = [] }: SizedBatch,
+  { identity }: FollowerContext,
+): FollowerEffect {
+  const cursor: LogPosition = { epoch: leader.epoch, seq: to }
+  const seen: LogPosition = { epoch: leader.epoch, seq: Math.max(leader.head, to) }
+  const ours = records.filter(({ key }) => inScopes(identity.scopes, key))
+  return { type: 'merge', session, records: ours, cursor, seen, isComplete: true }
+}
+
+function request(
+  state: LiveState,
+  from: Feed['from'],
+  reason: FeedReason,
+  until: number = state.covered,
+): FollowerStep {
+  const { covered: after, feed } = state
+  const n = feed.n + 1
+  const wanted = from === 'stream' ? null : until
+  const message: FollowerMessage = { t: 'feed', n, after, until: wanted }
+  const next = withFeed(state, { from, n, until: from === 'fetch' ? until : 0, silence: 0 })
+  const told = acknowledgeNews(next)
+  return then(told, {
+    state: told.state,
+    effects: [
+      { type: 'send', message },
+      { type: 'fed', from, reason },
+    ],
+  })
+}
+
+function waitingBytes(feed: Feed): number {
+  return feed.ahead.reduce((sum, { bytes }) => sum + bytes, unstoredBytes(feed))
+}
+
+function unstoredBytes({ unstored }: Feed): number {
+  return unstored.reduce((sum, { bytes }) => sum + bytes, 0)
+}
+
+function withFeed<State extends FollowingState>(state: State, change: Partial<Feed>): State {
+  return { ...state, feed: { ...state.feed, ...change } }
+}
+
+function then(first: FollowerStep, second: FollowerStep): FollowerStep {
+  return { state: second.state, effects: [...first.effects, ...second.effects] }
+}

@@ -1,0 +1,162 @@
+/** Where a node stands in its cluster: for good, as configured, or as an election has it. */
+import { nanoid } from 'nanoid'
+import { errorText } from '../src/core/errors.ts'
+import type { PluginHost, ServerAddress } from '../src/server/plugin.ts'
+import { DigestTable } from './digest-table.ts'
+import type { LeaseReport } from './election/election.ts'
+import { NOBODY, withoutNobody } from './election/nobody.ts'
+import { type ElectedOptions, makeLease } from './election/options.ts'
+import { Succession } from './election/succession.ts'
+import { usualSets } from './key-set.ts'
+import { Member } from './member.ts'
+import { whereabouts } from './membership.ts'
+import type { ResolvedClusterOptions } from './options.ts'
+import type { PivotNode } from './pivot-info.ts'
+import { type Placement, planPlacement, scopeOf } from './placement.ts'
+import { horizonAt } from './retention.ts'
+
+export interface Seat {
+  /** Who leads what at present. */
+  readonly placement: Placement
+  /** What runs; undefined before the start, after the end, and while another node takes the lead. */
+  readonly member: Member | undefined
+  /** Where others reach this node; undefined before the start. */
+  readonly url: string | undefined
+  /** Whether this node leads what has no leader of its own, and may decide about it right now. */
+  readonly leads: boolean
+  /** For `PluginHost.addLeaderOf`. */
+  leaderOf(key: string): string | undefined
+  /** undefined where leaders are configured. */
+  lease(): LeaseReport | undefined
+  start(address: ServerAddress): Promise<void>
+  stop(): Promise<void>
+}
+
+export interface SeatOptions {
+  readonly options: ResolvedClusterOptions
+  readonly host: PluginHost
+  /** Hears that followers may hold more than before. */
+  readonly progressed: () => void
+  /** The nodes as `GET /?api=pivot` tells them. */
+  readonly nodes: () => Promise<readonly PivotNode[]>
+}
+
+/** @throws StateError `invalid_key` or `invalid_option`: see `planPlacement`. */
+export function createSeat(parts: SeatOptions): Seat {
+  const { leader } = parts.options
+  return leader === undefined ? fixedSeat(parts) : electedSeat(parts, leader)
+}
+
+function fixedSeat(parts: SeatOptions): Seat {
+  const { options, host } = parts
+  const placement = planPlacement(options.keys, options.clusterUrl, options.nodesKey)
+  const leadsNodes = leaderOfNodes(placement, options) === undefined
+  let member: Member | undefined
+  let url: string | undefined
+  return {
+    placement,
+    get member() {
+      return member
+    },
+    get url() {
+      return url
+    },
+    get leads() {
+      return leadsNodes && member !== undefined
+    },
+    leaderOf: (key) => scopeOf(placement, key)?.leader,
+    lease: () => undefined,
+    async start(address) {
+      url = whereabouts({ advertise: options.advertise, address }).url
+      const started = new Member({ ...parts, placement, address, transport: host.transport })
+      member = started
+      await started.start()
+    },
+    async stop() {
+      await member?.stop()
+      member = undefined
+    },
+  }
+}
+
+function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
+  const { options, host } = parts
+  const { store, time, newId } = host
+  const { random, logger, keys, nodesKey, advertise } = options
+  let address: ServerAddress | undefined
+  let url: string | undefined
+  let kept: KeptDigests | undefined
+  const succession = new Succession<Member>({
+    ...{ store, time, random, newId, logger },
+    plan: (elected) => planPlacement(keys, elected, nodesKey),
+    run: async (placement) => {
+      if (address === undefined) throw new Error('the server does not listen')
+      const transport = withoutNobody(host.transport)
+      kept ??= keepDigests(parts, placement)
+      const { digests } = kept
+      const member = new Member({ ...parts, placement, address, transport, digests })
+      await member.start()
+      return member
+    },
+  })
+  return {
+    get placement() {
+      return succession.placement
+    },
+    get member() {
+      return succession.reign
+    },
+    get url() {
+      return url
+    },
+    get leads() {
+      return succession.leads
+    },
+    leaderOf: (key) => succession.leaderOf(key),
+    lease: () => succession.report(),
+    async start(listening) {
+      address = listening
+      url = whereabouts({ advertise, address }).url
+      const self = { id: store.id, url }
+      const lease = await makeLease(leader, { ...self, session: nanoid() }, { time, random })
+      await succession.start(lease, self)
+    },
+    async stop() {
+      await succession.close()
+      kept?.stop()
+    },
+  }
+}
+
+interface KeptDigests {
+  readonly digests: DigestTable
+  stop(): void
+}
+
+/** Counted once, so that a change of leader does not cost a scan of everything. */
+function keepDigests({ host, options }: SeatOptions, placement: Placement): KeptDigests {
+  const { store, clock, time } = host
+  const digests = new DigestTable(store, time, usualSets(placement))
+  const unhear = store.onCommit((commit) => digests.committed(commit))
+  const horizon = horizonAt(clock.physicalNs(), options.tombstoneRetentionMs)
+  digests.recount(horizon).catch((error: unknown) => {
+    // They are counted when they are asked for.
+    options.logger.debug('the digests were not counted', { error: errorText(error) })
+  })
+  return {
+    digests,
+    stop: () => {
+      unhear()
+      digests.stop()
+    },
+  }
+}
+
+/** Who leads what has no leader of its own; undefined: this node. */
+export function leaderOfNodes(
+  { scopes }: Placement,
+  { nodesKey }: Pick<ResolvedClusterOptions, 'nodesKey'>,
+): string | undefined {
+  const leader = scopes.find(({ path }) => path === nodesKey)?.leader
+  return leader === NOBODY ? undefined : leader
+}

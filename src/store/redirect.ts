@@ -1,0 +1,31 @@
+/** Another node leads: what is owed is owed to it from now on, without the store being opened anew. */
+import type { LostRows } from './lost-rows.ts'
+import type { Planner } from './operations.ts'
+import type { State } from './state.ts'
+import type { LeaderOf } from './store-options.ts'
+
+export interface RedirectParts {
+  /** Runs `work` while no batch is, and holds the next back until it is done. */
+  readonly alone: <T>(work: () => Promise<T>) => Promise<T>
+  readonly run: <Result>(planner: Planner<Result>) => Promise<Result>
+  readonly leaderOf: LeaderOf
+  readonly records: State
+  readonly lost: LostRows
+}
+
+/**
+ * Runs `change`, after which `leaderOf` answers otherwise, between two batches, and addresses what is
+ * owed anew, as opening the storage with the new `leaderOf` does. May be done again when it failed.
+ * @throws StateError of the adapter.
+ */
+export async function redirect(parts: RedirectParts, change: () => void): Promise<void> {
+  const { alone, run, leaderOf, records, lost } = parts
+  const stale = await alone(async () => {
+    change()
+    lost.redirect(leaderOf)
+    return records.redirect(leaderOf)
+  })
+  if (stale.length === 0) return
+  const rows = stale.map((key) => ({ type: 'del', key }) as const)
+  await run({ reads: () => ({}), plan: () => ({ plan: { slots: [], rows }, result: undefined }) })
+}

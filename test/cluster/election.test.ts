@@ -1,0 +1,228 @@
+/** Real servers whose leader is elected, on a lease in memory. */
+import { afterEach, describe, expect, it } from 'vitest'
+import type { LeaderOptions } from '../../cluster/election/options.ts'
+import { createSystemTime } from '../../src/server/system-time.ts'
+import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
+import { waitFor } from '../support/wait.ts'
+import { startNode, type TestNode } from './nodes.ts'
+
+const DURATION_MS = 2000
+
+/** A lease for the nodes of one test; `cut` nodes do not reach it. */
+class Leases {
+  readonly server: LeaseServer = new LeaseServer(createSystemTime(), DURATION_MS)
+  readonly cut: Set<string> = new Set()
+
+  get election(): LeaderOptions {
+    return {
+      kind: 'custom',
+      make: (self) =>
+        leaseOver(this.server, self, async () => {
+          if (this.cut.has(self.id) || this.cut.has('all')) throw new Error('out of reach')
+        }),
+    }
+  }
+}
+
+const reads: (() => void)[] = []
+afterEach(() => {
+  for (const stop of reads.splice(0)) stop()
+})
+
+const leads = (node: TestNode): boolean => node.plugin.status()?.lease?.state === 'leader'
+const data = async (node: TestNode, key: string): Promise<string | undefined> =>
+  (await node.server.store.get(key))?.data
+
+/** The leader among the nodes, and the others, once all others follow it live. */
+async function settled(nodes: readonly TestNode[]): Promise<[TestNode, ...TestNode[]]> {
+  const leader = await waitFor(
+    () => {
+      const [first, ...more] = nodes.filter(
+        (node) => leads(node) && node.plugin.status()?.role === 'leader',
+      )
+      const isFollowed = nodes.every((node) => {
+        const links = node.plugin.status()?.links ?? []
+        return (
+          node === first || links.some(({ url, state }) => url === first?.url && state === 'live')
+        )
+      })
+      return more.length === 0 && isFollowed && first
+    },
+    { what: 'one leader, whom all others follow' },
+  )
+  return [leader, ...nodes.filter((node) => node !== leader)]
+}
+
+async function trio(leases: Leases): Promise<TestNode[]> {
+  const { election } = leases
+  return [
+    await startNode({ election }),
+    await startNode({ election }),
+    await startNode({ election }),
+  ]
+}
+
+describe('nodes that elect their leader', () => {
+  it('agree on one, replicate, and tell who it is', async () => {
+    const leases = new Leases()
+    const [leader, one, other] = (await settled(await trio(leases))) as [
+      TestNode,
+      TestNode,
+      TestNode,
+    ]
+    await one.request('POST', '/items/a', '1')
+    await waitFor(async () => (await data(other, 'items/a')) === '1')
+    const asked = await leader.request('GET', '/-/leader')
+    expect([asked.status, JSON.parse(asked.body)]).toEqual([200, { leader: leader.url }])
+    const elsewhere = await one.request('GET', '/-/leader')
+    expect([elsewhere.status, JSON.parse(elsewhere.body)]).toEqual([503, { leader: leader.url }])
+    const status = JSON.parse((await one.request('GET', '/-/cluster')).body)
+    expect(status.lease).toMatchObject({
+      kind: 'virtual',
+      state: 'follower',
+      holder: { id: leader.id, url: leader.url },
+      token: 1,
+    })
+    expect(leader.plugin.status()?.epoch).toMatch(/^1-/)
+    const made = await other.request('POST', '/items/b', '1', { 'if-none-match': '*' })
+    expect([made.status, made.headers['ooo-answered-by']]).toEqual([200, leader.url])
+  })
+
+  it('follow another when the leader is closed, and it has what was written until then', async () => {
+    const leases = new Leases()
+    const nodes = await trio(leases)
+    const [leader] = await settled(nodes)
+    for (let i = 0; i < 50; i++) await leader.request('POST', `/items/k${i}`, String(i))
+    await leader.server.close()
+    const rest = nodes.filter((node) => node !== leader)
+    const [second, third] = (await settled(rest)) as [TestNode, TestNode]
+    expect(second.plugin.status()?.lease?.token).toBe(2)
+    for (const node of [second, third]) {
+      await waitFor(async () => (await node.server.store.list('items/*')).length === 50)
+    }
+    await third.request('POST', '/items/k0', '"late"')
+    await waitFor(async () => (await data(second, 'items/k0')) === '"late"')
+  })
+
+  it('serve local reads, writes and subscribers while the leader changes', async () => {
+    const leases = new Leases()
+    const nodes = await trio(leases)
+    const [leader, one] = (await settled(nodes)) as [TestNode, TestNode]
+    const failures: unknown[] = []
+    let written = 0
+    let isOver = false
+    const writing = (async () => {
+      for (let i = 0; !isOver; i++) {
+        const answer = await one.request('POST', `/items/w${i}`, String(i))
+        const read = await one.request('GET', `/items/w${i}`)
+        if (answer.status !== 200 || read.status !== 200) failures.push(answer, read)
+        written = i + 1
+      }
+    })()
+    const rest = nodes.filter((node) => node !== leader)
+    await leader.server.close()
+    const now = await settled(rest)
+    isOver = true
+    await writing
+    expect(failures).toEqual([])
+    expect(written).toBeGreaterThan(0)
+    for (const node of now) {
+      await waitFor(async () => (await node.server.store.list('items/*')).length === written)
+    }
+  })
+
+  it('go on replicating without the lease, and refuse only what does not merge', async () => {
+    const leases = new Leases()
+    const [leader, one] = (await settled(await trio(leases))) as [TestNode, TestNode]
+    leases.cut.add('all')
+    await waitFor(() => leader.plugin.status()?.lease?.state === 'demoting')
+    await one.request('POST', '/items/a', '1')
+    await waitFor(async () => (await data(leader, 'items/a')) === '1')
+    await leader.request('POST', '/items/b', '1')
+    await waitFor(async () => (await data(one, 'items/b')) === '1')
+    for (const node of [leader, one]) {
+      const refused = await node.request('POST', '/items/c', '1', { 'if-none-match': '*' })
+      expect([refused.status, refused.body]).toEqual([
+        502,
+        'cluster: it is not known who leads; nobody was asked',
+      ])
+      expect((await node.request('GET', '/-/leader')).status).toBe(503)
+    }
+    const ready = await leader.request('GET', '/-/readyz')
+    expect(ready.status).toBe(200)
+    expect(ready.body).toContain('it is not known who leads (out of reach)')
+    leases.cut.clear()
+    await waitFor(() => leads(leader))
+    const taken = await waitFor(async () => {
+      const answer = await one.request('POST', '/items/c', '1', { 'if-none-match': '*' })
+      return answer.status === 200 && answer
+    })
+    expect(taken.headers['ooo-answered-by']).toBe(leader.url)
+    // The same grant: nobody had to connect anew.
+    expect(leader.plugin.status()?.lease).toMatchObject({ token: 1 })
+    expect(leader.server.store.owedCount('https://no-leader.invalid')).toBe(0)
+  })
+
+  it('demote a leader that is cut off from the lease, and what it took then reaches all', async () => {
+    const leases = new Leases()
+    const nodes = await trio(leases)
+    const [old] = await settled(nodes)
+    leases.cut.add(old.id)
+    await waitFor(() => old.plugin.status()?.lease?.state === 'demoting')
+    for (const node of nodes) if (node !== old) old.link.cut()
+    const refused = await old.request('POST', '/items/x', '1', { 'if-none-match': '*' })
+    expect(refused.status).toBe(502)
+    expect((await old.request('POST', '/items/late', '"late"')).status).toBe(200)
+    const rest = nodes.filter((node) => node !== old)
+    const [next] = await settled(rest)
+    expect((await next.request('POST', '/items/x', '2', { 'if-none-match': '*' })).status).toBe(200)
+    leases.cut.clear()
+    old.link.heal()
+    await settled(nodes)
+    for (const node of nodes) {
+      await waitFor(async () => (await data(node, 'items/late')) === '"late"')
+      await waitFor(async () => (await data(node, 'items/x')) === '2')
+    }
+    expect(old.plugin.status()?.lease).toMatchObject({ state: 'follower', gained: 1, lost: 1 })
+  })
+
+  it('start without a lease in reach: the last leader is followed', async () => {
+    const leases = new Leases()
+    const storage = new MemoryStorage()
+    const { election } = leases
+    const leader = await startNode({ election })
+    await waitFor(() => leads(leader))
+    const first = await startNode({ election, storage })
+    await first.live()
+    await first.server.close()
+    await leader.request('POST', '/items/a', '1')
+    leases.cut.add('all')
+    const again = await startNode({ election, storage })
+    await again.live()
+    await waitFor(async () => (await data(again, 'items/a')) === '1')
+    expect(again.plugin.status()?.links.map(({ url }) => url)).toEqual([leader.url])
+  })
+})
+
+describe('a node whose leader is elected', () => {
+  it('alone and without a lease in reach takes writes, and says that nobody leads', async () => {
+    const leases = new Leases()
+    leases.cut.add('all')
+    const node = await startNode({ election: leases.election })
+    expect((await node.request('POST', '/items/a', '1')).status).toBe(200)
+    const answer = await node.request('GET', '/-/leader')
+    expect([answer.status, answer.body]).toEqual([503, '{"leader":null}'])
+    leases.cut.clear()
+    await waitFor(() => leads(node))
+    await waitFor(async () => (await node.request('GET', '/-/leader')).status === 200)
+    expect(await data(node, 'items/a')).toBe('1')
+  })
+
+  it('is refused a clusterUrl', async () => {
+    const { election } = new Leases()
+    await expect(startNode({ election, clusterUrl: 'http://a:1' })).rejects.toThrow(
+      'cluster: clusterUrl is http://a:1, but the leader is elected by custom; give one of them',
+    )
+  })
+})

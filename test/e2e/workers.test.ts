@@ -1,0 +1,175 @@
+/** A node whose subscribers are served by worker processes: to clients it is as any other. */
+import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
+import * as net from 'node:net'
+import { beforeAll, describe, expect, it } from 'vitest'
+import type * as Api from '../../src/index.ts'
+import type * as Memory from '../../storage-adapters/memory.ts'
+import { canonicalText } from '../core/exact-apply.ts'
+import { afterTest, handshake, SocketClient, TestServer } from '../server/serve.ts'
+import { PROJECT_ROOT, prepareBuild } from '../support/built.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+import { waitFor } from '../support/wait.ts'
+
+const built = async <T>(path: string): Promise<T> => import(`${PROJECT_ROOT}/dist/${path}.js`)
+
+beforeAll(prepareBuild)
+
+/** Workers are programs of the built package, so that is what runs here. */
+async function serve(options: Partial<Api.ServerOptions> = {}): Promise<TestServer> {
+  const { createServer } = await built<typeof Api>('src/index')
+  const { MemoryStorage } = await built<typeof Memory>('storage-adapters/memory')
+  const server = createServer({ storage: new MemoryStorage(), port: 0, workers: 2, ...options })
+  afterTest(() => server.close())
+  await server.open()
+  return new TestServer(server)
+}
+
+async function expectStates(node: TestServer, clients: Map<SocketClient, string>): Promise<void> {
+  for (const [client, path] of clients) {
+    const { body } = await node.get(path)
+    await waitFor(() => client.state === canonicalText(body), { what: `${path} to be as read` })
+  }
+}
+
+/** The processes that this one has started and that still run. */
+function children(): number[] {
+  const lines = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], {
+    encoding: 'utf8',
+  })
+  return lines
+    .split('\n')
+    .filter((line) => line.includes('worker-process.js'))
+    .map((line) => Number.parseInt(line, 10))
+}
+
+/** A client that holds what another does, and says so. */
+function resume(node: TestServer, { state, version }: SocketClient): SocketClient {
+  const client = new SocketClient(`${node.url.replace('http', 'ws')}/a?v=${version}`)
+  client.state = state
+  client.version = version
+  return client
+}
+
+describe('subscribers in worker processes', () => {
+  it('hold what the node answers, whenever they came', async () => {
+    const node = await serve()
+    const random = new SeededRandom(20_261_101)
+    const paths = ['/a/*', '/a/1', '/b']
+    const clients = new Map<SocketClient, string>()
+    for (let i = 0; i < 300; i++) {
+      if (i % 6 === 0) {
+        const path = random.pick(paths)
+        clients.set(await node.subscribe(path), path)
+      }
+      const key = random.pick(['/a/1', '/a/2', `/a/n${i}`, '/b'])
+      if (random.chance(0.1)) await node.request('DELETE', key)
+      else await node.post(key, JSON.stringify({ i, text: 'x'.repeat(random.below(400)) }))
+    }
+    await expectStates(node, clients)
+    expect(node.server.socketCount).toBe(clients.size)
+    expect(node.server.socketMetrics.workers).toBe(2)
+    await waitFor(() => node.server.hub.metrics().framesSent > 300)
+  })
+
+  it('resume with ?v= without a frame when nothing changed, with what they missed when it did', async () => {
+    const node = await serve()
+    await node.post('/a', '{"n":1}')
+    const first = await node.subscribe('/a')
+    const again = resume(node, first)
+    await again.opened
+    await node.post('/a', '{"n":2}')
+    expect((await again.frame(0)).snapshot).toBe(false)
+    await first.frame(1)
+    expect(again.state).toBe(first.state)
+    const late = resume(node, again)
+    await node.post('/a', '{"n":3}')
+    expect((await late.frame(0)).snapshot).toBe(false)
+    expect(late.state).toContain('"n":3')
+  })
+
+  it('do not wait for one that reads nothing, which is closed with the code for it', async () => {
+    const node = await serve({ maxBufferedBytes: 1000, slowConsumerTimeoutMs: 300 })
+    const quick = await node.subscribe('/a')
+    const slow = await node.subscribe('/a')
+    slow.socket.pause()
+    // More than the buffers of both kernels take.
+    const big = JSON.stringify('x'.repeat(1024 * 1024))
+    for (let i = 0; i < 14; i++) await node.post('/a', i % 2 === 0 ? big : `${i}`)
+    await waitFor(() => quick.state?.includes('"data":13'))
+    await waitFor(() => node.server.socketCount === 1, { deadlineMs: 30_000 })
+    await waitFor(() => node.server.hub.metrics().slowConsumersClosed === 1)
+    slow.socket.resume()
+    await slow.waitClosed()
+  })
+
+  it('are pinged, and dropped when they are silent', async () => {
+    const node = await serve({ pingIntervalMs: 50, pongTimeoutMs: 300 })
+    const client = await node.subscribe('/a')
+    await waitFor(() => client.pings > 1)
+    const silent = net.connect(node.port, '127.0.0.1')
+    afterTest(() => silent.destroy())
+    silent.write(handshake('/a'))
+    await once(silent, 'data')
+    await waitFor(() => node.server.socketCount === 2)
+    silent.pause()
+    await waitFor(() => node.server.socketCount === 1, { deadlineMs: 30_000 })
+    await waitFor(() => node.server.socketMetrics.droppedSilent === 1)
+    expect(client.closed).toBeUndefined()
+  })
+
+  it('leave nothing behind when they go, and the hooks hear of it', async () => {
+    const node = await serve()
+    const left: string[] = []
+    node.server.hooks.on('unsubscribe', (key) => {
+      left.push(key)
+    })
+    const clients = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => node.subscribe(`/k${i % 4}`)),
+    )
+    expect(node.server.hub.describe().map(({ connections }) => connections)).toEqual([5, 5, 5, 5])
+    for (const client of clients) client.socket.close()
+    await waitFor(() => node.server.socketCount === 0)
+    await waitFor(() => left.length === 20)
+    expect(node.server.hub.metrics()).toMatchObject({ pools: 0, subscribers: 0 })
+  })
+
+  it('are told 1001 when the server closes, and the workers end', async () => {
+    const node = await serve()
+    const clients = await Promise.all(Array.from({ length: 6 }, () => node.subscribe('/a')))
+    await node.server.close()
+    for (const client of clients) expect((await client.waitClosed()).code).toBe(1001)
+    await waitFor(() => children().length === 0)
+  })
+})
+
+describe('a worker that is killed', () => {
+  it('takes only its own connections with it, and is replaced', async () => {
+    const node = await serve()
+    const clients = await Promise.all(Array.from({ length: 10 }, () => node.subscribe('/a')))
+    const [victim] = children()
+    if (victim === undefined) throw new Error('no worker runs')
+    process.kill(victim, 'SIGKILL')
+    await waitFor(() => clients.filter(({ closed }) => closed !== undefined).length === 5)
+    await waitFor(() => node.server.socketCount === 5)
+    await node.post('/a', '1')
+    for (const client of clients.filter(({ closed }) => closed === undefined)) {
+      await waitFor(() => client.state?.includes('"data":1') === true)
+    }
+    const back = await node.subscribe('/a')
+    expect(back.state).toContain('"data":1')
+    await waitFor(() => node.server.socketMetrics.workers === 2, { deadlineMs: 30_000 })
+    expect(node.server.socketMetrics.workersLost).toBe(1)
+  })
+
+  it('is not missed: without any, the serving process takes the connections', async () => {
+    const node = await serve({ workers: 1 })
+    const [victim] = children()
+    if (victim === undefined) throw new Error('no worker runs')
+    process.kill(victim, 'SIGKILL')
+    await waitFor(() => node.server.socketMetrics.workersLost === 1)
+    const client = await node.subscribe('/a')
+    await node.post('/a', '1')
+    await waitFor(() => client.state?.includes('"data":1') === true)
+  })
+})

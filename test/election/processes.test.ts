@@ -1,0 +1,178 @@
+/** Processes that elect their leader by a lease in Redis: killed, stopped, frozen, and without Redis. */
+import { describe, expect, it } from 'vitest'
+import { type Answer, request } from '../support/http.ts'
+import { type ProcessNode, waitUntilEqual } from '../support/process-cluster.ts'
+import { useRedis } from '../support/services.ts'
+import { useClusters } from '../support/trio.ts'
+import { waitFor } from '../support/wait.ts'
+
+const newCluster = useClusters()
+const redis = useRedis({ control: true })
+
+/** Long enough for a machine that is busy with other tests. */
+const DEADLINE_MS = 60_000
+
+interface Status {
+  readonly lease: { readonly state: string; readonly token: number }
+  readonly links: readonly { readonly url: string; readonly state: string }[]
+}
+
+async function statusOf(node: ProcessNode): Promise<Status> {
+  const { body } = await request('GET', `${node.url}/-/cluster`, { timeoutMs: 2000 })
+  return JSON.parse(body) as Status
+}
+
+/** The one of these nodes that leads, once all others of them follow it live. */
+async function leaderOf(nodes: readonly ProcessNode[], not?: ProcessNode): Promise<ProcessNode> {
+  return waitFor(
+    async () => {
+      const found = await Promise.all(
+        nodes.map(async (node) => ({ node, ...(await statusOf(node)) })),
+      )
+      const [leader, ...more] = found.filter(({ lease }) => lease.state === 'leader')
+      if (leader === undefined || more.length > 0 || leader.node === not) return undefined
+      const areLive = found.every(({ node, links }) => {
+        const isLive = links.some(({ url, state }) => url === leader.node.url && state === 'live')
+        return node === leader.node || isLive
+      })
+      return areLive && leader.node
+    },
+    { deadlineMs: DEADLINE_MS, intervalMs: 20, what: 'a leader whom the others follow' },
+  )
+}
+
+async function trio(): Promise<{ nodes: ProcessNode[]; leader: ProcessNode }> {
+  const name = `lease-${Math.random().toString(36).slice(2)}`
+  const cluster = newCluster({ args: ['--leader', 'redis', '--lease-name', name] })
+  const args = ['--redis', redis().url]
+  const nodes = await Promise.all(
+    ['a', 'b', 'c'].map((node) => cluster.start({ name: node, args })),
+  )
+  return { nodes, leader: await leaderOf(nodes) }
+}
+
+/** Writes without a pause to every node; what was acknowledged must be found at the end. */
+class Load {
+  readonly acknowledged: Set<string> = new Set()
+  #running = true
+  readonly #writing: Promise<void>[]
+
+  constructor(nodes: readonly ProcessNode[]) {
+    this.#writing = nodes.map((node) => this.#write(node))
+  }
+
+  async more(count: number): Promise<void> {
+    const wanted = this.acknowledged.size + count
+    await waitFor(() => this.acknowledged.size >= wanted, { deadlineMs: DEADLINE_MS })
+  }
+
+  async stop(): Promise<void> {
+    this.#running = false
+    await Promise.all(this.#writing)
+  }
+
+  async #write(node: ProcessNode): Promise<void> {
+    for (let i = 0; this.#running; i++) {
+      const key = `items/${node.name}${i}`
+      const body = JSON.stringify({ i })
+      const answer = await request('POST', `${node.url}/${key}`, { body, timeoutMs: 20_000 }).catch(
+        () => undefined,
+      )
+      if (answer?.status === 200) this.acknowledged.add(key)
+      else await waitFor(() => node.running || !this.#running, { deadlineMs: DEADLINE_MS })
+    }
+  }
+}
+
+async function expectAll(nodes: readonly ProcessNode[], load: Load): Promise<void> {
+  await load.stop()
+  const bodies = await waitUntilEqual(nodes, ['items/*'])
+  const found = new Set(
+    (JSON.parse(bodies['items/*'] ?? '') as { path: string }[]).map(({ path }) => path),
+  )
+  expect([...load.acknowledged].filter((key) => !found.has(key))).toEqual([])
+  expect(load.acknowledged.size).toBeGreaterThan(100)
+}
+
+/** A write that only the leader may decide. */
+function decide(node: ProcessNode, key: string): Promise<Answer> {
+  const options = { body: '1', headers: { 'if-none-match': '*' }, timeoutMs: 40_000 }
+  return request('POST', `${node.url}/${key}`, options)
+}
+
+function tell(what: string, sinceMs: number): void {
+  console.log(`${what}: ${Math.round(performance.now() - sinceMs)} ms`)
+}
+
+describe('processes that elect their leader by Redis', () => {
+  it('replace one that is killed under load; nothing acknowledged is lost', async () => {
+    const { nodes, leader } = await trio()
+    const load = new Load(nodes)
+    await load.more(200)
+    const since = performance.now()
+    await leader.kill()
+    const rest = nodes.filter((node) => node !== leader)
+    const next = await leaderOf(rest)
+    tell('a killed leader was replaced, and the others live again, within', since)
+    expect((await decide(next, 'settings')).status).toBe(200)
+    await load.more(100)
+    await leader.start()
+    expect(await leaderOf(nodes)).toBe(next)
+    await expectAll(nodes, load)
+  })
+
+  it('hand over when one is stopped under load', async () => {
+    const { nodes, leader } = await trio()
+    const load = new Load(nodes)
+    await load.more(200)
+    const since = performance.now()
+    const stopped = leader.stop()
+    const next = await leaderOf(nodes.filter((node) => node !== leader))
+    tell('a stopped leader was replaced, and the others live again, within', since)
+    expect(await stopped).toBe(0)
+    await load.more(100)
+    await leader.start()
+    expect(await leaderOf(nodes)).toBe(next)
+    await expectAll(nodes, load)
+  })
+
+  it('demote one that was frozen: it decides nothing, and what it takes reaches all', async () => {
+    const { nodes, leader } = await trio()
+    await leader.post('items/before', 1)
+    leader.freeze()
+    // They wait in the frozen process, or in front of it.
+    const late = leader.post('items/late', 'late')
+    const decided = decide(leader, 'items/once')
+    try {
+      const rest = nodes.filter((node) => node !== leader)
+      const next = await leaderOf(rest, leader)
+      expect((await decide(next, 'items/once')).status).toBe(200)
+    } finally {
+      leader.thaw()
+    }
+    await late
+    // Not made a second time: either nobody was known to decide it, or the new leader refused it.
+    expect([412, 502]).toContain((await decided).status)
+    await leaderOf(nodes, leader)
+    const bodies = await waitUntilEqual(nodes, ['items/*'])
+    expect(bodies['items/*']).toContain('"late"')
+  })
+
+  it('go on without Redis, and with one that has forgotten everything', async () => {
+    const { nodes, leader } = await trio()
+    const load = new Load(nodes)
+    await load.more(100)
+    await redis().control?.kill()
+    await waitFor(async () => (await statusOf(leader)).lease.state === 'demoting', {
+      deadlineMs: DEADLINE_MS,
+    })
+    expect((await decide(leader, 'items/once')).status).toBe(502)
+    const [one] = nodes.filter((node) => node !== leader)
+    await one?.post('items/meanwhile', 'meanwhile')
+    await waitFor(async () => (await leader.get('items/meanwhile')).status === 200)
+    await redis().control?.start()
+    const next = await leaderOf(nodes)
+    expect((await decide(next, 'items/once')).status).toBe(200)
+    await expectAll(nodes, load)
+  })
+})
