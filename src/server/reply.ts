@@ -57,17 +57,21 @@ export async function sendReply(
   reply: Reply,
   { compression = true }: { readonly compression?: boolean } = {},
 ): Promise<void> {
-  const plain = toBytes(reply.body)
+  // Text stays text: Node then sends head and body as one piece.
+  const plain = reply.body ?? ''
+  const length = lengthOf(plain)
   const mayCompress =
-    compression && plain.length >= MIN_COMPRESSED_BYTES && request.headers.upgrade === undefined
+    compression && length >= MIN_COMPRESSED_BYTES && request.headers.upgrade === undefined
   const encoding = mayCompress ? acceptedEncoding(request) : undefined
   const body = encoding === undefined ? plain : await compress(encoding, plain)
   if (response.headersSent || response.destroyed) return
+  response.statusCode = reply.status
   response.appendHeader('Vary', 'Accept-Encoding')
   if (encoding !== undefined) response.setHeader('Content-Encoding', encoding)
-  if (reply.status !== 204 && reply.status !== 304)
-    response.setHeader('Content-Length', body.length)
-  response.writeHead(reply.status, reply.headers)
+  if (reply.status !== 204 && reply.status !== 304) {
+    response.setHeader('Content-Length', encoding === undefined ? length : body.length)
+  }
+  for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value)
   response.end(request.method === 'HEAD' ? undefined : body)
 }
 
@@ -76,8 +80,8 @@ function routerReply(status: number, body: string): Reply {
   return { status, headers, body }
 }
 
-function toBytes(body: string | Uint8Array | undefined): Uint8Array {
-  return typeof body === 'string' ? Buffer.from(body) : (body ?? new Uint8Array())
+function lengthOf(body: string | Uint8Array): number {
+  return typeof body === 'string' ? Buffer.byteLength(body) : body.length
 }
 
 type Encoding = 'gzip' | 'deflate'
@@ -94,11 +98,11 @@ function acceptedEncoding(request: IncomingMessage): Encoding | undefined {
 }
 
 const compressors = {
-  gzip: promisify<Uint8Array, object, Buffer>(gzip),
-  deflate: promisify<Uint8Array, object, Buffer>(deflate),
+  gzip: promisify<string | Uint8Array, object, Buffer>(gzip),
+  deflate: promisify<string | Uint8Array, object, Buffer>(deflate),
 }
 
-function compress(encoding: Encoding, body: Uint8Array): Promise<Buffer> {
+function compress(encoding: Encoding, body: string | Uint8Array): Promise<Buffer> {
   // Lists are answered while people wait: speed over the last few percent.
   return compressors[encoding](body, { level: constants.Z_BEST_SPEED })
 }
