@@ -12,8 +12,8 @@ import { FLOOR, node, type Running, type Target } from './kit/target.ts'
 
 const SUBSCRIBERS = 1000
 const FIRST_RATE = 50
-const HIGHEST_RATE = 3200
-const SECONDS = 4
+const HIGHEST_RATE = 12_800
+const SECONDS = 3
 /** Between the last rate that was kept up with and the first that was not. */
 const BISECTIONS = 3
 const LIMIT_US = 100_000
@@ -21,7 +21,7 @@ const LIMIT_US = 100_000
 /** Rates rise until subscribers wait too long. */
 export const bench: Bench = {
   question: 'How many writes per second reach 1000 subscribers of a key in time?',
-  setting: `In time: 99 of 100 receipts within ${LIMIT_US / 1000} ms of the intended write. The rate doubles, ${SECONDS} s each, until that fails, and the gap is then halved ${BISECTIONS} times. "bare Node" is the program of \`floor\`.`,
+  setting: `In time: 99 of 100 receipts within ${LIMIT_US / 1000} ms of the intended write. The rate doubles, ${SECONDS} s each, until that fails, and the gap is then halved ${BISECTIONS} times. "bare Node" is the program of \`floor\`. One more subscriber of every room never reads a byte.`,
   async run(context) {
     const peers = await peerTargets(context)
     const rig = await Rig.start()
@@ -37,10 +37,9 @@ export const bench: Bench = {
       await rig.end()
       await peers.end()
     }
-    const charted = cells.filter((cell) => isKept(cell) || cell.rate === FIRST_RATE)
     return {
       tables: [fanoutTable(cells)],
-      charts: fanoutCharts(charted.filter((cell) => isBest(cell, cells))),
+      charts: fanoutCharts(cells.filter((cell) => isBest(cell, cells))),
       notes: [...notes, ...fanoutNotes(cells), ...peers.notes],
       versions: peers.versions,
     }
@@ -106,6 +105,6 @@ function verdict({ name }: Target, cells: readonly FanoutCell[]): string {
   const best = bestOf(cells)
   if (best === undefined) return `${name} did not keep up with ${FIRST_RATE} writes/s.`
   const { every, framesPerSecond } = best.outcome
-  const frames = Math.round(framesPerSecond / 1000)
-  return `${name}: **${best.rate} writes/s** in time (p99 ${ms(every.p99)} ms), ${frames},000 frames/s.`
+  const frames = (Math.round(framesPerSecond / 1000) * 1000).toLocaleString('en-US')
+  return `${name}: **${best.rate} writes/s** in time (p99 ${ms(every.p99)} ms), ${frames} frames/s.`
 }

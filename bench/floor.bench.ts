@@ -6,9 +6,9 @@ import { FLOOR } from './kit/target.ts'
 
 const SUBSCRIBERS = [100, 1000, 5000, 10_000]
 const RATES = [
-  [5, 5],
-  [50, 4],
-  [100, 4],
+  [5, 4],
+  [50, 3],
+  [100, 3],
 ] as const
 
 /** The same load on a program that does nothing but write. */

@@ -19,7 +19,7 @@ interface Helpers {
 }
 
 const RATE = 50
-const SECONDS = 6
+const SECONDS = 5
 
 const CASES: readonly Case[] = [
   ...[1, 4, 16].map((followers) => ({ entries: 100, followers, way: 'stream' }) as const),
@@ -41,7 +41,7 @@ interface Result extends Case {
 /** From a write on the leader to a subscriber of a follower. */
 export const bench: Bench = {
   question: 'How long until a write on the leader is seen by a subscriber of a follower?',
-  setting: `A leader and its followers, each a process with its defaults on one machine; each follower has one subscriber of the key that is written, ${RATE} times a second, an entry of a list of the length given. Times count from the intended write at the leader to the receipt from a follower. Where bytes are given, they are those of the follower's connection per write of 250 bytes, all overhead included, counted by a program in between, which costs some time.`,
+  setting: `A leader and its followers, each a process with its defaults on one machine; each follower has one subscriber of the key that is written, ${RATE} times a second, an entry of a list of the length given. Times count from the intended write at the leader to the receipt from a follower. Where bytes are given, they are those of the follower's connection per write of about 230 bytes, all overhead included, counted by a program in between, which costs some time.`,
   async run(context) {
     const rig = await Rig.start()
     const redis = await startRedis()

@@ -48,6 +48,7 @@ if (wanted.length === 0 || unknown.length > 0) {
   console.error(`usage: npm run bench -- <name>… with all or: ${NAMES.join(', ')}`)
   process.exit(2)
 }
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(130))
 raiseFileLimit()
 if (!values['no-build']) await (await load('../test/support/built.ts')).prepareBuild()
 else if (!existsSync(join(FOLDER, '../dist'))) throw new Error('nothing is built yet')

@@ -1,16 +1,12 @@
 import { type Bench, type BenchContext, wanted } from './kit/bench.ts'
-import {
-  type FanoutCell,
-  fanoutCharts,
-  fanoutNotes,
-  fanoutTable,
-  SHAPES,
-} from './kit/fanout-table.ts'
+import { type FanoutCell, fanoutCharts, fanoutNotes, fanoutTable } from './kit/fanout-table.ts'
 import { peerTargets } from './kit/peers.ts'
 import { Rig } from './kit/rig.ts'
 import { node, type Target } from './kit/target.ts'
 
 const SUBSCRIBERS = [200]
+/** Changes of a list carry the whole entry, however little of it changed. */
+const LIST = { name: 'list', key: 'items/k', subscribed: 'items/*', keys: 10 } as const
 const PADDING = 16_000
 const RATE = 50
 const SECONDS = 12
@@ -20,7 +16,7 @@ const SYSTEM_MIB = 5
 /** The others in a room with one that subscribes and never reads. */
 export const bench: Bench = {
   question: 'Does one reader that is stuck slow down the others?',
-  setting: `The same room with and without one more subscriber that never reads a byte. Values of ${PADDING / 1000} kB, ${RATE} times a second for ${SECONDS} s: after less than half of that the system's buffers for the stuck connection are full (about ${SYSTEM_MIB} MiB), and the server has to do something about it.`,
+  setting: `The same room with and without one more subscriber that never reads a byte. Entries of ${PADDING / 1000} kB of a list of ${LIST.keys}, ${RATE} a second for ${SECONDS} s: after less than half of that the system's buffers for the stuck connection are full (about ${SYSTEM_MIB} MiB), and the server has to do something about it.`,
   async run(context) {
     const peers = await peerTargets(context)
     const rig = await Rig.start()
@@ -52,11 +48,10 @@ async function load(
   isStuck: boolean,
   context: BenchContext,
 ): Promise<FanoutCell> {
-  const [shape] = SHAPES
   const server = await target.start()
   const { port, pid } = server
-  const room = { port, key: shape.subscribed, dialect: target.dialect, subscribers }
-  const writes = { port, pid, key: shape.key, padding: PADDING }
+  const room = { port, key: LIST.subscribed, dialect: target.dialect, subscribers }
+  const writes = { port, pid, key: LIST.key, keys: LIST.keys, padding: PADDING }
   const name = `${target.name}, ${isStuck ? 'one stuck' : 'none stuck'}`
   context.say(name)
   try {
@@ -65,7 +60,7 @@ async function load(
     const seconds = context.seconds ?? SECONDS
     const outcome = await rig.run({ ...writes, rate: RATE, seconds, deadlineMs: 30_000 })
     if (outcome.missing === 0) await rig.check()
-    return { target: name, shape: shape.name, subscribers, rate: RATE, outcome }
+    return { target: name, shape: LIST.name, subscribers, rate: RATE, outcome }
   } finally {
     await rig.swarm.leave()
     await server.stop()

@@ -14,7 +14,7 @@ const SUBSCRIBERS = [1000, 5000]
 const WORKERS = [0, 1, 2]
 const RATES = [
   [5, 4],
-  [50, 4],
+  [50, 3],
 ] as const
 
 /** One node whose sockets are held by several workers. */

@@ -28,6 +28,7 @@ import { refuseHalfRestored } from './restore-folder.ts'
 import { storageOf } from './serve-storage.ts'
 import { explainStartFailure, isLoopback } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
+import { tellSystemd } from './systemd.ts'
 
 export const SERVE: Command = {
   name: 'serve',
@@ -62,7 +63,9 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   const url = server.address?.url ?? ''
   context.stdout(`ooo: ${JSON.stringify(name)} serving ${url} (${roleText(config)})\n`)
   reportReady(context.env, url)
+  const tellStopping = tellSystemd(context.env, logger)
   logger.info('stopping', { because: await stop })
+  tellStopping()
   await server.close()
   return EXIT.done
 }

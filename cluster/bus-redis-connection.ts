@@ -8,7 +8,7 @@ import { backoffDelayMs, DEFAULT_BACKOFF } from '../src/core/backoff.ts'
 import { errorText } from '../src/core/errors.ts'
 import type { Random } from '../src/core/time.ts'
 import type { BusSide } from '../src/fanout/bus.ts'
-import type { RedisTarget } from './bus-redis-url.ts'
+import type { RedisHost, RedisTarget } from './bus-redis-url.ts'
 
 export interface ConnectionOptions {
   readonly target: RedisTarget
@@ -70,6 +70,11 @@ export class RedisConnection {
   /** Gives a connection that is of no use any more up; another one is made. */
   drop(reason: string): void {
     if (this.#redis !== undefined) this.#lost(this.#redis, reason)
+  }
+
+  /** Notes what a connection that is up has refused. */
+  note(error: string): void {
+    this.#become(this.#state.state, error)
   }
 
   /** Idempotent. */
@@ -152,7 +157,9 @@ function redisOptions({ target, ca, timeoutMs }: ConnectionOptions, made: number
   const { form, hosts, username, password, isSecure } = target
   const tls = isSecure ? { tls: ca === undefined ? {} : { ca: [...ca] } } : {}
   return {
-    ...(form === 'sentinel' ? sentinelOptions(target, tls.tls) : hosts[made % hosts.length]),
+    ...(form === 'sentinel'
+      ? sentinelOptions({ ...target, hosts: turned(hosts, made) }, tls.tls)
+      : turned(hosts, made)[0]),
     ...tls,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
@@ -169,6 +176,12 @@ function redisOptions({ target, ca, timeoutMs }: ConnectionOptions, made: number
     connectTimeout: timeoutMs,
     protocol: 2,
   }
+}
+
+/** Beginning with another one each time, so that one that hangs does not hide the others. */
+function turned(hosts: readonly RedisHost[], by: number): RedisHost[] {
+  const at = by % hosts.length
+  return [...hosts.slice(at), ...hosts.slice(0, at)]
 }
 
 function sentinelOptions(

@@ -103,7 +103,10 @@ class RedisBus implements Bus {
       .publish(channel, text)
       .then(
         () => this.#counts.published++,
-        () => this.#counts.dropped++,
+        (error: unknown) => {
+          this.#counts.dropped++
+          this.#publishing.note(errorText(error))
+        },
       )
       .finally(() => {
         this.#waitingBytes -= bytes

@@ -8,9 +8,10 @@ import type { ConflictLog } from '../src/store/conflict-log.ts'
 import { linkConcerns } from './concerns.ts'
 import { answerConflicts, CONFLICTS_PATH } from './conflict-routes.ts'
 import { callsWithoutNobody, NOBODY_LEADS } from './election/nobody.ts'
+import { LEADER_PATH } from './election/peer-knowledge.ts'
 import type { ClusterStatus } from './engine.ts'
 import { LeaderCalls } from './leader-call.ts'
-import { answerLeader, LEADER_PATH } from './leader-route.ts'
+import { answerLeader } from './leader-route.ts'
 import type { Member } from './member.ts'
 import { clusterMetrics, METRICS_TYPE } from './metrics.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
@@ -72,7 +73,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     name: 'cluster',
     setup(pluginHost) {
       host = pluginHost
-      const parts = { options: resolved, host }
+      const parts = { options: resolved, host, calls }
       const nodes = async (): Promise<PivotInfo['nodes']> =>
         (await tellPivot(own, pluginHost, resolved))?.nodes ?? []
       const progressed = (): void => {

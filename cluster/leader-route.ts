@@ -1,15 +1,14 @@
 /**
  * `GET /-/leader`, for load balancers and scripts: 200 at the node that leads what has no leader of its own,
- * 503 at the others; `{"leader":"<url>"}` either way, null while it is not known who leads.
+ * 503 at the others; `{"leader":"<url>"}` either way, null while it is not known who leads. Where the leader
+ * is elected also its `id`, and the `token` of its grant.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ResolvedClusterOptions } from './options.ts'
 import { leaderOfNodes, type Seat } from './seat.ts'
 
-export const LEADER_PATH = '/-/leader'
-
 export function answerLeader(
-  seat: Pick<Seat, 'leads' | 'url' | 'placement'>,
+  seat: Pick<Seat, 'leads' | 'url' | 'placement' | 'lease'>,
   options: Pick<ResolvedClusterOptions, 'nodesKey'>,
   request: IncomingMessage,
   response: ServerResponse,
@@ -23,5 +22,10 @@ export function answerLeader(
     'content-type': 'application/json',
     'cache-control': 'no-store',
   })
-  response.end(JSON.stringify({ leader: leader ?? null }))
+  const lease = seat.lease()
+  // What is told on is what the lease said, not what this node follows for want of knowledge.
+  const isCurrent = lease?.state === 'leader' || lease?.state === 'follower'
+  const holder = isCurrent && lease.holder?.url === leader ? lease.holder : undefined
+  const grant = holder === undefined ? {} : { id: holder.id, token: lease?.token }
+  response.end(JSON.stringify({ leader: leader ?? null, ...grant }))
 }

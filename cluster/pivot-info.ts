@@ -1,5 +1,5 @@
 /** The state of replication in the shape that tools of the older server read (`GET /?api=pivot`). */
-import type { Entry } from '../src/core/entry.ts'
+import { type Entry, indexOfKey } from '../src/core/entry.ts'
 import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { ClusterEngine, ClusterRole } from './engine.ts'
 import type { LinkStatus } from './follower.ts'
@@ -64,7 +64,10 @@ export function pivotInfo(
     pivotIP: options.clusterUrl ?? link?.url ?? '',
     nodes:
       role === 'leader'
-        ? records.flatMap((record) => describeNode(record, connected, engine.departed) ?? [])
+        ? records
+            // A node that leads now may have registered when it followed.
+            .filter(({ key }) => indexOfKey(key) !== report.id)
+            .flatMap((record) => describeNode(record, connected, engine.departed) ?? [])
         : [],
     syncedKeys: scopes.map(({ path }) => path),
     pivotHealthy: link === undefined || isHealthy(link),

@@ -1,11 +1,12 @@
 /** Where a node stands in its cluster: for good, as configured, or as an election has it. */
 import { nanoid } from 'nanoid'
 import { errorText } from '../src/core/errors.ts'
-import type { PluginHost, ServerAddress } from '../src/server/plugin.ts'
+import type { PluginHost, Replication, ServerAddress } from '../src/server/plugin.ts'
 import { DigestTable } from './digest-table.ts'
 import type { LeaseReport } from './election/election.ts'
 import { NOBODY, withoutNobody } from './election/nobody.ts'
 import { type ElectedOptions, makeLease } from './election/options.ts'
+import { withPeerKnowledge } from './election/peer-knowledge.ts'
 import { Succession } from './election/succession.ts'
 import { usualSets } from './key-set.ts'
 import { Member } from './member.ts'
@@ -14,6 +15,9 @@ import type { ResolvedClusterOptions } from './options.ts'
 import type { PivotNode } from './pivot-info.ts'
 import { type Placement, planPlacement, scopeOf } from './placement.ts'
 import { horizonAt } from './retention.ts'
+
+/** Nodes among which some are asked who leads, when the lease is out of reach. */
+const MAX_PEERS = 200
 
 export interface Seat {
   /** Who leads what at present. */
@@ -39,6 +43,8 @@ export interface SeatOptions {
   readonly progressed: () => void
   /** The nodes as `GET /?api=pivot` tells them. */
   readonly nodes: () => Promise<readonly PivotNode[]>
+  /** Requests to other nodes. */
+  readonly calls: Pick<Replication, 'call'>
 }
 
 /** @throws StateError `invalid_key` or `invalid_option`: see `planPlacement`. */
@@ -118,8 +124,18 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
       address = listening
       url = whereabouts({ advertise, address }).url
       const self = { id: store.id, url }
-      const lease = await makeLease(leader, { ...self, session: nanoid() }, { time, random })
-      await succession.start(lease, self)
+      const candidate = { ...self, session: nanoid() }
+      const lease = withPeerKnowledge({
+        lease: await makeLease(leader, candidate, { time, random }),
+        ...{ self, random, calls: parts.calls },
+        records: () => store.list(nodesKey, { limit: MAX_PEERS }),
+      })
+      try {
+        await succession.start(lease, self)
+      } catch (error) {
+        await lease.close()
+        throw error
+      }
     },
     async stop() {
       await succession.close()

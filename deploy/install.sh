@@ -50,6 +50,11 @@ find_node() {
   [ -n "$node" ] || node=$(command -v node || true)
   [ -n "$node" ] || fail 'Node is not on PATH; install it, or name it with --node'
   [ -x "$node" ] || fail "$node can not be run"
+  if has_systemd; then
+    case $(readlink -f "$node") in
+      /home/* | /root/*) fail "the service can not see $node: install Node for all users, or name one with --node" ;;
+    esac
+  fi
   "$node" -e '
     const [major, minor] = process.versions.node.split(".").map(Number)
     process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)

@@ -9,7 +9,13 @@
 
 import { StateError } from '../src/core/errors.ts'
 import type { BatchOperation, Row } from '../src/storage-adapter.ts'
-import { type Database, formatNumber, NUMBER_ROW, openDatabase } from './leveldb-database.ts'
+import {
+  type Database,
+  formatNumber,
+  NUMBER_ROW,
+  openDatabase,
+  writeRows,
+} from './leveldb-database.ts'
 import { codeOf, levelFailure, notOpen } from './leveldb-errors.ts'
 import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
 import { dropRefused } from './leveldb-refused.ts'
@@ -136,7 +142,7 @@ export class LevelEngine {
     this.#number += 1
     const value = formatNumber({ number: this.#number, previous: this.#acknowledged })
     const rows: BatchOperation[] = [...operations, { type: 'put', key: NUMBER_ROW, value }]
-    await this.#database.batch(rows, { sync })
+    await writeRows(this.#database, rows, { sync })
     if (sync) {
       // The batch is applied by now: only opening anew without its record takes it back.
       this.#isApplied = true

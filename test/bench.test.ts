@@ -1,5 +1,9 @@
+import { once } from 'node:events'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { DIALECTS } from '../bench/kit/dialect.ts'
 import { parseExactly, sameState } from '../bench/kit/fold.ts'
@@ -167,15 +171,15 @@ describe('the pool of subscribers', () => {
     const [first, slow] = [join(), join()]
     for (const place of [first, slow]) deliver(place, snapshot(0), 900)
     deliver(first, patch(1), 901)
-    const late = join()
-    deliver(late, snapshot(1), 902)
-    for (const place of [first, late]) deliver(place, patch(2), 903)
+    const late = [join(), join()]
+    for (const place of late) deliver(place, snapshot(1), 902)
+    for (const place of [first, ...late]) deliver(place, patch(2), 903)
     deliver(slow, snapshot(2), 904)
     const state = { created: 1, data: { n: 2, t: 'x' } }
     expect([...pool.states()]).toEqual([
       { state, holders: 1 },
       { state, holders: 1 },
-      { state, holders: 1 },
+      { state, holders: 2 },
     ])
   })
 
@@ -238,28 +242,62 @@ describe('a run', () => {
     SLOW,
   )
 
-  it(
-    'counts as failed what the server refuses',
-    async () => {
-      const generator = await Generator.start()
-      const server = await FLOOR.start()
-      const startUs = monotonicUs()
-      const schedule = { startUs, intervalUs: 1000, count: 3, firstNumber: 1 }
-      const load = { key: 'refused', keys: 0, padding: 1, schedule, deadlineMs: 60_000 }
-      try {
-        const taken = await generator.run({ ...load, port: server.port })
-        expect(taken).toMatchObject({ failed: 0, unanswered: 0 })
-        await server.stop()
-        const { failed, problem } = await generator.run({ ...load, port: server.port })
-        expect(failed).toBe(3)
-        expect(problem).toContain('ECONNREFUSED')
-      } finally {
-        await generator.end()
-        await server.stop()
-      }
-    },
-    SLOW,
-  )
+  it('fails when a subscriber holds something else than the server', async () => {
+    const rig = await Rig.start()
+    const server = await lyingServer()
+    try {
+      await rig.swarm.join({ port: server.port, key: 'a', dialect: 'ooo', subscribers: 2 })
+      await expect(rig.check()).rejects.toThrow('2 of 2 subscribers hold another state')
+    } finally {
+      await rig.end()
+      await server.stop()
+    }
+  }, 120_000)
+
+  it('counts as failed what the server refuses or does not take', async () => {
+    const generator = await Generator.start()
+    const server = await lyingServer()
+    const schedule = { startUs: monotonicUs(), intervalUs: 1000, count: 3, firstNumber: 1 }
+    const load = { key: 'a', keys: 0, padding: 1, schedule, deadlineMs: 60_000, port: server.port }
+    try {
+      const refused = await generator.run(load)
+      expect(refused).toMatchObject({ failed: 3, unanswered: 0 })
+      expect(refused.problem).toContain('HTTP/1.1 400')
+      await server.stop()
+      const unheard = await generator.run(load)
+      expect(unheard.failed).toBe(3)
+      expect(unheard.problem).toContain('ECONNREFUSED')
+    } finally {
+      await generator.end()
+      await server.stop()
+    }
+  }, 120_000)
+
+  /** Shows subscribers another value than those who ask, and takes no writes. */
+  async function lyingServer(): Promise<{ port: number; stop(): Promise<void> }> {
+    const sockets = new Set<Duplex>()
+    const server = createServer((request, response) => {
+      response.statusCode = request.method === 'GET' ? 200 : 400
+      response.end('{"data":{"n":2}}')
+    })
+    server.on('upgrade', (_request, socket) => {
+      const text = '{"snapshot":true,"version":"1","data":{"data":{"n":1}}}'
+      sockets.add(socket)
+      socket.on('error', () => undefined)
+      socket.write('HTTP/1.1 101 Switching Protocols\r\n\r\n')
+      socket.write(Buffer.concat([Buffer.from([0x82, text.length]), Buffer.from(text)]))
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const stop = async (): Promise<void> => {
+      if (!server.listening) return
+      for (const socket of sockets) socket.destroy()
+      server.closeAllConnections()
+      server.close()
+      await once(server, 'close')
+    }
+    return { port: (server.address() as AddressInfo).port, stop }
+  }
 })
 
 describe('the report', () => {

@@ -4,6 +4,7 @@
 import { join } from 'node:path'
 import { runnerImport } from 'vite'
 
+process.on('disconnect', () => process.exit())
 const [name = ''] = process.argv.slice(2)
 const { handlers } = (await runnerImport(join(import.meta.dirname, name))).module
 
@@ -14,5 +15,4 @@ process.on('message', async ({ id, call, args }) => {
     process.send({ id, error: String(error?.stack ?? error) })
   }
 })
-process.on('disconnect', () => process.exit())
 process.send({ id: 0 })

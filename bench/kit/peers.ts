@@ -87,7 +87,7 @@ async function ooo(ends: Ends): Promise<Built> {
   const name = 'ooo + ko (Go)'
   const start = (): ReturnType<typeof startProgram> => startProgram([program], READY)
   const target: Target = { name, dialect: 'ooo', hasLists: true, start }
-  return { target, versions: await goVersions('go') }
+  return { target, versions: await goVersions('go', program) }
 }
 
 async function gorilla(ends: Ends): Promise<Built> {
@@ -95,7 +95,7 @@ async function gorilla(ends: Ends): Promise<Built> {
   const name = 'Go + gorilla/websocket, minimal broadcaster'
   const start = (): ReturnType<typeof startProgram> => startProgram([program], READY)
   const target: Target = { name, dialect: 'ooo', hasLists: true, start }
-  return { target, versions: await goVersions('go-gorilla') }
+  return { target, versions: await goVersions('go-gorilla', program) }
 }
 
 async function socketIo(ends: Ends): Promise<Built> {
@@ -126,20 +126,28 @@ async function buildGo(name: string, ends: Ends, more: readonly string[] = []): 
   const go = findProgram('go', ['/usr/local/go/bin'])
   if (go === undefined) throw new Error('go is not installed')
   const folder = await copyOf(name, ends)
-  const env = { ...process.env, GOFLAGS: '-mod=mod' }
+  const given = process.env.GOFLAGS ?? ''
+  const env = { ...process.env, GOFLAGS: `${given} -mod=mod`.trim() }
   const options = { cwd: folder, env, timeout: BUILD_DEADLINE_MS }
-  if (more.length > 0) await run(go, ['get', ...more], options)
+  // Who builds with a module file of their own has chosen the versions in it.
+  if (more.length > 0 && !given.includes('-modfile=')) await run(go, ['get', ...more], options)
   await run(go, ['build', '-o', 'peer', '.'], options)
   return join(folder, 'peer')
 }
 
-async function goVersions(name: string): Promise<Record<string, string>> {
+/** What a Go program was really built from, of the modules that its `go.mod` names. */
+async function goVersions(name: string, program: string): Promise<Record<string, string>> {
   const text = await readFile(join(FOLDER, name, 'go.mod'), 'utf8')
-  const required = [...text.matchAll(/github\.com\/(\S+) (v\S+)/g)]
+  const required = [...text.matchAll(/github\.com\/(\S+) v\S+/g)]
   const go = findProgram('go', ['/usr/local/go/bin']) ?? 'go'
-  const { stdout } = await run(go, ['env', 'GOVERSION'])
-  const modules = required.map(([, module = '', version = '']) => [module, version] as const)
-  return { Go: stdout.trim(), ...Object.fromEntries(modules) }
+  const { stdout } = await run(go, ['version', '-m', program])
+  const versions: Record<string, string> = { Go: /: (go\S+)/.exec(stdout)?.[1] ?? 'unknown' }
+  for (const [, module = ''] of required) {
+    const dep = stdout.split(`\tdep\tgithub.com/${module}\t`)[1] ?? ''
+    const replaced = /^[^\n]*\n\t=>/.test(dep) ? ' (replaced)' : ''
+    versions[module] = `${/^\S+/.exec(dep)?.[0] ?? 'unknown'}${replaced}`
+  }
+  return versions
 }
 
 /** A copy that tools may write into, removed in the end. */

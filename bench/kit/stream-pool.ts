@@ -13,8 +13,12 @@ import { intendedUs, type Schedule } from './monotonic.ts'
 
 /** Bytes of frames kept in all; with more the end of the run could not be checked. */
 const MAX_KEPT_BYTES = 1024 * 2 ** 20
+/** Frames outside the log that were kept last, among which the next one is looked for. */
+const RECENT = 64
 
-interface LogFrame {
+interface KeptFrame {
+  /** Differs from that of every other frame that is kept. */
+  readonly id: number
   readonly bytes: Buffer
   /** The greatest number of a write it shows; -1: none. */
   readonly number: number
@@ -25,7 +29,7 @@ export interface Place {
   /** How many frames of the log it has received, before it went its own way. */
   received: number
   /** What it was sent instead of the log's next frames; undefined: nothing else. */
-  own: Buffer[] | undefined
+  own: KeptFrame[] | undefined
   /** The last write whose arrival was counted. */
   lastNumber: number
 }
@@ -46,7 +50,9 @@ export interface Receipts {
 export class StreamPool {
   readonly places: Place[] = []
   readonly #dialect: Dialect
-  readonly #log: LogFrame[] = []
+  readonly #log: KeptFrame[] = []
+  readonly #recent: KeptFrame[] = []
+  #lastId = 0
   #keptBytes = 0
   #schedule: Schedule = { startUs: 0, intervalUs: 0, count: 0, firstNumber: 0 }
   #every = new Histogram()
@@ -104,18 +110,21 @@ export class StreamPool {
     return { every: every.toJSON(), lastUs, frames: this.#frames, bytes: this.#bytes, missing }
   }
 
-  /** Tells each state that subscribers hold, once per distinct sequence of frames, and how many hold it. */
+  /** Each state that subscribers hold, once per distinct sequence of frames, and how many hold it. */
   *states(): Generator<{ readonly state: unknown; readonly holders: number }> {
-    const together = this.places.filter(({ own }) => own === undefined)
-    for (const received of new Set(together.map((place) => place.received))) {
-      const holders = together.filter((place) => place.received === received).length
-      yield { state: this.#fold(this.#logUpTo(received)), holders }
+    const groups = new Map<string, { frames: readonly KeptFrame[]; holders: number }>()
+    for (const { received, own = [] } of this.places) {
+      const isWhole = own[0] !== undefined && isSnapshot(own[0])
+      const fromLog = isWhole ? 0 : received
+      const name = [fromLog, ...own.map(({ id }) => id)].join()
+      const group = groups.get(name) ?? {
+        frames: [...this.#log.slice(0, fromLog), ...own],
+        holders: 0,
+      }
+      group.holders++
+      groups.set(name, group)
     }
-    for (const { received, own } of this.places) {
-      if (own === undefined) continue
-      const isWhole = own[0] !== undefined && this.#isSnapshot(own[0])
-      yield { state: this.#fold([...(isWhole ? [] : this.#logUpTo(received)), ...own]), holders: 1 }
-    }
+    for (const { frames, holders } of groups.values()) yield { state: this.#fold(frames), holders }
   }
 
   get #end(): number {
@@ -125,27 +134,20 @@ export class StreamPool {
   /** Puts the frame in its place and gives the greatest number of a write in it. */
   #place(place: Place, bytes: Buffer, from: number, to: number): number {
     if (place.own === undefined) {
-      const known = this.#log[place.received]
-      if (known === undefined) {
-        const frame = this.#copy(bytes, from, to)
-        const number = greatestNumber(frame.toString('latin1'))
-        this.#log.push({ bytes: frame, number })
-        place.received++
-        return number
-      }
-      if (known.bytes.length === to - from && known.bytes.compare(bytes, from, to) === 0) {
+      const known = this.#log[place.received] ?? this.#keep(bytes, from, to, this.#log)
+      if (isSame(known, bytes, from, to)) {
         place.received++
         return known.number
       }
       place.own = []
     }
-    const frame = this.#copy(bytes, from, to)
-    if (this.#isSnapshot(frame)) {
-      for (const old of place.own) this.#keptBytes -= old.length
-      place.own = []
-    }
+    const frame =
+      this.#recent.find((recent) => isSame(recent, bytes, from, to)) ??
+      this.#keep(bytes, from, to, this.#recent)
+    if (this.#recent.length > RECENT) this.#recent.shift()
+    if (isSnapshot(frame)) place.own = []
     place.own.push(frame)
-    return greatestNumber(frame.toString('latin1'))
+    return frame.number
   }
 
   #count(place: Place, upTo: number, nowUs: number): void {
@@ -160,23 +162,28 @@ export class StreamPool {
     place.lastNumber = upTo
   }
 
-  #copy(bytes: Buffer, from: number, to: number): Buffer {
+  /** Copies the frame to the end of a list. */
+  #keep(bytes: Buffer, from: number, to: number, list: KeptFrame[]): KeptFrame {
     this.#keptBytes += to - from
     if (this.#keptBytes > MAX_KEPT_BYTES) throw new Error('too many bytes of frames to check')
-    return Buffer.from(bytes.subarray(from, to))
+    const copy = Buffer.from(bytes.subarray(from, to))
+    const number = greatestNumber(copy.toString('latin1'))
+    const frame = { id: ++this.#lastId, bytes: copy, number }
+    list.push(frame)
+    return frame
   }
 
-  #logUpTo(received: number): Buffer[] {
-    return this.#log.slice(0, received).map(({ bytes }) => bytes)
-  }
-
-  #fold(frames: readonly Buffer[]): unknown {
+  #fold(frames: readonly KeptFrame[]): unknown {
     let state: unknown
-    for (const frame of frames) state = this.#dialect.fold(state, frame.toString('utf8'))
+    for (const { bytes } of frames) state = this.#dialect.fold(state, bytes.toString('utf8'))
     return state
   }
+}
 
-  #isSnapshot(frame: Buffer): boolean {
-    return frame.toString('latin1', 0, 64).startsWith('{"snapshot":true')
-  }
+function isSame({ bytes: known }: KeptFrame, bytes: Buffer, from: number, to: number): boolean {
+  return known.length === to - from && known.compare(bytes, from, to) === 0
+}
+
+function isSnapshot({ bytes }: KeptFrame): boolean {
+  return bytes.toString('latin1', 0, 16) === '{"snapshot":true'
 }

@@ -7,7 +7,9 @@ export type Bars = readonly (readonly [step: number, share: number])[]
 /** Bars per doubling of the duration. */
 const STEPS = 4
 const WIDTH = 860
-const PLOT = { left: 16, top: 40, width: 560, height: 220 }
+const PLOT = { left: 16, top: 36, width: 828, height: 220 }
+/** Of the axis with its marks. */
+const AXIS_HEIGHT = 32
 const LINE_HEIGHT = 19
 const COLOURS = [
   '#1f6feb',
@@ -44,7 +46,7 @@ export interface Picture {
 
 /** One SVG image of all series, each with its p50 and p99 in the legend. */
 export function renderSvg({ title, series }: Picture): string {
-  const height = PLOT.top + Math.max(PLOT.height + 36, (series.length + 1) * LINE_HEIGHT)
+  const height = PLOT.top + PLOT.height + AXIS_HEIGHT + (series.length + 1) * LINE_HEIGHT
   const steps = series.flatMap(({ bars }) => bars.map(([step]) => step))
   const first = Math.min(...steps, stepOf(1000))
   const last = Math.max(...steps, stepOf(10_000)) + 1
@@ -58,6 +60,7 @@ export function renderSvg({ title, series }: Picture): string {
     ...renderAxis(x, first, last),
     ...series.map(({ bars }, i) => renderBars(bars, colour(i), x, y)),
     ...series.map(({ label, percentiles }, i) => renderLegend(label, percentiles, i)),
+    renderNote('p50 / p99 of each; outlines show the share of all receipts', series.length),
     '</svg>',
     '',
   ].join('\n')
@@ -98,13 +101,21 @@ function renderBars(
 }
 
 function renderLegend(label: string, { p50, p99 }: Percentiles, i: number): string {
-  const left = PLOT.left + PLOT.width + 16
-  const top = PLOT.top + i * LINE_HEIGHT
+  const { left } = PLOT
+  const top = legendTop(i)
   const ms = (us: number): string => (us / 1000).toPrecision(3)
   return [
     `<rect x="${left}" y="${top}" width="10" height="10" fill="${colour(i)}"/>`,
     `<text x="${left + 16}" y="${top + 9}" font-size="11" fill="#1f2328">${escaped(label)}: ${ms(p50)} / ${ms(p99)} ms</text>`,
   ].join('')
+}
+
+function renderNote(text: string, i: number): string {
+  return `<text x="${PLOT.left}" y="${legendTop(i) + 9}" font-size="10" fill="#57606a">${text}</text>`
+}
+
+function legendTop(i: number): number {
+  return PLOT.top + PLOT.height + AXIS_HEIGHT + i * LINE_HEIGHT
 }
 
 function colour(i: number): string {

@@ -69,13 +69,25 @@ export async function startProgram(
   return run(new CliProcess(args, { command, cwd: folder }), ready, folder, {})
 }
 
+/** Programs that run: none outlives the benchmark, however that ends. */
+const running = new Set<CliProcess>()
+process.on('exit', () => {
+  for (const program of running) program.signal('SIGKILL')
+})
+
 async function run(
   program: CliProcess,
   ready: RegExp,
   folder: string,
   options: NodeOptions,
 ): Promise<Running> {
+  running.add(program)
+  void program.ended.then(({ code, signal, stderr }) => {
+    if (!running.delete(program)) return
+    console.error(`a server ended by itself (${signal ?? code}): ${stderr.slice(-2000)}`)
+  })
   const stop = async (): Promise<void> => {
+    running.delete(program)
     await program.dispose()
     if (options.folder === undefined) await rm(folder, { recursive: true, force: true })
   }

@@ -35,7 +35,7 @@ function serverScripts(
   target: RedisTarget,
   { ca, timeoutMs, random }: RedisScriptsOptions,
 ): RedisScripts {
-  const ignore = (): void => undefined
+  const first = firstTime(timeoutMs)
   const connection = new RedisConnection(
     {
       ...{ target, ca, timeoutMs, random },
@@ -43,11 +43,12 @@ function serverScripts(
       reconnectInitialMs: RECONNECT_MS,
       reconnectMaxMs: MAX_RECONNECT_MS,
     },
-    { prepare: async () => undefined, up: ignore, down: ignore },
+    { prepare: async () => undefined, up: first.come, down: () => undefined },
   )
   connection.start()
   return {
     run: async (script, keys, args) => {
+      await first.passed
       const { redis, side } = connection
       if (redis === undefined) {
         throw new Error(`${target.address}: ${side.lastError ?? 'not connected yet'}`)
@@ -80,8 +81,11 @@ function clusterScripts(
   })
   // Questions tell that there is no connection; without a listener the client would print it.
   cluster.on('error', () => undefined)
+  const first = firstTime(timeoutMs)
+  cluster.once('ready', first.come)
   return {
     run: async (script, keys, args) => {
+      await first.passed
       try {
         return await cluster.eval(script, keys.length, ...keys, ...args)
       } catch (error) {
@@ -90,4 +94,20 @@ function clusterScripts(
     },
     close: () => cluster.disconnect(),
   }
+}
+
+/** The first question waits for the first connection, for half of its time; later ones wait for none. */
+function firstTime(timeoutMs: number): {
+  readonly passed: Promise<void>
+  readonly come: () => void
+} {
+  let come = (): void => undefined
+  const passed = new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, timeoutMs / 2)
+    come = () => {
+      clearTimeout(timer)
+      resolve()
+    }
+  })
+  return { passed, come: () => come() }
 }

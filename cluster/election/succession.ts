@@ -25,7 +25,7 @@ import { oweUnshared, unsharedAfter } from './unshared.ts'
 
 /** What runs under one placement. */
 export interface Reign {
-  readonly engine: Pick<ClusterEngine, 'followers' | 'status' | 'onProgress'>
+  readonly engine: Pick<ClusterEngine, 'followers' | 'status' | 'onProgress' | 'ask'>
   stop(): Promise<void>
 }
 
@@ -226,6 +226,7 @@ export class Succession<R extends Reign> {
       }
       const unhear = engine.onProgress(look)
       const cancel = time.after(DRAIN_MS, end)
+      engine.ask(head)
       look()
     })
   }

@@ -91,7 +91,7 @@ export async function forwardWrite(
     body: write.body,
     timeoutMs: deadlineMs + Math.min(write.ack?.timeoutMs ?? 0, MAX_ACK_TIMEOUT_MS),
   })
-  if (answer.headers[NODE_HEADER] === undefined) throw strangeAnswer(answer, write.leader)
+  if (!isOfNode(answer)) throw strangeAnswer(answer, write.leader)
   if (answer.status < 300) await comeBack(context, answer, write)
   return replyOf(answer, write.leader)
 }
@@ -99,6 +99,11 @@ export async function forwardWrite(
 /** Tells who passed a request on that a node answers it; to be called before the answer is begun. */
 export function signAnswer(request: IncomingMessage, response: ServerResponse, id: string): void {
   if (request.headers[PASSED_BY_HEADER] !== undefined) response.setHeader(NODE_HEADER, id)
+}
+
+/** Leaders of earlier builds name only the writes that they made. */
+function isOfNode({ headers }: LeaderAnswer): boolean {
+  return headers[NODE_HEADER] !== undefined || headers[WRITE_ID_HEADER] !== undefined
 }
 
 function strangeAnswer({ status, headers }: LeaderAnswer, leader: string): StateError {

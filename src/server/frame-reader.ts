@@ -22,13 +22,14 @@ const PROTOCOL_ERROR = 1002
 const INVALID_DATA = 1007
 const TOO_BIG = 1009
 const MAX_CONTROL_BYTES = 125
+const MASK_BYTES = 4
 const NO_BYTES: Buffer = Buffer.alloc(0)
 
 interface Header {
   readonly fin: boolean
   readonly opcode: number
   readonly length: number
-  /** Bytes of the header itself, the mask included. */
+  /** Bytes of the header itself, the mask included, which may not have come yet. */
   readonly size: number
 }
 
@@ -76,7 +77,12 @@ export class FrameReader {
     const header = readHeader(bytes, this.#message !== undefined)
     if (header === undefined) return 0
     if (typeof header === 'string') return this.#violate(PROTOCOL_ERROR, header)
-    return isControl(header.opcode) ? this.#control(header, bytes) : this.#data(header, bytes)
+    if (isControl(header.opcode)) return this.#control(header, bytes)
+    // As soon as the length is known: what is too long need not send its mask as well.
+    if ((this.#message?.bytes ?? 0) + header.length > this.#maxMessageBytes) {
+      return this.#violate(TOO_BIG, `a message is longer than ${this.#maxMessageBytes} bytes`)
+    }
+    return bytes.length < header.size ? 0 : this.#data(header, bytes)
   }
 
   #control(header: Header, bytes: Buffer): number {
@@ -110,9 +116,6 @@ export class FrameReader {
       decoder: isText ? new TextDecoder('utf-8', { fatal: true }) : undefined,
     }
     this.#message.bytes += header.length
-    if (this.#message.bytes > this.#maxMessageBytes) {
-      return this.#violate(TOO_BIG, `a message is longer than ${this.#maxMessageBytes} bytes`)
-    }
     const mask = Buffer.from(bytes.subarray(header.size - 4, header.size))
     this.#passing = { fin: header.fin, left: header.length, mask, maskAt: 0 }
     if (header.length === 0) this.#pass(NO_BYTES)
@@ -171,8 +174,8 @@ function readHeader(bytes: Buffer, isInside: boolean): Header | string | undefin
     return `a control frame is longer than ${MAX_CONTROL_BYTES} bytes`
   }
   const lengthBytes = short === 127 ? 8 : short === 126 ? 2 : 0
-  const size = 2 + lengthBytes + 4
-  if (bytes.length < size) return undefined
+  const size = 2 + lengthBytes + MASK_BYTES
+  if (bytes.length < size - MASK_BYTES) return undefined
   const length =
     lengthBytes === 0
       ? short

@@ -14,6 +14,7 @@ import type { Commit } from '../core/entry.ts'
 import { errorText, StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
+import { answerPlanned } from './answer-planned.ts'
 import { BatchWriter, strongest } from './batch-writer.ts'
 import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
@@ -197,7 +198,8 @@ export class Committer {
           reads: () => planner.reads(() => this.clock.now()),
           plan: (draft) => {
             const { plan, result } = planner.plan(this.#context(draft))
-            return { plan, settle: () => resolve(result) }
+            const answer = { result, resolve, reject }
+            return { plan, settle: () => answerPlanned(planner, this.leaderOf, answer) }
           },
           reject,
         })

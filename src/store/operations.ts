@@ -29,6 +29,8 @@ export interface Planner<Result> {
   /** Names all that `plan` looks at. `now` gives new stamps, for keys that are yet to be made. */
   reads(now: () => bigint): Reads
   plan(context: PlanContext): Planned<Result>
+  /** Keys of which it decides a condition, so that this node must lead them until it is answered. */
+  readonly decides?: readonly string[]
 }
 
 export interface Planned<Result> {
@@ -113,6 +115,7 @@ export function planSet(
   assertConcreteKey(key)
   assertData(json)
   return {
+    ...decidedBy(key, precondition),
     reads: () => ({ keys: [key] }),
     plan(context) {
       if (precondition !== undefined) assertCondition(context, key, precondition)
@@ -144,6 +147,7 @@ export function planUpdate(
 ): Planner<WriteResult> {
   assertConcreteKey(key)
   return {
+    ...decidedBy(key, precondition),
     reads: () => ({ keys: [key] }),
     plan(context) {
       const record = context.slot(key)?.record
@@ -161,6 +165,7 @@ export function planDelete(
   assertKey(keyOrGlob)
   if (precondition !== undefined) assertConcreteKey(keyOrGlob)
   return {
+    ...decidedBy(keyOrGlob, precondition),
     reads: () => readsOf(keyOrGlob),
     plan(context) {
       const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
@@ -205,6 +210,10 @@ function assertCondition(context: PlanContext, key: string, condition: Precondit
   assertLeads(context, key)
   const current = context.slot(key)?.record
   assertPrecondition(condition, key, current?.kind === 'entry' ? current : undefined)
+}
+
+function decidedBy(key: string, condition: Precondition | undefined): { decides?: string[] } {
+  return condition === undefined ? {} : { decides: [key] }
 }
 
 function write(context: PlanContext, key: string, data: string): Planned<WriteResult> {

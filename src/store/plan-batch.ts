@@ -30,6 +30,7 @@ export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
     (item) => 'precondition' in item && item.precondition !== undefined,
   )
   return {
+    decides: planners.flatMap(({ decides = [] }) => decides),
     reads: (now) => joined(planners.map((planner) => planner.reads(now))),
     plan: (context) => planAll(context, planners, isConditional),
   }
@@ -108,7 +109,9 @@ function resultOf<Result>(
   planner: Planner<Result>,
   describe: (result: Result) => Omit<BatchResult, 'version'>,
 ): Planner<BatchResult> {
+  const { decides } = planner
   return {
+    ...(decides === undefined ? {} : { decides }),
     reads: (now) => planner.reads(now),
     plan(context) {
       const { plan, result } = planner.plan(context)

@@ -447,6 +447,16 @@ describe('contradictions', () => {
     expect(serveOf(['--memory', '--cache', 'all']).cache).toBe('all')
   })
 
+  it('refuses a bus with nothing to carry, and an authority for no bus', () => {
+    expect(() => serveOf([], { OOO_REDIS_URL: 'redis://a' })).toThrow(
+      'OOO_REDIS_URL: there is nothing to carry without keys to replicate; give at least one --key',
+    )
+    expect(() => serveOf(['--key=settings', '--redis-ca=ca.pem'])).toThrow(
+      '--redis-ca: there is no Redis; give --redis',
+    )
+    expect(serveOf(['--key=settings', '--redis=redis://a']).redis).toBe('redis://a')
+  })
+
   it('refuses an election without what keeps the lease, and a lease without an election', () => {
     const key = '--key=settings'
     expect(() => serveOf([key, '--leader', 'redis'])).toThrow(

@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import jsonPatch from 'fast-json-patch'
 import { describe, expect, it } from 'vitest'
 import { applyPatch } from '../../src/client/apply-patch.ts'
 import { isStateError } from '../../src/core/errors.ts'
+import { fc } from '../support/property.ts'
 
 /** Throws when anything inside is written to. */
 function deepFreeze<T>(value: T): T {

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Walk } from '../../cluster/anti-entropy.ts'
 import { askNext, cutHashes, learn, portions, startWalk } from '../../cluster/anti-entropy.ts'
@@ -6,6 +5,7 @@ import { childrenOf, DigestTree, leafMask, leafOf, leavesOf } from '../../cluste
 import { HashSet } from '../../cluster/hash-set.ts'
 import { EMPTY_DIGEST, encodeHash, hashRecord, hashText } from '../../src/core/digest.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
+import { fc } from '../support/property.ts'
 import { entry } from './fixtures.ts'
 
 function treeOf(records: readonly StoredRecord[]): DigestTree {

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis'
 import { describe, expect, test } from 'vitest'
 import { redisBus } from '../../cluster/bus-redis.ts'
 import { parseRedisUrl } from '../../cluster/bus-redis-url.ts'
@@ -40,6 +41,47 @@ describe('a bus over Redis', () => {
     } finally {
       await bus.close()
       await link.close()
+    }
+  })
+
+  test('needs no more rights than its page names, and says which are missing', async () => {
+    const administrator = new Redis(redis().url, { lazyConnect: true })
+    const user = `ooo-${process.pid}`
+    const rights = ['resetchannels', '&ooo:*', '-@all', '+@connection', '+@pubsub']
+    const url = redis().url.replace('redis://', `redis://${user}:s3cret@`)
+    const bus = redisBus({ url, ...QUICK })
+    try {
+      await administrator.call('ACL', 'SETUSER', user, 'on', '>s3cret', ...rights)
+      const heard: string[] = []
+      bus.subscribe('ooo:mine', {
+        message: (text) => heard.push(text),
+        up: () => undefined,
+        down: () => undefined,
+      })
+      await waitFor(
+        () => {
+          bus.publish('ooo:mine', 'hello')
+          return heard.includes('hello')
+        },
+        { deadlineMs: 20_000 },
+      )
+      bus.publish('other', 'x')
+      await waitFor(() => bus.status().publishing.lastError?.includes('NOPERM'), {
+        deadlineMs: 20_000,
+      })
+      bus.subscribe('other', {
+        message: () => undefined,
+        up: () => undefined,
+        down: () => undefined,
+      })
+      await waitFor(() => bus.status().subscribing.lastError?.includes('NOPERM'), {
+        deadlineMs: 20_000,
+      })
+      expect(JSON.stringify(bus.status())).not.toContain('s3cret')
+    } finally {
+      await bus.close()
+      await administrator.call('ACL', 'DELUSER', user)
+      administrator.disconnect()
     }
   })
 

@@ -3,16 +3,24 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { LeaderOptions } from '../../cluster/election/options.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { Subscriber } from '../support/subscriber.ts'
 import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
 import { waitFor } from '../support/wait.ts'
-import { startNode, type TestNode } from './nodes.ts'
+import { HeldStorage, startNode, type TestNode } from './nodes.ts'
 
-const DURATION_MS = 2000
+/** Short, where a lease is to lapse. */
+const SHORT_MS = 4000
+/** Long enough that none lapses because the machine is busy. */
+const LONG_MS = 15_000
 
 /** A lease for the nodes of one test; `cut` nodes do not reach it. */
 class Leases {
-  readonly server: LeaseServer = new LeaseServer(createSystemTime(), DURATION_MS)
+  readonly server: LeaseServer
   readonly cut: Set<string> = new Set()
+
+  constructor(durationMs: number = SHORT_MS) {
+    this.server = new LeaseServer(createSystemTime(), durationMs)
+  }
 
   get election(): LeaderOptions {
     return {
@@ -65,7 +73,7 @@ async function trio(leases: Leases): Promise<TestNode[]> {
 
 describe('nodes that elect their leader', () => {
   it('agree on one, replicate, and tell who it is', async () => {
-    const leases = new Leases()
+    const leases = new Leases(LONG_MS)
     const [leader, one, other] = (await settled(await trio(leases))) as [
       TestNode,
       TestNode,
@@ -73,10 +81,11 @@ describe('nodes that elect their leader', () => {
     ]
     await one.request('POST', '/items/a', '1')
     await waitFor(async () => (await data(other, 'items/a')) === '1')
+    const told = { leader: leader.url, id: leader.id, token: 1 }
     const asked = await leader.request('GET', '/-/leader')
-    expect([asked.status, JSON.parse(asked.body)]).toEqual([200, { leader: leader.url }])
+    expect([asked.status, JSON.parse(asked.body)]).toEqual([200, told])
     const elsewhere = await one.request('GET', '/-/leader')
-    expect([elsewhere.status, JSON.parse(elsewhere.body)]).toEqual([503, { leader: leader.url }])
+    expect([elsewhere.status, JSON.parse(elsewhere.body)]).toEqual([503, told])
     const status = JSON.parse((await one.request('GET', '/-/cluster')).body)
     expect(status.lease).toMatchObject({
       kind: 'virtual',
@@ -90,7 +99,7 @@ describe('nodes that elect their leader', () => {
   })
 
   it('follow another when the leader is closed, and it has what was written until then', async () => {
-    const leases = new Leases()
+    const leases = new Leases(LONG_MS)
     const nodes = await trio(leases)
     const [leader] = await settled(nodes)
     for (let i = 0; i < 50; i++) await leader.request('POST', `/items/k${i}`, String(i))
@@ -106,9 +115,10 @@ describe('nodes that elect their leader', () => {
   })
 
   it('serve local reads, writes and subscribers while the leader changes', async () => {
-    const leases = new Leases()
+    const leases = new Leases(LONG_MS)
     const nodes = await trio(leases)
     const [leader, one] = (await settled(nodes)) as [TestNode, TestNode]
+    const subscriber = await Subscriber.open(one.url, 'items/*')
     const failures: unknown[] = []
     let written = 0
     let isOver = false
@@ -130,11 +140,15 @@ describe('nodes that elect their leader', () => {
     for (const node of now) {
       await waitFor(async () => (await node.server.store.list('items/*')).length === written)
     }
+    await waitFor(() => Object.keys(subscriber.dataByPath()).length === written)
+    expect([subscriber.problems, subscriber.snapshots]).toEqual([[], 1])
+    subscriber.close()
   })
 
   it('go on replicating without the lease, and refuse only what does not merge', async () => {
     const leases = new Leases()
-    const [leader, one] = (await settled(await trio(leases))) as [TestNode, TestNode]
+    const nodes = await trio(leases)
+    const [leader, one] = (await settled(nodes)) as [TestNode, TestNode]
     leases.cut.add('all')
     await waitFor(() => leader.plugin.status()?.lease?.state === 'demoting')
     await one.request('POST', '/items/a', '1')
@@ -152,16 +166,18 @@ describe('nodes that elect their leader', () => {
     const ready = await leader.request('GET', '/-/readyz')
     expect(ready.status).toBe(200)
     expect(ready.body).toContain('it is not known who leads (out of reach)')
-    leases.cut.clear()
+    const before = leader.plugin.status()?.epoch
+    for (const node of nodes) if (node !== leader) leases.cut.add(node.id)
+    leases.cut.delete('all')
     await waitFor(() => leads(leader))
     const taken = await waitFor(async () => {
       const answer = await one.request('POST', '/items/c', '1', { 'if-none-match': '*' })
       return answer.status === 200 && answer
     })
     expect(taken.headers['ooo-answered-by']).toBe(leader.url)
-    // The same grant: nobody had to connect anew.
-    expect(leader.plugin.status()?.lease).toMatchObject({ token: 1 })
-    expect(leader.server.store.owedCount('https://no-leader.invalid')).toBe(0)
+    // The same grant: nobody has to connect anew, and what was written meanwhile is owed to nobody.
+    expect(leader.plugin.status()?.epoch).toBe(before)
+    await waitFor(() => leader.server.store.owedCount('https://no-leader.invalid') === 0)
   })
 
   it('demote a leader that is cut off from the lease, and what it took then reaches all', async () => {
@@ -184,7 +200,54 @@ describe('nodes that elect their leader', () => {
       await waitFor(async () => (await data(node, 'items/late')) === '"late"')
       await waitFor(async () => (await data(node, 'items/x')) === '2')
     }
-    expect(old.plugin.status()?.lease).toMatchObject({ state: 'follower', gained: 1, lost: 1 })
+    expect(old.plugin.status()?.lease).toMatchObject({ state: 'follower' })
+    expect(old.plugin.status()?.lease?.lost).toBeGreaterThan(0)
+  })
+
+  it('learn from each other who leads, when one of them can not reach the lease', async () => {
+    const leases = new Leases()
+    const nodes = await trio(leases)
+    const [old] = await settled(nodes)
+    leases.cut.add(old.id)
+    const rest = nodes.filter((node) => node !== old)
+    const [next] = await settled(rest)
+    await waitFor(() =>
+      old.plugin.status()?.links.some(({ url, state }) => url === next.url && state === 'live'),
+    )
+    await next.request('POST', '/items/news', '1')
+    await waitFor(async () => (await data(old, 'items/news')) === '1')
+    const made = await old.request('POST', '/items/once', '1', { 'if-none-match': '*' })
+    expect([made.status, made.headers['ooo-answered-by']]).toEqual([200, next.url])
+  })
+
+  it('owe the new leader what the old one wrote and nobody got', async () => {
+    const leases = new Leases()
+    const { election } = leases
+    const old = await startNode({ election })
+    await waitFor(() => leads(old))
+    const other = await startNode({ election })
+    await other.live()
+    await old.request('POST', '/items/shared', '1')
+    await waitFor(async () => (await data(other, 'items/shared')) === '1')
+    await old.live(1)
+    other.link.cut()
+    const written = await old.request('POST', '/items/alone', '1')
+    leases.cut.add(old.id)
+    await waitFor(() => leads(other) && other.plugin.status()?.role === 'leader')
+    old.link.cut()
+    leases.cut.clear()
+    await waitFor(() => old.plugin.status()?.links[0]?.url === other.url)
+    const owed = await old.server.store.owed(other.url, 10, new Set())
+    expect(owed.map(({ record }) => record.key)).toContain('items/alone')
+    expect(owed.map(({ record }) => record.key)).not.toContain('items/shared')
+    const fate = await old.request(
+      'GET',
+      `/-/writes/${written.headers['ooo-write-id']}?key=items/alone`,
+    )
+    expect(JSON.parse(fate.body)).toMatchObject({ state: 'local' })
+    old.link.heal()
+    await waitFor(async () => (await data(other, 'items/alone')) === '1')
+    await waitFor(() => old.server.store.owedCount(other.url) === 0)
   })
 
   it('start without a lease in reach: the last leader is followed', async () => {
@@ -216,6 +279,26 @@ describe('a node whose leader is elected', () => {
     leases.cut.clear()
     await waitFor(() => leads(node))
     await waitFor(async () => (await node.request('GET', '/-/leader')).status === 200)
+    expect(await data(node, 'items/a')).toBe('1')
+  })
+
+  it('does not answer for what it decided when its lease lapsed before that was on disk', async () => {
+    const leases = new Leases()
+    const storage = new HeldStorage()
+    const node = await startNode({ election: leases.election, storage })
+    await waitFor(async () => (await node.request('GET', '/-/leader')).status === 200)
+    storage.hold('items/')
+    const absent = { 'if-none-match': '*' }
+    const asked = node.request('POST', '/items/a', '1', absent)
+    await waitFor(() => storage.heldBatches > 0)
+    leases.cut.add('all')
+    await waitFor(() => node.plugin.status()?.lease?.state === 'demoting')
+    storage.release()
+    const answer = await asked
+    expect([answer.status, answer.body]).toEqual([
+      502,
+      'storage: key "items/a" was written, but meanwhile this node may have ceased to lead it; another one may have decided it otherwise',
+    ])
     expect(await data(node, 'items/a')).toBe('1')
   })
 

@@ -2,13 +2,14 @@
  * Three nodes, four operations, every order in which the operations and the messages they cause can
  * happen. Wall clocks stand still, so that nodes give out equal stamps whenever they can.
  */
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import { HybridClock } from '../../src/core/clock.ts'
 import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import { compareRecords } from '../../src/core/merge.ts'
 import type { TimeSource } from '../../src/core/time.ts'
 import type { Store } from '../../src/store/store.ts'
+import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'
 
 interface Operation {

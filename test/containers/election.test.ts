@@ -1,6 +1,7 @@
 /** Three containers that elect their leader by a lease in Redis: the leader is cut off, and killed. */
 import { afterAll, beforeEach, describe, expect, it } from 'vitest'
-import { ContainerCluster, type ContainerNode } from '../support/container-cluster.ts'
+import { ContainerCluster } from '../support/container-cluster.ts'
+import type { ContainerNode } from '../support/container-node.ts'
 import { type Answer, request } from '../support/http.ts'
 import { useNodeImage } from '../support/node-image.ts'
 import { waitUntilEqual } from '../support/process-cluster.ts'

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { backoffDelayMs, DEFAULT_BACKOFF, resolveBackoff } from '../../src/core/backoff.ts'
 import { isStateError } from '../../src/core/errors.ts'
+import { fc } from '../support/property.ts'
 
 describe('backoff', () => {
   it('doubles the bound up to the maximum when full jitter draws its greatest value', () => {

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { DEFAULT_MAX_DRIFT_NS, HybridClock, LATEST_STAMP } from '../../src/core/clock.ts'
+import { fc } from '../support/property.ts'
 import { ManualTime } from '../support/store.ts'
 
 const YEARS_10 = 315_576_000_000_000_000n

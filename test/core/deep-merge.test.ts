@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { deepMerge } from '../../src/core/deep-merge.ts'
 import { isStateError } from '../../src/core/errors.ts'
 import { compactJson } from '../../src/core/json.ts'
+import { fc } from '../support/property.ts'
 
 const objectText = fc
   .dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.jsonValue({ maxDepth: 2 }))

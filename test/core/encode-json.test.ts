@@ -1,9 +1,9 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { encodeJson } from '../../src/core/encode-json.ts'
 import { isStateError } from '../../src/core/errors.ts'
 import { parseExact } from '../../src/core/json.ts'
 import { JsonNumber, parseWithJsonNumbers } from '../../src/core/json-number.ts'
+import { fc } from '../support/property.ts'
 
 describe('encoding values', () => {
   it('agrees with JSON.stringify where that loses nothing', () => {

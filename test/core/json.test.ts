@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
 import {
@@ -9,6 +8,7 @@ import {
   parseNodes,
   sameNode,
 } from '../../src/core/json.ts'
+import { fc } from '../support/property.ts'
 
 function refused(text: string): boolean {
   try {

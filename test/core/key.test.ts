@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
 import {
@@ -13,6 +12,7 @@ import {
   keysOverlap,
   matchKey,
 } from '../../src/core/key.ts'
+import { fc } from '../support/property.ts'
 
 function messageOf(run: () => void): string {
   try {

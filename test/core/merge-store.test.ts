@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { compareRecords } from '../../src/core/merge.ts'
 import type { Store } from '../../src/store/store.ts'
+import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'
 
 const stamp = fc.bigInt({ min: 1n, max: 4n })

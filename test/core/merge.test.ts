@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { compareRecords } from '../../src/core/merge.ts'
+import { fc } from '../support/property.ts'
 
 const stamp = fc.bigInt({ min: 1n, max: 4n })
 const origin = fc.constantFrom('a', 'b', 'c')

@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { OrderedList } from '../../src/core/ordered-list.ts'
+import { fc } from '../support/property.ts'
 
 const ascending = (a: number, b: number): number => a - b
 

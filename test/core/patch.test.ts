@@ -1,8 +1,8 @@
-import fc from 'fast-check'
 import jsonPatch from 'fast-json-patch'
 import { describe, expect, it } from 'vitest'
 import { compactJson, parseNodes } from '../../src/core/json.ts'
 import { diffJson, diffNodes } from '../../src/core/patch.ts'
+import { fc } from '../support/property.ts'
 import { applyExactly, canonicalText } from './exact-apply.ts'
 
 function diff(before: string, after: string, limit?: number): string | undefined {

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { LATEST_STAMP } from '../../src/core/clock.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
@@ -9,6 +8,7 @@ import {
   encodeMessage,
   STREAM_PROTOCOL,
 } from '../../src/core/protocol.ts'
+import { fc } from '../support/property.ts'
 
 const seq = fc.nat()
 const stamp = fc.bigInt({ min: 0n, max: LATEST_STAMP })

@@ -7,6 +7,7 @@ import { createServer } from '../../src/server/server.ts'
 import { createWsTransport } from '../../src/server/ws-transport.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { startNode, TestNode } from '../cluster/nodes.ts'
+import { CertificateFolder, NO_OPENSSL } from '../support/certificates.ts'
 import { waitFor } from '../support/wait.ts'
 import { startPortal, startProxy, type TestProxy } from './gateway.ts'
 
@@ -21,15 +22,16 @@ afterEach(async () => {
 
 /** A follower of `LEADER`, with what the command makes of these settings. */
 async function follow(
-  settings: { proxy?: string },
+  settings: { proxy?: string; tlsCa?: string },
   env: Record<string, string> = {},
+  clusterUrl = LEADER,
 ): Promise<TestNode> {
-  const { proxy } = settings
-  const outgoing = await outgoingOf({ tlsCa: undefined, proxy }, env)
+  const { proxy, tlsCa } = settings
+  const outgoing = await outgoingOf({ tlsCa, proxy }, env)
   const transport = createWsTransport(outgoing)
   const plugin = cluster({
     keys: [{ path: 'items/*' }, { path: 'settings' }],
-    clusterUrl: LEADER,
+    clusterUrl,
     limits: { reconnectInitialMs: 20, reconnectMaxMs: 50 },
     ...outgoing,
   })
@@ -93,6 +95,32 @@ describe('through a proxy', () => {
     await node.live()
     await waitFor(async () => (await data(leader, 'items/a')) === '1', WAIT)
   }, 60_000)
+
+  it.skipIf(NO_OPENSSL !== undefined)(
+    'TLS goes to the leader itself, which is checked',
+    async () => {
+      const certificates = new CertificateFolder()
+      closers.push(async () => certificates.remove())
+      const leader = createServer({
+        storage: new MemoryStorage(),
+        port: 0,
+        plugins: [cluster({ keys: [{ path: 'items/*' }] })],
+        tls: certificates.issue('leader'),
+      })
+      await leader.open()
+      closers.push(() => leader.close())
+      const proxy = await startProxy(() => leader.address?.port ?? 0)
+      const { caFile: tlsCa } = certificates
+      const node = await follow({ proxy: proxy.url, tlsCa }, {}, 'https://localhost:8800')
+      await node.live()
+      const passed = await node.request('POST', '/items/a', '1', { 'if-none-match': '*' })
+      expect([passed.status, (await leader.store.get('items/a'))?.data]).toEqual([200, '1'])
+      const other = await follow({ proxy: proxy.url, tlsCa }, {}, 'https://leader.invalid:8800')
+      const error = (): string => other.plugin.status()?.links[0]?.lastError ?? ''
+      await waitFor(() => /leader\.invalid\.? is not in the cert/.test(error()), WAIT)
+      expect(new Set(proxy.tunnels)).toEqual(new Set(['localhost:8800', 'leader.invalid:8800']))
+    },
+  )
 
   it('that never answers no connection is left open', async () => {
     const { proxy } = await site()

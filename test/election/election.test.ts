@@ -227,13 +227,21 @@ const SEEDS = 60
 const STEPS = 120
 const LEASE_MS = 5000
 
+const CLOCKS = [
+  ['clocks that agree', 0],
+  ['clocks that are up to a tenth too fast or too slow', 0.1],
+] as const
+
 describe('through random walks', () => {
-  it.each([
-    ['clocks that agree', 0, false],
-    ['clocks that are up to a tenth too fast or too slow', 0.1, false],
-    ['a lease that loses its memory', 0.1, true],
-  ])('with %s one leads in the end, with rising numbers', async (_name, drift, flushes) => {
-    for (let seed = 1; seed <= SEEDS; seed++) await walk(seed, drift, flushes)
+  it.each(CLOCKS)(
+    'with %s never two lead at once, and one does in the end',
+    async (_name, drift) => {
+      for (let seed = 1; seed <= SEEDS; seed++) await walk(seed, drift, false)
+    },
+  )
+
+  it('with a lease that loses its memory two lead for less than a lease, and one in the end', async () => {
+    for (let seed = 1; seed <= SEEDS; seed++) await walk(seed, 0.1, true)
   })
 })
 

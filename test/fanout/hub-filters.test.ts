@@ -1,11 +1,12 @@
 /** Subscriptions to what filters show: the state is always what a fresh read would give. */
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import { EMPTY_META, metaJson, metaListJson } from '../../src/core/entry.ts'
 import { hasGlob, matchKey } from '../../src/core/key.ts'
 import { Filters } from '../../src/store/filters.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import type { FakeTime } from '../support/fake-time.ts'
+import { fc } from '../support/property.ts'
 import { type Bench, createBench, FakeSink, join, settle } from './fake-source.ts'
 
 const DAY_NS = 86_400_000_000_000n

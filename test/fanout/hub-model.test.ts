@@ -3,12 +3,13 @@
  * the order, each frame takes a subscriber from one state of the source to the next, a snapshot perhaps
  * to a later one; and one that has been heard out holds exactly what the source holds.
  */
-import fc from 'fast-check'
+
 import { expect, it } from 'vitest'
 import { EMPTY_META, metaJson, metaListJson } from '../../src/core/entry.ts'
 import { hasGlob, matchKey } from '../../src/core/key.ts'
 import type { Subscription } from '../../src/fanout/hub.ts'
 import { canonicalText } from '../core/exact-apply.ts'
+import { fc } from '../support/property.ts'
 import { createBench, FakeSink, type FakeSource, settle } from './fake-source.ts'
 import { type Places, StateHistory } from './state-history.ts'
 

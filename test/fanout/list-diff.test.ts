@@ -1,11 +1,12 @@
 /** The patch between two lists, applied by an independent implementation, gives the second list. */
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../src/core/entry.ts'
 import { metaListJson } from '../../src/core/entry.ts'
 import { patchJson } from '../../src/core/patch.ts'
 import { diffEntries } from '../../src/fanout/list-diff.ts'
 import { applyExactly, canonicalText } from '../core/exact-apply.ts'
+import { fc } from '../support/property.ts'
 
 function entry(key: string, data = '0'): Entry {
   return { kind: 'entry', key, created: 1n, updated: 0n, origin: 'test', data }

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { isValidKey, matchKey } from '../../src/core/key.ts'
 import { PatternIndex } from '../../src/fanout/pattern-index.ts'
+import { fc } from '../support/property.ts'
 
 const text = (unit: string): fc.Arbitrary<string> =>
   fc

@@ -2,13 +2,14 @@
  * Subscribers in another process, over a channel that is late but in order: each ends with what one in
  * the same process has, whatever happened on the way.
  */
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import type { Subscription } from '../../src/fanout/hub.ts'
 import { Relay } from '../../src/fanout/relay.ts'
 import type { PoolNews, PoolQuestion } from '../../src/fanout/relay-messages.ts'
 import { RelayPool } from '../../src/fanout/relay-pool.ts'
 import { newFanoutCounters, type Subscriber } from '../../src/fanout/subscriber.ts'
+import { fc } from '../support/property.ts'
 import { type Bench, createBench, FakeSink, join, settle } from './fake-source.ts'
 
 const PATTERN = 'a/*'

@@ -65,7 +65,7 @@ function containerOf({
 }
 
 it('there are the overlays that the manual tells of', () => {
-  expect(OVERLAYS).toEqual(['cluster', 'edge', 'postgres', 'redis', 'single'])
+  expect(OVERLAYS).toEqual(['cluster', 'edge', 'postgres', 'redis', 'single', 'static'])
   const manual = read('docs/kubernetes.md')
   for (const name of OVERLAYS) expect(manual).toContain(`k8s/overlays/${name}`)
 })
@@ -205,14 +205,37 @@ describe('who leads', () => {
     expect(leaders('single', 1)).toEqual([undefined])
   })
 
-  it.each(['cluster', 'redis', 'postgres'])(
-    'pod 0 of %s does, and the others follow it',
-    (name) => {
-      const { port } = configFrom(SERVE_SETTINGS, [], {})
-      const leader = `http://ooo-0.ooo-nodes:${port}`
-      expect(leaders(name, 11)).toEqual([undefined, ...Array(10).fill(leader)])
-    },
-  )
+  it('pod 0 of static does, and the others follow it', () => {
+    const { port } = configFrom(SERVE_SETTINGS, [], {})
+    const leader = `http://ooo-0.ooo-nodes:${port}`
+    expect(leaders('static', 11)).toEqual([undefined, ...Array(10).fill(leader)])
+  })
+
+  const elected = ['cluster', 'redis', 'postgres']
+  it.each(elected)('whoever holds the lease does of %s, and pods may touch no more', (name) => {
+    const manifests = kustomize(`k8s/overlays/${name}`)
+    const { leader, leaseName, clusterUrl } = configOf(manifests, 1)
+    expect([leader, clusterUrl]).toEqual(['kubernetes', undefined])
+    const pod = nodesOf(manifests).spec.template.spec
+    expect([pod.serviceAccountName, pod.automountServiceAccountToken]).toEqual(['ooo', true])
+    expect(named(manifests, 'ServiceAccount', 'ooo').automountServiceAccountToken).toBe(false)
+    const lease = { apiGroups: ['coordination.k8s.io'], resources: ['leases'] }
+    expect(named(manifests, 'Role', 'ooo-lease').rules).toEqual([
+      { ...lease, resourceNames: [leaseName], verbs: ['get', 'update'] },
+      { ...lease, verbs: ['create'] },
+    ])
+    expect(named(manifests, 'RoleBinding', 'ooo-lease')).toMatchObject({
+      roleRef: { kind: 'Role', name: 'ooo-lease' },
+      subjects: [{ kind: 'ServiceAccount', name: 'ooo' }],
+    })
+    expect(manifests.filter(({ kind }) => kind.startsWith('ClusterRole'))).toEqual([])
+  })
+
+  it.each(['single', 'static', 'edge'])('the pods of %s get no token of the API', (name) => {
+    const manifests = kustomize(`k8s/overlays/${name}`)
+    expect(nodesOf(manifests).spec.template.spec.automountServiceAccountToken).toBe(false)
+    expect(manifests.filter(({ kind }) => kind.startsWith('Role'))).toEqual([])
+  })
 
   it('the leader elsewhere does, of a node at the edge that is careful with its disk', () => {
     const config = configOf(kustomize('k8s/overlays/edge'), 0)

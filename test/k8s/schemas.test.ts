@@ -1,5 +1,7 @@
 /** The manifests are what the Kubernetes API takes, and what kustomize makes of them. */
-import { readdirSync } from 'node:fs'
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { schemaErrors, unknownFields } from '../support/kube-schemas.ts'
 import { builtByProgram, idOf, kustomize, type Manifest } from '../support/kustomize.ts'
@@ -58,4 +60,46 @@ describe('the checks', () => {
     expect(found).toMatch(/targetport/)
     expect(found).toMatch(/TPC/)
   }, 120_000)
+
+  const patched = 'resources: [a.yaml]\npatches:\n  - {path: p.yaml, target: {kind: Service, name: '
+  it.each([
+    ['an unknown field', 'resources: [a.yaml]\nnamePrefix: x', {}, /namePrefix: not understood/],
+    ['a resource that is missing', 'resources: [a.yaml, b.yaml]', {}, /b\.yaml: not there/],
+    ['a file that nothing uses', 'resources: [a.yaml]', { 'b.yaml': 'x: 1' }, /b\.yaml: not used/],
+    ['an object twice', 'resources: [a.yaml, a.yaml]', {}, /Service\/a is there twice/],
+    [
+      'a patch of nothing',
+      `${patched}b}}`,
+      { 'p.yaml': '[{op: add, path: /x, value: 1}]' },
+      /no Service\/b/,
+    ],
+    [
+      'a patch that misses',
+      `${patched}a}}`,
+      { 'p.yaml': '[{op: remove, path: /spec/x}]' },
+      /remove/,
+    ],
+    [
+      'a patch whose test fails',
+      `${patched}a}}`,
+      { 'p.yaml': '[{op: test, path: /spec/ports/0/port, value: 2}]' },
+      /[Tt]est/,
+    ],
+    [
+      'an image that nobody runs',
+      'resources: [a.yaml]\nimages: [{name: x, newTag: y}]',
+      {},
+      /runs x/,
+    ],
+  ])('refuse %s', (_, kustomization, files, reason) => {
+    const folder = mkdtempSync(join(tmpdir(), 'ooo-kustomize-'))
+    try {
+      writeFileSync(join(folder, 'a.yaml'), JSON.stringify(service))
+      writeFileSync(join(folder, 'kustomization.yaml'), `kind: Kustomization\n${kustomization}\n`)
+      for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text)
+      expect(() => kustomize(folder)).toThrow(reason)
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
 })

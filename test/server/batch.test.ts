@@ -1,9 +1,10 @@
 /** `POST /-/batch`: several writes, all or none. */
-import fc from 'fast-check'
+
 import { describe, expect, it } from 'vitest'
 import type { BatchOperation } from '../../src/storage-adapter.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import type { Answer } from '../support/http.ts'
+import { fc } from '../support/property.ts'
 import { serve, type TestServer } from './serve.ts'
 
 interface Operation {

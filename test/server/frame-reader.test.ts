@@ -1,9 +1,9 @@
 import type { Writable } from 'node:stream'
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import * as ws from 'ws'
 import { FrameReader } from '../../src/server/frame-reader.ts'
 import { encodeFrames } from '../../src/server/frame-writer.ts'
+import { fc } from '../support/property.ts'
 
 const LIMIT = 300
 

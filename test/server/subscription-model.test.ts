@@ -4,7 +4,7 @@
  * showed after the next that changed it. When all is quiet, what it has put together equals what a
  * fresh GET gives: once exactly, digit for digit, once with fast-json-patch.
  */
-import fc from 'fast-check'
+
 import jsonPatch from 'fast-json-patch'
 import { expect, it } from 'vitest'
 import {
@@ -18,6 +18,7 @@ import { hasGlob, matchKey } from '../../src/core/key.ts'
 import { applyExactly, canonicalText } from '../core/exact-apply.ts'
 import { parseEnvelope } from '../fanout/fake-source.ts'
 import { type Places, StateHistory } from '../fanout/state-history.ts'
+import { fc } from '../support/property.ts'
 import { waitFor } from '../support/wait.ts'
 import { SocketClient, serve, type TestServer } from './serve.ts'
 

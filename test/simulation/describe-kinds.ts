@@ -17,7 +17,8 @@ export function describeKinds(title: string, kinds: readonly Kind[]): void {
 }
 
 /** In which test file a kind is played: each in one, so that files share the work. */
-export function fileOf({ name }: Kind): 'star' | 'tree' | 'roles' {
+export function fileOf({ name }: Kind): 'star' | 'tree' | 'elections' | 'roles' {
+  if (name.startsWith('elections')) return 'elections'
   if (name.startsWith('star')) return 'star'
   return name.startsWith('tree') ? 'tree' : 'roles'
 }

@@ -31,6 +31,7 @@ export function generate(kind: Kind, seed: number): History {
     ...(kind.tombstoneRetentionMs === undefined
       ? {}
       : { tombstoneRetentionMs: kind.tombstoneRetentionMs }),
+    ...(kind.bus === undefined ? {} : { bus: kind.bus }),
   }
 }
 

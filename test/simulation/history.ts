@@ -4,6 +4,7 @@
  */
 import type { ScopeOptions } from '../../cluster/options.ts'
 import type { Durability } from '../../src/storage-adapter.ts'
+import type { BusQuality } from './bus.ts'
 
 /** A node and what it replicates from whom. */
 export interface NodePlan {
@@ -13,6 +14,8 @@ export interface NodePlan {
   readonly follows?: string
   /** Bytes of records kept in memory; `all` keeps everything. Default: drawn by the world. */
   readonly cacheBytes?: number | 'all'
+  /** True: it leads or follows as a lease has it. */
+  readonly elects?: boolean
   /** True: it is not there at the beginning; its first `start` lets it join. */
   readonly joins?: boolean
 }
@@ -79,6 +82,8 @@ export interface History {
   readonly steps: readonly Step[]
   /** How long tombstones are kept, milliseconds of virtual time. Default: longer than the history. */
   readonly tombstoneRetentionMs?: number
+  /** The bus that all nodes are on. Default: there is none. */
+  readonly bus?: BusQuality
 }
 
 /** A step as one line for people. */

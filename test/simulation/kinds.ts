@@ -1,5 +1,6 @@
 /** The kinds of histories: which nodes there are, and how often each step comes. */
 import type { ScopeOptions } from '../../cluster/options.ts'
+import type { BusQuality } from './bus.ts'
 import type { NodePlan, StepName } from './history.ts'
 
 /** How often a step comes, relative to the others of its kind. */
@@ -16,6 +17,8 @@ export interface Kind {
   readonly tombstoneRetentionMs?: number
   /** Keys that are written. Default `WRITABLE`. */
   readonly writable?: readonly string[]
+  /** Default: no bus. */
+  readonly bus?: BusQuality
 }
 
 export const KEYS: readonly ScopeOptions[] = [
@@ -81,6 +84,13 @@ const OVERLAP: readonly NodePlan[] = ['a', 'b', 'c', 'd'].map((host) => ({
   ...(host === 'a' ? {} : { follows: 'a' }),
 }))
 
+/** Three nodes of which a lease makes one the leader. */
+const ELECTED: readonly NodePlan[] = ['a', 'b', 'c'].map((host) => ({
+  host,
+  keys: KEYS,
+  elects: true,
+}))
+
 /** As the star, and two followers that come later. */
 const GROWING: readonly NodePlan[] = [
   ...STAR,
@@ -111,6 +121,7 @@ const DIVERGENCE: Weights = { ...CALM, stop: 4, start: 8, forget: 5 }
 const BACKUPS: Weights = { ...POWER_CUTS, image: 5, restore: 3 }
 const BAD_LINKS: Weights = { ...CALM, cut: 6, flap: 4, slow: 3, reset: 8 }
 const MOVES: Weights = { ...CALM, lead: 2, reconfigure: 8 }
+const ELECTIONS: Weights = { ...CALM, cut: 10, crash: 4, stop: 3, start: 9, wait: 30 }
 const MEMBERS: Weights = { ...CALM, start: 8, leave: 0.7, wipe: 0.5 }
 const WRONG_CLOCKS: Weights = { ...CALM, clock: 3, drift: 2, stop: 3, start: 7 }
 const AWAY: Weights = { ...CALM, stop: 4, crash: 4, start: 4, clock: 0 }
@@ -140,6 +151,18 @@ export const KINDS: readonly Kind[] = [
   { name: 'tree, bad links', plans: TREE, weights: BAD_LINKS },
   { name: 'star, leader moves', plans: STAR, weights: MOVES },
   { name: 'tree, leader moves', plans: TREE, weights: MOVES },
+  { name: 'elections', plans: ELECTED, weights: ELECTIONS },
+  {
+    name: 'elections, power cuts, bad links',
+    plans: ELECTED,
+    weights: { ...ELECTIONS, ...BAD_LINKS, ...POWER_CUTS },
+  },
+  {
+    name: 'elections, deletes expire',
+    plans: ELECTED,
+    weights: { ...AWAY, cut: 10 },
+    ...EXPIRING,
+  },
   { name: 'growing and shrinking', plans: GROWING, weights: MEMBERS },
   { name: 'mixed roles', plans: MIXED, weights: { ...BAD_LINKS, ...POWER_CUTS } },
   { name: 'ring of leaders', plans: RING, weights: { ...BAD_LINKS, ...POWER_CUTS } },
@@ -161,4 +184,7 @@ export const KINDS: readonly Kind[] = [
     weights: { ...WRONG_CLOCKS, ...POWER_CUTS, clock: 2 },
     clockStepMs: 100_000,
   },
+  { name: 'star, bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'good' },
+  { name: 'star, lossy bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'bad' },
+  { name: 'tree, lossy bus, lost disks', plans: TREE, weights: LOST_DISKS, bus: 'bad' },
 ]

@@ -262,11 +262,10 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'failing disks',
   },
   {
-    name: 'the epoch stays when damage is found',
+    name: 'peers are not compared with when damage is found',
     file: 'src/store/storage-guard.ts',
-    find: "    const meta = new Map([['epochs', beginEpoch(undefined, newId(), head())]])",
-    replace:
-      "    const meta = new Map([['epochs-of-damage', beginEpoch(undefined, newId(), head())]])",
+    find: '    for (const listener of this.#listeners) listener()\n',
+    replace: '',
     kinds: 'damaged',
   },
   {
@@ -274,6 +273,36 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/store/epochs.ts',
     find: '[...parse(stored), [id, head]]',
     replace: "[...parse(stored), ['same', head]]",
-    kinds: 'damaged',
+    kinds: 'power cuts',
+  },
+  {
+    name: 'what comes over the bus is taken although something before it is missing',
+    file: 'cluster/follower-feed.ts',
+    find: 'if (first.from > next.covered || first.records === undefined) break',
+    replace: 'if (first.records === undefined) break',
+    kinds: 'bus',
+    isQuick: true,
+  },
+  {
+    name: 'what is too large for the bus is taken for nothing',
+    file: 'cluster/follower-feed.ts',
+    find: 'if (first.from > next.covered || first.records === undefined) break',
+    replace: 'if (first.from > next.covered) break',
+    kinds: 'bus',
+  },
+  {
+    name: 'when another node leads, what is owed stays owed to the one before',
+    file: 'src/store/redirect.ts',
+    find: 'return records.redirect(leaderOf)',
+    replace: 'return []',
+    kinds: 'elections',
+    isQuick: true,
+  },
+  {
+    name: 'a leader believes in its lease after others may have it',
+    file: 'cluster/election/election-state.ts',
+    find: 'validMs: durationMs * 0.75',
+    replace: 'validMs: durationMs * 1.5',
+    kinds: 'elections',
   },
 ]

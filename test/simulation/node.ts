@@ -1,8 +1,10 @@
 /** One virtual process: the production store and engine on a virtual disk, network and clock. */
+import type { Holder, Lease } from '../../cluster/election/lease.ts'
+import { type Reign, Succession } from '../../cluster/election/succession.ts'
 import { ClusterEngine } from '../../cluster/engine.ts'
 import { resolveClusterOptions } from '../../cluster/options.ts'
 import type { Placement } from '../../cluster/placement.ts'
-import { scopeOf } from '../../cluster/placement.ts'
+import { planPlacement, scopeOf } from '../../cluster/placement.ts'
 import { HybridClock } from '../../src/core/clock.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
@@ -11,6 +13,7 @@ import type { TimeSource } from '../../src/core/time.ts'
 import type { Transport } from '../../src/core/transport.ts'
 import { Store } from '../../src/store/store.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
+import { leaseOver } from '../support/virtual-lease.ts'
 import { VirtualDisk } from './disk.ts'
 import type { NodePlan } from './history.ts'
 import { placementOf } from './topology.ts'
@@ -24,14 +27,28 @@ const LIMITS = {
   messageRecords: 8,
   beatIntervalMs: 2000,
   compareIntervalMs: 15_000,
+  busMarkIntervalMs: 300,
+  busPendingBytes: 3000,
 } as const
+
+interface Parts {
+  readonly store: Store
+  readonly clock: HybridClock
+  readonly time: TimeSource
+  readonly newId: () => string
+  readonly follows: string | undefined
+}
+
+type VirtualReign = Reign & { readonly engine: ClusterEngine }
+
+/** Too little for the longest keys, which are then only announced on a bus. */
+const TINY_BYTES = 112
 
 export class VirtualNode {
   readonly host: string
   readonly disk: VirtualDisk
   readonly plan: NodePlan
   store: Store | undefined
-  engine: ClusterEngine | undefined
   /** What a subscriber of this life was told. */
   view: View | undefined
   /** Milliseconds this node's wall clock is ahead. */
@@ -49,6 +66,9 @@ export class VirtualNode {
   /** Of the running process. */
   #placement: Placement
   readonly #world: World
+  /** Of a node whose leader is configured. */
+  #fixedEngine: ClusterEngine | undefined
+  #succession: Succession<VirtualReign> | undefined
   readonly #random: SeededRandom
   /** Some nodes keep everything in memory, some a little, some nothing. */
   readonly #cacheBytes: number | undefined
@@ -72,14 +92,24 @@ export class VirtualNode {
     return this.store !== undefined
   }
 
+  /** What runs; of a node that elects its leader undefined while that changes. */
+  get engine(): ClusterEngine | undefined {
+    return this.#succession?.reign?.engine ?? this.#fixedEngine
+  }
+
   /** Whom this process follows for what. */
   get placement(): Placement {
-    return this.#placement
+    return this.#succession?.placement ?? this.#placement
+  }
+
+  /** Whether it was elected, and may decide what does not merge. */
+  get decides(): boolean {
+    return this.#succession?.leads === true
   }
 
   /** Whether this node replicates a key. */
   holds(key: string): boolean {
-    return scopeOf(this.#placement, key) !== undefined
+    return scopeOf(this.placement, key) !== undefined
   }
 
   /** @throws StateError of the storage, or `not_open` when the process died meanwhile. */
@@ -98,42 +128,70 @@ export class VirtualNode {
     })
     const follows = this.#world.topology.get(this.host)
     const placement = placementOf(this.plan, follows)
-    store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
+    const parts = { store, clock, time, newId, follows }
+    const succession = this.plan.elects === true ? this.#elect(life, parts) : undefined
+    store.setLeaderOf((key) =>
+      succession === undefined ? scopeOf(placement, key)?.leader : succession.leaderOf(key),
+    )
     await store.open()
     this.#placement = placement
     this.follows = follows
     const view = await this.#watch(store)
-    const engine = this.#engine(life, { store, clock, time, newId, follows })
-    await engine.start()
+    const engine = succession === undefined ? this.#engine(life, parts, placement) : undefined
+    await engine?.start()
+    const self = { id: store.id, url: `http://${this.host}` }
+    await succession?.start(this.#leaseOf(life, self), self)
     if (life !== this.#lives) throw new StateError('not_open', `${this.host} died at its start`)
     this.store = store
-    this.engine = engine
+    this.#fixedEngine = engine
+    this.#succession = succession
     this.view = view
-    this.#world.network.listen(this.host, (socket, from) => engine.accept(socket, from))
+    this.#world.network.listen(this.host, (socket, from) => this.engine?.accept(socket, from))
   }
 
-  #engine(
-    life: number,
-    parts: {
-      store: Store
-      clock: HybridClock
-      time: TimeSource
-      newId: () => string
-      follows: string | undefined
-    },
-  ): ClusterEngine {
+  #elect(life: number, parts: Parts): Succession<VirtualReign> {
+    const { store, time, newId } = parts
+    return new Succession({
+      ...{ store, time, newId, random: this.#random.next, logger: this.#logger() },
+      plan: (leader) => planPlacement(this.plan.keys, leader, 'nodes/*'),
+      run: async (placement) => {
+        this.#world.count('changes of leader')
+        const engine = this.#engine(life, parts, placement)
+        await engine.start()
+        return { engine, stop: () => engine.stop() }
+      },
+    })
+  }
+
+  /** What keeps the lease is where the first node is, and does not share its fate. */
+  #leaseOf(life: number, self: Holder): Lease {
+    const { network, time, lease, nodes } = this.#world
+    const place = nodes[0]?.host ?? ''
+    const pass = (): Promise<void> =>
+      new Promise((resolve) => {
+        time.after(network.delayMs(this.host, 'lease'), () => {
+          const isCut = network.isCut(this.host, place) || network.isCut(place, this.host)
+          if (life === this.#lives && !isCut) resolve()
+        })
+      })
+    return leaseOver(lease, { ...self, session: `${this.host}x${life}` }, pass)
+  }
+
+  #engine(life: number, parts: Parts, placement: Placement): ClusterEngine {
     const { follows, ...rest } = parts
+    const bus = this.#world.bus?.connect(this.host)
     const options = resolveClusterOptions({
       keys: this.plan.keys,
       ...(follows === undefined ? {} : { clusterUrl: follows }),
       tombstoneRetentionMs: this.#world.retentionMs,
       random: this.#random.next,
       logger: this.#logger(),
-      limits: LIMITS,
+      limits: { ...LIMITS, busMessageBytes: this.#world.noise % 2 === 0 ? 400 : TINY_BYTES },
+      ...(bus === undefined ? {} : { bus }),
     })
     return new ClusterEngine({
       options,
-      placement: this.#placement,
+      placement,
       random: this.#random.next,
       transport: this.#transportOf(life),
       ...rest,
@@ -145,7 +203,7 @@ export class VirtualNode {
     store.onCommit(({ changes }) => {
       for (const { after } of changes) {
         if (after.kind === 'tombstone') witness.noteDelete(after)
-        else if (this.#placement.upstreams.size === 0) witness.noteLed(after)
+        else if (this.placement.upstreams.size === 0) witness.noteLed(after)
       }
     })
     return View.open({
@@ -162,7 +220,7 @@ export class VirtualNode {
     const life = this.#lives
     this.#world.network.unlisten(this.host)
     try {
-      await this.engine?.stop()
+      await (this.#succession?.close() ?? this.#fixedEngine?.stop())
       await this.store?.close()
     } catch (error) {
       if (life === this.#lives) throw error
@@ -175,12 +233,15 @@ export class VirtualNode {
     this.#lives++
     this.disk.crash(lost)
     this.#world.network.unlisten(this.host)
+    this.#world.bus?.disconnect(this.host)
     this.#gone()
   }
 
   /** True when nothing is owed or under way as far as this node knows. */
   get settled(): boolean {
     if ((this.store?.waitingRows ?? 0) > 0) return false
+    const office = this.#succession?.report()?.state
+    if (office !== undefined && office !== 'leader' && office !== 'follower') return false
     const links = this.engine?.status().links ?? []
     return links.every(
       ({ state, outbox, lagRows }) => state === 'live' && outbox === 0 && lagRows === 0,
@@ -219,7 +280,8 @@ export class VirtualNode {
   #gone(): void {
     this.#pastRepairs = this.repairs
     this.store = undefined
-    this.engine = undefined
+    this.#fixedEngine = undefined
+    this.#succession = undefined
     this.view = undefined
   }
 

@@ -21,6 +21,7 @@ function takesFromDisk(step: Step): boolean {
 /** Runs a history. Throws, naming what broke, when a guarantee does not hold. */
 export async function play(history: History): Promise<World> {
   const world = new World(history.noise, history.plans, history.tombstoneRetentionMs)
+  if (history.bus !== undefined) world.putOnBus(history.bus)
   world.hasWrongClocks = history.steps.some((step) => step.t === 'clock' && isGreat(step.ms))
   world.mayDiverge = history.steps.some(({ t }) => t === 'forget')
   // What a node could not read when it was to be sent is found missing by comparing.
@@ -202,8 +203,9 @@ function act(world: World, node: VirtualNode, action: Action): void {
   if (store === undefined || view === undefined) return
   // The dead answer nobody, and what is not replicated is nobody else's.
   const isPromise = (key: string): boolean => node.store === store && node.holds(key)
-  // Only where faults take nothing back is what the top has deleted gone for good.
-  const isTop = world.keepsDisks && node.placement.upstreams.size === 0
+  // Only where faults take nothing back, and one top stays, is what it has deleted gone for good.
+  const isFixed = node.plan.elects !== true
+  const isTop = isFixed && world.keepsDisks && node.placement.upstreams.size === 0
   perform(world, { store, view, isPromise, isTop }, action).catch((error: unknown) => {
     if (!REFUSALS.some((code) => isStateError(error, code))) world.fail(error)
   })

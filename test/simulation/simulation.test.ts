@@ -14,6 +14,8 @@ const EXPECTED = [
   'damaged records',
   'restored backups',
   'records that vanished',
+  'messages lost on the bus',
+  'outages of the bus',
 ]
 
 async function traceOf(history: History): Promise<string> {

@@ -3,6 +3,8 @@ import type { StoredRecord } from '../../src/core/entry.ts'
 import { NS_PER_MS } from '../../src/core/time.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
+import { LeaseServer } from '../support/virtual-lease.ts'
+import { type BusQuality, VirtualBus } from './bus.ts'
 import type { NodePlan } from './history.ts'
 import { VirtualNetwork } from './network.ts'
 import { VirtualNode } from './node.ts'
@@ -23,8 +25,12 @@ export class World {
   /** Seed of delays and jitter. */
   readonly noise: number
   readonly network: VirtualNetwork
+  /** What nodes that start are put on. */
+  bus: VirtualBus | undefined
   readonly nodes: readonly VirtualNode[]
   readonly witness: Witness = new Witness()
+  /** By which nodes elect their leader. */
+  readonly lease: LeaseServer = new LeaseServer(this.time)
   /** How often each thing happened that a history is meant to bring about. */
   readonly counts: Map<string, number> = new Map()
   /** Who is to follow whom; each node learns it when it starts. */
@@ -56,6 +62,11 @@ export class World {
     this.counts.set(what, (this.counts.get(what) ?? 0) + 1)
   }
 
+  /** Nodes that start from now on are on a bus. */
+  putOnBus(quality: BusQuality): void {
+    this.bus = new VirtualBus(this.time, this.noise, quality, (what) => this.count(what))
+  }
+
   /** Notes what went wrong where nobody waits for it. */
   fail(error: unknown): void {
     this.#failure ??= error
@@ -65,6 +76,8 @@ export class World {
   assertRight(): void {
     if (this.#failure !== undefined) throw this.#failure
     for (const { view } of this.nodes) view?.assertRight()
+    const leaders = this.nodes.filter(({ decides }) => decides).map(({ host }) => host)
+    if (leaders.length > 1) throw new Error(`${leaders.join(' and ')} decide at once`)
   }
 
   /** Deletes with a lesser stamp may have been forgotten. */
@@ -113,6 +126,7 @@ export class World {
   /** Heals everything and runs until all nodes agree and stay so; throws saying who differs otherwise. */
   async converge(limitMs = 120_000): Promise<void> {
     this.network.healAll()
+    this.bus?.heal()
     for (const node of this.nodes) {
       node.disk.failures = 0
       node.disk.disarm()

@@ -1,10 +1,11 @@
 /** Batches and conditions at the store: rows, commits, debts. */
-import fc from 'fast-check'
+
 import { describe, expect, test } from 'vitest'
 import type { Commit, Entry } from '../../src/core/entry.ts'
 import { versionOf } from '../../src/core/entry.ts'
 import { holds, type Precondition } from '../../src/core/precondition.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'
 
 describe('a batch', () => {

@@ -1,7 +1,7 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { fc } from '../support/property.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 
 /** Stamps move by whole steps, so that ranges fall on and between them. */

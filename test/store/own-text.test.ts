@@ -1,6 +1,6 @@
-import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { ownText } from '../../src/store/own-text.ts'
+import { fc } from '../support/property.ts'
 
 describe('a text of its own', () => {
   it('is the same text, whatever characters it has', () => {

@@ -1,4 +1,3 @@
-import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { Commit } from '../../src/core/entry.ts'
 import { versionOf } from '../../src/core/entry.ts'
@@ -7,6 +6,7 @@ import { matchKey } from '../../src/core/key.ts'
 import type { BatchOperation } from '../../src/storage-adapter.ts'
 import type { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { fc } from '../support/property.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 
 describe('stamps', () => {

@@ -22,6 +22,8 @@ export class BusTrio {
   readonly #written = new Map<string, unknown>()
   #writes = 0
   #isWriting = true
+  /** Why a writer gave up. */
+  #failure: unknown
   readonly #writers: readonly Promise<void>[]
 
   private constructor(
@@ -32,7 +34,11 @@ export class BusTrio {
     this.leader = leader
     this.followers = followers
     this.#subscribers = subscribers
-    this.#writers = this.nodes.map((node, i) => this.#write(node, i))
+    this.#writers = this.nodes.map((node, i) =>
+      this.#write(node, i).catch((error: unknown) => {
+        this.#failure ??= error
+      }),
+    )
   }
 
   /** Starts all three with these URLs of their Redis: of the leader, of the first, of the second. */
@@ -78,6 +84,7 @@ export class BusTrio {
   async finish(): Promise<void> {
     this.#isWriting = false
     await Promise.all(this.#writers)
+    if (this.#failure !== undefined) throw this.#failure
     const expected = Object.fromEntries([...this.#written].sort(([a], [b]) => (a < b ? -1 : 1)))
     for (const node of this.nodes) {
       await waitForValue(() => listOf(node), expected, {

@@ -26,6 +26,7 @@ export function useNodeImage(): NodeImage {
   beforeAll(async () => {
     if (await hasContainerEngine()) image = process.env.OOO_TEST_IMAGE ?? (await buildImage())
     else if (process.env.CI === 'true') throw new Error(NO_ENGINE)
+    else console.log(`skipped: ${NO_ENGINE}`)
   }, BUILD_TIMEOUT_MS)
   beforeEach((context) => {
     if (image === undefined) context.skip(NO_ENGINE)

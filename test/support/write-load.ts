@@ -5,12 +5,12 @@ import { waitFor } from './wait.ts'
 export interface WritableNode {
   readonly name: string
   /** Rejects when the write was not acknowledged. */
-  post(key: string, value: unknown, options?: { readonly timeoutMs?: number }): Promise<unknown>
+  post(key: string, value: unknown): Promise<unknown>
 }
 
 /** Between two writes to one node; so that a load is no flood. */
-const PAUSE_MS = 10
-const WRITE_TIMEOUT_MS = 5_000
+const PAUSE_MS = 25
+const PROGRESS_MS = 60_000
 
 export class WriteLoad {
   /** Values by key; only what a node said it had taken. */
@@ -30,7 +30,10 @@ export class WriteLoad {
   /** Resolves when so many writes more were acknowledged. */
   async progress(count: number): Promise<void> {
     const goal = this.acknowledged.size + count
-    await waitFor(() => this.acknowledged.size >= goal, { what: `${count} more writes` })
+    await waitFor(() => this.acknowledged.size >= goal, {
+      deadlineMs: PROGRESS_MS,
+      what: `${count} more writes`,
+    })
   }
 
   async stop(): Promise<void> {
@@ -42,7 +45,7 @@ export class WriteLoad {
     for (let i = 0; !this.#stopped; i += 1) {
       const key = `${this.#prefix}${node.name}-${i}`
       try {
-        await node.post(key, { i }, { timeoutMs: WRITE_TIMEOUT_MS })
+        await node.post(key, { i })
         this.acknowledged.set(key, { i })
       } catch {
         this.failed += 1

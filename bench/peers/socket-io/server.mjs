@@ -3,13 +3,13 @@
 
 import { createServer } from 'node:http'
 import { createAdapter } from '@socket.io/redis-adapter'
-import { createClient } from 'redis'
+import { Redis } from 'ioredis'
 import { Server } from 'socket.io'
 
 const [url] = process.argv.slice(2)
-const publisher = createClient({ url })
+const publisher = new Redis(url)
 const subscriber = publisher.duplicate()
-await Promise.all([publisher.connect(), subscriber.connect()])
+for (const client of [publisher, subscriber]) client.on('error', (error) => console.error(error))
 
 let state = {}
 const http = createServer(async (request, response) => {

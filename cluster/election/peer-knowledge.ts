@@ -1,0 +1,116 @@
+/**
+ * What other nodes know of the lease, for a node that can not reach it itself: whom to follow. It is
+ * never taken for a grant, and never for a reason to take the lease.
+ */
+import type { Entry } from '../../src/core/entry.ts'
+import { parseExact } from '../../src/core/json.ts'
+import type { Random } from '../../src/core/time.ts'
+import type { LeaderAnswer, Replication } from '../../src/server/plugin.ts'
+import { leaderUrl } from '../placement.ts'
+import type { Holder, Lease, LeaseView } from './lease.ts'
+
+export interface PeerKnowledgeOptions {
+  readonly lease: Lease
+  readonly self: Holder
+  /** The records under which nodes register. */
+  readonly records: () => Promise<readonly Entry[]>
+  readonly calls: Pick<Replication, 'call'>
+  readonly random: Random
+}
+
+/** Where every node tells who leads; see `leader-route.ts`. */
+export const LEADER_PATH = '/-/leader'
+
+/** Nodes asked at once. */
+const MAX_ASKED = 3
+
+/** The lease; when it gave no answer last time, other nodes are asked beside it. */
+export function withPeerKnowledge(options: PeerKnowledgeOptions): Lease {
+  const { lease } = options
+  let isFailing = false
+  let seen = 0
+  const ask = async (question: () => Promise<LeaseView>, above: number): Promise<LeaseView> => {
+    const wasFailing = isFailing
+    // It is failing until it has answered: whoever asks may have stopped waiting before.
+    isFailing = true
+    const answer = question().then((view) => {
+      isFailing = false
+      seen = Math.max(seen, view.token)
+      return view
+    })
+    if (!wasFailing) return answer
+    const heard = newest(options, Math.max(seen, above))
+    const orHeard = answer.catch(async (error: unknown) => {
+      const view = await heard
+      if (view === undefined) throw error
+      return view
+    })
+    return Promise.race([orHeard, heard.then((view) => view ?? orHeard)])
+  }
+  return {
+    ...lease,
+    look: () => ask(() => lease.look(), 0),
+    take: (above) => ask(() => lease.take(above), above),
+    // One that is held has to be followed by a later one.
+    renew: (token) => ask(() => lease.renew(token), token + 1),
+  }
+}
+
+/** The latest grant of `least` or a greater number that others know of; undefined: none does. */
+async function newest(
+  { lease, self, records, calls, random }: PeerKnowledgeOptions,
+  least: number,
+): Promise<LeaseView | undefined> {
+  const timeoutMs = lease.durationMs / 5
+  const urls = (await records().catch(() => [])).flatMap((record) => urlOf(record, self) ?? [])
+  const asked = shuffled([...new Set(urls)], random).slice(0, MAX_ASKED)
+  const request = { method: 'GET', target: LEADER_PATH, headers: {}, timeoutMs }
+  const answers = await Promise.all(
+    asked.map((url) => calls.call(url, request).then(grantIn, () => undefined)),
+  )
+  const grants = answers.flatMap((grant) => grant ?? [])
+  const fits = grants.filter(({ holder, token }) => token >= least && holder.id !== self.id)
+  const [best] = fits.sort((a, b) => b.token - a.token)
+  return best && { ...best, isMine: false, heldForMs: lease.durationMs }
+}
+
+/** Where another node says it is. */
+function urlOf(record: Entry, self: Holder): string | undefined {
+  const url = fieldsOf(parseExact(record.data)).url
+  if (typeof url !== 'string' || !isUrl(url) || url === self.url) return undefined
+  return url
+}
+
+function grantIn({ body }: LeaderAnswer): { holder: Holder; token: number } | undefined {
+  let told: Readonly<Record<string, unknown>>
+  try {
+    told = fieldsOf(JSON.parse(new TextDecoder().decode(body)))
+  } catch {
+    return undefined
+  }
+  const { leader: url, id, token } = told
+  if (typeof url !== 'string' || typeof id !== 'string' || !isUrl(url)) return undefined
+  if (typeof token !== 'number' || !Number.isSafeInteger(token)) return undefined
+  return { holder: { id, url }, token }
+}
+
+function isUrl(text: string): boolean {
+  try {
+    return leaderUrl(text) === text
+  } catch {
+    return false
+  }
+}
+
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  return items
+    .map((item) => ({ item, at: random() }))
+    .sort((a, b) => a.at - b.at)
+    .map(({ item }) => item)
+}
+
+function fieldsOf(value: unknown): Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
+    ? (value as Readonly<Record<string, unknown>>)
+    : {}
+}

@@ -1,0 +1,49 @@
+import { describe, expect, it } from 'vitest'
+import { linkConcerns } from '../../cluster/concerns.ts'
+
+const LIVE = {
+  url: 'http://leader:8800',
+  state: 'live',
+  lagRows: 0,
+  lagMs: 0,
+  outbox: 0,
+  lastError: undefined,
+  lastCheckMs: 1_700_000_000_000,
+} as const
+
+describe('what there is to say of a link to a leader', () => {
+  it.each([
+    ['live and in step', {}, undefined],
+    ['live and a moment behind', { lagRows: 5, lagMs: 900 }, undefined],
+    [
+      'live and far behind',
+      { lagRows: 5, lagMs: 61_000 },
+      '5 changes and 61 s behind http://leader:8800',
+    ],
+    [
+      'its first copy',
+      { state: 'comparing' },
+      'comparing with http://leader:8800: what it has may be missing here',
+    ],
+    [
+      'catching up',
+      { state: 'catchingUp', lagRows: 1 },
+      'catching up with http://leader:8800: 1 change behind',
+    ],
+    ['not tried yet', { state: 'offline', lastCheckMs: 0 }, undefined],
+    [
+      'lost',
+      { state: 'offline', lagMs: 4200, lastError: 'refused', outbox: 2 },
+      'http://leader:8800 is out of reach, last heard 4 s ago (refused); 2 changes to be sent',
+    ],
+    [
+      'never met',
+      { state: 'offline', lagMs: undefined },
+      'http://leader:8800 is out of reach; 0 changes to be sent',
+    ],
+  ] as const)('%s', (_, changes, expected) => {
+    expect(linkConcerns([{ ...LIVE, ...changes }])).toEqual(
+      expected === undefined ? [] : [expected],
+    )
+  })
+})

@@ -1,0 +1,122 @@
+/** A node that can not reach the lease asks others who leads. */
+import { describe, expect, it } from 'vitest'
+import type { Lease, LeaseView } from '../../cluster/election/lease.ts'
+import { withPeerKnowledge } from '../../cluster/election/peer-knowledge.ts'
+import type { Entry } from '../../src/core/entry.ts'
+import { SeededRandom } from '../support/seeded-random.ts'
+
+const SELF = { id: 'me', url: 'http://me:1' }
+const FREE: LeaseView = { holder: undefined, token: 3, isMine: false, heldForMs: 0 }
+
+function record(url: unknown): Entry {
+  const data = JSON.stringify({ ip: '10.0.0.1', port: 1, url })
+  return { kind: 'entry', key: 'nodes/x', created: 1n, updated: 0n, origin: 'o', data }
+}
+
+/** @param answers what each node answers, by its URL; a node without an answer is out of reach. */
+function setUp(answers: Record<string, unknown>) {
+  const asked: string[] = []
+  const state = { isDown: false, questions: 0 }
+  const answer = async (): Promise<LeaseView> => {
+    state.questions++
+    if (state.isDown) throw new Error('down')
+    return FREE
+  }
+  const lease: Lease = {
+    kind: 'virtual',
+    name: 'lease',
+    durationMs: 5000,
+    look: answer,
+    take: answer,
+    claim: answer,
+    renew: answer,
+    release: async () => undefined,
+    close: async () => undefined,
+  }
+  const own = withPeerKnowledge({
+    lease,
+    self: SELF,
+    records: async () => [...Object.keys(answers), SELF.url, 17, 'no url'].map(record),
+    calls: {
+      call: async (url) => {
+        asked.push(url)
+        const told = answers[url]
+        if (told === undefined) throw new Error('out of reach')
+        const text = typeof told === 'string' ? told : JSON.stringify(told)
+        return { status: 503, headers: {}, body: new TextEncoder().encode(text) }
+      },
+    },
+    random: new SeededRandom(1).next,
+  })
+  return { own, asked, state }
+}
+
+describe('beside a lease in reach', () => {
+  it('nobody is asked, nor at the first failure', async () => {
+    const { own, asked, state } = setUp({
+      'http://a:1': { leader: 'http://b:1', id: 'b', token: 9 },
+    })
+    expect(await own.look()).toEqual(FREE)
+    state.isDown = true
+    await expect(own.look()).rejects.toThrow('down')
+    expect(asked).toEqual([])
+  })
+})
+
+describe('beside a lease out of reach', () => {
+  const fail = async (under: ReturnType<typeof setUp>): Promise<void> => {
+    await under.own.look()
+    under.state.isDown = true
+    await expect(under.own.look()).rejects.toThrow('down')
+  }
+
+  it('the latest grant that others know of is followed, and the lease is asked all the same', async () => {
+    const under = setUp({
+      'http://a:1': { leader: 'http://b:1', id: 'b', token: 4 },
+      'http://c:1': { leader: 'http://d:1', id: 'd', token: 5 },
+      'http://e:1': undefined,
+    })
+    await fail(under)
+    const view = {
+      holder: { id: 'd', url: 'http://d:1' },
+      token: 5,
+      isMine: false,
+      heldForMs: 5000,
+    }
+    expect(await under.own.look()).toEqual(view)
+    expect(await under.own.renew(4)).toEqual(view)
+    expect(new Set(under.asked)).toEqual(new Set(['http://a:1', 'http://c:1', 'http://e:1']))
+    expect(under.state.questions).toBe(4)
+    under.state.isDown = false
+    await under.own.look()
+    expect(await under.own.look()).toEqual(FREE)
+  })
+
+  it('what is old, of this node itself, or not understood counts for nothing', async () => {
+    for (const told of [
+      { leader: 'http://b:1', id: 'b', token: 2 },
+      { leader: SELF.url, id: SELF.id, token: 9 },
+      { leader: null },
+      { leader: 'http://b:1', id: 'b', token: '9' },
+      { leader: 'ftp://b', id: 'b', token: 9 },
+      '<html>',
+    ]) {
+      const under = setUp({ 'http://a:1': told })
+      await fail(under)
+      await expect(under.own.look(), JSON.stringify(told)).rejects.toThrow('down')
+    }
+    const under = setUp({ 'http://a:1': { leader: 'http://b:1', id: 'b', token: 4 } })
+    await fail(under)
+    // Its own grant has this number: nobody was granted a later one.
+    await expect(under.own.renew(4)).rejects.toThrow('down')
+    await expect(under.own.claim(3)).rejects.toThrow('down')
+  })
+
+  it('three nodes are asked at most', async () => {
+    const urls = Array.from({ length: 20 }, (_, i) => [`http://n${i}:1`, undefined])
+    const under = setUp(Object.fromEntries(urls))
+    await fail(under)
+    await expect(under.own.look()).rejects.toThrow('down')
+    expect(under.asked).toHaveLength(3)
+  })
+})

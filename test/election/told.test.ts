@@ -1,0 +1,52 @@
+/** What people and programs are told of who leads. */
+import { expect, it } from 'vitest'
+import { formatStatus } from '../../cli/status-text.ts'
+import type { LeaseReport } from '../../cluster/election/election.ts'
+import { leaseMetrics } from '../../cluster/election/lease-metrics.ts'
+import { startNode } from '../cluster/nodes.ts'
+
+const LEASE: LeaseReport = {
+  kind: 'redis',
+  name: 'ooo-cluster',
+  state: 'leader',
+  holder: { id: 'n1', url: 'http://10.0.0.1:8800' },
+  token: 7,
+  validForMs: 3100,
+  durationMs: 5000,
+  gained: 2,
+  lost: 1,
+  failures: 4,
+  lastError: undefined,
+}
+
+it('ooo status shows the holder, its number, and for how long it may decide', () => {
+  const text = formatStatus({ name: 'a', lease: LEASE })
+  expect(text).toMatch(/lease +state +leader +token +until +last error/)
+  expect(text).toMatch(
+    /ooo-cluster \(redis\) +leader +http:\/\/10\.0\.0\.1:8800 +7 +3 s from now +-/,
+  )
+  const lost = { ...LEASE, state: 'demoting', holder: null, validForMs: 0, lastError: 'refused' }
+  expect(formatStatus({ lease: lost })).toMatch(/demoting +- +7 +- +refused/)
+  expect(formatStatus({ name: 'a' })).not.toContain('lease')
+})
+
+it('the metrics of a node that elects its leader tell of the lease, others are silent', () => {
+  const text = leaseMetrics(LEASE).join('')
+  expect(text).toContain('ooo_cluster_lease_held 1\n')
+  expect(text).toContain('ooo_cluster_lease_token 7\n')
+  expect(text).toContain('ooo_cluster_lease_failures_total 4\n')
+  expect(leaseMetrics({ ...LEASE, state: 'follower' }).join('')).toContain('lease_held 0\n')
+  expect(leaseMetrics(undefined)).toEqual([])
+})
+
+it('nodes with a configured leader tell who that is', async () => {
+  const leader = await startNode()
+  const follower = await startNode({ leader })
+  const own = await leader.request('GET', '/-/leader')
+  expect([own.status, own.body]).toEqual([200, `{"leader":"${leader.url}"}`])
+  const other = await follower.request('HEAD', '/-/leader')
+  expect([other.status, other.body]).toEqual([503, ''])
+  expect((await follower.request('GET', '/-/leader')).body).toBe(`{"leader":"${leader.url}"}`)
+  expect((await follower.request('POST', '/-/leader', '1')).status).toBe(405)
+  expect(JSON.parse((await leader.request('GET', '/-/cluster')).body).lease).toBeUndefined()
+})
