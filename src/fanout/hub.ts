@@ -85,6 +85,8 @@ export interface Place {
 
 /** A place in a pool, kept from before the handshake. */
 export interface Subscription extends Place {
+  /** Bytes of the present full state, or a guess near them; 0 while there is none. */
+  readonly byteLength: number
   /** In place of `attach`: joins what stands for connections elsewhere. Call once. */
   join(make: (catchUp: AskCatchUp) => PoolMember): void
 }
@@ -230,6 +232,9 @@ export class Hub {
       pool.add(state)
     }
     return {
+      get byteLength() {
+        return pool.snapshot()?.byteLength ?? 0
+      },
       join,
       attach: (sink, heldVersion) =>
         join((catchUp) => new Subscriber(sink, this.#context, catchUp, heldVersion)),

@@ -1,8 +1,8 @@
 /**
  * When pools hand over what waits. Changes of one turn of the event loop leave together at its end. Where
- * handing over takes long, as with thousands of subscribers, the next pause is as long as the work was:
- * changes gather meanwhile and leave in one write per socket, so that throughput grows with the load
- * while at least half of the time is left for reading requests.
+ * handing over takes long, as with thousands of subscribers, a short pause follows it: only a node near
+ * its limit notices, and there changes gather and leave in one write per socket, so that throughput
+ * grows with the load and there is always time to read requests.
  */
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../core/time.ts'
 
@@ -14,6 +14,8 @@ export interface PacerOptions {
 
 /** Work that took less is followed by no pause. */
 const SHORT_NS = NS_PER_MS
+/** A pause is this part of the work before it. */
+const PAUSE_SHARE = 4n
 
 export class Pacer {
   readonly #options: PacerOptions
@@ -62,7 +64,7 @@ export class Pacer {
     this.#flush()
     const endNs = time.monotonicNs()
     const spentNs = endNs - beginNs
-    this.#notBeforeNs = spentNs < SHORT_NS ? endNs : endNs + spentNs
+    this.#notBeforeNs = spentNs < SHORT_NS ? endNs : endNs + spentNs / PAUSE_SHARE
     this.#settle()
   }
 
