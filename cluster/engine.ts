@@ -199,6 +199,7 @@ export class ClusterEngine {
         await this.#endStreams('the storage was damaged: comparing anew')
         if (this.#isStopped) return
         await this.#makeLinks()
+        if (this.#isStopped) return
         void this.#count()
         for (const link of this.#links) link.start()
       })
@@ -217,7 +218,7 @@ export class ClusterEngine {
 
   async #makeLinks(): Promise<void> {
     const { store, placement, newId } = this.#engine
-    const placementId = await settlePlacement(store, placement.fingerprint, newId)
+    const placementId = await settlePlacement(store, placement, newId)
     this.#links = [...placement.upstreams].map(([leader, scopes], i) =>
       this.#link(leader, scopes, placementId, i === 0),
     )

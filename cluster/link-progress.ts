@@ -6,8 +6,11 @@
 import type { LogPosition } from '../src/core/protocol.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LinkProgress } from './follower-state.ts'
+import type { Placement } from './placement.ts'
 
 const PLACEMENT_ROW = 'placement'
+/** Leaders of before about whom something is kept; of more, those followed longest ago are forgotten. */
+const MAX_FORMER = 32
 
 export const progressRow = (leader: string): string => `link/${leader}`
 
@@ -39,26 +42,39 @@ export function loadProgress(store: Store, leader: string, placementId: string):
   return base === undefined ? { cursor, seen } : { cursor, seen, base }
 }
 
+interface StoredPlacement {
+  readonly fingerprint: string
+  readonly epoch: string
+  readonly id: string
+  /** Followed now or before, the latest first; absent in rows of earlier builds. */
+  readonly leaders?: readonly string[]
+}
+
 /**
  * Notes the placement this opening of the store runs with and returns its id: the stored one when
- * nothing changed since the opening before, else `newId`.
+ * nothing changed since the opening before, else `newId`. What is kept of leaders that were followed
+ * long ago is forgotten.
  */
 export async function settlePlacement(
-  store: Store,
-  fingerprint: string,
+  store: Pick<Store, 'meta' | 'saveMeta' | 'epoch' | 'previousEpoch'>,
+  { fingerprint, upstreams }: Pick<Placement, 'fingerprint' | 'upstreams'>,
   newId: () => string,
 ): Promise<string> {
   const text = store.meta(PLACEMENT_ROW)
-  const stored =
-    text === undefined
-      ? undefined
-      : (JSON.parse(text) as { fingerprint: string; epoch: string; id: string })
+  const stored = text === undefined ? undefined : (JSON.parse(text) as StoredPlacement)
+  const { epoch } = store
   const unbroken =
     stored !== undefined &&
     stored.fingerprint === fingerprint &&
-    (stored.epoch === store.previousEpoch || stored.epoch === store.epoch)
+    (stored.epoch === store.previousEpoch || stored.epoch === epoch)
   const id = unbroken ? stored.id : newId()
-  const placement = JSON.stringify({ fingerprint, epoch: store.epoch, id })
-  await store.saveMeta(new Map([[PLACEMENT_ROW, placement]]))
+  const known = [...new Set([...upstreams.keys(), ...(stored?.leaders ?? [])])]
+  const leaders = known.slice(0, upstreams.size + MAX_FORMER)
+  const placement: StoredPlacement = { fingerprint, epoch, id, leaders }
+  const forgotten = known
+    .slice(leaders.length)
+    .flatMap((url) => [progressRow(url), horizonRow(url)])
+  const none = forgotten.map((name) => [name, ''] as const)
+  await store.saveMeta(new Map([...none, [PLACEMENT_ROW, JSON.stringify(placement)] as const]))
   return id
 }

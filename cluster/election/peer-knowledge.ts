@@ -47,12 +47,16 @@ export function withPeerKnowledge(options: PeerKnowledgeOptions): Lease {
     })
     return Promise.race([orHeard, heard.then((view) => view ?? orHeard)])
   }
+  const { kind, name, durationMs } = lease
   return {
-    ...lease,
+    ...{ kind, name, durationMs },
     look: () => ask(() => lease.look(), 0),
     take: (above) => ask(() => lease.take(above), above),
     // One that is held has to be followed by a later one.
     renew: (token) => ask(() => lease.renew(token), token + 1),
+    claim: (above) => lease.claim(above),
+    release: (token) => lease.release(token),
+    close: () => lease.close(),
   }
 }
 

@@ -3,9 +3,10 @@
  * owed is addressed to the new leader, and the engine of the next placement is started. Reads, writes and
  * subscriptions go on meanwhile.
  *
- * The order of a change: the engine stops; the store answers to the new placement; what this node
- * wrote as a leader and no follower has got becomes owed to the new leader; a node that leads begins an
- * epoch of its log, whose id begins with the fencing number; what was decided is noted; the engine starts.
+ * The order of a change: the engine stops; a node that is to lead begins an epoch of its log, whose id
+ * begins with the fencing number, so that what it decides is of that epoch from the first write on; the
+ * store answers to the new placement; what this node wrote as a leader and no follower has got becomes
+ * owed to the new leader; what was decided is noted; the engine starts.
  *
  * A leader whose lease has lapsed goes on serving its followers, since what they exchange merges; what does
  * not merge is refused (`leaderOf` says that another node leads), and what it writes is owed to whoever
@@ -68,7 +69,7 @@ export class Succession<R extends Reign> {
   /** After this seq, what this node led is not known to be anywhere else; undefined: all is, or is owed. */
   #unshared: number | undefined
   /** The office that is not carried out yet. */
-  #wanted: Office | undefined
+  #wanted: Exclude<Office, { kind: 'lapsed' }> | undefined
   #work: Promise<void> = Promise.resolve()
   #cancelRetry: CancelTimer | undefined
   #closing: Promise<void> | undefined
@@ -141,6 +142,8 @@ export class Succession<R extends Reign> {
   }
 
   #want(office: Office): void {
+    // It changes nothing that runs, nor what is still to be carried out.
+    if (office.kind === 'lapsed') return
     this.#wanted = office
     this.#cancelRetry?.()
     this.#work = this.#work.then(() => this.#settle())
@@ -162,9 +165,8 @@ export class Succession<R extends Reign> {
     }
   }
 
-  async #carryOut(office: Office): Promise<void> {
+  async #carryOut(office: Exclude<Office, { kind: 'lapsed' }>): Promise<void> {
     const { store, plan } = this.#options
-    if (office.kind === 'lapsed') return
     const { token } = office
     if (office.kind === 'leader') {
       const isSame = this.#note.url === null && this.#note.token === token
@@ -173,9 +175,11 @@ export class Succession<R extends Reign> {
       return this.#change(plan(undefined), { token, url: null })
     }
     const { url } = office.holder
-    const isFollowed = this.#placement.upstreams.has(url) && this.#note.url !== null
-    if (!isFollowed || this.#reign === undefined) {
-      return this.#change(plan(url), { token, url })
+    const placement = plan(url)
+    // Followed by configuration, for other scopes, is not followed by election.
+    const isFollowed = placement.fingerprint === this.#placement.fingerprint
+    if (!isFollowed || this.#note.url === null || this.#reign === undefined) {
+      return this.#change(placement, { token, url })
     }
     if (this.#note.token !== token) await this.#save({ token, url, sharedTo: 0 })
   }
@@ -183,20 +187,22 @@ export class Succession<R extends Reign> {
   async #change(placement: Placement, decided: Omit<Note, 'sharedTo'>): Promise<void> {
     const { store, run, newId } = this.#options
     const reign = this.#reign
-    if (this.#note.url === null && reign !== undefined) {
-      this.#unshared = unsharedAfter(store, reign.engine, this.#note.sharedTo)
+    if (this.#note.url === null) {
+      // Without a reign it led all the same, and shared with nobody.
+      const { sharedTo } = this.#note
+      const unshared = this.#unshared ?? sharedTo
+      this.#unshared = reign ? unsharedAfter(store, reign.engine, sharedTo) : unshared
     }
     this.#reign = undefined
     await reign?.stop()
     const sharedTo = decided.url === null ? (this.#unshared ?? store.head) : 0
     const note: Note = { ...decided, sharedTo }
+    if (note.url === null) await store.beginEpoch(`${note.token}-${newId()}`)
     await store.redirect(() => {
       this.#placement = placement
       this.#note = note
     })
-    if (note.url === null) {
-      await store.beginEpoch(`${note.token}-${newId()}`)
-    } else if (this.#unshared !== undefined) {
+    if (note.url !== null && this.#unshared !== undefined) {
       await oweUnshared(store, note.url, this.#unshared)
     }
     await this.#save(note)

@@ -44,6 +44,8 @@ export interface BoundedStateOptions {
   readonly isDamaged: (key: string) => boolean
   /** Hears of keys whose record on disk does not match its checksum; `isCached`: memory has it whole. */
   readonly damaged: (key: string, isCached: boolean) => void
+  /** Whether the record of this key waits to be written again from memory, which alone has it whole. */
+  readonly isRewriting: (key: string) => boolean
   /** Records owed to each leader at the start. */
   readonly owed: ReadonlyMap<string, number>
 }
@@ -204,14 +206,23 @@ export class BoundedState implements State {
     this.#forgetDebts()
     const stale = await this.#recount()
     // What was read meanwhile was told by the counts of before.
-    this.#forgetDebts()
+    const kept = this.#forgetDebts()
+    const marks = await this.#areOwed(kept)
+    kept.forEach(({ record, seq }, i) => {
+      const mark = marks[i]
+      const owedTo = mark === undefined ? undefined : leaderOf(record.key)
+      this.#cache.set({ record, seq, owedTo, seen: mark?.seen })
+    })
     return stale
   }
 
-  /** Cached slots say to whom they are owed: they are read again. */
-  #forgetDebts(): void {
-    this.#cache.clear()
+  /**
+   * Cached slots say to whom they are owed: they are read again.
+   * @returns those that stay as they are, as there is nothing whole to be read.
+   */
+  #forgetDebts(): Slot[] {
     for (const fetch of this.#fetching.values()) fetch.stale = true
+    return this.#cache.clear(this.#options.isRewriting)
   }
 
   async #recount(): Promise<readonly string[]> {

@@ -53,10 +53,10 @@ export class CommitQueue<Job> {
     })
   }
 
-  /** Runs `work` while no batch is, and holds the next back until it is done. */
+  /** Runs `work` while no batch is, nor other such work, and holds the next back until it is done. */
   async alone<T>(work: () => Promise<T>): Promise<T> {
     const running = this.atRest(() => {
-      const result = work()
+      const result = this.#held === undefined ? work() : this.#held.then(work)
       this.#held = Promise.all([this.#held, result.catch(() => undefined)])
       return { result }
     })

@@ -21,7 +21,7 @@ import { ChangeTail } from './change-tail.ts'
 import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
-import { Draft, type Plan, type Step } from './draft.ts'
+import { applyMeta, Draft, type Plan, type Step } from './draft.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
@@ -298,7 +298,7 @@ export class Committer {
   /** Makes a batch visible: the state first, then listeners, operation by operation. */
   #apply(draft: Draft, digest: Digest): void {
     this.#guard.digest = digest
-    for (const [name, value] of draft.meta) this.#meta.set(name, value)
+    applyMeta(this.#meta, draft.meta)
     for (const step of draft.steps) this.#applyStep(step)
   }
 
@@ -364,6 +364,7 @@ export class Committer {
         if (isCached) this.#guard.rewrite(key)
         else this.#guard.suspect(key)
       },
+      isRewriting: (key) => this.#guard.isRewriting(key),
       owed,
     })
   }

@@ -28,6 +28,7 @@ export interface Plan {
   readonly slots: readonly { readonly record: StoredRecord; readonly owedTo: string | undefined }[]
   /** Slots whose record stays but whose debt changes. */
   readonly debts?: readonly Slot[]
+  /** Meta rows to write; one with an empty value is removed. */
   readonly meta?: ReadonlyMap<string, string>
   /** Tombstones that nobody needs any more: their rows go, and nobody is told. */
   readonly removals?: readonly Slot[]
@@ -153,7 +154,9 @@ export class Draft {
         rows.push(put(outboxRow(slot.seq), encodeOwed(key, slot.seen)))
       }
     }
-    for (const [name, value] of this.#meta) rows.push(put(metaRow(name), value))
+    for (const [name, value] of this.#meta) {
+      rows.push(value === '' ? { type: 'del', key: metaRow(name) } : put(metaRow(name), value))
+    }
     if (rows.length > 0 || isBarrier) {
       const known = this.#options.isDigestKnown ? digest.value : undefined
       const head = encodeHead({ seq: this.#seq, clock, digest: known })
@@ -183,6 +186,14 @@ export class Draft {
     if (was === is) return
     if (was !== undefined) rows.push({ type: 'del', key: was })
     if (is !== undefined) rows.push(put(is, ''))
+  }
+}
+
+/** Takes the meta rows of a batch into those of before. */
+export function applyMeta(meta: Map<string, string>, changed: ReadonlyMap<string, string>): void {
+  for (const [name, value] of changed) {
+    if (value === '') meta.delete(name)
+    else meta.set(name, value)
   }
 }
 

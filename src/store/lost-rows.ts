@@ -36,8 +36,11 @@ export interface LostChange {
 /** Kept at most; of more, the newest are let go and counted. */
 const MAX_ROWS = 1000
 
+/** undefined: nobody leads the key now but this node. */
+type KeptRow = Omit<LostRow, 'owedTo'> & { readonly owedTo: string | undefined }
+
 export class LostRows {
-  readonly #rows = new Map<number, LostRow>()
+  readonly #rows = new Map<number, KeptRow>()
   #letGo = 0
 
   has(seq: number): boolean {
@@ -81,12 +84,10 @@ export class LostRows {
     return count
   }
 
-  /** Asks anew to whom they are owed; those that nobody leads any more are let go. */
+  /** Asks anew to whom they are owed. A node that leads keeps them for who leads after it. */
   redirect(leaderOf: LeaderOf): void {
     for (const [seq, row] of this.#rows) {
-      const owedTo = leaderOf(row.record.key)
-      if (owedTo === undefined) this.#rows.delete(seq)
-      else this.#rows.set(seq, { ...row, owedTo })
+      this.#rows.set(seq, { ...row, owedTo: leaderOf(row.record.key) })
     }
   }
 

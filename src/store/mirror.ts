@@ -8,7 +8,7 @@ import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
 import { OrderedList } from '../core/ordered-list.ts'
 import { ownText } from './own-text.ts'
-import type { SequencedRow } from './rows.ts'
+import { outboxRow, type SequencedRow } from './rows.ts'
 import type { ListOptions, Slot, SlotChange, State, StateView } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
@@ -135,16 +135,20 @@ export class Mirror implements State {
     const outboxes = [...this.#outboxes.values()].flatMap((outbox) => [...outbox.rows()])
     const rows = [...this.#parked, ...outboxes].sort(([a], [b]) => a - b)
     const parked: (readonly [number, string])[] = []
+    const stale: string[] = []
     this.#outboxes.clear()
     for (const [seq, key] of rows) {
       const slot = this.#slots.get(key)
-      if (slot?.seq !== seq) continue
+      if (slot?.seq !== seq) {
+        stale.push(outboxRow(seq))
+        continue
+      }
       const owedTo = leaderOf(key)
       if (owedTo === undefined) parked.push([seq, key])
       this.put({ slot: { ...slot, owedTo }, before: { ...slot, owedTo: undefined } })
     }
     this.#parked = parked
-    return []
+    return stale
   }
 
   #entries(pattern: string, options: ListOptions): Entry[] {

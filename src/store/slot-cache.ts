@@ -47,9 +47,14 @@ export class SlotCache {
     }
   }
 
-  clear(): void {
-    this.#slots.clear()
-    this.#bytes = 0
+  /** Forgets all but these. @returns them, least recently used first. */
+  clear(isKept: (key: string) => boolean): Slot[] {
+    const kept: Slot[] = []
+    for (const [key, slot] of this.#slots) {
+      if (isKept(key)) kept.push(slot)
+      else this.delete(key)
+    }
+    return kept
   }
 
   delete(key: string): void {

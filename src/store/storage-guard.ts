@@ -138,6 +138,11 @@ export class StorageGuard {
     this.#then(() => write().finally(() => this.#rewriting.delete(key)))
   }
 
+  /** Whether the record of this key waits to be written again from memory. */
+  isRewriting(key: string): boolean {
+    return this.#rewriting.has(key)
+  }
+
   /** Does one thing after the other; what fails is tried again after a pause. */
   #then(work: () => Promise<void>): void {
     this.#work = this.#work

@@ -90,7 +90,7 @@ export class Store {
     return this.#committer.meta(name)
   }
 
-  /** Stores small values kept beside the data, such as a replication cursor. */
+  /** Stores small values kept beside the data, such as a replication cursor; an empty one is removed. */
   async saveMeta(meta: ReadonlyMap<string, string>): Promise<void> {
     return this.#committer.run({
       reads: () => ({}),

@@ -14,7 +14,7 @@ function record(url: unknown): Entry {
 }
 
 /** @param answers what each node answers, by its URL; a node without an answer is out of reach. */
-function setUp(answers: Record<string, unknown>) {
+function setUp(answers: Record<string, unknown>, given?: Lease) {
   const asked: string[] = []
   const state = { isDown: false, questions: 0 }
   const answer = async (): Promise<LeaseView> => {
@@ -22,7 +22,7 @@ function setUp(answers: Record<string, unknown>) {
     if (state.isDown) throw new Error('down')
     return FREE
   }
-  const lease: Lease = {
+  const lease: Lease = given ?? {
     kind: 'virtual',
     name: 'lease',
     durationMs: 5000,
@@ -50,6 +50,50 @@ function setUp(answers: Record<string, unknown>) {
   })
   return { own, asked, state }
 }
+
+it('a lease may be an object of a class', async () => {
+  class ClassLease implements Lease {
+    readonly #calls: string[]
+    constructor(calls: string[]) {
+      this.#calls = calls
+    }
+    get kind(): string {
+      return 'own'
+    }
+    get name(): string {
+      return 'lease'
+    }
+    get durationMs(): number {
+      return 5000
+    }
+    look = (): Promise<LeaseView> => this.#answer('look')
+    take = (): Promise<LeaseView> => this.#answer('take')
+    claim(): Promise<LeaseView> {
+      return this.#answer('claim')
+    }
+    renew(): Promise<LeaseView> {
+      return this.#answer('renew')
+    }
+    async release(): Promise<void> {
+      await this.#answer('release')
+    }
+    async close(): Promise<void> {
+      await this.#answer('close')
+    }
+    async #answer(question: string): Promise<LeaseView> {
+      this.#calls.push(question)
+      return FREE
+    }
+  }
+  const calls: string[] = []
+  const { own } = setUp({}, new ClassLease(calls))
+  expect([own.kind, own.name, own.durationMs]).toEqual(['own', 'lease', 5000])
+  for (const ask of [own.look, () => own.take(1), () => own.claim(1), () => own.renew(1)])
+    await ask()
+  await own.release(1)
+  await own.close()
+  expect(calls).toEqual(['look', 'take', 'claim', 'renew', 'release', 'close'])
+})
 
 describe('beside a lease in reach', () => {
   it('nobody is asked, nor at the first failure', async () => {

@@ -87,12 +87,13 @@ describe('a server that is killed and restarted under load', () => {
       }
       writing = false
       await Promise.all(writers)
-      // Those under way when the server went were waited for; without any, nothing is.
+      // Those under way when the server went were waited for.
       await postgres().control.kill()
       await loseServer(storage)
       writing = true
       const late = writer('late')
-      await waitFor(() => refused.has('late/0'))
+      // What of the last batches may not be on disk is waited for too, for half a minute.
+      await waitFor(() => refused.has('late/0'), { deadlineMs: 90_000 })
       writing = false
       await late
       await postgres().control.start()
