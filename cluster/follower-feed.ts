@@ -153,24 +153,36 @@ function insert(ahead: readonly SizedBatch[], batch: SizedBatch): SizedBatch[] {
   return ahead.toSpliced(at, 0, batch)
 }
 
-/** Takes whatever joins on, and goes on from there. */
+/** Takes whatever joins on, and goes on from there. In one pass: many thousands may have waited for a gap. */
 function joinOn(state: LiveState, context: FollowerContext): FollowerStep {
-  let next = state
-  const effects: FollowerEffect[] = []
-  for (let first = next.feed.ahead[0]; first !== undefined; first = next.feed.ahead[0]) {
-    if (first.to > next.covered) {
-      if (first.from > next.covered || first.records === undefined) break
-      if (isTooMuch(next, first, context)) {
-        const alone = withFeed(next, { ahead: [] })
-        return then({ state: next, effects }, request(alone, 'stream', 'slow'))
-      }
-      effects.push(merge(next, first, context))
-      next = take(next, first)
+  const { ahead, unstored } = state.feed
+  const limit = context.limits.busPendingBytes
+  const taken: SizedBatch[] = []
+  let { covered } = state
+  let bytes = unstoredBytes(state.feed)
+  let isTooMuch = false
+  let at = 0
+  for (const batch of ahead) {
+    if (batch.to > covered) {
+      if (batch.from > covered || batch.records === undefined) break
+      isTooMuch = unstored.length + taken.length > 0 && bytes + batch.bytes > limit
+      if (isTooMuch) break
+      taken.push(batch)
+      covered = batch.to
+      bytes += batch.bytes
     }
-    next = withFeed(next, { ahead: next.feed.ahead.slice(1) })
+    at++
   }
-  const step = goOn(next, effects.length > 0)
-  return { state: step.state, effects: [...effects, ...step.effects] }
+  const effects = taken.map((batch) => merge(state, batch, context))
+  const next = withFeed(
+    { ...state, covered },
+    {
+      ahead: isTooMuch ? [] : ahead.slice(at),
+      unstored: [...unstored, ...taken.map(({ to, bytes: size }) => ({ to, bytes: size }))],
+    },
+  )
+  const goneOn = isTooMuch ? request(next, 'stream', 'slow') : goOn(next, effects.length > 0)
+  return then({ state: next, effects }, goneOn)
 }
 
 /** With everything taken that joins on: asks for what is missing, or says that the bus will do. */
@@ -185,19 +197,6 @@ function goOn(state: LiveState, hasTaken: boolean): FollowerStep {
   }
   if (feed.from === 'stream') return request(state, 'bus', 'joined')
   return { state: withFeed(state, { from: 'bus' }), effects: [] }
-}
-
-function isTooMuch(
-  { feed }: LiveState,
-  { bytes }: SizedBatch,
-  { limits }: FollowerContext,
-): boolean {
-  return feed.unstored.length > 0 && unstoredBytes(feed) + bytes > limits.busPendingBytes
-}
-
-function take(state: LiveState, { to, bytes }: SizedBatch): LiveState {
-  const unstored = [...state.feed.unstored, { to, bytes }]
-  return withFeed({ ...state, covered: to }, { unstored })
 }
 
 function merge(

@@ -185,8 +185,10 @@ export class Sockets {
     const gone = new Promise<void>((resolve) => {
       this.#allGone = resolve
     })
-    const cancelGrace = this.#time.after(CLOSE_GRACE_MS, () => {
+    let cancelGrace = this.#time.after(CLOSE_GRACE_MS, () => {
       for (const socket of this.#open) socket.terminate()
+      // What is still there then is with a worker that hangs.
+      cancelGrace = this.#time.after(CLOSE_GRACE_MS, () => this.#workers?.kill())
     })
     const open = this.#open.size
     for (const socket of this.#open) socket.close(GOING_AWAY, this.#goodbye(open))

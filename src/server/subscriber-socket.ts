@@ -39,6 +39,8 @@ export class SubscriberSocket implements FrameSink, HeartbeatPeer, FrameEvents {
   #drained: (() => void) | undefined
   #whenGone: (() => void) | undefined
   #cancelGrace: CancelTimer | undefined
+  /** Payload of the latest ping, which is answered when what waits for the peer has been sent. */
+  #pinged: Buffer | undefined
 
   /**
    * @param socket a connection whose handshake has been answered; taken over
@@ -75,6 +77,8 @@ export class SubscriberSocket implements FrameSink, HeartbeatPeer, FrameEvents {
   }
 
   onDrain(callback: () => void): void {
+    // Once this side has ended, one more write would cut off what still waits.
+    if (this.#state !== 'open') return
     this.#drained = callback
     // An empty write is done when everything before it is.
     this.#socket.write(NO_BYTES, () => {
@@ -109,9 +113,24 @@ export class SubscriberSocket implements FrameSink, HeartbeatPeer, FrameEvents {
     this.#socket.destroy()
   }
 
-  /** @internal for the frame reader */
+  /**
+   * @internal for the frame reader. Of a peer that asks and does not read, only the latest ping is answered
+   * (RFC 6455 section 5.5.3): its answers would fill the memory.
+   */
   pinged(payload: Buffer): void {
-    if (this.#state === 'open') this.#socket.write(encodeFrames(OPCODE.pong, [payload]))
+    if (this.#state !== 'open') return
+    if (this.#socket.writableLength === 0) {
+      this.#pong(payload)
+      return
+    }
+    const isWaiting = this.#pinged !== undefined
+    this.#pinged = payload
+    if (isWaiting) return
+    this.#socket.write(NO_BYTES, () => {
+      const latest = this.#pinged
+      this.#pinged = undefined
+      if (latest !== undefined && this.#state === 'open') this.#pong(latest)
+    })
   }
 
   /** @internal for the frame reader */
@@ -124,6 +143,10 @@ export class SubscriberSocket implements FrameSink, HeartbeatPeer, FrameEvents {
   violated(code: number, reason: string): void {
     this.close(code, reason)
     this.#end()
+  }
+
+  #pong(payload: Buffer): void {
+    this.#socket.write(encodeFrames(OPCODE.pong, [payload]))
   }
 
   #end(): void {

@@ -7,7 +7,7 @@
  *                                └──────each batch once──────▲
  *
  * A worker that ends is started again after a pause; connections go to the others meanwhile, or stay in
- * the serving process when there is none.
+ * the serving process when there is none. One that hangs is ended.
  */
 import { backoffDelayMs, DEFAULT_BACKOFF } from '../core/backoff.ts'
 import type { Logger } from '../core/logger.ts'
@@ -15,6 +15,18 @@ import type { CancelTimer, Random, TimeSource } from '../core/time.ts'
 import type { CounterDeltas } from '../fanout/relay-messages.ts'
 import { type Passenger, type RemoteSocket, WorkerLink } from './worker-link.ts'
 import type { WorkerSettings } from './worker-messages.ts'
+
+/** Milliseconds between two looks at the workers; each says something at least once a second. */
+const LOOK_INTERVAL_MS = 5000
+/** Looks in which a worker says nothing before it is ended. */
+const MAX_SILENT_LOOKS = 6
+/**
+ * Bytes of a full state beyond which its subscribers stay in the serving process: a few such states
+ * would be more than may wait for a worker.
+ */
+const MAX_STATE_BYTES = 32 * 1024 * 1024
+/** Milliseconds in which workers are to end when they are told to. */
+const END_GRACE_MS = 1000
 
 export interface WorkerFleetOptions extends WorkerSettings {
   /** Processes; 0 for none. */
@@ -46,6 +58,7 @@ export class WorkerFleet {
   readonly #restarts = new Set<CancelTimer>()
   readonly #dropped = { silent: 0, stalled: 0 }
   #lost = 0
+  #cancelLook: CancelTimer
   /** Workers that ended since one was last ready. */
   #failures = 0
   #state: 'open' | 'closed' = 'open'
@@ -56,6 +69,7 @@ export class WorkerFleet {
     this.#options = options
     const starts = Array.from({ length: options.workers }, () => this.#start())
     this.started = Promise.all(starts).then(() => undefined)
+    this.#cancelLook = this.#planLook()
   }
 
   metrics(): WorkerMetrics {
@@ -71,9 +85,10 @@ export class WorkerFleet {
 
   /**
    * Hands a connection to the worker with the fewest. @param ended called once, when it has ended
-   * @returns undefined when no worker can take it: nothing has been done with it then
+   * @returns undefined when no worker can take it, or its state is too large: nothing has been done with it then
    */
   take(passenger: Passenger, ended: () => void): RemoteSocket | undefined {
+    if (passenger.subscription.byteLength > MAX_STATE_BYTES) return undefined
     let least: WorkerLink | undefined
     for (const link of this.#links) {
       if (link.isReady && (least === undefined || link.size < least.size)) least = link
@@ -81,12 +96,37 @@ export class WorkerFleet {
     return least?.take(passenger, ended)
   }
 
-  /** Ends all workers; their connections are cut. Idempotent. */
+  /** Ends all workers; their connections are cut. One that does not end in time is killed. Idempotent. */
   async close(): Promise<void> {
+    this.#stop()
+    const cancelGrace = this.#options.time.after(END_GRACE_MS, () => this.kill())
+    await Promise.all([...this.#links].map((link) => link.close()))
+    cancelGrace()
+  }
+
+  /** Ends all workers without asking them. */
+  kill(): void {
+    this.#stop()
+    for (const link of this.#links) link.kill()
+  }
+
+  #stop(): void {
     this.#state = 'closed'
+    this.#cancelLook()
     for (const cancel of this.#restarts) cancel()
     this.#restarts.clear()
-    await Promise.all([...this.#links].map((link) => link.close()))
+  }
+
+  /** Counted in looks, so that a pause of this process, in which it heard nobody, is held against none. */
+  #planLook(): CancelTimer {
+    return this.#options.time.after(LOOK_INTERVAL_MS, () => {
+      for (const link of this.#links) {
+        if (link.look() < MAX_SILENT_LOOKS) continue
+        this.#options.logger.error('a fan-out worker hangs and is ended')
+        link.kill()
+      }
+      this.#cancelLook = this.#planLook()
+    })
   }
 
   /** Resolves when the worker takes connections, or has ended. */

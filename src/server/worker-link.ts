@@ -63,6 +63,8 @@ export class WorkerLink {
   #nextId = 1
   #waitingBytes = 0
   #state: 'starting' | 'ready' | 'ended' = 'starting'
+  /** Looks since it was heard. */
+  #silence = 0
   /** Resolves when the process has ended. */
   readonly ended: Promise<void>
 
@@ -72,20 +74,32 @@ export class WorkerLink {
       serialization: 'advanced',
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     })
-    this.#child.on('message', (message: FromWorker) => this.#hear(message))
+    this.#child.on('message', (message: FromWorker) => {
+      this.#silence = 0
+      this.#hear(message)
+    })
     this.ended = new Promise((resolve) => {
       const end = (reason: string): void => {
         this.#end(reason)
         resolve()
       }
       this.#child.once('exit', (code, signal) => end(`it ended with ${signal ?? `code ${code}`}`))
-      this.#child.on('error', (error) => end(error.message))
+      this.#child.on('error', (error) => {
+        // It may run all the same, and is of no use.
+        this.kill()
+        end(error.message)
+      })
     })
     this.#post({ kind: 'setup', settings })
   }
 
   get isReady(): boolean {
-    return this.#state === 'ready'
+    return this.#state === 'ready' && this.#child.connected
+  }
+
+  /** To be called at intervals. @returns how many there were in which it said nothing */
+  look(): number {
+    return this.#silence++
   }
 
   /** Connections it serves. */
@@ -100,6 +114,7 @@ export class WorkerLink {
     const pool = this.#poolOf(pattern, subscription)
     pool.relay.entered()
     this.#guests.set(id, { pattern, socket, ended })
+    standAlone(socket)
     this.#post({ kind: 'join', id, pool: pool.id, heldVersion, opening, head }, socket)
     return {
       close: (code, reason) => this.#post({ kind: 'close', id, code, reason }),
@@ -154,6 +169,9 @@ export class WorkerLink {
         return
       case 'asked':
         this.#answer(message)
+        return
+      case 'alive':
+        return
     }
   }
 
@@ -195,6 +213,16 @@ export class WorkerLink {
     for (const id of [...this.#guests.keys()]) this.#leave(id)
     this.#handlers.ended(reason)
   }
+}
+
+/**
+ * Without this, Node has the HTTP server ask the workers how many connections they have left before it
+ * closes, and it never closes when those workers are gone. So what stands for the connection here is
+ * counted until its end was told, as any other.
+ */
+function standAlone(socket: Socket): void {
+  socket.setTimeout(0)
+  Reflect.set(socket, 'server', undefined)
 }
 
 /** Beside this file, in the language that this file is in. */

@@ -30,6 +30,8 @@ export type ToWorker =
 
 export type FromWorker =
   | { readonly kind: 'ready' }
+  /** Nothing else was to be said for a while. */
+  | { readonly kind: 'alive' }
   /** These connections have ended. */
   | { readonly kind: 'gone'; readonly ids: readonly number[] }
   | {

@@ -141,7 +141,7 @@ export class WorkerNode {
     const isNews = Object.values(frames).some((delta) => delta > 0)
     if (isNews || deltas.silent > 0 || deltas.stalled > 0) {
       this.#post({ kind: 'counted', frames, ...deltas })
-    }
+    } else this.#post({ kind: 'alive' })
     this.#time.after(REPORT_INTERVAL_MS, () => this.#report())
   }
 }

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import * as net from 'node:net'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type * as Api from '../../src/index.ts'
+import { createSystemTime } from '../../src/server/system-time.ts'
 import type * as Memory from '../../storage-adapters/memory.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import { afterTest, handshake, SocketClient, TestServer } from '../server/serve.ts'
@@ -134,6 +135,21 @@ describe('subscribers in worker processes', () => {
     expect(node.server.hub.metrics()).toMatchObject({ pools: 0, subscribers: 0 })
   })
 
+  it('stay in the serving process when their state is larger than a worker may be sent', async () => {
+    const node = await serve({ workers: 1 })
+    const large = JSON.stringify('x'.repeat(9 * 1024 * 1024))
+    for (let i = 0; i < 4; i++) await node.post(`/large/${i}`, large)
+    const ofLarge = await node.subscribe('/large/*')
+    const ofSmall = await node.subscribe('/a')
+    const [worker] = children()
+    if (worker === undefined) throw new Error('no worker runs')
+    process.kill(worker, 'SIGKILL')
+    await ofSmall.waitClosed()
+    await node.post('/large/4', '1')
+    expect((await ofLarge.frame(1)).snapshot).toBe(false)
+    expect(ofLarge.closed).toBeUndefined()
+  })
+
   it('are told 1001 when the server closes, and the workers end', async () => {
     const node = await serve()
     const clients = await Promise.all(Array.from({ length: 6 }, () => node.subscribe('/a')))
@@ -162,6 +178,19 @@ describe('a worker that is killed', () => {
     expect(node.server.socketMetrics.workersLost).toBe(1)
   })
 
+  it('does not keep the server from closing', async () => {
+    const node = await serve({ workers: 1 })
+    const client = await node.subscribe('/a')
+    const [victim] = children()
+    if (victim === undefined) throw new Error('no worker runs')
+    process.kill(victim, 'SIGKILL')
+    await client.waitClosed()
+    await waitFor(() => node.server.socketMetrics.workersLost === 1)
+    await waitFor(() => node.server.socketMetrics.workers === 1, { deadlineMs: 30_000 })
+    await node.server.close()
+    expect(children()).toEqual([])
+  })
+
   it('is not missed: without any, the serving process takes the connections', async () => {
     const node = await serve({ workers: 1 })
     const [victim] = children()
@@ -173,3 +202,45 @@ describe('a worker that is killed', () => {
     await waitFor(() => client.state?.includes('"data":1') === true)
   })
 })
+
+describe('a worker that hangs', () => {
+  it('does not hold up the end of the server, and ends with it', async () => {
+    const node = await serve({ workers: 1 })
+    await node.subscribe('/a')
+    const [victim] = children()
+    if (victim === undefined) throw new Error('no worker runs')
+    process.kill(victim, 'SIGSTOP')
+    afterTest(() => resumeProcess(victim))
+    await node.server.close()
+    await waitFor(() => children().length === 0)
+  })
+
+  it('is ended and replaced; its clients are told, and come back', {
+    timeout: 120_000,
+  }, async () => {
+    const system = createSystemTime()
+    // The fleet looks at its workers every five seconds: here every second.
+    const time = {
+      wallNs: () => system.wallNs(),
+      monotonicNs: () => system.monotonicNs(),
+      after: (ms: number, run: () => void) => system.after(ms === 5000 ? 1000 : ms, run),
+    }
+    const node = await serve({ workers: 1, time })
+    const client = await node.subscribe('/a')
+    const [victim] = children()
+    if (victim === undefined) throw new Error('no worker runs')
+    process.kill(victim, 'SIGSTOP')
+    afterTest(() => resumeProcess(victim))
+    await waitFor(() => client.closed, { deadlineMs: 60_000, what: 'the end of the connection' })
+    await waitFor(() => node.server.socketMetrics.workers === 1, { deadlineMs: 60_000 })
+    expect(children()).not.toContain(victim)
+    const back = await node.subscribe('/a')
+    await node.post('/a', '1')
+    await waitFor(() => back.state?.includes('"data":1') === true)
+  })
+})
+
+/** So that a worker which a failed test has left does not stay for ever. */
+function resumeProcess(pid: number): void {
+  if (children().includes(pid)) process.kill(pid, 'SIGCONT')
+}
