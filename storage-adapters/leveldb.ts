@@ -9,6 +9,7 @@
 
 import { resolve } from 'node:path'
 import { StateError } from '../src/core/errors.ts'
+import { OpenClose } from '../src/core/open-close.ts'
 import type {
   BatchOperation,
   BatchOptions,
@@ -62,9 +63,7 @@ export class LevelStorage implements StorageAdapter {
   readonly #maxQueuedBatches: number
   #engine: LevelEngine | undefined
   #damage: string | undefined
-  #target: 'open' | 'closed' = 'closed'
-  #change: Promise<void> = Promise.resolve()
-  #ready = false
+  readonly #state = new OpenClose()
   #lastBatch: Promise<void> = Promise.resolve()
   #batches = 0
 
@@ -99,12 +98,12 @@ export class LevelStorage implements StorageAdapter {
    * there is no room to open it, `corrupt_record` when it is damaged beyond repair, else `storage_failed`.
    */
   open(): Promise<void> {
-    return this.#turn('open', () => this.#start())
+    return this.#state.turn('open', () => this.#start())
   }
 
   /** Running batches and reads finish first; scans that have not ended reject at their next row. */
   close(): Promise<void> {
-    return this.#turn('closed', () => this.#stop())
+    return this.#state.turn('closed', () => this.#stop())
   }
 
   async get(key: string): Promise<string | undefined> {
@@ -155,29 +154,6 @@ export class LevelStorage implements StorageAdapter {
     return this.#assertOpen(operation).read(operation, work)
   }
 
-  /** Queues a change of state behind the running one; asking twice for the same answers the same promise. */
-  #turn(target: 'open' | 'closed', work: () => Promise<void>): Promise<void> {
-    if (this.#target === target) return this.#change
-    const before = this.#target
-    this.#target = target
-    this.#ready = false
-    const change = this.#change.then(work, work)
-    this.#change = change
-    change.then(
-      () => {
-        if (this.#change === change) this.#ready = target === 'open'
-      },
-      () => {
-        // A change that failed leaves the state before it, so that it can be asked for again.
-        if (this.#change !== change) return
-        this.#change = Promise.resolve()
-        this.#target = before
-        this.#ready = before === 'open'
-      },
-    )
-    return change
-  }
-
   async #start(): Promise<void> {
     if (this.#engine !== undefined) return
     try {
@@ -206,7 +182,7 @@ export class LevelStorage implements StorageAdapter {
   }
 
   #assertOpen(operation: string): LevelEngine {
-    if (!this.#ready || this.#engine === undefined) throw notOpen(operation)
+    if (!this.#state.isOpen || this.#engine === undefined) throw notOpen(operation)
     return this.#engine
   }
 }

@@ -17,6 +17,7 @@ import { type BegunScan, iterateScan, RowScan } from '../postgres/row-scan.ts'
 import { RowSession } from '../postgres/row-session.ts'
 import { READ_ROW, READ_ROWS, ROW_MIGRATIONS } from '../postgres/row-tables.ts'
 import { StateError } from '../src/core/errors.ts'
+import { OpenClose } from '../src/core/open-close.ts'
 import type {
   BatchOperation,
   BatchOptions,
@@ -68,9 +69,7 @@ export class PostgresStorage implements StorageAdapter {
     persistent: true,
   }
   readonly #options: RowOptions
-  #target: 'open' | 'closed' = 'closed'
-  #change: Promise<void> = Promise.resolve()
-  #ready = false
+  readonly #state = new OpenClose()
   #refusedScans = 0
   #opening: Opening | undefined
   /** The pool of an `open` under way, to be told when `close` is called. */
@@ -103,13 +102,13 @@ export class PostgresStorage implements StorageAdapter {
    * release, else with `storage_failed`.
    */
   open(): Promise<void> {
-    return this.#turn('open', () => this.#start())
+    return this.#state.turn('open', () => this.#start())
   }
 
   /** Batches and reads under way finish first; scans that have not ended reject at their next row. */
   close(): Promise<void> {
     this.#reaching?.stopRetrying()
-    return this.#turn('closed', () => this.#stop())
+    return this.#state.turn('closed', () => this.#stop())
   }
 
   async get(key: string): Promise<string | undefined> {
@@ -135,9 +134,9 @@ export class PostgresStorage implements StorageAdapter {
   }
 
   iterate(range: RowRange = {}): AsyncIterable<Row> {
-    const opening = this.#ready ? this.#opening : undefined
+    const opening = this.#state.isOpen ? this.#opening : undefined
     const check = (): void => {
-      if (opening === undefined || this.#opening !== opening || !this.#ready) {
+      if (opening === undefined || this.#opening !== opening || !this.#state.isOpen) {
         throw notOpen('iterate')
       }
     }
@@ -181,29 +180,6 @@ export class PostgresStorage implements StorageAdapter {
     }
   }
 
-  /** Queues a change of state behind the running one; asking twice for the same answers the same promise. */
-  #turn(target: 'open' | 'closed', work: () => Promise<void>): Promise<void> {
-    if (this.#target === target) return this.#change
-    const before = this.#target
-    this.#target = target
-    this.#ready = false
-    const change = this.#change.then(work, work)
-    this.#change = change
-    change.then(
-      () => {
-        if (this.#change === change) this.#ready = target === 'open'
-      },
-      () => {
-        // A change that failed leaves the state before it, so that it can be asked for again.
-        if (this.#change !== change) return
-        this.#change = Promise.resolve()
-        this.#target = before
-        this.#ready = before === 'open'
-      },
-    )
-    return change
-  }
-
   async #start(): Promise<void> {
     if (this.#opening !== undefined) return
     const { namespace, ownershipWaitMs, recoveryWaitMs, ...bounds } = this.#options
@@ -218,7 +194,7 @@ export class PostgresStorage implements StorageAdapter {
     })
     this.#reaching = pool
     // Told to close before it began.
-    if (this.#target === 'closed') pool.stopRetrying()
+    if (this.#state.target === 'closed') pool.stopRetrying()
     try {
       await pool.open()
       await migrate(pool, 'storage', ROW_MIGRATIONS)
@@ -254,7 +230,7 @@ export class PostgresStorage implements StorageAdapter {
   }
 
   #assertOpen(operation: string): Opening {
-    if (!this.#ready || this.#opening === undefined) throw notOpen(operation)
+    if (!this.#state.isOpen || this.#opening === undefined) throw notOpen(operation)
     return this.#opening
   }
 }
