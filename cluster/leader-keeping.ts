@@ -3,12 +3,14 @@
  * are remembered, and the terms it goes by. One per node.
  */
 import type { HybridClock } from '../src/core/clock.ts'
+import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { mayOverlap } from '../src/core/pattern-overlap.ts'
 import type { Hello } from '../src/core/protocol.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
+import { planTellAgain } from '../src/store/plan-tell-again.ts'
 import type { Store } from '../src/store/store.ts'
 import {
   FollowerRegistry,
@@ -112,6 +114,20 @@ export class LeaderKeeping {
     const canResume = isWhole && cursor !== null
     const registration = this.#registry.joined(hello, canResume ? cursor : null)
     return { canResume, continues, forgotten: continues && !isWhole ? forgotten : 0n, registration }
+  }
+
+  /**
+   * Tells the log again of the old deletes that a follower's records have just lost against. The
+   * follower may have removed such a delete before this node does, and then taken an old record of one
+   * of its own followers for new: only the log can tell it that the key was deleted.
+   * @param lost what was superseded here. @throws StateError of the storage.
+   */
+  async tellAgain(lost: readonly StoredRecord[]): Promise<void> {
+    // Nobody has removed a newer delete, and an older one does not win against a newer record.
+    const old = lost.filter((record) => versionOf(record) <= this.horizonOf(record.key))
+    if (old.length === 0) return
+    const keys = old.map(({ key }) => key)
+    await this.#options.store.run(planTellAgain(keys, (key) => this.horizonOf(key)))
   }
 
   /** What this node goes by, for a follower of these scopes. */

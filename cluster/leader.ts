@@ -342,7 +342,7 @@ class Session implements SocketHandlers {
     { n, records, seen = [], lost = [] }: Pick<Push, 'n' | 'records' | 'seen' | 'lost'>,
     follower: StreamingState['follower'],
   ): Promise<void> {
-    const { store, placement, conflicts, clock } = this.#options
+    const { store, placement, conflicts, clock, keeping } = this.#options
     const notAfter = clock.latest
     const accepted = records
       .map((record, i) => ({ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) }))
@@ -361,6 +361,9 @@ class Session implements SocketHandlers {
         accepted.map(({ record }) => record),
         { source: this.#source, pushed, notAfter },
       )
+      // Durable before the follower hears that its records lost: it does not push them again.
+      const hasLost = (i: number): boolean => merged[i] === 'superseded' && !pushed.lost[i]
+      await keeping.tellAgain(accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : [])))
       const fates = new Map(accepted.map(({ record }, i) => [record, merged[i]]))
       const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
       this.#drift.note(follower.name, records, outcomes, notAfter)

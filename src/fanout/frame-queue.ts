@@ -14,10 +14,17 @@ export class FrameQueue {
    * @returns false when it has become too much to wait any longer
    */
   push(frame: Uint8Array, from: string | undefined): boolean {
+    return this.append([frame], from)
+  }
+
+  /** The same for frames that belong together; `from` is that of the first. */
+  append(frames: readonly Uint8Array[], from: string | undefined): boolean {
     if (from === undefined) this.clear()
     if (this.#frames.length === 0) this.#from = from
-    this.#frames.push(frame)
-    this.#bytes += frame.byteLength
+    for (const frame of frames) {
+      this.#frames.push(frame)
+      this.#bytes += frame.byteLength
+    }
     return this.#bytes <= MAX_WAITING_BYTES
   }
 

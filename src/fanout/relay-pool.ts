@@ -3,6 +3,7 @@
  * what they need beyond that is asked of it. `Relay` is the other end.
  */
 import { FrameBatch } from './frame-batch.ts'
+import { FrameQueue } from './frame-queue.ts'
 import type { PoolNews, RelayedCatchUp } from './relay-messages.ts'
 import { type CatchUp, type FrameSink, Subscriber, type SubscriberContext } from './subscriber.ts'
 
@@ -19,10 +20,14 @@ export class RelayPool {
   readonly #asking = new Map<number, Subscriber>()
   /** The full state relayed last; undefined once something came after it. */
   #state: FrameBatch | undefined
+  readonly #waiting = new FrameQueue()
+  readonly #requestFlush: (pool: RelayPool) => void
   /** What came, while those it came for take it. */
   #arriving: CatchUp | undefined
 
-  constructor(context: SubscriberContext, ask: AskRelay) {
+  /** @param requestFlush frames wait here: `flush` is called soon */
+  constructor(context: SubscriberContext, ask: AskRelay, requestFlush: (pool: RelayPool) => void) {
+    this.#requestFlush = requestFlush
     this.#context = context
     this.#ask = ask
   }
@@ -41,15 +46,24 @@ export class RelayPool {
     subscriber.close()
   }
 
+  /** Hands what waits to every subscriber: batches that came while another was being written leave as one. */
+  flush(): void {
+    const batch = this.#waiting.take()
+    if (batch === undefined) return
+    for (const subscriber of this.#subscribers) subscriber.deliver(batch)
+  }
+
   /** Takes what the other process says about this pool, in the order it was said. */
   hear(news: PoolNews): void {
+    if (news.kind === 'batch') {
+      this.#state = undefined
+      if (this.#waiting.append(news.batch.frames, news.batch.from)) this.#requestFlush(this)
+      else this.flush()
+      return
+    }
+    // What was said before is handed over before.
+    this.flush()
     switch (news.kind) {
-      case 'batch': {
-        this.#state = undefined
-        const batch = new FrameBatch(news.batch.frames, news.batch.from)
-        for (const subscriber of this.#subscribers) subscriber.deliver(batch)
-        return
-      }
       case 'invalid':
         this.#state = undefined
         for (const subscriber of this.#subscribers) subscriber.invalidate()

@@ -1,6 +1,7 @@
 /** A fan-out worker: holds connections of subscribers and sends them what the serving process relays. */
 import type { Socket } from 'node:net'
 import type { TimeSource } from '../core/time.ts'
+import { Pacer } from '../fanout/pacer.ts'
 import { RelayPool } from '../fanout/relay-pool.ts'
 import {
   type FanoutCounters,
@@ -30,6 +31,9 @@ export class WorkerNode {
   readonly #context: SubscriberContext
   readonly #socketContext: SubscriberSocketContext
   readonly #pools = new Map<number, RelayPool>()
+  /** Pools in which frames wait. */
+  readonly #dirty = new Set<RelayPool>()
+  readonly #pacer: Pacer
   readonly #guests = new Map<number, Guest>()
   /** Connections that ended in this turn. */
   #gone: number[] = []
@@ -41,6 +45,7 @@ export class WorkerNode {
     this.#time = time
     this.#post = post
     this.#heartbeat = new Heartbeat({ ...settings, time })
+    this.#pacer = new Pacer({ time, endOfTurn: setImmediate }, () => this.#flush())
     this.#context = { limits: settings, time, counters: this.#counters }
     this.#socketContext = {
       time,
@@ -81,8 +86,21 @@ export class WorkerNode {
     for (const { socket } of this.#guests.values()) socket.terminate()
   }
 
+  #flush(): void {
+    const dirty = [...this.#dirty]
+    this.#dirty.clear()
+    for (const relay of dirty) relay.flush()
+  }
+
   #open(pool: number): void {
-    const relay = new RelayPool(this.#context, (held) => this.#ask(pool, held))
+    const relay = new RelayPool(
+      this.#context,
+      (held) => this.#ask(pool, held),
+      (dirty) => {
+        this.#dirty.add(dirty)
+        this.#pacer.request()
+      },
+    )
     this.#pools.set(pool, relay)
   }
 

@@ -125,6 +125,38 @@ describe('old tombstones', () => {
     expect(await tombstones(edge)).toEqual([])
   })
 
+  test('that only the centre still has come back to a region that took an older write for new', async () => {
+    const options = { retentionMs: RETENTION_MS }
+    const centre = await site.node('centre', options)
+    const region = await site.node('region', { ...options, follows: 'centre' })
+    const away = await site.node('away', { ...options, follows: 'centre' })
+    const edge = await site.node('edge', { ...options, follows: 'region' })
+    edge.isolate()
+    await edge.store.set('settings', '"before the delete"')
+    await edge.stop()
+    await site.agree()
+    const deleted = site.time.wallNs()
+    await site.run(60_000)
+    await away.stop()
+    const late = { kind: 'tombstone' as const, key: 'settings', deleted, origin: 'other' }
+    await centre.store.merge([late], { source: 'other' })
+    await site.run(50_000)
+    expect([await tombstones(centre), await tombstones(region)]).toEqual([['settings'], []])
+    site.network.healAll()
+    await edge.start()
+    await site.until('the write went up', () => edge.isSettled && region.isSettled)
+    await site.until('the delete came down', async () => {
+      const data = [await region.data('settings'), await edge.data('settings')]
+      return data.every((value) => value === undefined)
+    })
+    await site.run(AGES_MS)
+    expect([repairsOf(region), repairsOf(edge)]).toEqual([0, 0])
+    for (const node of [centre, region, edge]) {
+      expect(await node.data('settings')).toBeUndefined()
+      expect(await tombstones(node)).toEqual([])
+    }
+  })
+
   test('that are owed stay until the leader has them', async () => {
     const [leader, follower] = await leaderAnd('follower')
     await leader.store.set('settings', '1')

@@ -25,29 +25,40 @@ class Remote {
   readonly #toHub: PoolQuestion[] = []
   readonly #subscription: Subscription
   readonly #pool: RelayPool
+  readonly #leaving: 'at once' | 'later'
   #relay: Relay | undefined
   #requests = 0
   readonly clients: Client[] = []
   /** Messages that went to the other process. */
   posted: PoolNews[] = []
 
-  constructor({ time }: Bench, subscription: Subscription) {
+  /** @param leaving when frames leave the other process: at once, or with the next messages */
+  constructor(
+    { time }: Bench,
+    subscription: Subscription,
+    leaving: 'at once' | 'later' = 'at once',
+  ) {
     this.#subscription = subscription
+    this.#leaving = leaving
     const limits = { maxBufferedBytes: 60, slowConsumerTimeoutMs: 1000 }
     const context = { limits, time, counters: newFanoutCounters() }
-    this.#pool = new RelayPool(context, (heldVersion) => {
-      const request = ++this.#requests
-      this.#toHub.push({ kind: 'asked', pool: 1, request, heldVersion })
-      return request
-    })
+    this.#pool = new RelayPool(
+      context,
+      (heldVersion) => {
+        const request = ++this.#requests
+        this.#toHub.push({ kind: 'asked', pool: 1, request, heldVersion })
+        return request
+      },
+      this.#leaving === 'at once' ? (pool) => pool.flush() : () => undefined,
+    )
     subscription.join((catchUp) => {
       this.#relay = new Relay(1, (news) => this.#post(news), catchUp)
       return this.#relay
     })
   }
 
-  static async open(bench: Bench): Promise<Remote> {
-    return new Remote(bench, await bench.hub.subscribe(PATTERN))
+  static async open(bench: Bench, leaving?: 'at once' | 'later'): Promise<Remote> {
+    return new Remote(bench, await bench.hub.subscribe(PATTERN), leaving)
   }
 
   join(heldVersion?: string, state?: string): Client {
@@ -71,6 +82,7 @@ class Remote {
   /** Lets up to so many messages of each direction through. */
   pass(count: number = Number.POSITIVE_INFINITY): boolean {
     const news = this.#toWorker.splice(0, count)
+    this.#pool.flush()
     for (const message of news) this.#pool.hear(message)
     const questions = this.#toHub.splice(0, count)
     for (const question of questions) this.#relay?.answer(question)
@@ -116,11 +128,11 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constantFrom('fail', 'settle') }) },
 )
 
-async function run(steps: readonly Step[]): Promise<void> {
+async function run(steps: readonly Step[], leaving: 'at once' | 'later'): Promise<void> {
   const bench = createBench()
   const { source, hub } = bench
   const control = await join(hub, PATTERN)
-  const remote = await Remote.open(bench)
+  const remote = await Remote.open(bench, leaving)
   for (const now of steps) {
     const client = 'client' in now ? remote.clients[now.client] : undefined
     if (now.do === 'set') source.set(`a/${now.key}`, `"${'x'.repeat(now.size)}${source.seq}"`)
@@ -145,13 +157,16 @@ async function run(steps: readonly Step[]): Promise<void> {
     sink.drain()
   }
   while (remote.pass()) await settle()
+  remote.pass()
   for (const { sink } of remote.clients) expect(sink.state).toBe(control.sink.state)
 }
 
 describe('a relay', () => {
   it('leaves every subscriber with the state, after any program', async () => {
     const program = fc.array(step, { maxLength: 60, size: 'max' })
-    await fc.assert(fc.asyncProperty(program, run), { numRuns: 1000 })
+    await fc.assert(fc.asyncProperty(program, fc.constantFrom('at once', 'later'), run), {
+      numRuns: 1000,
+    })
   })
 
   it('takes one message per batch, however many subscribers there are', async () => {
@@ -164,6 +179,20 @@ describe('a relay', () => {
     expect(remote.posted.map(({ kind }) => kind)).toEqual(Array.from({ length: 10 }, () => 'batch'))
     remote.pass()
     for (const { sink } of remote.clients) expect(sink.frames).toHaveLength(11)
+  })
+
+  it('gives batches that came together to each subscriber as one', async () => {
+    const bench = createBench()
+    const remote = await Remote.open(bench, 'later')
+    for (let i = 0; i < 3; i++) remote.join()
+    while (remote.pass()) await settle()
+    for (let i = 0; i < 10; i++) bench.source.set('a/1', `${i}`)
+    remote.pass()
+    remote.pass()
+    for (const { sink } of remote.clients) {
+      expect(sink.frames).toHaveLength(11)
+      expect(sink.batches).toHaveLength(2)
+    }
   })
 
   it('sends a full state once, for all who come before the next change', async () => {

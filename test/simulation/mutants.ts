@@ -278,16 +278,16 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'what comes over the bus is taken although something before it is missing',
     file: 'cluster/follower-feed.ts',
-    find: 'if (first.from > next.covered || first.records === undefined) break',
-    replace: 'if (first.records === undefined) break',
+    find: 'if (batch.from > covered || batch.records === undefined) break',
+    replace: 'if (batch.records === undefined) break',
     kinds: 'bus',
     isQuick: true,
   },
   {
     name: 'what is too large for the bus is taken for nothing',
     file: 'cluster/follower-feed.ts',
-    find: 'if (first.from > next.covered || first.records === undefined) break',
-    replace: 'if (first.from > next.covered) break',
+    find: 'if (batch.from > covered || batch.records === undefined) break',
+    replace: 'if (batch.from > covered) break',
     kinds: 'bus',
   },
   {

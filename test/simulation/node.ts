@@ -73,6 +73,8 @@ export class VirtualNode {
   /** Some nodes keep everything in memory, some a little, some nothing. */
   readonly #cacheBytes: number | undefined
   #lives = 0
+  /** Ends the wait of a stop under way. */
+  #died: () => void = () => undefined
   #pastRepairs = 0
 
   constructor(world: World, plan: NodePlan) {
@@ -219,18 +221,29 @@ export class VirtualNode {
   async stop(): Promise<void> {
     const life = this.#lives
     this.#world.network.unlisten(this.host)
+    // What a dead process waits for, such as a timer or the answer to a lease given up, never comes.
+    const died = new Promise<void>((resolve) => {
+      this.#died = resolve
+    })
     try {
-      await (this.#succession?.close() ?? this.#fixedEngine?.stop())
-      await this.store?.close()
+      await Promise.race([this.#end(), died])
     } catch (error) {
       if (life === this.#lives) throw error
     }
     if (life === this.#lives) this.crash()
   }
 
+  /** Ends what runs now, and nothing that a later life starts. */
+  async #end(): Promise<void> {
+    const { store } = this
+    await (this.#succession?.close() ?? this.#fixedEngine?.stop())
+    await store?.close()
+  }
+
   /** The process dies now; `lost` unsynced batches are lost with it. */
   crash(lost = 0): void {
     this.#lives++
+    this.#died()
     this.disk.crash(lost)
     this.#world.network.unlisten(this.host)
     this.#world.bus?.disconnect(this.host)

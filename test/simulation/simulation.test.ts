@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { History } from './history.ts'
 import { STAR } from './kinds.ts'
 import { failureOf, generate, KINDS, play, shrink, simulate, tellHistory } from './simulation.ts'
-import type { World } from './world.ts'
+import { World } from './world.ts'
 
 /** What the kinds of histories are made for; each must happen, or they prove nothing. */
 const EXPECTED = [
@@ -69,6 +69,25 @@ describe('the simulation', () => {
     world.witness.acknowledge(record, false)
     const records = (await world.node('f1')?.records()) ?? new Map()
     expect(() => world.witness.check('f1', () => true, records, 0n)).toThrow('lost {}')
+  })
+
+  test('goes on when a process dies while it stops', async () => {
+    const plan = { host: 'a', keys: [{ path: 'settings' }], elects: true }
+    const world = new World(1, [plan])
+    await world.start()
+    const node = world.node('a')
+    if (node === undefined) throw new Error('there is no such node')
+    for (let i = 0; i < 100 && !node.decides; i++) await world.time.advanceAsync(100)
+    expect(node.decides).toBe(true)
+    const stopped = node.stop()
+    // It waits for the answer to the lease that it gives up.
+    await world.time.advanceAsync(0)
+    node.crash()
+    await world.complete(stopped)
+    await node.start()
+    await world.complete(node.store?.set('settings', '{}') ?? Promise.reject(new Error('not up')))
+    await world.converge()
+    expect([...(await node.records()).keys()]).toContain('settings')
   })
 
   test('cuts a failing history down to what makes it fail', async () => {
