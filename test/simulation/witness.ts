@@ -148,6 +148,8 @@ export class Witness {
 
   /** Whether a record is a delete, or was followed by one, that may be forgotten. */
   #isForgotten(record: StoredRecord, expired: bigint): boolean {
+    // Of the deletes only the latest is known, which a fault may have taken with its node.
+    if (record.kind === 'tombstone' && versionOf(record) < expired) return true
     const deleted = this.#deleted.get(record.key)
     return (
       deleted !== undefined && compareRecords(deleted, record) >= 0 && versionOf(deleted) < expired
