@@ -3,7 +3,7 @@
  * are remembered, and the terms it goes by. One per node.
  */
 import type { HybridClock } from '../src/core/clock.ts'
-import { type StoredRecord, versionOf } from '../src/core/entry.ts'
+import type { StoredRecord } from '../src/core/entry.ts'
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { mayOverlap } from '../src/core/pattern-overlap.ts'
@@ -11,6 +11,7 @@ import type { Hello } from '../src/core/protocol.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import { planTellAgain } from '../src/store/plan-tell-again.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
 import type { Store } from '../src/store/store.ts'
 import {
   FollowerRegistry,
@@ -117,17 +118,21 @@ export class LeaderKeeping {
   }
 
   /**
-   * Tells the log again of the old deletes that a follower's records have just lost against. The
-   * follower may have removed such a delete before this node does, and then taken an old record of one
-   * of its own followers for new: only the log can tell it that the key was deleted.
-   * @param lost what was superseded here. @throws StateError of the storage.
+   * Tells the log again of what a follower's records have just lost against where it will not hear of
+   * it otherwise: what it has passed in the log, but lost to a record of its own that was given a
+   * lesser stamp later; and old deletes, which it may have removed before this node does, to take an
+   * old record of one of its own followers for new.
+   * @param lost what was superseded here. @param passed the follower has all up to this seq.
+   * @throws StateError of the storage.
    */
-  async tellAgain(lost: readonly StoredRecord[]): Promise<void> {
-    // Nobody has removed a newer delete, and an older one does not win against a newer record.
-    const old = lost.filter((record) => versionOf(record) <= this.horizonOf(record.key))
-    if (old.length === 0) return
-    const keys = old.map(({ key }) => key)
-    await this.#options.store.run(planTellAgain(keys, (key) => this.horizonOf(key)))
+  async tellAgain(lost: readonly StoredRecord[], passed: number): Promise<void> {
+    if (lost.length === 0) return
+    const isOldDelete = (record: StoredRecord): boolean =>
+      record.kind === 'tombstone' && record.deleted <= this.horizonOf(record.key)
+    const isMissing = ({ record, seq }: SequencedRow): boolean =>
+      seq <= passed || isOldDelete(record)
+    const keys = lost.map(({ key }) => key)
+    await this.#options.store.run(planTellAgain(keys, isMissing))
   }
 
   /** What this node goes by, for a follower of these scopes. */

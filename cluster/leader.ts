@@ -3,7 +3,7 @@ import type { HybridClock } from '../src/core/clock.ts'
 import type { Commit } from '../src/core/entry.ts'
 import { ERROR_TABLE, type ErrorCode, errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
-import type { Ack, FollowerMessage, Push, PushOutcome } from '../src/core/protocol.ts'
+import type { Ack, FollowerMessage, Push } from '../src/core/protocol.ts'
 import { decodeFollowerMessage, encodeMessage } from '../src/core/protocol.ts'
 import type { TermsQuestion } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
@@ -14,7 +14,6 @@ import { Answerer } from './answerer.ts'
 import type { BusPublisher } from './bus-publisher.ts'
 import { Departures } from './departures.ts'
 import type { DigestTable } from './digest-table.ts'
-import { DriftLog } from './drift-log.ts'
 import type { Registration } from './follower-registry.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
 import type {
@@ -26,7 +25,7 @@ import type {
 import { GREETING, isOnBus, stepLeaderSession } from './leader-session.ts'
 import type { ClusterLimits } from './options.ts'
 import type { Placement } from './placement.ts'
-import { inScopes, scopeOf } from './placement.ts'
+import { PushTaker } from './push-taker.ts'
 import type { MeteredSocket, TrafficReport } from './traffic.ts'
 
 export interface LeaderOptions {
@@ -154,7 +153,7 @@ class Session implements SocketHandlers {
   #followerId: string | undefined
   #isListening = false
   #registration: Registration | undefined
-  readonly #drift: DriftLog
+  readonly #pushes: PushTaker
   #lastContactMs: number
 
   constructor(
@@ -170,7 +169,7 @@ class Session implements SocketHandlers {
     this.#source = source
     this.#listener = listener
     this.#lastContactMs = wallMs(options.time)
-    this.#drift = new DriftLog(options)
+    this.#pushes = new PushTaker(options, source)
     this.#answerer = new Answerer({
       ...options,
       horizon: (path) => options.keeping.horizonOf(path),
@@ -244,7 +243,7 @@ class Session implements SocketHandlers {
       comparing: !state.complete,
       lagRows: Math.max(0, head - cursor),
       feed,
-      drifted: this.#drift.count,
+      drifted: this.#pushes.drifted,
       lastContactMs: this.#lastContactMs,
       traffic: this.#socket.traffic.report(),
     }
@@ -327,7 +326,7 @@ class Session implements SocketHandlers {
       case 'merge': {
         const state = this.#state
         if (state.kind !== 'streaming') break
-        this.#merges = this.#merges.then(() => this.#merge(effect, state.follower))
+        this.#merges = this.#merges.then(() => this.#take(effect, state))
         break
       }
       case 'close':
@@ -338,36 +337,10 @@ class Session implements SocketHandlers {
     }
   }
 
-  async #merge(
-    { n, records, seen = [], lost = [] }: Pick<Push, 'n' | 'records' | 'seen' | 'lost'>,
-    follower: StreamingState['follower'],
-  ): Promise<void> {
-    const { store, placement, conflicts, clock, keeping } = this.#options
-    const notAfter = clock.latest
-    const accepted = records
-      .map((record, i) => ({ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) }))
-      .filter(
-        ({ record: { key } }) =>
-          inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
-      )
-    const pushed = {
-      follower: follower.id,
-      seen: accepted.map((item) => item.seen),
-      lost: accepted.map((item) => item.isLost),
-      conflicts,
-    }
+  async #take(push: Omit<Push, 't'>, session: StreamingState): Promise<void> {
     try {
-      const merged = await store.merge(
-        accepted.map(({ record }) => record),
-        { source: this.#source, pushed, notAfter },
-      )
-      // Durable before the follower hears that its records lost: it does not push them again.
-      const hasLost = (i: number): boolean => merged[i] === 'superseded' && !pushed.lost[i]
-      await keeping.tellAgain(accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : [])))
-      const fates = new Map(accepted.map(({ record }, i) => [record, merged[i]]))
-      const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
-      this.#drift.note(follower.name, records, outcomes, notAfter)
-      this.#dispatch({ type: 'merged', n, outcomes, head: store.head })
+      const outcomes = await this.#pushes.take(push, session)
+      this.#dispatch({ type: 'merged', n: push.n, outcomes, head: this.#options.store.head })
     } catch (error) {
       this.#end('storage_failed', errorText(error))
     }

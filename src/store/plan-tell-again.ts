@@ -1,26 +1,27 @@
 /**
- * Giving old tombstones a new place at the end of the change log, for a follower that has passed them
- * there and removed its own: it holds a record they win against, so it has to hear of them again.
+ * Giving records a new place at the end of the change log, for a follower that has passed them there
+ * and does not have them any more: it holds what they win against, so it has to hear of them again.
  */
-import type { Tombstone } from '../core/entry.ts'
+import type { StoredRecord } from '../core/entry.ts'
 import type { Planner } from './operations.ts'
+import type { SequencedRow } from './rows.ts'
 
 /**
- * Takes up the tombstones under these keys again, unchanged and with the debts they have, unless they
- * are newer than the horizon of their key; entries are left as they are. Followers hear of them as of
- * any change, local subscribers do not. @returns how many there were.
+ * Takes up the records under these keys again that `isMissing` says so of, unchanged and with the
+ * debts they have. Followers hear of them as of any change, local subscribers do not.
+ * @returns how many there were.
  */
 export function planTellAgain(
   keys: readonly string[],
-  horizonOf: (key: string) => bigint,
+  isMissing: (row: SequencedRow) => boolean,
 ): Planner<number> {
   return {
     reads: () => ({ keys }),
     plan(context) {
-      const slots: { record: Tombstone; owedTo: string | undefined }[] = []
+      const slots: { record: StoredRecord; owedTo: string | undefined }[] = []
       for (const key of new Set(keys)) {
         const slot = context.slot(key)
-        if (slot?.record.kind !== 'tombstone' || slot.record.deleted > horizonOf(key)) continue
+        if (slot === undefined || !isMissing(slot)) continue
         // A record of its own: the very same one would not be written with its new place.
         slots.push({ record: { ...slot.record }, owedTo: slot.owedTo })
       }

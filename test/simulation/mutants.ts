@@ -58,10 +58,10 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a push is answered before its merge is durable',
-    file: 'cluster/leader.ts',
-    find: '      const merged = await store.merge(\n        accepted.map(({ record }) => record),\n        { source: this.#source, pushed, notAfter },\n      )',
+    file: 'cluster/push-taker.ts',
+    find: '    const merged = await store.merge(\n      accepted.map(({ record }) => record),\n      { source: this.#source, pushed, notAfter },\n    )',
     replace:
-      "      const merged = accepted.map(() => 'applied' as const)\n      void store\n        .merge(\n          accepted.map(({ record }) => record),\n          { source: this.#source, pushed, notAfter },\n        )\n        .catch(() => undefined)",
+      "    const merged = accepted.map(() => 'applied' as const)\n    void store\n      .merge(\n        accepted.map(({ record }) => record),\n        { source: this.#source, pushed, notAfter },\n      )\n      .catch(() => undefined)",
     kinds: 'power cuts',
   },
   {

@@ -1,16 +1,18 @@
 import { describe, expect, test } from 'vitest'
 import type { Commit } from '../../src/core/entry.ts'
 import { planTellAgain } from '../../src/store/plan-tell-again.ts'
+import type { SequencedRow } from '../../src/store/rows.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { entry, tombstone } from '../cluster/fixtures.ts'
 import { openStore } from '../support/store.ts'
 
-const HORIZON = 100n
+const isOld = ({ record }: SequencedRow): boolean =>
+  record.kind === 'tombstone' && record.deleted <= 100n
 
 describe.each([
   ['all records in memory', {}],
   ['a bounded cache', { cacheBytes: 0 }],
-] as const)('telling of tombstones again, %s', (_name, cache) => {
+] as const)('telling of records again, %s', (_name, cache) => {
   test('puts old ones at the end of the log as they are, and nothing else', async () => {
     const adapter = new MemoryStorage()
     const store = await openStore({ name: 'n', adapter, ...cache })
@@ -24,7 +26,7 @@ describe.each([
     const heard: Commit[] = []
     store.onCommit((commit) => heard.push(commit))
     const keys = ['old', 'old', 'edge', 'young', 'kept', 'absent']
-    expect(await store.run(planTellAgain(keys, () => HORIZON))).toBe(2)
+    expect(await store.run(planTellAgain(keys, isOld))).toBe(2)
     expect(store.head).toBe(6)
     expect(heard).toMatchObject([
       { seq: 6, silent: true, changes: [{ key: 'old' }, { key: 'edge' }] },
@@ -40,11 +42,23 @@ describe.each([
     await reopened.close()
   })
 
+  test('takes up entries as well, with the place that they had', async () => {
+    const store = await openStore({ name: 'n', adapter: new MemoryStorage(), ...cache })
+    const records = [entry('a', 1), entry('b', 2)]
+    await store.merge(records, { source: 'peer' })
+    expect(await store.run(planTellAgain(['a', 'b'], ({ seq }) => seq <= 1))).toBe(1)
+    expect((await store.log(0, 10)).rows).toEqual([
+      { seq: 2, record: records[1] },
+      { seq: 3, record: records[0] },
+    ])
+    await store.close()
+  })
+
   test('keeps what is owed', async () => {
     const leaderOf = (): string => 'leader'
     const store = await openStore({ name: 'n', adapter: new MemoryStorage(), leaderOf, ...cache })
     await store.merge([tombstone('old', 50)], { source: 'edge' })
-    await store.run(planTellAgain(['old'], () => HORIZON))
+    await store.run(planTellAgain(['old'], isOld))
     expect(await store.owed('leader', 10, new Set())).toMatchObject([{ seq: 2 }])
     expect(store.owedCount('leader')).toBe(1)
     await store.close()
@@ -53,7 +67,7 @@ describe.each([
   test('writes nothing when there is none', async () => {
     const store = await openStore({ name: 'n', adapter: new MemoryStorage(), ...cache })
     await store.merge([tombstone('young', 101)], { source: 'peer' })
-    expect(await store.run(planTellAgain(['young'], () => HORIZON))).toBe(0)
+    expect(await store.run(planTellAgain(['young'], isOld))).toBe(0)
     expect(store.head).toBe(1)
     await store.close()
   })

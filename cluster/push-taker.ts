@@ -1,0 +1,80 @@
+/** Takes what one follower pushes into the store, and says what became of each record. One per stream. */
+import type { HybridClock } from '../src/core/clock.ts'
+import type { Logger } from '../src/core/logger.ts'
+import type { Push, PushOutcome } from '../src/core/protocol.ts'
+import type { TimeSource } from '../src/core/time.ts'
+import type { ConflictLog } from '../src/store/conflict-log.ts'
+import type { Store } from '../src/store/store.ts'
+import { DriftLog } from './drift-log.ts'
+import type { LeaderKeeping } from './leader-keeping.ts'
+import type { StreamingState } from './leader-session.ts'
+import { inScopes, type Placement, scopeOf } from './placement.ts'
+
+export interface PushTakerOptions {
+  readonly store: Store
+  readonly placement: Placement
+  readonly clock: HybridClock
+  readonly time: TimeSource
+  readonly keeping: LeaderKeeping
+  /** Takes what is lost in concurrent writes of followers. */
+  readonly conflicts: ConflictLog
+  readonly logger: Logger
+}
+
+export class PushTaker {
+  readonly #options: PushTakerOptions
+  readonly #source: string
+  readonly #drift: DriftLog
+
+  /** @param source marks the commits of this stream */
+  constructor(options: PushTakerOptions, source: string) {
+    this.#options = options
+    this.#source = source
+    this.#drift = new DriftLog(options)
+  }
+
+  /** Records that were refused so far as stamped too far in the future. */
+  get drifted(): number {
+    return this.#drift.count
+  }
+
+  /**
+   * Merges a push, durably. One at a time.
+   * @param session as of when the push came.
+   * @returns one outcome per record, in order.
+   * @throws StateError of the storage.
+   */
+  async take(
+    { records, seen = [], lost = [] }: Pick<Push, 'records' | 'seen' | 'lost'>,
+    { follower, acked, complete }: StreamingState,
+  ): Promise<PushOutcome[]> {
+    const { store, placement, conflicts, clock, keeping } = this.#options
+    const notAfter = clock.latest
+    const accepted = records
+      .map((record, i) => ({ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) }))
+      .filter(
+        ({ record: { key } }) =>
+          inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
+      )
+    const pushed = {
+      follower: follower.id,
+      seen: accepted.map((item) => item.seen),
+      lost: accepted.map((item) => item.isLost),
+      conflicts,
+    }
+    const merged = await store.merge(
+      accepted.map(({ record }) => record),
+      { source: this.#source, pushed, notAfter },
+    )
+    // Durable before the follower hears that its records lost: it does not push them again.
+    const hasLost = (i: number): boolean => merged[i] === 'superseded' && !pushed.lost[i]
+    const superseded = accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : []))
+    // While it compares it hears of the winners so, unless it had to give its own other stamps.
+    const passed = complete || this.drifted > 0 ? acked : 0
+    await keeping.tellAgain(superseded, passed)
+    const fates = new Map(accepted.map(({ record }, i) => [record, merged[i]]))
+    const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
+    this.#drift.note(follower.name, records, outcomes, notAfter)
+    return outcomes
+  }
+}
