@@ -1,19 +1,28 @@
 import { type Bench, wanted } from './kit/bench.ts'
-import type { FanoutCell } from './kit/fanout-table.ts'
-import { fanoutCharts, fanoutNotes, fanoutTable, runRates, SHAPES } from './kit/fanout-table.ts'
+import type { FanoutCell, Shape } from './kit/fanout-table.ts'
+import {
+  fanoutCharts,
+  fanoutNotes,
+  fanoutTable,
+  ratioTable,
+  runRates,
+  SHAPES,
+} from './kit/fanout-table.ts'
 import { peerTargets, RECORDED_EARLIER } from './kit/peers.ts'
 import { Rig } from './kit/rig.ts'
-import { node } from './kit/target.ts'
+import { FLOOR, node, type Target } from './kit/target.ts'
 
 const SUBSCRIBERS = [100, 1000, 5000, 10_000]
 /** Writes per second, and seconds that they last. */
 const RATES = [
-  [5, 6],
+  [5, 10],
   [50, 4],
   [100, 4],
 ] as const
 /** What other servers are asked for: more than they can do only measures how a swarm fills up. */
 const PEER_SUBSCRIBERS = [1000]
+/** What bare Node is asked for: beyond that it falls behind, since it joins nothing. */
+const FLOOR_SUBSCRIBERS = [1000, 5000]
 
 /** One change, many subscribers of the same key or list. */
 export const bench: Bench = {
@@ -25,12 +34,18 @@ export const bench: Bench = {
     const rig = await Rig.start()
     const cells: FanoutCell[] = []
     try {
-      for (const target of [node(), ...peers.targets]) {
-        const isPeer = peers.targets.includes(target)
-        for (const subscribers of wanted(isPeer ? PEER_SUBSCRIBERS : SUBSCRIBERS, context)) {
+      const measure = async (target: Target, subscribers: number, shape: Shape): Promise<void> => {
+        cells.push(...(await runRates(rig, target, shape, subscribers, RATES, context)))
+      }
+      for (const subscribers of wanted(SUBSCRIBERS, context)) {
+        for (const shape of SHAPES) await measure(node(), subscribers, shape)
+        // Right after what is compared with it: these machines have better and worse minutes.
+        if (FLOOR_SUBSCRIBERS.includes(subscribers)) await measure(FLOOR, subscribers, SHAPES[0])
+      }
+      for (const target of peers.targets) {
+        for (const subscribers of wanted(PEER_SUBSCRIBERS, context)) {
           for (const shape of SHAPES) {
-            if (shape.name === 'list' && !target.hasLists) continue
-            cells.push(...(await runRates(rig, target, shape, subscribers, RATES, context)))
+            if (shape.name === 'key' || target.hasLists) await measure(target, subscribers, shape)
           }
         }
       }
@@ -39,7 +54,11 @@ export const bench: Bench = {
       await peers.end()
     }
     return {
-      tables: [fanoutTable(cells), ...(context.peers ? [RECORDED_EARLIER] : [])],
+      tables: [
+        fanoutTable(cells),
+        ratioTable(cells, FLOOR.name),
+        ...(context.peers ? [RECORDED_EARLIER] : []),
+      ],
       charts: fanoutCharts(cells),
       notes: [...fanoutNotes(cells), ...peers.notes],
       versions: peers.versions,

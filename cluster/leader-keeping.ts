@@ -3,7 +3,7 @@
  * are remembered, and the terms it goes by. One per node.
  */
 import type { HybridClock } from '../src/core/clock.ts'
-import type { StoredRecord } from '../src/core/entry.ts'
+import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { mayOverlap } from '../src/core/pattern-overlap.ts'
@@ -11,7 +11,6 @@ import type { Hello } from '../src/core/protocol.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import { planTellAgain } from '../src/store/plan-tell-again.ts'
-import type { SequencedRow } from '../src/store/rows.ts'
 import type { Store } from '../src/store/store.ts'
 import {
   FollowerRegistry,
@@ -122,17 +121,22 @@ export class LeaderKeeping {
    * it otherwise: what it has passed in the log, but lost to a record of its own that was given a
    * lesser stamp later; and old deletes, which it may have removed before this node does, to take an
    * old record of one of its own followers for new.
-   * @param lost what was superseded here. @param passed the follower has all up to this seq.
+   * @param lost what was superseded here.
+   * @param passed seq up to which the follower may have dropped what it heard of.
    * @throws StateError of the storage.
    */
   async tellAgain(lost: readonly StoredRecord[], passed: number): Promise<void> {
-    if (lost.length === 0) return
+    // An old delete wins only against what is older still.
+    const concerned = lost.filter(
+      (record) => passed > 0 || versionOf(record) <= this.horizonOf(record.key),
+    )
+    if (concerned.length === 0) return
     const isOldDelete = (record: StoredRecord): boolean =>
       record.kind === 'tombstone' && record.deleted <= this.horizonOf(record.key)
-    const isMissing = ({ record, seq }: SequencedRow): boolean =>
-      seq <= passed || isOldDelete(record)
-    const keys = lost.map(({ key }) => key)
-    await this.#options.store.run(planTellAgain(keys, isMissing))
+    const keys = concerned.map(({ key }) => key)
+    await this.#options.store.run(
+      planTellAgain(keys, ({ record, seq }) => seq <= passed || isOldDelete(record)),
+    )
   }
 
   /** What this node goes by, for a follower of these scopes. */

@@ -46,7 +46,7 @@ export class PushTaker {
    */
   async take(
     { records, seen = [], lost = [] }: Pick<Push, 'records' | 'seen' | 'lost'>,
-    { follower, acked, complete }: StreamingState,
+    { follower, acked }: StreamingState,
   ): Promise<PushOutcome[]> {
     const { store, placement, conflicts, clock, keeping } = this.#options
     const notAfter = clock.latest
@@ -69,9 +69,8 @@ export class PushTaker {
     // Durable before the follower hears that its records lost: it does not push them again.
     const hasLost = (i: number): boolean => merged[i] === 'superseded' && !pushed.lost[i]
     const superseded = accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : []))
-    // While it compares it hears of the winners so, unless it had to give its own other stamps.
-    const passed = complete || this.drifted > 0 ? acked : 0
-    await keeping.tellAgain(superseded, passed)
+    // One that had to give its own records lesser stamps may have dropped what now wins against them.
+    await keeping.tellAgain(superseded, this.drifted > 0 ? acked : 0)
     const fates = new Map(accepted.map(({ record }, i) => [record, merged[i]]))
     const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
     this.#drift.note(follower.name, records, outcomes, notAfter)

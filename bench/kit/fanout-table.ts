@@ -98,6 +98,21 @@ export function fanoutTable(cells: readonly FanoutCell[]): Table {
   }
 }
 
+/** Each load beside the same on `base` in this run: how many times its time. */
+export function ratioTable(cells: readonly FanoutCell[], base: string): Table {
+  const rows = cells.flatMap(({ target, shape, subscribers, rate, outcome }) => {
+    const beside = cells.find(
+      (cell) => cell.target === base && cell.subscribers === subscribers && cell.rate === rate,
+    )
+    if (target === base || beside === undefined) return []
+    const ratio = (part: 'p50' | 'p99'): string =>
+      (outcome.every[part] / beside.outcome.every[part]).toFixed(2)
+    return [[target, `${subscribers} × ${shape}`, rate, ratio('p50'), ratio('p99')]]
+  })
+  const columns = ['server', 'subscribers of one', 'writes/s', 'p50 ratio', 'p99 ratio']
+  return { title: `Against ${base} in this run, with subscribers of a key`, columns, rows }
+}
+
 /** One picture per number of subscribers, one line per load. */
 export function fanoutCharts(cells: readonly FanoutCell[]): Chart[] {
   const sizes = [...new Set(cells.map(({ subscribers }) => subscribers))]

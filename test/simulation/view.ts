@@ -98,15 +98,17 @@ export class View {
       if (!this.#options.isExempt(key)) {
         const [told, said] = [entry, before].map(tellRecord)
         if (told !== said) this.#fail(`a change of ${key} from ${said}, which was ${told}`)
-        this.#compare(known, after)
+        this.#compare(known, after, commit.silent === true)
       }
       this.records.set(key, after)
       if (commit.source === undefined) this.own.push(after)
     }
   }
 
-  #compare(known: StoredRecord | undefined, after: StoredRecord): void {
-    if (known === undefined || compareRecords(known, after) < 0) return
+  #compare(known: StoredRecord | undefined, after: StoredRecord, isSilent: boolean): void {
+    const order = known === undefined ? -1 : compareRecords(known, after)
+    // Silently, the log may be told again of what is there.
+    if (known === undefined || order < 0 || (order === 0 && isSilent)) return
     try {
       this.#options.wentBack(known, after)
     } catch (error) {
