@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type MemoryUse, startSizedNode } from '../test/support/sized-node.ts'
 import { type Bench, type Table, wanted } from './kit/bench.ts'
+import { type Peers, peerTargets } from './kit/peers.ts'
 import { residentBytes } from './kit/process-use.ts'
 import { Swarm } from './kit/swarm-link.ts'
-import { FLOOR } from './kit/target.ts'
+import { FLOOR, type Target } from './kit/target.ts'
 
 const ENTRIES = 100_000
 const VALUE_BYTES = [20, 200, 2000]
@@ -17,15 +18,23 @@ const SETTLE_POLLS = 40
 /** What a node keeps for subscribers that only wait, and for what it stores. */
 export const bench: Bench = {
   question: 'How much memory do an idle subscriber and a key take?',
-  setting: `A node in a process of its own on LevelDB. Subscribers: all of one key, idle; resident memory (without mapped files) and heap after a garbage collection, less those before they came, divided by their number. "bare Node" is the program of \`floor\`, without a collection. Keys: ${ENTRIES} of 14 characters, everything in memory, opened again after they were written; heap after a collection, less that of a node without entries, divided by their number.`,
+  setting: `A node in a process of its own on LevelDB. Subscribers: all of one key, idle; resident memory (without mapped files) and heap after a garbage collection, less those before they came, divided by their number. "bare Node" is the program of \`floor\`; it and other servers without a collection. Keys: ${ENTRIES} of 14 characters, everything in memory, opened again after they were written; heap after a collection, less that of a node without entries, divided by their number.`,
   async run(context) {
-    const subscribers = await ofSubscribers(wanted(SUBSCRIBERS, context), context.say)
-    return { tables: [subscribers, await ofKeys(context.say)] }
+    const peers = await peerTargets(context)
+    try {
+      const sizes = wanted(SUBSCRIBERS, context)
+      const subscribers = await ofSubscribers(sizes, peers.targets, context.say)
+      const tables = [subscribers, await ofKeys(context.say)]
+      return { tables, notes: peers.notes, versions: peers.versions }
+    } finally {
+      await peers.end()
+    }
   },
 }
 
 async function ofSubscribers(
   sizes: readonly number[],
+  peers: Peers['targets'],
   say: (line: string) => void,
 ): Promise<Table> {
   const rows: (string | number)[][] = []
@@ -34,7 +43,7 @@ async function ofSubscribers(
     for (const count of sizes) {
       say(`${count} idle subscribers`)
       rows.push(await ofNode(swarm, count))
-      rows.push(await ofFloor(swarm, count))
+      for (const target of [FLOOR, ...peers]) rows.push(await ofTarget(swarm, target, count))
     }
   } finally {
     await swarm.end()
@@ -69,17 +78,21 @@ async function ofNode(swarm: Swarm, subscribers: number): Promise<(string | numb
   })
 }
 
-async function ofFloor(swarm: Swarm, subscribers: number): Promise<(string | number)[]> {
-  const { port, pid, stop } = await FLOOR.start()
+async function ofTarget(
+  swarm: Swarm,
+  { name, dialect, start }: Target,
+  subscribers: number,
+): Promise<(string | number)[]> {
+  const { port, pid, stop } = await start()
   const use = async (): Promise<Pick<MemoryUse, 'own'>> => ({ own: residentBytes(pid).own })
-  const room = { port, key: 'items/k', dialect: 'ooo' } as const
+  const room = { port, key: 'items/k', dialect }
   try {
     await swarm.join({ ...room, subscribers: 100 })
     await swarm.leave()
     const before = await settled(use)
     await swarm.join({ ...room, subscribers })
     const after = await settled(use)
-    return row(FLOOR.name, subscribers, before.own, after.own, '–')
+    return row(name, subscribers, before.own, after.own, '–')
   } finally {
     await swarm.leave()
     await stop()

@@ -3,7 +3,8 @@ import { type Bench, type BenchContext, type Chart, ms, type Table } from './kit
 import { type Generated, Generator, type Load } from './kit/generator-link.ts'
 import { Histogram } from './kit/histogram.ts'
 import { monotonicUs } from './kit/monotonic.ts'
-import { node } from './kit/target.ts'
+import { peerTargets } from './kit/peers.ts'
+import { node, type Target } from './kit/target.ts'
 
 const RATE = 200
 const SECONDS = 4
@@ -15,7 +16,9 @@ const DEADLINE_MS = 60_000
 
 interface Store {
   readonly name: string
-  readonly args: readonly string[]
+  readonly start: Target['start']
+  /** Takes many writes in one request. */
+  readonly hasBatches: boolean
 }
 
 interface Result {
@@ -24,8 +27,8 @@ interface Result {
   readonly steady: Generated
   /** Writes per second, with so many at once. */
   readonly perSecond: number
-  /** Entries per second, in batches. */
-  readonly batched: number
+  /** Entries per second, in batches; undefined: it takes none. */
+  readonly batched: number | undefined
 }
 
 /** One node alone, written to over HTTP. */
@@ -34,40 +37,46 @@ export const bench: Bench = {
   setting: `One node without followers and subscribers; 250 bytes to one of 10,000 keys each time, by POST from another process on the same machine. Times are those of ${RATE} writes a second, from the intended send to the answer. "At once" is how many writes are answered per second when ${AT_ONCE} connections send their next as soon as they have an answer, "in batches" how many entries when 4 connections send batches of ${BATCH}. PostgreSQL is the server of \`OOO_TEST_POSTGRES_URL\`, else the program found here with its data on the same disk and fsync on.`,
   async run(context) {
     const postgres = await findServer()
+    const peers = await peerTargets(context)
+    const others = peers.targets.map(({ name, start }) => ({ name, start, hasBatches: false }))
     const generator = await Generator.start()
     const results: Result[] = []
     try {
-      for (const store of storesOf(postgres?.url)) {
+      for (const store of [...storesOf(postgres?.url), ...others]) {
         context.say(store.name)
         results.push(await measure(generator, store, context))
       }
     } finally {
       await generator.end()
+      await peers.end()
       await postgres?.end()
     }
-    const notes = postgres === undefined ? ['There is no PostgreSQL here: left out.'] : []
-    return { tables: [tableOf(results)], charts: [chartOf(results)], notes }
+    const missing = postgres === undefined ? ['There is no PostgreSQL here: left out.'] : []
+    const notes = [...missing, ...peers.notes]
+    const { versions } = peers
+    return { tables: [tableOf(results)], charts: [chartOf(results)], notes, versions }
   },
 }
 
 function storesOf(postgresUrl: string | undefined): Store[] {
   const namespace = `bench-${process.pid}`
   const postgres = ['--postgres', postgresUrl ?? '', '--postgres-namespace', namespace]
+  const store = (name: string, args: readonly string[]): Store => {
+    return { name, start: node(name, args).start, hasBatches: true }
+  }
   return [
-    { name: 'memory', args: ['--memory'] },
-    ...['memory', 'process', 'disk'].map((level) => ({
-      name: `LevelDB, durability ${level}`,
-      args: ['--durability', level],
-    })),
-    ...(postgresUrl === undefined ? [] : ['process', 'disk']).map((level) => ({
-      name: `PostgreSQL, durability ${level}`,
-      args: [...postgres, '--durability', level],
-    })),
+    store('memory', ['--memory']),
+    ...['memory', 'process', 'disk'].map((level) =>
+      store(`LevelDB, durability ${level}`, ['--durability', level]),
+    ),
+    ...(postgresUrl === undefined ? [] : ['process', 'disk']).map((level) =>
+      store(`PostgreSQL, durability ${level}`, [...postgres, '--durability', level]),
+    ),
   ]
 }
 
 async function measure(generator: Generator, store: Store, context: BenchContext): Promise<Result> {
-  const server = await node(store.name, store.args).start()
+  const server = await store.start()
   const send = async (
     count: number,
     intervalUs: number,
@@ -91,13 +100,11 @@ async function measure(generator: Generator, store: Store, context: BenchContext
     await send(1000, 0, { connections: AT_ONCE })
     const steady = await send(RATE * (context.seconds ?? SECONDS), 1e6 / RATE)
     const many = await send(WRITES, 0, { connections: AT_ONCE })
+    const perSecond = WRITES / many.seconds
+    if (!store.hasBatches) return { name: store.name, steady, perSecond, batched: undefined }
     const batches = await send(BATCHES, 0, { connections: 4, batch: BATCH })
-    return {
-      name: store.name,
-      steady,
-      perSecond: WRITES / many.seconds,
-      batched: (BATCHES * BATCH) / batches.seconds,
-    }
+    const batched = (BATCHES * BATCH) / batches.seconds
+    return { name: store.name, steady, perSecond, batched }
   } finally {
     await server.stop()
   }
@@ -106,7 +113,7 @@ async function measure(generator: Generator, store: Store, context: BenchContext
 function tableOf(results: readonly Result[]): Table {
   return {
     columns: [
-      'storage',
+      'server, storage',
       'p50 ms',
       'p90 ms',
       'p99 ms',
@@ -117,7 +124,8 @@ function tableOf(results: readonly Result[]): Table {
     rows: results.map(({ name, steady, perSecond, batched }) => {
       const { p50, p90, p99, max } = Histogram.from(steady.answered).percentiles()
       const times = [p50, p90, p99, max].map(ms)
-      return [name, ...times, Math.round(perSecond), Math.round(batched)]
+      const entries = batched === undefined ? '–' : Math.round(batched)
+      return [name, ...times, Math.round(perSecond), entries]
     }),
   }
 }

@@ -161,6 +161,7 @@ async function copyOf(name: string, ends: Ends): Promise<string> {
 /** The line of a tool's complaint that says most. */
 function reasonOf(error: unknown): string {
   const { stderr = '', message = String(error) } = error as { stderr?: string; message?: string }
+  if (/reading https?:\S+: (?:403|404|410)/.test(stderr)) return 'go could not load its modules'
   const lines = (stderr || message).trim().split('\n')
   const line = lines.find((each) => /403|not found|error|Forbidden/i.test(each)) ?? lines[0] ?? ''
   return line
