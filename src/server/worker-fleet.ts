@@ -58,8 +58,10 @@ export class WorkerFleet {
   readonly #restarts = new Set<CancelTimer>()
   readonly #dropped = { silent: 0, stalled: 0 }
   #lost = 0
+  /** `#lost` at the latest look. */
+  #lostBefore = 0
   #cancelLook: CancelTimer
-  /** Workers that ended since one was last ready. */
+  /** Workers that ended since all of them last lasted from one look to the next. */
   #failures = 0
   #state: 'open' | 'closed' = 'open'
   /** Resolves when every worker takes connections or has failed to. */
@@ -125,6 +127,9 @@ export class WorkerFleet {
         this.#options.logger.error('a fan-out worker hangs and is ended')
         link.kill()
       }
+      // One that ends as soon as it is ready is not started again and again at once.
+      if (this.#lost === this.#lostBefore && this.#restarts.size === 0) this.#failures = 0
+      this.#lostBefore = this.#lost
       this.#cancelLook = this.#planLook()
     })
   }
@@ -134,10 +139,7 @@ export class WorkerFleet {
     const { logger, counted } = this.#options
     let begun = (): void => undefined
     const link = new WorkerLink(settingsOf(this.#options), {
-      ready: () => {
-        this.#failures = 0
-        begun()
-      },
+      ready: () => begun(),
       counted: ({ frames, silent, stalled }) => {
         this.#dropped.silent += silent
         this.#dropped.stalled += stalled
@@ -148,8 +150,8 @@ export class WorkerFleet {
         begun()
         if (this.#state === 'closed') return
         this.#lost++
-        logger.error('a fan-out worker ended and is started again', { reason })
-        this.#restart()
+        const delayMs = this.#restart()
+        logger.error('a fan-out worker ended and is started again', { reason, delayMs })
       },
     })
     this.#links.add(link)
@@ -158,7 +160,8 @@ export class WorkerFleet {
     })
   }
 
-  #restart(): void {
+  /** @returns after how many milliseconds. */
+  #restart(): number {
     const { time, random } = this.#options
     const delayMs = backoffDelayMs(++this.#failures, DEFAULT_BACKOFF, random)
     const cancel = time.after(delayMs, () => {
@@ -166,6 +169,7 @@ export class WorkerFleet {
       void this.#start()
     })
     this.#restarts.add(cancel)
+    return delayMs
   }
 }
 

@@ -191,6 +191,23 @@ describe('a worker that is killed', () => {
     expect(children()).toEqual([])
   })
 
+  it('is started again ever later when it ends as soon as it takes connections', async () => {
+    const delays: number[] = []
+    const quiet = (): void => undefined
+    const error = (_message: string, { delayMs }: Record<string, unknown> = {}): void => {
+      delays.push(Number(delayMs))
+    }
+    const logger = { debug: quiet, info: quiet, warn: quiet, error }
+    const node = await serve({ workers: 1, logger })
+    for (let ends = 1; ends <= 3; ends++) {
+      await waitFor(() => node.server.socketMetrics.workers === 1, { deadlineMs: 30_000 })
+      for (const pid of children()) process.kill(pid, 'SIGKILL')
+      await waitFor(() => delays.length === ends, { deadlineMs: 30_000 })
+    }
+    expect(delays).toEqual(delays.toSorted((a, b) => a - b))
+    expect(delays[2]).toBeGreaterThanOrEqual(600)
+  })
+
   it('is not missed: without any, the serving process takes the connections', async () => {
     const node = await serve({ workers: 1 })
     const [victim] = children()
