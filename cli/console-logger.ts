@@ -13,6 +13,17 @@ export interface ConsoleLoggerOptions {
   readonly write: (line: string) => void
   /** Time of a line. Default: the system clock. */
   readonly now?: () => Date
+  /** Lines begin with their priority (sd-daemon(3)) in place of the time, which the journal has. Default false. */
+  readonly journal?: boolean
+}
+
+/** As syslog counts. */
+const PRIORITIES: Readonly<Record<LogLevel, number>> = {
+  debug: 7,
+  info: 6,
+  warn: 4,
+  error: 3,
+  silent: 7,
 }
 
 /** A logger that writes `2030-01-31T12:00:00.000Z warn message name=value …`. */
@@ -21,7 +32,8 @@ export function createConsoleLogger(options: ConsoleLoggerOptions): Logger {
   const least = LOG_LEVELS.indexOf(options.level)
   const at = (level: LogLevel) => (message: string, fields?: LogFields) => {
     if (LOG_LEVELS.indexOf(level) < least) return
-    options.write(`${now().toISOString()} ${level} ${formatLine(message, fields)}\n`)
+    const start = options.journal === true ? `<${PRIORITIES[level]}>` : `${now().toISOString()} `
+    options.write(`${start}${level} ${formatLine(message, fields)}\n`)
   }
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }

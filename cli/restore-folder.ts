@@ -8,6 +8,7 @@ import { link, mkdir, open, readdir, rename, rm, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { StateError } from '../src/core/errors.ts'
 import { LevelStorage } from '../storage-adapters/leveldb.ts'
+import { giveToOwnerOf } from './folder-owner.ts'
 import { SNAPSHOT_PREFIX } from './folder-snapshot.ts'
 
 /** The folder in a data folder where a restore is under way, or was cut off. */
@@ -65,6 +66,7 @@ async function build<Result>(options: FolderRestore<Result>): Promise<Result> {
   await mkdir(work)
   try {
     const result = await options.build(work)
+    await giveToOwnerOf(options.directory, work)
     for (const name of await readdir(work)) await syncPath(join(work, name))
     await syncPath(work)
     return result
@@ -85,6 +87,7 @@ async function moveIn(
       : join(directory, `${ASIDE_PREFIX}${now.toISOString().replaceAll(':', '-')}`)
   if (aside !== undefined) {
     await mkdir(aside)
+    await giveToOwnerOf(directory, aside)
     await moveFiles(directory, aside, old, 'first')
   }
   await moveFiles(work, directory, await readdir(work), 'last')

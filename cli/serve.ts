@@ -28,7 +28,7 @@ import { refuseHalfRestored } from './restore-folder.ts'
 import { storageOf } from './serve-storage.ts'
 import { explainStartFailure, isLoopback } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
-import { tellSystemd } from './systemd.ts'
+import { tellSystemd, writesToJournal } from './systemd.ts'
 
 export const SERVE: Command = {
   name: 'serve',
@@ -46,7 +46,8 @@ export const SERVE: Command = {
 /** Runs a node until a stop signal; resolves with the exit code once it is closed. */
 export async function serve(config: ServeConfig, context: CommandContext): Promise<number> {
   const write = (line: string): void => context.stderr(line)
-  const logger = createConsoleLogger({ level: config.logLevel, write })
+  const journal = writesToJournal(context.env)
+  const logger = createConsoleLogger({ level: config.logLevel, write, journal })
   warnIfExposed(config, logger)
   const name = config.name ?? hostname()
   const stop = untilStopped(context)

@@ -1,11 +1,25 @@
 /**
- * Tells systemd that the node serves, and then, at half the unit's WatchdogSec, that it is alive: a process
- * that hangs is ended and started anew. Node can not write to the socket of systemd, a datagram socket, so
- * the program `systemd-notify` does; the unit needs Type=notify and NotifyAccess=all.
+ * A node in a unit of systemd. Its log lines are marked for the journal. Systemd is told that the node
+ * serves, and then, at half the unit's WatchdogSec, that it is alive: a process that hangs is ended and
+ * started anew. Node can not write to the socket of systemd, a datagram socket, so the program
+ * `systemd-notify` does; the unit needs Type=notify and NotifyAccess=all.
  */
 import { execFile } from 'node:child_process'
+import { fstatSync } from 'node:fs'
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
+
+const STDERR = 2
+
+/** Whether what this process writes to stderr goes to the journal, and nowhere else (systemd.exec(5)). */
+export function writesToJournal(
+  env: Readonly<Record<string, string | undefined>>,
+  descriptor: number = STDERR,
+): boolean {
+  if (env.JOURNAL_STREAM === undefined) return false
+  const { dev, ino } = fstatSync(descriptor, { bigint: true })
+  return env.JOURNAL_STREAM === `${dev}:${ino}`
+}
 
 /** Milliseconds until a notice that was not taken is given up. */
 const NOTICE_MS = 10_000

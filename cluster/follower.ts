@@ -38,6 +38,7 @@ import type { LinkStatus } from './link-status.ts'
 import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 import { streamUrl } from './placement.ts'
+import { explainRefusal } from './token.ts'
 
 export interface FollowerLinkOptions {
   /** The leader, as `http(s)://host:port`. */
@@ -230,7 +231,7 @@ export class FollowerLink {
 
   #down(code: number, reason: string): void {
     this.#noteCheck()
-    const text = reason === '' ? `connection closed (${code})` : reason
+    const text = reason === '' ? `connection closed (${code})` : explainRefusal(reason)
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
       this.#options.logger.warn('leader out of reach; serving and taking writes locally', {
         leader: this.#options.leader,

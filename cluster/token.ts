@@ -12,6 +12,12 @@ export function requireToken(request: IncomingMessage, token: string | undefined
   throw new StateError('unauthorized', 'cluster: the cluster token is missing or wrong')
 }
 
+/** The reason of a connection that ended, with what to look at where the leader did not take the token. */
+export function explainRefusal(reason: string): string {
+  if (!/^Unexpected server response: 401\b/.test(reason)) return reason
+  return `${reason}: its cluster token is another one than this node's`
+}
+
 /** Whether only this machine can reach a listener on `host`. */
 export function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host)

@@ -21,7 +21,7 @@ tar -xzf "$work/packed/ooo-cluster-$version.tgz" -C "$work"
 cp "$here/../package-lock.json" "$work/package/"
 (cd "$work/package" && npm ci --omit=dev --ignore-scripts --no-audit --no-fund --prefer-offline --silent)
 tar -czf "$bundle/ooo-cluster-$version.tgz" -C "$work" package
-cp "$here/install.sh" "$here/edge.yaml" "$bundle/"
+cp "$here/install.sh" "$here/edge.yaml" "$here/../docs/edge.md" "$bundle/"
 cp "$here/systemd/ooo.service" "$bundle/systemd/"
 tar -czf "$target/ooo-edge-$version.tar.gz" -C "$work" "ooo-edge-$version"
 printf '%s\n' "$target/ooo-edge-$version.tar.gz"

@@ -5,8 +5,9 @@
 #   ./install.sh uninstall [--purge]
 #
 # The tarball is one of `npm pack`, or of `deploy/bundle.sh`, which needs no network. Default: the one
-# beside this script. Installing again upgrades in place; data and settings stay. Uninstalling keeps data
-# and settings too, unless --purge is given. --root DIR puts everything below a folder, to look at it.
+# beside this script. Installing again upgrades in place; data and settings stay. A release that does not
+# start gives way to the one that ran before it. Uninstalling keeps data and settings too, unless --purge is
+# given. --root DIR puts everything below a folder, to look at it.
 set -eu
 
 say() { printf '%s\n' "$*"; }
@@ -14,6 +15,8 @@ fail() {
   printf 'install.sh: %s\n' "$*" >&2
   exit 1
 }
+# The lines at the top of this file.
+usage() { sed -n '2,/^set/s/^# \{0,1\}//p' "$0"; }
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 action=${1:-}
@@ -40,16 +43,25 @@ app=$root/opt/ooo-cluster
 config=$root/etc/ooo
 unit=$root/etc/systemd/system/ooo.service
 command=$root/usr/local/bin/ooo
+before='' again=no
 
 # Below another root nothing is started.
 has_systemd() {
   [ -z "$root" ] && [ -d /run/systemd/system ]
 }
 
+need_root() {
+  [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "needs root: sudo $0 $action"
+}
+
 find_node() {
   [ -n "$node" ] || node=$(command -v node || true)
-  [ -n "$node" ] || fail 'Node is not on PATH; install it, or name it with --node'
+  [ -n "$node" ] || fail "Node is not on root's PATH ($PATH); install Node 20.19 or newer, or name it with --node"
   [ -x "$node" ] || fail "$node can not be run"
+  case $node in
+    /*) ;;
+    *) node=$(CDPATH='' cd -- "$(dirname -- "$node")" && pwd)/$(basename -- "$node") ;;
+  esac
   if has_systemd; then
     case $(readlink -f "$node") in
       /home/* | /root/*) fail "the service can not see $node: install Node for all users, or name one with --node" ;;
@@ -59,6 +71,13 @@ find_node() {
     const [major, minor] = process.versions.node.split(".").map(Number)
     process.exit(major > 20 || (major === 20 && minor >= 19) ? 0 : 1)
   ' || fail "$node is Node $("$node" --version), this needs 20.19 or newer"
+}
+
+# The service's folder is a link, which nothing can be mounted at.
+check_disk() {
+  if has_systemd && grep -q ' /var/lib/ooo ' /proc/mounts; then
+    fail 'a disk is mounted at /var/lib/ooo; mount it at /var/lib/private/ooo, as edge.md says'
+  fi
 }
 
 find_tarball() {
@@ -79,7 +98,10 @@ unpack() {
   new=$(mktemp -d "$app/releases/new.XXXXXX")
   trap 'rm -rf "$new"' EXIT
   trap 'exit 1' HUP INT TERM
-  tar -xzf "$tarball" -C "$new" --strip-components=1 --no-same-owner
+  if ! said=$(tar -xzf "$tarball" -C "$new" --strip-components=1 --no-same-owner 2>&1); then
+    # It names every file: one is enough.
+    fail "$tarball can not be unpacked to $app; nothing was changed; $(printf '%s\n' "$said" | head -n 1)"
+  fi
   [ -f "$new/dist/cli/main.js" ] || fail "$tarball holds no dist/cli/main.js"
   if [ ! -d "$new/node_modules" ]; then
     command -v npm >/dev/null || fail 'npm is not on PATH; use a tarball of deploy/bundle.sh, which needs none'
@@ -90,22 +112,17 @@ unpack() {
   version=$("$node" "$new/dist/cli/main.js" --version) || fail "the release does not run with $node"
   "$node" -e 'import(process.argv[1])' "$new/dist/storage-adapters/leveldb.js" ||
     fail 'the storage of the release can not be loaded on this machine'
+  # What the service is started by belongs to the release.
+  unit_text >"$new/ooo.service"
+  command_text >"$new/ooo"
 }
 
-# The release in use changes in one step; the one before it is kept.
-switch() {
-  name=$version-$(date -u +%Y%m%d%H%M%S)-$$
-  mv "$new" "$app/releases/$name"
-  trap - EXIT
-  before=$(readlink "$app/current" 2>/dev/null || true)
-  ln -s "releases/$name" "$app/current.new"
-  mv -T "$app/current.new" "$app/current"
-  for old in "$app"/releases/*; do
-    case $old in
-      "$app/releases/$name" | "$app/${before:-none}") ;;
-      *) rm -rf "$old" ;;
-    esac
-  done
+unit_text() {
+  sed -e "s|@NODE@|$node|g" -e "s|@APP@|$app/current|g" -e "s|@CONFIG@|$config|g" "$here/systemd/ooo.service"
+}
+
+command_text() {
+  printf '#!/bin/sh\nexec "%s" "%s/current/dist/cli/main.js" "$@"\n' "$node" "$app"
 }
 
 # Settings that are there are nobody's but the owner's.
@@ -117,44 +134,93 @@ settings() {
   fi
 }
 
-service() {
+# Puts the release in its place; the one before it is kept.
+keep() {
+  name=$version-$(date -u +%Y%m%d%H%M%S)-$$
+  mv "$new" "$app/releases/$name"
+  trap - EXIT
+  before=$(readlink "$app/current" 2>/dev/null || true)
+  for old in "$app"/releases/*; do
+    case $old in
+      "$app/releases/$name" | "$app/${before:-none}") ;;
+      *) rm -rf "$old" ;;
+    esac
+  done
+}
+
+# use RELEASE: it becomes the one in use, in one step, and the service is started by its unit.
+use() {
   mkdir -p "$(dirname "$unit")" "$(dirname "$command")"
-  sed -e "s|@NODE@|$node|g" -e "s|@APP@|$app/current|g" -e "s|@CONFIG@|$config|g" \
-    "$here/systemd/ooo.service" >"$unit.new"
+  install -m 0644 "$app/$1/ooo.service" "$unit.new"
+  install -m 0755 "$app/$1/ooo" "$command.new"
+  ln -sfn "$1" "$app/current.new"
+  mv -T "$app/current.new" "$app/current"
   mv "$unit.new" "$unit"
-  printf '#!/bin/sh\nexec "%s" "%s/current/dist/cli/main.js" "$@"\n' "$node" "$app" >"$command.new"
-  chmod 0755 "$command.new"
   mv "$command.new" "$command"
+  if has_systemd; then systemctl daemon-reload; fi
+}
+
+# Starts the service; says what it said when it does not start. After an upgrade the release that ran
+# before comes back: nobody may be there to do it by hand.
+start_service() {
+  began=$(date +%s)
+  if systemctl restart ooo.service 2>/dev/null; then
+    say 'started: systemctl status ooo; ooo status'
+    return
+  fi
+  say "ooo-cluster $version does not start:" >&2
+  journalctl --sync 2>/dev/null || true
+  journalctl --unit ooo.service --since "@$began" --no-pager --quiet --lines 10 >&2 || true
+  if [ "$again" = no ] || [ ! -e "$app/$before/ooo.service" ]; then
+    fail "after a change of $config/edge.yaml or $config/environment: systemctl restart ooo"
+  fi
+  use "$before"
+  systemctl restart ooo.service || fail "the release before, $before, does not start any more either: journalctl -u ooo"
+  fail "the release before runs again: $before"
 }
 
 do_install() {
+  need_root
   find_node
+  check_disk
   find_tarball
   unpack
   settings
-  switch
-  service
+  keep
+  if has_systemd && systemctl is-active --quiet ooo.service; then again=yes; fi
+  use "releases/$name"
   say "ooo-cluster $version is in $app/current"
+  say "settings: $config/edge.yaml and $config/environment; after a change: systemctl restart ooo"
   if has_systemd; then
-    systemctl daemon-reload
     systemctl enable --quiet ooo.service
     if [ "$start" = yes ]; then
-      systemctl restart ooo.service
-      say 'started: systemctl status ooo'
+      start_service
+    elif [ "$again" = yes ]; then
+      say 'the release before still runs: systemctl restart ooo'
+    else
+      say 'not started: systemctl start ooo'
     fi
+  elif [ -z "$root" ]; then
+    say "no systemd runs here; the node is started by: ooo serve --config $config/edge.yaml --data /var/lib/ooo"
   fi
-  say "settings: $config/edge.yaml and $config/environment; after a change: systemctl restart ooo"
 }
 
 do_uninstall() {
+  need_root
   if has_systemd && [ -e "$unit" ]; then
     systemctl disable --now --quiet ooo.service || true
   fi
   rm -rf "$app" "$unit" "$command"
-  if has_systemd; then systemctl daemon-reload; fi
+  [ "$purge" = no ] || rm -rf "$unit.d"
+  if has_systemd; then
+    systemctl daemon-reload
+    systemctl reset-failed ooo.service 2>/dev/null || true
+  fi
   if [ "$purge" = yes ]; then
-    # With DynamicUser the folder is a link into `private`.
-    rm -rf "$config" "$root/var/lib/ooo" "$root/var/lib/private/ooo"
+    # With DynamicUser the folder is a link into `private`, where a disk of its own may be mounted.
+    for folder in "$config" "$root/var/lib/ooo" "$root/var/lib/private/ooo"; do
+      rm -rf "$folder" 2>/dev/null || [ -z "$(ls -A "$folder")" ] || fail "$folder can not be removed"
+    done
     say 'removed, with its data and settings'
   else
     say "removed; kept: $root/var/lib/ooo and $config"
@@ -164,5 +230,6 @@ do_uninstall() {
 case $action in
   install) do_install ;;
   uninstall) do_uninstall ;;
-  *) fail 'say install or uninstall' ;;
+  help | --help | -h) usage ;;
+  *) fail 'say install or uninstall; --help tells more' ;;
 esac

@@ -16,6 +16,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { EXIT } from '../cli/command.ts'
 import { SERVE_SETTINGS, serveConfig, serveVariables } from '../cli/config.ts'
 import { OOO_COMMAND, PROJECT_ROOT } from './support/built.ts'
 import { CliProcess } from './support/cli-process.ts'
@@ -57,6 +58,7 @@ describe('the systemd unit', () => {
   it('gives the node time to close, starts it again always, and a folder of its own', () => {
     expect(Number(values('TimeoutStopSec')[0])).toBeGreaterThan(CLOSE_SECONDS)
     expect(values('Restart')).toEqual(['always'])
+    expect(values('RestartPreventExitStatus')).toEqual([`${EXIT.usage}`])
     expect([values('Type'), values('NotifyAccess')]).toEqual([['notify'], ['all']])
     expect(Number(values('WatchdogSec')[0])).toBeGreaterThanOrEqual(60)
     expect(values('Environment').join(' ')).toContain(`OOO_DATA=%S/${values('StateDirectory')[0]}`)

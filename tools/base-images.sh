@@ -4,11 +4,15 @@
 # Node.js, the npm package of its binary: the programs as this Debian release has them, without a
 # package manager. Stand-ins are for builds and tests on such machines, and carry the label
 # `stand-in=true`. Run again it does nothing. Needs Docker; for stand-ins also Debian and root.
-#   tools/base-images.sh [node] [redis] [postgres]        default: all three
+# The fourth is a machine with systemd, on which the tests install a node: built from
+# test/edge/Dockerfile, or made in the same way.
+#   tools/base-images.sh [node] [redis] [postgres] [systemd]        default: all of them
 set -euo pipefail
 
 # As deploy/Dockerfile, deploy/compose.yaml and test/support/services.ts name them.
 readonly NODE_IMAGE=node:24-bookworm-slim REDIS_IMAGE=redis:8-alpine POSTGRES_IMAGE=postgres:17-alpine
+# As test/edge/systemd.test.ts names it.
+readonly SYSTEMD_IMAGE=ooo-cluster-systemd:test
 readonly PULL_SECONDS=300
 readonly USERLAND=(base-files dash coreutils libc-bin sed grep findutils hostname tzdata)
 # Comes with the packages above and serves only to install and remove them, or is large and optional.
@@ -20,13 +24,14 @@ main() {
   work=$(mktemp -d)
   # shellcheck disable=SC2064  # the folder of now
   trap "rm -rf '$work'" EXIT
-  [ $# -gt 0 ] || set -- node redis postgres
+  [ $# -gt 0 ] || set -- node redis postgres systemd
   for name in "$@"; do
     case "$name" in
       node) provide "$NODE_IMAGE" make_node "$work/node" ;;
       redis) provide "$REDIS_IMAGE" make_redis "$work/redis" ;;
       postgres) provide "$POSTGRES_IMAGE" make_postgres "$work/postgres" ;;
-      *) fail "$name: not one of node, redis, postgres" ;;
+      systemd) provide_systemd "$work/systemd" ;;
+      *) fail "$name: not one of node, redis, postgres, systemd" ;;
     esac
   done
 }
@@ -44,19 +49,47 @@ provide() {
   rm -rf "$3"
 }
 
+# provide_systemd FOLDER: built where the image of Node.js is the published one.
+provide_systemd() {
+  local here said
+  ! docker image inspect "$SYSTEMD_IMAGE" >/dev/null 2>&1 || return 0
+  here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+  provide "$NODE_IMAGE" make_node "$1-node"
+  if [ "$(docker image inspect --format '{{index .Config.Labels "stand-in"}}' "$NODE_IMAGE")" != true ]; then
+    said=$(docker build --quiet --tag "$SYSTEMD_IMAGE" - <"$here/../test/edge/Dockerfile" 2>&1) || fail "$said"
+    return 0
+  fi
+  mkdir -p "$1/root"
+  make_systemd "$SYSTEMD_IMAGE" "$1"
+}
+
+make_systemd() {
+  local root=$2/root
+  unpack "$2" systemd mount util-linux libstdc++6 tar gzip
+  chroot "$root" systemd-sysusers >/dev/null 2>&1 || fail 'systemd-sysusers failed'
+  : >"$root/etc/machine-id"
+  add_node "$2"
+  import "$1" "$root"
+}
+
 make_node() {
-  local root=$2/root arch
+  unpack "$2" libstdc++6
+  add_user "$2/root" node 1000 /home/node
+  add_node "$2"
+  import "$1" "$2/root" 'CMD ["node"]'
+}
+
+# add_node FOLDER: Node.js into FOLDER/root
+add_node() {
+  local arch
   case "$(dpkg --print-architecture)" in
     amd64) arch=x64 ;;
     arm64) arch=arm64 ;;
     *) fail 'Node.js is packed for amd64 and arm64 only' ;;
   esac
-  unpack "$2" libstdc++6
-  add_user "$root" node 1000 /home/node
-  (cd "$2" && npm pack --silent "node-linux-$arch@24" >/dev/null)
-  tar -xzf "$2"/node-linux-*.tgz -C "$2" package/bin/node
-  install -D -m 755 "$2/package/bin/node" "$root/usr/local/bin/node"
-  import "$1" "$root" 'CMD ["node"]'
+  (cd "$1" && npm pack --silent "node-linux-$arch@24" >/dev/null)
+  tar -xzf "$1"/node-linux-*.tgz -C "$1" package/bin/node
+  install -D -m 755 "$1/package/bin/node" "$1/root/usr/local/bin/node"
 }
 
 make_redis() {
@@ -140,6 +173,8 @@ unpack() {
   names=$(apt-get install --print-uris -y -qq --no-install-recommends \
     -o Dir::State::status="$folder/none" -o Dir::Cache::Archives="$folder" \
     "${USERLAND[@]}" "$@" | awk '{print $2}' | cut -d_ -f1 | grep -Ev "$LEFT_OUT")
+  # What is asked for by name is not left out.
+  names=$(printf '%s\n' "$names" "$@" | sort -u)
   # shellcheck disable=SC2086  # one word a name
   (cd "$folder/debs" && apt-get download -qq -o APT::Sandbox::User=root $names)
   for file in "$folder"/debs/*.deb; do

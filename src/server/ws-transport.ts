@@ -1,9 +1,11 @@
 /** Client connections over `ws`: the Transport of the cluster and the command line. */
+import type { LookupFunction } from 'node:net'
 import { WebSocket } from 'ws'
 import { errorText } from '../core/errors.ts'
 import { refusedHandshake } from '../core/retry-hint.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
 import type { AgentFor } from './proxy-agents.ts'
+import { createSharedLookup } from './shared-lookup.ts'
 import { adaptSocket, listen } from './ws-socket.ts'
 
 export interface WsTransportOptions {
@@ -15,6 +17,8 @@ export interface WsTransportOptions {
   readonly closeTimeoutMs?: number
   /** Certificate authorities trusted for `wss://`, PEM, in place of the usual ones; see `loadTrustedCas`. */
   readonly ca?: string | readonly string[]
+  /** Looks host names up, for one dial at a time per name. Default: the system's resolver. */
+  readonly lookup?: LookupFunction
   /** Gives the agent that reaches a server through a proxy. Default: servers are reached directly. */
   readonly agentFor?: AgentFor
 }
@@ -29,6 +33,7 @@ export function createWsTransport(options: WsTransportOptions = {}): Transport {
     maxPayload: options.maxMessageBytes ?? 64 * 1024 * 1024,
     closeTimeout: options.closeTimeoutMs ?? 2000,
     perMessageDeflate: false,
+    lookup: createSharedLookup(options.lookup),
     ...(options.ca === undefined ? {} : { ca: [options.ca].flat() as string[] }),
   }
   return {

@@ -1,10 +1,11 @@
 /** A node in a unit of systemd, whose socket is played by a program: Node has no such sockets. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { tellSystemd } from '../../cli/systemd.ts'
+import { createConsoleLogger } from '../../cli/console-logger.ts'
+import { tellSystemd, writesToJournal } from '../../cli/systemd.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -60,5 +61,32 @@ describe('systemd', () => {
 
   it('is not told anything outside of a unit', () => {
     expect(tellSystemd({}, SILENT_LOGGER)()).toBeUndefined()
+  })
+})
+
+describe('the journal', () => {
+  it('is known by the stream that stderr is, and not by the variable alone', () => {
+    const file = openSync(join(folder, 'stream'), 'w')
+    const { dev, ino } = fstatSync(file, { bigint: true })
+    expect(writesToJournal({ JOURNAL_STREAM: `${dev}:${ino}` }, file)).toBe(true)
+    expect(writesToJournal({ JOURNAL_STREAM: `${dev}:${ino + 1n}` }, file)).toBe(false)
+    expect(writesToJournal({}, file)).toBe(false)
+    closeSync(file)
+  })
+
+  it('gets lines with a priority and without a time', () => {
+    const lines: string[] = []
+    const write = (line: string): void => void lines.push(line)
+    const logger = createConsoleLogger({ level: 'debug', write, journal: true })
+    logger.debug('a')
+    logger.info('b', { n: 1 })
+    logger.warn('c')
+    logger.error('d\n<0>e')
+    expect(lines).toEqual([
+      '<7>debug a\n',
+      '<6>info b n=1\n',
+      '<4>warn c\n',
+      '<3>error d\\u000a<0>e\n',
+    ])
   })
 })
