@@ -18,10 +18,11 @@ import {
   exitCodeOfSignal,
   type StopSignal,
 } from './command.ts'
-import { SERVE_SETTINGS, type ServeConfig, serveConfig } from './config.ts'
+import { SERVE_SETTINGS, type ServeConfig, serveConfig, serveVariables } from './config.ts'
 import { createConsoleLogger } from './console-logger.ts'
 import { electionOf } from './election-settings.ts'
 import { admissionOf } from './limits-settings.ts'
+import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
 import { settingsOf } from './resolve.ts'
 import { refuseHalfRestored } from './restore-folder.ts'
@@ -49,6 +50,7 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   const journal = writesToJournal(context.env)
   const logger = createConsoleLogger({ level: config.logLevel, write, journal })
   warnIfExposed(config, logger)
+  warnOfMistyped(context.env, serveVariables(), logger)
   const name = config.name ?? hostname()
   const stop = untilStopped(context)
   let server: Server | undefined
