@@ -1,5 +1,7 @@
 /** The settings of `ooo serve` about who leads. */
-import type { LeaderOptions } from '../cluster/index.ts'
+import { hostname } from 'node:os'
+import { isPodLabel } from '../cluster/election/options.ts'
+import type { KubernetesLeaderOptions, LeaderOptions } from '../cluster/index.ts'
 import { StateError } from '../src/core/errors.ts'
 import { loadTrustedCas } from '../src/server/tls.ts'
 import type { BusConfig } from './bus-settings.ts'
@@ -13,6 +15,15 @@ export interface ElectionConfig {
   readonly leaseSeconds: number
   /** undefined: that of the pod. */
   readonly leaseNamespace: string | undefined
+  /** Of the pod of the leader; undefined: pods are not labelled. */
+  readonly leasePodLabel: PodLabelSetting | undefined
+  /** undefined: the node's name is that of its pod. */
+  readonly leasePod: string | undefined
+}
+
+interface PodLabelSetting {
+  readonly name: string
+  readonly value: string
 }
 
 type LeaderKind = 'static' | 'redis' | 'kubernetes'
@@ -21,6 +32,15 @@ const LEASE_NAME: Kind<string> = {
   placeholder: 'NAME',
   allowed: 'a name of small letters, digits, - and . such as ooo-cluster',
   parse: (text) => (/^[a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?$/.test(text) ? text : undefined),
+}
+
+const POD_LABEL: Kind<PodLabelSetting> = {
+  placeholder: 'KEY=VALUE',
+  allowed: 'a label of Kubernetes such as ooo-cluster/role=leader',
+  parse: (text) => {
+    const [name = '', value = '', ...more] = text.split('=')
+    return more.length === 0 && isPodLabel(name, value) ? { name, value } : undefined
+  },
 }
 
 export const ELECTION_SETTINGS: SettingsTable<ElectionConfig> = {
@@ -54,22 +74,49 @@ export const ELECTION_SETTINGS: SettingsTable<ElectionConfig> = {
     fallbackText: 'that of the pod',
     meaning: 'Kubernetes namespace of the lease',
   },
+  leasePodLabel: {
+    flag: 'lease-pod-label',
+    env: 'OOO_LEASE_POD_LABEL',
+    kind: POD_LABEL,
+    fallback: undefined,
+    fallbackText: 'none',
+    meaning: 'label that the pod of this node carries while it leads, in Kubernetes',
+  },
+  leasePod: {
+    flag: 'lease-pod',
+    env: 'OOO_LEASE_POD',
+    kind: named(TEXT, 'NAME'),
+    fallback: undefined,
+    fallbackText: 'that of --name',
+    meaning: 'pod of this node, for --lease-pod-label',
+  },
 }
 
 /** How the leader is found, for the options of a node's cluster. */
 export async function electionOf(
-  config: ElectionConfig & BusConfig,
+  config: ElectionConfig & BusConfig & { readonly name: string | undefined },
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<{ readonly leader?: LeaderOptions }> {
   const { leader: kind, leaseName: name, leaseNamespace, redis: url, redisCa } = config
   const lease = { name, durationMs: config.leaseSeconds * 1000 }
   if (kind === 'kubernetes') {
     const namespace = leaseNamespace === undefined ? {} : { namespace: leaseNamespace }
-    return { leader: { kind, ...lease, ...namespace, env } }
+    return { leader: { kind, ...lease, ...namespace, ...podLabelOf(config), env } }
   }
   if (kind === 'static' || url === undefined) return {}
   const ca = redisCa === undefined ? {} : { ca: await loadTrustedCas([redisCa]) }
   return { leader: { kind, ...lease, url, ...ca } }
+}
+
+function podLabelOf({
+  leasePodLabel: label,
+  leasePod,
+  name,
+}: ElectionConfig & { readonly name: string | undefined }): Pick<
+  KubernetesLeaderOptions,
+  'podLabel'
+> {
+  return label === undefined ? {} : { podLabel: { ...label, pod: leasePod ?? name ?? hostname() } }
 }
 
 /** @throws StateError `invalid_option` naming the settings that contradict each other and what to do. */
@@ -78,12 +125,16 @@ export function refuseHalfElected(
     BusConfig & { readonly clusterUrl: unknown; readonly keys: readonly unknown[] },
   sources: Resolved<ElectionConfig & { readonly clusterUrl: unknown }>['sources'],
 ): void {
-  const { leader, redis, clusterUrl, keys } = values
+  const { leader, redis, clusterUrl, keys, leasePodLabel } = values
   const refuse = (source: string | undefined, reason: string): never => {
     throw new StateError('invalid_option', `${source}: ${reason}`)
   }
+  if (sources.leasePod !== undefined && leasePodLabel === undefined) {
+    refuse(sources.leasePod, 'no pod is labelled; give --lease-pod-label')
+  }
   if (leader === 'static') {
-    const idle = sources.leaseName ?? sources.leaseSeconds ?? sources.leaseNamespace
+    const { leaseName, leaseSeconds, leaseNamespace, leasePodLabel: label } = sources
+    const idle = leaseName ?? leaseSeconds ?? leaseNamespace ?? label
     if (idle !== undefined) refuse(idle, 'there is no lease; give --leader redis or kubernetes')
     return
   }
@@ -98,5 +149,8 @@ export function refuseHalfElected(
   }
   if (leader !== 'kubernetes' && sources.leaseNamespace !== undefined) {
     refuse(sources.leaseNamespace, 'only a lease in Kubernetes has one; give --leader kubernetes')
+  }
+  if (leader !== 'kubernetes' && leasePodLabel !== undefined) {
+    refuse(sources.leasePodLabel, 'pods are labelled in Kubernetes only; give --leader kubernetes')
   }
 }

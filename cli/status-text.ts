@@ -21,6 +21,10 @@ export function formatStatus(status: unknown, nowMs: number = Date.now()): strin
       LEASE,
     ),
     table(
+      [fieldOf(fieldOf(status, 'lease'), 'podLabel')].filter((label) => label !== undefined),
+      POD_LABEL,
+    ),
+    table(
       [fieldOf(status, 'bus')].filter((bus) => bus !== undefined),
       busColumns(nowMs),
     ),
@@ -67,6 +71,15 @@ const LEASE: Columns = [
   ['until', untilText],
   ['last error', text('lastError')],
 ]
+
+const POD_LABEL: Columns = [
+  ['pod', text('pod')],
+  ['label', text('label')],
+  ['set', (row) => SET[String(fieldOf(row, 'isSet'))] ?? 'not known'],
+  ['failures', text('failures')],
+  ['last error', text('lastError')],
+]
+const SET: Readonly<Record<string, string>> = { true: 'yes', false: 'no' }
 
 /** The bus, and what became of what it carried. */
 function busColumns(nowMs: number): Columns {

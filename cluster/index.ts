@@ -26,7 +26,7 @@ import { replicationOf } from './write-fates.ts'
 
 export type { BusReport } from './bus-report.ts'
 export type { LeaseReport } from './election/election.ts'
-export type { Candidate, Holder, Lease, LeaseView } from './election/lease.ts'
+export type { Candidate, Holder, Lease, LeaseView, PodLabelReport } from './election/lease.ts'
 export type {
   CustomLeaderOptions,
   KubernetesLeaderOptions,
@@ -34,6 +34,7 @@ export type {
   LeaseOptions,
   RedisLeaderOptions,
 } from './election/options.ts'
+export type { PodLabelChoice } from './election/pod-label.ts'
 export type { ClusterRole, ClusterStatus } from './engine.ts'
 export type { LinkStatus } from './follower.ts'
 export type { FollowerStatus } from './leader.ts'

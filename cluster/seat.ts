@@ -126,7 +126,7 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
       const self = { id: store.id, url }
       const candidate = { ...self, session: nanoid() }
       const lease = withPeerKnowledge({
-        lease: await makeLease(leader, candidate, { time, random }),
+        lease: await makeLease(leader, candidate, { time, random, logger }),
         ...{ self, random, calls: parts.calls },
         records: () => store.list(nodesKey, { limit: MAX_PEERS }),
       })

@@ -17,7 +17,7 @@ import {
   type Question,
   stepElection,
 } from './election-state.ts'
-import type { Holder, Lease, LeaseView } from './lease.ts'
+import type { Holder, Lease, LeaseView, PodLabelReport } from './lease.ts'
 
 export interface ElectionOptions {
   readonly lease: Lease
@@ -50,6 +50,8 @@ export interface LeaseReport {
   readonly failures: number
   /** Why the last question had no answer; undefined when it had one. */
   readonly lastError: string | undefined
+  /** Of the label of this node's pod; absent where pods are not labelled. */
+  readonly podLabel?: PodLabelReport
 }
 
 export class Election {
@@ -72,6 +74,7 @@ export class Election {
   }
 
   start(): void {
+    this.#options.lease.stands?.(false)
     this.#dispatch({ type: 'wake', nowNs: this.#now() })
   }
 
@@ -90,6 +93,7 @@ export class Election {
     const state = this.#state
     const { kind, name, durationMs } = this.#options.lease
     const isLeader = state.kind === 'leader'
+    const podLabel = this.#options.lease.podLabel?.()
     const leftNs = isLeader ? state.validUntilNs - this.#now() : 0n
     return {
       kind,
@@ -101,6 +105,7 @@ export class Election {
       durationMs,
       ...this.#counts,
       lastError: this.#lastError,
+      ...(podLabel === undefined ? {} : { podLabel }),
     }
   }
 
@@ -114,6 +119,7 @@ export class Election {
     this.#wake?.()
     this.#watch?.()
     this.#dispatch({ type: 'close' })
+    this.#options.lease.stands?.(false)
     let asking: Promise<void>
     do {
       asking = this.#asking
@@ -154,6 +160,7 @@ export class Election {
         break
       case 'office':
         this.#note(effect.office)
+        this.#options.lease.stands?.(effect.office.kind === 'leader')
         this.#options.office(effect.office)
         break
       case 'release':

@@ -1,5 +1,5 @@
 /**
- * Requests to the Kubernetes API: JSON over HTTP, with the access of this very moment. The four calls
+ * Requests to the Kubernetes API: JSON over HTTP, with the access of this very moment. The few calls
  * that a lease needs do not warrant a client library of some hundred thousand lines.
  */
 import * as http from 'node:http'
@@ -13,7 +13,8 @@ export interface KubeAnswer {
 }
 
 export interface KubeRequest {
-  readonly method: 'GET' | 'POST' | 'PUT'
+  /** `PATCH` sends a merge patch (RFC 7396). */
+  readonly method: 'GET' | 'POST' | 'PUT' | 'PATCH'
   /** From the root of the API. */
   readonly path: string
   readonly body?: unknown
@@ -43,7 +44,8 @@ export class KubeApi {
     const headers: http.OutgoingHttpHeaders = { accept: 'application/json' }
     if (token !== undefined) headers.authorization = `Bearer ${token}`
     if (text !== undefined) {
-      headers['content-type'] = 'application/json'
+      headers['content-type'] =
+        method === 'PATCH' ? 'application/merge-patch+json' : 'application/json'
       headers['content-length'] = Buffer.byteLength(text)
     }
     const signal = AbortSignal.timeout(Math.max(1, Math.ceil(this.#timeoutMs)))

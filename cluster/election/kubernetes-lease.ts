@@ -18,6 +18,8 @@ export interface KubernetesLeaseOptions {
   readonly durationMs: number
   readonly self: Candidate
   readonly time: TimeSource
+  /** More annotations of what is written, given those so far. Default: none. */
+  readonly notes?: ((before: Fields) => Readonly<Record<string, string>>) | undefined
 }
 
 const API_VERSION = 'coordination.k8s.io/v1'
@@ -131,6 +133,7 @@ class KubernetesLease {
       ...fieldsOf(old.annotations),
       [URL_NOTE]: self.url,
       [SESSION_NOTE]: self.session,
+      ...this.#options.notes?.(fieldsOf(old.annotations)),
     }
     const object = {
       ...record?.raw,

@@ -5,7 +5,7 @@ import type { LeaseReport } from './election.ts'
 /** None where leaders are configured. */
 export function leaseMetrics(lease: LeaseReport | undefined): string[] {
   if (lease === undefined) return []
-  const { state, token, gained, lost, failures } = lease
+  const { state, token, gained, lost, failures, podLabel } = lease
   const one = (value: number): { labels: Record<string, never>; value: number }[] => [
     { labels: {}, value },
   ]
@@ -20,5 +20,21 @@ export function leaseMetrics(lease: LeaseReport | undefined): string[] {
     metric('lease_gained_total', 'counter', 'Grants of the lease to this node.', one(gained)),
     metric('lease_lost_total', 'counter', 'Grants that lapsed or were lost.', one(lost)),
     metric('lease_failures_total', 'counter', 'Questions without an answer.', one(failures)),
+    ...(podLabel === undefined
+      ? []
+      : [
+          metric(
+            'lease_pod_labelled',
+            'gauge',
+            'Whether the pod of this node carries the label of the leader.',
+            one(podLabel.isSet === true ? 1 : 0),
+          ),
+          metric(
+            'lease_pod_label_failures_total',
+            'counter',
+            'Labels that could not be changed.',
+            one(podLabel.failures),
+          ),
+        ]),
   ]
 }

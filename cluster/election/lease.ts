@@ -54,8 +54,30 @@ export interface Lease {
   renew(token: number): Promise<LeaseView>
   /** Gives up the grant with this number, so that it is free at once; nothing when it is not held. */
   release(token: number): Promise<void>
+  /**
+   * Hears whether this candidate leads, by its own clock: at the start, and whenever that changes. For what
+   * is to be shown outside; nothing waits for it. Must not throw.
+   */
+  stands?(leads: boolean): void
+  /** What became of the label of this candidate's pod; absent where pods are not labelled. */
+  podLabel?(): PodLabelReport | undefined
   /** Ends connections. Idempotent. */
   close(): Promise<void>
+}
+
+/** What became of the label of a leader's pod. */
+export interface PodLabelReport {
+  readonly pod: string
+  /** As selectors have it: `name=value`. */
+  readonly label: string
+  /** Whether the pod carries it, as the API said last; undefined: the last request failed, or is the first. */
+  readonly isSet: boolean | undefined
+  /** Other pods that may still carry it; known to the leader. */
+  readonly others: readonly string[]
+  /** Requests that failed since the start. */
+  readonly failures: number
+  /** Why the last one about one of these pods failed; undefined: none did. */
+  readonly lastError: string | undefined
 }
 
 /** The same text for the same life of a node; another one after its restart. */

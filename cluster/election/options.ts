@@ -1,8 +1,10 @@
 /** How a node finds out who leads: by configuration, or by a lease. */
 import { StateError } from '../../src/core/errors.ts'
+import type { Logger } from '../../src/core/logger.ts'
 import type { Random, TimeSource } from '../../src/core/time.ts'
 import { electionTimes } from './election-state.ts'
 import type { Candidate, Lease } from './lease.ts'
+import type { PodLabelChoice } from './pod-label.ts'
 
 export interface LeaseOptions {
   /**
@@ -31,6 +33,11 @@ export interface KubernetesLeaderOptions extends LeaseOptions {
   readonly namespace?: string
   /** Variables that tell where the API is. Default: those of the process. */
   readonly env?: Readonly<Record<string, string | undefined>>
+  /**
+   * Puts a label on the pod of this node while it leads, for a Service that follows the leader. Needs the
+   * right to patch the pods of all nodes. Default: none.
+   */
+  readonly podLabel?: PodLabelChoice
 }
 
 /** A lease of your own making. */
@@ -83,14 +90,40 @@ export function resolveLeader(
       `cluster: durationMs of the lease is ${durationMs}, it must be at least ${LEAST_MS}`,
     )
   }
+  if (leader.kind === 'kubernetes') refuseBadLabel(leader.podLabel)
   return leader
+}
+
+/** As Kubernetes has names of pods, and names and values of labels. */
+function refuseBadLabel(choice: PodLabelChoice | undefined): void {
+  if (choice === undefined) return
+  const { pod, name, value } = choice
+  if (!/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(pod)) {
+    throw new StateError('invalid_option', `cluster: podLabel: "${pod}" is no name of a pod`)
+  }
+  if (!isPodLabel(name, value)) {
+    throw new StateError('invalid_option', `cluster: podLabel: "${name}=${value}" is no label`)
+  }
+}
+
+/** Whether Kubernetes takes this name and this value, which is not empty, for a label. */
+export function isPodLabel(name: string, value: string): boolean {
+  const word = /^[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?$/
+  const slash = name.indexOf('/')
+  const isPrefixed =
+    slash === -1 || /^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/.test(name.slice(0, slash))
+  return isPrefixed && word.test(name.slice(slash + 1)) && word.test(value)
 }
 
 /** @throws StateError `invalid_option` when the lease is nowhere to be found. */
 export async function makeLease(
   leader: ElectedOptions,
   self: Candidate,
-  { time, random }: { readonly time: TimeSource; readonly random: Random },
+  {
+    time,
+    random,
+    logger,
+  }: { readonly time: TimeSource; readonly random: Random; readonly logger: Logger },
 ): Promise<Lease> {
   if (leader.kind === 'custom') return leader.make(self)
   const { name = DEFAULT_NAME, durationMs = DEFAULT_MS } = leader
@@ -110,5 +143,19 @@ export async function makeLease(
   const config = loadKubeConfig({ env: leader.env ?? process.env })
   const namespace = leader.namespace ?? config.namespace
   const api = new KubeApi(config, timeoutMs)
-  return kubernetesLease({ api, namespace, name, durationMs, self, time })
+  const options = { api, namespace, name, durationMs, self, time }
+  if (leader.podLabel === undefined) return kubernetesLease(options)
+  const { PodLabel, withPodLabel } = await import('./pod-label.ts')
+  const label = new PodLabel({
+    ...leader.podLabel,
+    api: new KubeApi(config, timeoutMs),
+    namespace: config.namespace,
+    againMs: durationMs,
+    closeMs: timeoutMs,
+    ...{ time, random, logger },
+  })
+  return withPodLabel(
+    kubernetesLease({ ...options, notes: (before) => label.notes(before) }),
+    label,
+  )
 }

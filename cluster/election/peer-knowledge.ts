@@ -56,6 +56,8 @@ export function withPeerKnowledge(options: PeerKnowledgeOptions): Lease {
     renew: (token) => ask(() => lease.renew(token), token + 1),
     claim: (above) => lease.claim(above),
     release: (token) => lease.release(token),
+    stands: (leads) => lease.stands?.(leads),
+    podLabel: () => lease.podLabel?.(),
     close: () => lease.close(),
   }
 }

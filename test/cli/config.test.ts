@@ -212,6 +212,16 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['a', 'a'],
     ['b', 'b'],
   ],
+  leasePodLabel: [
+    ['ooo-cluster/role=leader', { name: 'ooo-cluster/role', value: 'leader' }],
+    ['leads=Yes_1.0', { name: 'leads', value: 'Yes_1.0' }],
+    ['a.example.org/b=c', { name: 'a.example.org/b', value: 'c' }],
+  ],
+  leasePod: [
+    ['ooo-0', 'ooo-0'],
+    ['b', 'b'],
+    ['c', 'c'],
+  ],
   redis: [
     ['redis://:p@10.0.0.1:6379', 'redis://:p@10.0.0.1:6379'],
     ['rediss+sentinel://a,b:26380/main', 'rediss+sentinel://a,b:26380/main'],
@@ -270,6 +280,8 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   leaseName: ['A', 'a b', '-a', 'a_b', ' '],
   leaseSeconds: ['0', '601', '5s', '1.5'],
   leaseNamespace: [' '],
+  leasePodLabel: ['leader', 'a=', '=a', 'a/b/c=d', '/a=b', 'a=b=c', `${'a'.repeat(64)}=b`, 'a=-b'],
+  leasePod: [' '],
   redis: ['10.0.0.1:6379', 'http://a', 'redis:a', 'redis+other://a', ' '],
   redisCa: [' '],
   proxy: ['proxy.example:3128', 'socks5://a', 'NONE', ' ', 'http://'],
@@ -295,6 +307,9 @@ function companions(name: keyof ServeConfig): string[] {
   }
   if (name === 'postgresTablesUrl') return ['--postgres-tables=orders/*=orders']
   if (name === 'leader') return ['--redis=redis://a', '--key=settings']
+  if (name === 'leasePod') {
+    return ['--leader=kubernetes', '--key=settings', '--lease-pod-label=a=b']
+  }
   if (name.startsWith('lease')) return ['--leader=kubernetes', '--key=settings']
   if (name === 'redisCa') return ['--redis=rediss://a', '--key=settings']
   return name === 'clusterUrl' || name === 'redis' ? ['--key=settings'] : []
@@ -468,6 +483,14 @@ describe('contradictions', () => {
     expect(() => serveOf([key, '--lease-seconds=9'])).toThrow('--lease-seconds: there is no lease')
     const elsewhere = [key, '--leader=redis', '--redis=redis://a', '--lease-namespace=apps']
     expect(() => serveOf(elsewhere)).toThrow('--lease-namespace: only a lease in Kubernetes')
+    const label = '--lease-pod-label=a=b'
+    expect(() => serveOf([key, label])).toThrow('--lease-pod-label: there is no lease')
+    const redis = [key, '--leader=redis', '--redis=redis://a', label]
+    expect(() => serveOf(redis)).toThrow('--lease-pod-label: pods are labelled in Kubernetes only')
+    const nothing = [key, '--leader=kubernetes', '--lease-pod=a']
+    expect(() => serveOf(nothing)).toThrow(
+      '--lease-pod: no pod is labelled; give --lease-pod-label',
+    )
   })
 
   it('refuses a second place for the data, and rows of a database that is not named', () => {

@@ -1,13 +1,14 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { KubeApi } from '../../cluster/election/kube-api.ts'
 import { type KubeConfig, loadKubeConfig } from '../../cluster/election/kube-config.ts'
 import { kubernetesLease } from '../../cluster/election/kubernetes-lease.ts'
 import type { Candidate, Lease } from '../../cluster/election/lease.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
 import { CertificateFolder, NO_OPENSSL } from '../support/certificates.ts'
+import { KUBECONFIG, realConfig, remove } from '../support/kube-cluster.ts'
 import { LeaseApi } from '../support/lease-api.ts'
 import { waitFor } from '../support/wait.ts'
 import { describeLease } from './lease-suite.ts'
@@ -58,23 +59,17 @@ describeLease('Kubernetes', async (name, durationMs) => ({
   lapse: lapsed,
 }))
 
-const KUBECONFIG = process.env.KUBECONFIG ?? ''
 describe.skipIf(KUBECONFIG === '')('with the cluster of KUBECONFIG', () => {
+  const made: string[] = []
+  afterAll(() => remove(...made.map((name) => `lease/${name}`)))
   describeLease('the Kubernetes of KUBECONFIG', async (name, durationMs) => {
-    const config = loadKubeConfig({ env: { KUBECONFIG } })
-    const { namespace } = config
+    made.push(name)
+    const config = realConfig()
+    const parts = { namespace: config.namespace, name, durationMs, time: TIME }
     return {
       durationMs,
-      candidate: (self) =>
-        kubernetesLease({
-          api: new KubeApi(config, 20_000),
-          namespace,
-          name,
-          durationMs,
-          self,
-          time: TIME,
-        }),
-      forget: undefined,
+      candidate: (self) => kubernetesLease({ ...parts, api: new KubeApi(config, 20_000), self }),
+      forget: async () => remove(`lease/${name}`),
       lapse: lapsed,
     }
   })

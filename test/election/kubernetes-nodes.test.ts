@@ -75,6 +75,53 @@ it('the holder of the Lease leads; a rotated token changes nothing, and another 
   expect(await next.request('GET', '/-/leader').then(({ status }) => status)).toBe(200)
 })
 
+it('labels the pod of the leader, through changes of the leader and the end of nodes', async () => {
+  const env = { KUBECONFIG: kubeConfig('token-1') }
+  const of = (pod: string) => {
+    api.pods.set(`default/${pod}`, { app: 'ooo', role: 'leader' })
+    const podLabel = { pod, name: 'role', value: 'leader' }
+    return { kind: 'kubernetes', name: 'test', durationMs: 6000, env, podLabel } as const
+  }
+  const one = await startNode({ election: of('one') })
+  const other = await startNode({ election: of('other') })
+  const labelled = (): string[] =>
+    ['one', 'other'].filter((pod) => api.pods.get(`default/${pod}`)?.role === 'leader')
+  const leader = await settled(one, other)
+  const [pod, next] = leader === one ? (['one', other] as const) : (['other', one] as const)
+  await waitFor(() => labelled().join() === pod)
+  expect(leader.plugin.status()?.lease?.podLabel).toMatchObject({ pod, label: 'role=leader' })
+  const metrics = (await leader.request('GET', '/-/cluster/metrics')).body
+  expect(metrics).toContain('ooo_cluster_lease_pod_label_failures_total 0\n')
+  await leader.server.close()
+  expect(labelled()).not.toContain(pod)
+  await waitFor(() => labelled().join() === (pod === 'one' ? 'other' : 'one'))
+  await next.server.close()
+  expect(labelled()).toEqual([])
+})
+
+it('leads all the same when it may not label its pod, and says so', async () => {
+  api.podless.add('token-1')
+  api.pods.set('default/one', {})
+  const env = { KUBECONFIG: kubeConfig('token-1') }
+  const podLabel = { pod: 'one', name: 'role', value: 'leader' }
+  const { plugin } = await startNode({
+    election: { kind: 'kubernetes', name: 'test', durationMs: 6000, env, podLabel },
+  })
+  await waitFor(() => plugin.status()?.lease?.state === 'leader')
+  await waitFor(() => (plugin.status()?.lease?.podLabel?.failures ?? 0) > 1)
+  expect(plugin.status()?.lease?.podLabel?.lastError).toContain('needs patch of the pod')
+  expect(plugin.status()?.lease).toMatchObject({ state: 'leader', failures: 0 })
+})
+
+it.each([
+  [{ pod: 'A', name: 'a', value: 'b' }, 'podLabel: "A" is no name of a pod'],
+  [{ pod: 'a', name: 'a', value: '' }, 'podLabel: "a=" is no label'],
+  [{ pod: 'a', name: 'a/', value: 'b' }, 'podLabel: "a/=b" is no label'],
+])('refuses the label %o', async (podLabel, reason) => {
+  const election = { kind: 'kubernetes', env: {}, podLabel } as const
+  await expect(startNode({ election })).rejects.toThrow(reason)
+})
+
 it('a node that finds no Kubernetes does not start, and says what is missing', async () => {
   const election = { kind: 'kubernetes', env: {} } as const
   await expect(startNode({ election })).rejects.toThrow('cluster: no Kubernetes API')

@@ -30,6 +30,17 @@ it('ooo status shows the holder, its number, and for how long it may decide', ()
   expect(formatStatus({ name: 'a' })).not.toContain('lease')
 })
 
+it('ooo status shows the label of the pod, where there is one', () => {
+  const podLabel = { pod: 'ooo-1', label: 'a/b=c', isSet: false, others: [], failures: 2 }
+  const shown = (change: object): string =>
+    formatStatus({ lease: { ...LEASE, podLabel: { ...podLabel, ...change } } })
+  expect(shown({})).toMatch(/pod +label +set +failures +last error/)
+  expect(shown({})).toMatch(/ooo-1 +a\/b=c +no +2 +-/)
+  expect(shown({ isSet: true })).toMatch(/a\/b=c +yes +2/)
+  expect(shown({ isSet: undefined, lastError: 'gone' })).toMatch(/a\/b=c +not known +2 +gone/)
+  expect(formatStatus({ lease: LEASE })).not.toContain('pod')
+})
+
 it('the metrics of a node that elects its leader tell of the lease, others are silent', () => {
   const text = leaseMetrics(LEASE).join('')
   expect(text).toContain('ooo_cluster_lease_held 1\n')
@@ -37,6 +48,13 @@ it('the metrics of a node that elects its leader tell of the lease, others are s
   expect(text).toContain('ooo_cluster_lease_failures_total 4\n')
   expect(leaseMetrics({ ...LEASE, state: 'follower' }).join('')).toContain('lease_held 0\n')
   expect(leaseMetrics(undefined)).toEqual([])
+  expect(text).not.toContain('pod')
+  const podLabel = { pod: 'ooo-1', label: 'a/b=c', others: [], failures: 2, lastError: 'gone' }
+  const labelled = leaseMetrics({ ...LEASE, podLabel: { ...podLabel, isSet: true } }).join('')
+  expect(labelled).toContain('ooo_cluster_lease_pod_labelled 1\n')
+  expect(labelled).toContain('ooo_cluster_lease_pod_label_failures_total 2\n')
+  const unknown = leaseMetrics({ ...LEASE, podLabel: { ...podLabel, isSet: undefined } }).join('')
+  expect(unknown).toContain('ooo_cluster_lease_pod_labelled 0\n')
 })
 
 it('nodes with a configured leader tell who that is', async () => {

@@ -250,5 +250,9 @@ describe('who leads', () => {
     const url = new URL(podEnv(nodesOf(redis), 1, redis, SECRETS).OOO_REDIS_URL ?? '')
     const service = named(redis, 'Service', url.hostname) as Service
     expect(service.spec.ports).toMatchObject([{ port: Number(url.port) }])
+    // What its image does at the start to answer other pods too is not run: `command` replaces it.
+    const server = containerOf(named(redis, 'Deployment', url.hostname) as Workload)
+    expect(server.command).toEqual(['redis-server'])
+    expect(server.args?.join(' ')).toContain('--protected-mode no')
   })
 })

@@ -25,23 +25,36 @@ interface Kustomization {
   readonly apiVersion: string
   readonly kind: string
   readonly resources: readonly string[]
+  readonly components?: readonly string[]
   readonly patches?: readonly Patch[]
   readonly labels?: readonly { pairs: Record<string, string>; includeSelectors: boolean }[]
   readonly images?: readonly { name: string; newName?: string; newTag: string }[]
 }
 
-const FIELDS = ['apiVersion', 'kind', 'resources', 'patches', 'labels', 'images']
+const FIELDS = ['apiVersion', 'kind', 'resources', 'components', 'patches', 'labels', 'images']
 const FILE = 'kustomization.yaml'
 
 /** The objects of the kustomization in `folder`. @throws Error naming the file and what is wrong. */
 export function kustomize(folder: string): Manifest[] {
+  return build(folder, 'Kustomization', [])
+}
+
+/** @param before the objects that a component is added to */
+function build(
+  folder: string,
+  kind: 'Kustomization' | 'Component',
+  before: readonly Manifest[],
+): Manifest[] {
   const file = join(folder, FILE)
   const given = parse(readFileSync(file, 'utf8')) as Kustomization
   const unknown = Object.keys(given).filter((field) => !FIELDS.includes(field))
   if (unknown.length > 0) throw new Error(`${file}: ${unknown.join(', ')}: not understood`)
-  if (given.kind !== 'Kustomization') throw new Error(`${file}: kind is ${given.kind}`)
+  if (given.kind !== kind) throw new Error(`${file}: kind is ${given.kind}`)
   refuseUnused(folder, given)
-  const manifests = given.resources.flatMap((path) => load(folder, path))
+  let manifests = [...before, ...given.resources.flatMap((path) => load(folder, path))]
+  for (const path of given.components ?? []) {
+    manifests = build(relative(process.cwd(), resolve(folder, path)), 'Component', manifests)
+  }
   const ids = manifests.map(idOf)
   const twice = ids.find((id, i) => ids.indexOf(id) !== i)
   if (twice !== undefined) throw new Error(`${file}: ${twice} is there twice`)

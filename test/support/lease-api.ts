@@ -1,14 +1,13 @@
 /**
- * The part of the Kubernetes API that leases need, over real HTTP, as strict as the real one:
- * `resourceVersion` conflicts, what is required of a Lease, tokens, namespaces. It keeps no time.
+ * The part of the Kubernetes API that leases and labels of pods need, over real HTTP, as strict as the real
+ * one: `resourceVersion` conflicts, what is required of a Lease, tokens, namespaces. It keeps no time. That it
+ * answers as the real one does is what `test/election/kubernetes-api.test.ts` is for.
  */
 import * as http from 'node:http'
 import * as https from 'node:https'
 import type { AddressInfo } from 'node:net'
-
-interface Fields {
-  readonly [name: string]: unknown
-}
+import { isDeepStrictEqual } from 'node:util'
+import { type Fields, failure, fieldsOf, objectOf, problemOf } from './lease-rules.ts'
 
 export interface LeaseApiOptions {
   /** PEM; with it HTTPS is spoken, and a client certificate of `ca` is as good as a token. */
@@ -16,7 +15,9 @@ export interface LeaseApiOptions {
 }
 
 const PATH = /^\/apis\/coordination\.k8s\.io\/v1\/namespaces\/([^/]+)\/leases(?:\/([^/]+))?$/
-const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$/
+const POD_PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)$/
+const RESOURCE = 'leases.coordination.k8s.io'
+const LABEL_VALUE = /^([A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?)?$/
 
 export class LeaseApi {
   /** Tokens that are valid now. */
@@ -24,6 +25,10 @@ export class LeaseApi {
   readonly namespaces: Set<string> = new Set(['default'])
   /** Tokens of accounts that may do nothing. */
   readonly powerless: Set<string> = new Set()
+  /** Tokens of accounts that may not touch pods. */
+  readonly podless: Set<string> = new Set()
+  /** Labels of the pods, by `namespace/name`. */
+  readonly pods: Map<string, Readonly<Record<string, string>>> = new Map()
   readonly counts: Record<string, number> = {}
   readonly #objects = new Map<string, Fields>()
   readonly #server: http.Server
@@ -106,51 +111,99 @@ export class LeaseApi {
   }
 
   #answer(request: http.IncomingMessage, text: string): [number, unknown] {
-    const { authorization } = request.headers
+    const { authorization, 'content-type': type } = request.headers
     const token = authorization?.replace(/^Bearer /, '') ?? ''
     const isCertified = 'authorized' in request.socket && request.socket.authorized === true
-    if (this.powerless.has(token)) return failure(403, 'leases.coordination.k8s.io is forbidden')
-    if (!this.tokens.has(token) && !isCertified) return failure(401, 'Unauthorized')
+    if (!this.tokens.has(token) && !this.powerless.has(token) && !isCertified) {
+      return failure(401, 'Unauthorized')
+    }
+    const [, ofPod, pod] = POD_PATH.exec(request.url ?? '') ?? []
+    if (ofPod !== undefined && pod !== undefined) {
+      if (this.powerless.has(token) || this.podless.has(token)) {
+        return failure(403, `pods "${pod}" is forbidden`)
+      }
+      if (request.method !== 'PATCH') return failure(405, 'method not allowed')
+      return this.#patchPod(`${ofPod}/${pod}`, type, text)
+    }
+    if (this.powerless.has(token)) return failure(403, `${RESOURCE} is forbidden`)
     const [, namespace, name] = PATH.exec(request.url ?? '') ?? []
     if (namespace === undefined) return failure(404, 'the server could not find the resource')
     if (request.method === 'POST' && name === undefined) return this.#create(namespace, text)
-    if (name === undefined) return failure(405, 'method not allowed')
+    if (name === undefined || !['GET', 'PUT'].includes(request.method ?? '')) {
+      return failure(405, 'the server does not allow this method on the requested resource')
+    }
     const current = this.#objects.get(`${namespace}/${name}`)
-    if (current === undefined) return failure(404, `leases "${name}" not found`)
-    if (request.method === 'GET') return [200, current]
     if (request.method === 'PUT') return this.#update(namespace, name, current, text)
-    return failure(405, 'method not allowed')
+    if (current === undefined) return failure(404, `${RESOURCE} "${name}" not found`)
+    return [200, current]
   }
 
-  #create(namespace: string, text: string): [number, unknown] {
-    const object = fieldsOf(JSON.parse(text))
-    const metadata = fieldsOf(object.metadata)
-    const name = String(metadata.name)
+  #patchPod(id: string, type: string | undefined, text: string): [number, unknown] {
+    if (type !== 'application/merge-patch+json') {
+      return failure(415, 'the body of the request was in an unknown format')
+    }
+    const pod = this.pods.get(id)
+    if (pod === undefined) return failure(404, `pods "${id.split('/')[1]}" not found`)
+    const labels = { ...pod }
+    const changes = fieldsOf(fieldsOf(fieldsOf(JSON.parse(text)).metadata).labels)
+    for (const [name, value] of Object.entries(changes)) {
+      if (value === null) delete labels[name]
+      else if (!LABEL_VALUE.test(String(value)))
+        return failure(422, 'metadata.labels: Invalid value')
+      else labels[name] = String(value)
+    }
+    this.pods.set(id, labels)
+    const [namespace, name] = id.split('/')
+    return [200, { apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace, labels } }]
+  }
+
+  #create(namespace: string, text: string, asked?: string): [number, unknown] {
+    const object = objectOf(text)
+    const metadata = fieldsOf(object?.metadata)
+    const name = asked ?? String(metadata.name)
     const problem = problemOf(object, namespace, name)
-    if (problem !== undefined) return failure(422, problem)
+    if (problem !== undefined) return problem
     if (!this.namespaces.has(namespace)) return failure(404, `namespaces "${namespace}" not found`)
-    if (metadata.resourceVersion !== undefined) {
-      return failure(400, 'resourceVersion should not be set on objects to be created')
+    if (asked === undefined && metadata.resourceVersion !== undefined) {
+      return failure(500, 'resourceVersion should not be set on objects to be created')
     }
     if (this.#objects.has(`${namespace}/${name}`)) {
-      return failure(409, `leases "${name}" already exists`)
+      return failure(409, `${RESOURCE} "${name}" already exists`)
     }
     const own = { uid: `uid-${this.#version}`, creationTimestamp: '2026-01-01T00:00:00Z' }
     return [201, this.#store(namespace, name, { ...object, metadata: { ...metadata, ...own } })]
   }
 
-  #update(namespace: string, name: string, current: Fields, text: string): [number, unknown] {
-    const object = fieldsOf(JSON.parse(text))
-    const metadata = fieldsOf(object.metadata)
-    const old = fieldsOf(current.metadata)
+  #update(
+    namespace: string,
+    name: string,
+    current: Fields | undefined,
+    text: string,
+  ): [number, unknown] {
+    const object = objectOf(text)
+    const metadata = fieldsOf(object?.metadata)
     const problem = problemOf(object, namespace, name)
-    if (problem !== undefined) return failure(422, problem)
-    const isOther = metadata.uid !== undefined && metadata.uid !== old.uid
-    const { resourceVersion } = metadata
-    if (isOther || (resourceVersion !== undefined && resourceVersion !== old.resourceVersion)) {
-      return failure(409, `Operation cannot be fulfilled on leases "${name}": it has been modified`)
+    if (problem !== undefined) return problem
+    const { resourceVersion, uid } = metadata
+    if (resourceVersion !== undefined && !/^\d+$/.test(String(resourceVersion))) {
+      return failure(500, 'parsing the resourceVersion: invalid syntax')
     }
-    return [200, this.#store(namespace, name, { ...object, metadata: { ...old, ...metadata } })]
+    const old = fieldsOf(current?.metadata)
+    if (uid !== undefined && uid !== old.uid)
+      return failure(409, `${RESOURCE} "${name}": other UID`)
+    // A lease that is not there is created, whatever its version was.
+    if (current === undefined) return this.#create(namespace, text, name)
+    if (resourceVersion === undefined) {
+      return failure(422, 'metadata.resourceVersion: must be specified for an update')
+    }
+    if (resourceVersion !== old.resourceVersion) {
+      return failure(409, `${RESOURCE} "${name}": the object has been modified`)
+    }
+    const { uid: is, creationTimestamp } = old
+    const next = { ...object, metadata: { ...metadata, uid: is, creationTimestamp } }
+    // What changes nothing is not written, and keeps its version.
+    if (isDeepStrictEqual(next, current)) return [200, current]
+    return [200, this.#store(namespace, name, next)]
   }
 
   #store(namespace: string, name: string, object: Fields): Fields {
@@ -159,40 +212,4 @@ export class LeaseApi {
     this.#objects.set(`${namespace}/${name}`, stored)
     return stored
   }
-}
-
-function problemOf(object: Fields, namespace: string, name: string): string | undefined {
-  const metadata = fieldsOf(object.metadata)
-  const spec = fieldsOf(object.spec)
-  if (object.apiVersion !== 'coordination.k8s.io/v1' || object.kind !== 'Lease')
-    return 'not a Lease'
-  if (metadata.name !== name || (metadata.namespace ?? namespace) !== namespace) {
-    return 'the name of the object does not match the path'
-  }
-  if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name)) return 'metadata.name: Invalid value'
-  const { leaseDurationSeconds: seconds, leaseTransitions: transitions } = spec
-  if (seconds !== undefined && !(Number.isInteger(seconds) && (seconds as number) > 0)) {
-    return 'spec.leaseDurationSeconds: must be greater than 0'
-  }
-  const isCount = Number.isInteger(transitions) && (transitions as number) >= 0
-  if (transitions !== undefined && (!isCount || (transitions as number) >= 2 ** 31)) {
-    return 'spec.leaseTransitions: must be greater than or equal to 0'
-  }
-  for (const field of ['acquireTime', 'renewTime']) {
-    if (spec[field] !== undefined && !MICRO_TIME.test(String(spec[field]))) {
-      return `spec.${field}: parsing time as RFC3339 with microseconds`
-    }
-  }
-  for (const value of Object.values(fieldsOf(metadata.annotations))) {
-    if (typeof value !== 'string') return 'metadata.annotations: must be text'
-  }
-  return undefined
-}
-
-function failure(code: number, message: string): [number, unknown] {
-  return [code, { kind: 'Status', apiVersion: 'v1', status: 'Failure', message, code }]
-}
-
-function fieldsOf(value: unknown): Fields {
-  return typeof value === 'object' && value !== null ? (value as Fields) : {}
 }
