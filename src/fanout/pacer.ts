@@ -1,8 +1,8 @@
 /**
  * When pools hand over what waits. Changes of one turn of the event loop leave together at its end. Where
- * handing over takes long, as with thousands of subscribers, and changes come faster than that, a short
- * pause follows it: changes gather and leave in one write per socket, so that throughput grows with the
- * load and there is always time to read requests. A node that keeps up makes no pause.
+ * handing over takes long, as with thousands of subscribers, a short pause follows it: only a node near
+ * its limit notices, and there changes gather and leave in one write per socket, so that throughput
+ * grows with the load and there is always time to read requests.
  */
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../core/time.ts'
 
@@ -16,15 +16,11 @@ export interface PacerOptions {
 const SHORT_NS = NS_PER_MS
 /** A pause is this part of the work before it. */
 const PAUSE_SHARE = 4n
-/** Work for which no more requests than these had gathered is followed by no pause: the node keeps up. */
-const FEW_REQUESTS = 2
 
 export class Pacer {
   readonly #options: PacerOptions
   readonly #flush: () => void
   #state: 'resting' | 'due' | 'closed' = 'resting'
-  /** Since the latest flush. */
-  #requests = 0
   #cancelPause: CancelTimer | undefined
   /** Monotonic time before which nothing is handed over. */
   #notBeforeNs = 0n
@@ -38,7 +34,6 @@ export class Pacer {
 
   /** Something waits: `flush` runs once, soon. */
   request(): void {
-    this.#requests++
     if (this.#state !== 'resting') return
     this.#state = 'due'
     const { time, endOfTurn } = this.#options
@@ -64,14 +59,12 @@ export class Pacer {
   #run(): void {
     if (this.#state !== 'due') return
     this.#state = 'resting'
-    const isFew = this.#requests <= FEW_REQUESTS
-    this.#requests = 0
     const { time } = this.#options
     const beginNs = time.monotonicNs()
     this.#flush()
     const endNs = time.monotonicNs()
     const spentNs = endNs - beginNs
-    this.#notBeforeNs = isFew || spentNs < SHORT_NS ? endNs : endNs + spentNs / PAUSE_SHARE
+    this.#notBeforeNs = spentNs < SHORT_NS ? endNs : endNs + spentNs / PAUSE_SHARE
     this.#settle()
   }
 
