@@ -13,16 +13,22 @@ import { Rig } from './kit/rig.ts'
 import { FLOOR, node, type Target } from './kit/target.ts'
 
 const SUBSCRIBERS = [100, 1000, 5000, 10_000]
+type Rates = readonly (readonly [perSecond: number, seconds: number])[]
 /** Writes per second, and seconds that they last. */
-const RATES = [
+const RATES: Rates = [
   [5, 10],
   [50, 4],
   [100, 4],
-] as const
+]
 /** What other servers are asked for: more than they can do only measures how a swarm fills up. */
 const PEER_SUBSCRIBERS = [1000]
-/** What bare Node is asked for: beyond that it falls behind, since it joins nothing. */
-const FLOOR_SUBSCRIBERS = [1000, 5000]
+/** What is measured once more, in turns with bare Node: these machines have better and worse minutes. */
+const SLOW = RATES.slice(0, 1)
+/** What bare Node is asked for, by subscribers: beyond that it falls behind, since it joins nothing. */
+const FLOOR_RATES = new Map<number, Rates>([
+  [1000, RATES],
+  [5000, SLOW],
+])
 
 /** One change, many subscribers of the same key or list. */
 export const bench: Bench = {
@@ -34,13 +40,22 @@ export const bench: Bench = {
     const rig = await Rig.start()
     const cells: FanoutCell[] = []
     try {
-      const measure = async (target: Target, subscribers: number, shape: Shape): Promise<void> => {
-        cells.push(...(await runRates(rig, target, shape, subscribers, RATES, context)))
+      const measure = async (
+        target: Target,
+        subscribers: number,
+        shape: Shape,
+        rates: Rates = RATES,
+      ): Promise<void> => {
+        cells.push(...(await runRates(rig, target, shape, subscribers, rates, context)))
       }
       for (const subscribers of wanted(SUBSCRIBERS, context)) {
         for (const shape of SHAPES) await measure(node(), subscribers, shape)
-        // Right after what is compared with it: these machines have better and worse minutes.
-        if (FLOOR_SUBSCRIBERS.includes(subscribers)) await measure(FLOOR, subscribers, SHAPES[0])
+        const floorRates = FLOOR_RATES.get(subscribers)
+        if (floorRates === undefined) continue
+        const [key] = SHAPES
+        await measure(FLOOR, subscribers, key, floorRates)
+        await measure(node(), subscribers, key, SLOW)
+        await measure(FLOOR, subscribers, key, SLOW)
       }
       for (const target of peers.targets) {
         for (const subscribers of wanted(PEER_SUBSCRIBERS, context)) {

@@ -98,19 +98,31 @@ export function fanoutTable(cells: readonly FanoutCell[]): Table {
   }
 }
 
-/** Each load beside the same on `base` in this run: how many times its time. */
+/** Each load beside the same on `base` in this run: how many times its time, on average over their runs. */
 export function ratioTable(cells: readonly FanoutCell[], base: string): Table {
-  const rows = cells.flatMap(({ target, shape, subscribers, rate, outcome }) => {
-    const beside = cells.find(
-      (cell) => cell.target === base && cell.subscribers === subscribers && cell.rate === rate,
+  const loads = new Map(cells.map((cell) => [loadOf(cell), cell]))
+  const rows = [...loads.values()].flatMap(({ target, shape, subscribers, rate }) => {
+    const isLoad = (cell: FanoutCell): boolean =>
+      cell.subscribers === subscribers && cell.rate === rate
+    const those = cells.filter(
+      (cell) => cell.target === target && cell.shape === shape && isLoad(cell),
     )
-    if (target === base || beside === undefined) return []
+    const beside = cells.filter((cell) => cell.target === base && isLoad(cell))
+    if (target === base || beside.length === 0) return []
     const ratio = (part: 'p50' | 'p99'): string =>
-      (outcome.every[part] / beside.outcome.every[part]).toFixed(2)
+      (meanOf(those, part) / meanOf(beside, part)).toFixed(2)
     return [[target, `${subscribers} × ${shape}`, rate, ratio('p50'), ratio('p99')]]
   })
   const columns = ['server', 'subscribers of one', 'writes/s', 'p50 ratio', 'p99 ratio']
   return { title: `Against ${base} in this run, with subscribers of a key`, columns, rows }
+}
+
+function loadOf({ target, shape, subscribers, rate }: FanoutCell): string {
+  return JSON.stringify([target, shape, subscribers, rate])
+}
+
+function meanOf(cells: readonly FanoutCell[], part: 'p50' | 'p99'): number {
+  return cells.reduce((sum, { outcome }) => sum + outcome.every[part], 0) / cells.length
 }
 
 /** One picture per number of subscribers, one line per load. */
