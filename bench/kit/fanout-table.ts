@@ -125,13 +125,14 @@ function meanOf(cells: readonly FanoutCell[], part: 'p50' | 'p99'): number {
   return cells.reduce((sum, { outcome }) => sum + outcome.every[part], 0) / cells.length
 }
 
-/** One picture per number of subscribers, one line per load. */
+/** One picture per number of subscribers, one line per load: of its last run. */
 export function fanoutCharts(cells: readonly FanoutCell[]): Chart[] {
   const sizes = [...new Set(cells.map(({ subscribers }) => subscribers))]
+  const loads = [...new Map(cells.map((cell) => [loadOf(cell), cell])).values()]
   return sizes.map((size) => ({
     name: String(size),
     title: `From an intended write to each of ${size} subscribers`,
-    series: cells
+    series: loads
       .filter(({ subscribers }) => subscribers === size)
       .map(({ target, shape, rate, outcome }) => ({
         label: `${target}, ${shape}, ${rate}/s`,
