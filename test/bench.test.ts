@@ -1,7 +1,8 @@
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { describe, expect, it } from 'vitest'
@@ -11,7 +12,7 @@ import { BINARY, FrameReader } from '../bench/kit/frame-reader.ts'
 import { Generator } from '../bench/kit/generator-link.ts'
 import { Histogram } from '../bench/kit/histogram.ts'
 import { monotonicUs } from '../bench/kit/monotonic.ts'
-import { type Recorded, recordOf } from '../bench/kit/record.ts'
+import { type Recorded, recordOf, writeRecord } from '../bench/kit/record.ts'
 import { renderPage } from '../bench/kit/report.ts'
 import { Rig } from '../bench/kit/rig.ts'
 import { StreamPool } from '../bench/kit/stream-pool.ts'
@@ -298,6 +299,24 @@ describe('a run', () => {
     }
     return { port: (server.address() as AddressInfo).port, stop }
   }
+})
+
+describe('a record', () => {
+  it('replaces its own pictures, not those of a question whose name begins alike', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'ooo-records-'))
+    const bench = { question: 'How fast?', setting: 'One node.', run: () => Promise.reject() }
+    const place = { machine: 'x', commit: 'abc', date: '2030-01-01', load: 1, versions: {} }
+    const record = (name: string, chart: string): void => {
+      const charts = [{ name: chart, title: chart, series: [] }]
+      writeRecord(folder, recordOf(name, bench, { tables: [], charts }, { ...place, seconds: 1 }))
+    }
+    record('speed', 'old')
+    record('speed-burst', 'all')
+    record('speed', 'new')
+    const pictures = readdirSync(folder).filter((file) => file.endsWith('.svg'))
+    expect(pictures.sort()).toEqual(['speed-burst-all.svg', 'speed-new.svg'])
+    rmSync(folder, { recursive: true })
+  })
 })
 
 describe('the report', () => {

@@ -71,8 +71,14 @@ export function recordOf(name: string, bench: Bench, findings: Findings, place: 
 
 /** Writes a run into the folder of results: its JSON and its pictures, instead of those before. */
 export function writeRecord(folder: string, run: Recorded): void {
-  for (const file of readdirSync(folder)) {
-    if (file.startsWith(`${run.name}-`) && file.endsWith('.svg')) rmSync(join(folder, file))
+  const files = readdirSync(folder)
+  // Another question's name may begin with this one's.
+  const others = files.flatMap((file) =>
+    file.startsWith(`${run.name}-`) && file.endsWith('.json') ? [file.slice(0, -5)] : [],
+  )
+  for (const file of files) {
+    if (!file.startsWith(`${run.name}-`) || !file.endsWith('.svg')) continue
+    if (!others.some((name) => file.startsWith(`${name}-`))) rmSync(join(folder, file))
   }
   writeFileSync(join(folder, `${run.name}.json`), `${JSON.stringify(run)}\n`)
   for (const chart of run.charts) {
