@@ -31,6 +31,20 @@ async function leaderAnd(...followers: string[]): Promise<[SiteNode, ...SiteNode
   return [leader, ...others]
 }
 
+/**
+ * A delete of `settings` as old as now comes to the centre a minute later, from elsewhere, when `away` has
+ * just gone. Ends when those that keep it for nobody may have removed it.
+ */
+async function deleteLate(centre: SiteNode, away: SiteNode): Promise<void> {
+  await site.agree()
+  const deleted = site.time.wallNs()
+  await site.run(60_000)
+  await away.stop()
+  const late = { kind: 'tombstone' as const, key: 'settings', deleted, origin: 'other' }
+  await centre.store.merge([late], { source: 'other' })
+  await site.run(50_000)
+}
+
 function repairsOf(node: SiteNode): number {
   return node.engine.status().links[0]?.repairs ?? 0
 }
@@ -108,13 +122,7 @@ describe('old tombstones', () => {
     const edge = await site.node('edge', { ...options, follows: 'region' })
     const away = await site.node('away', { ...options, follows: 'region' })
     await centre.store.set('settings', '1')
-    await site.agree()
-    const deleted = site.time.wallNs()
-    await site.run(60_000)
-    await away.stop()
-    const late = { kind: 'tombstone' as const, key: 'settings', deleted, origin: 'other' }
-    await centre.store.merge([late], { source: 'other' })
-    await site.run(50_000)
+    await deleteLate(centre, away)
     expect(await tombstones(region)).toEqual(['settings'])
     expect(await tombstones(edge)).toEqual([])
     await region.stop()
@@ -134,13 +142,7 @@ describe('old tombstones', () => {
     edge.isolate()
     await edge.store.set('settings', '"before the delete"')
     await edge.stop()
-    await site.agree()
-    const deleted = site.time.wallNs()
-    await site.run(60_000)
-    await away.stop()
-    const late = { kind: 'tombstone' as const, key: 'settings', deleted, origin: 'other' }
-    await centre.store.merge([late], { source: 'other' })
-    await site.run(50_000)
+    await deleteLate(centre, away)
     expect([await tombstones(centre), await tombstones(region)]).toEqual([['settings'], []])
     site.network.healAll()
     await edge.start()
