@@ -4,9 +4,9 @@
  *
  * The order of events, written once: an operation is planned against the committed state, written
  * in an atomic batch together with its change-log and outbox rows, then applied and announced to
- * listeners, and only then answered. So nobody hears of a change that a crash could undo, and every
- * listener and reader sees the same sequence. Durability `memory` alone turns this around: a batch
- * of nothing else is applied, announced and answered, and written then.
+ * listeners, and only then answered, refusals too. So nobody hears of a change that a crash could
+ * undo, and every listener and reader sees the same sequence. Durability `memory` alone turns this
+ * around: a batch of nothing else is applied, announced and answered, and written then.
  */
 import type { HybridClock } from '../core/clock.ts'
 import type { Digest } from '../core/digest.ts'
@@ -241,24 +241,25 @@ export class Committer {
       isDamaged: (key) => this.damage.has(key),
       admitLost: (change) => this.lost.admit(change),
     })
-    const planned: { job: Job; settle: () => void }[] = []
+    const answers: (() => void)[] = []
     for (const job of jobs) {
       try {
         const { plan, settle } = job.plan(draft)
         draft.add(plan ?? { slots: [] })
-        planned.push({ job, settle })
+        answers.push(settle)
       } catch (error) {
-        job.reject(error)
+        // Told with the batch too: what refused it may be an earlier operation of the same batch.
+        answers.push(() => job.reject(error))
       }
     }
     this.#lastSeq = draft.seq
     const settle = (): void => {
-      for (const job of planned) job.settle()
+      for (const answer of answers) answer()
     }
-    const levels = planned.map(({ job }) => job.durability)
+    const levels = jobs.map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
     const { rows, digest } = draft.rows(this.clock.last, this.#writer.needsBarrier(level))
-    if (levels.length > 0 && levels.every((level) => this.#writer.answersEarly(level))) {
+    if (levels.every((level) => this.#writer.answersEarly(level))) {
       this.#apply(draft, digest)
       settle()
       await this.#writer.writeAnswered(rows)
@@ -269,10 +270,10 @@ export class Committer {
       await this.#writer.write(rows, level)
     } catch (error) {
       this.#logger.error('a batch could not be written', {
-        operations: planned.length,
+        operations: jobs.length,
         error: errorText(error),
       })
-      for (const { job } of planned) job.reject(error)
+      for (const job of jobs) job.reject(error)
       return
     }
     this.#apply(draft, digest)

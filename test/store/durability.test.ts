@@ -135,6 +135,50 @@ describe.each(MODES)('durability per write, %s', (_name, options) => {
   })
 })
 
+describe('a refusal because of an earlier write of the same batch', () => {
+  test('is told once that write is on disk, since a crash before would make it untrue', async () => {
+    const adapter = new GatedStorage()
+    const store = await openStore({ adapter })
+    await store.set('a', '1')
+    adapter.hold()
+    const first = store.delete('a')
+    let isTold = false
+    const second = store.delete('a').catch((error: StateError) => {
+      isTold = true
+      return error.code
+    })
+    for (let turn = 0; turn < 10; turn += 1) await new Promise(setImmediate)
+    expect(isTold).toBe(false)
+    adapter.release()
+    await first
+    expect(await second).toBe('not_found')
+  })
+
+  test('is not told when that write fails: both failed for the same reason', async () => {
+    const adapter = new GatedStorage()
+    const store = await openStore({ adapter })
+    await store.set('a', '1')
+    adapter.failing = true
+    const answers = await Promise.allSettled([
+      store.delete('a'),
+      store.delete('a'),
+      store.set('b', '1', { precondition: { kind: 'absent' } }),
+      store.set('b', '2', { precondition: { kind: 'absent' } }),
+    ])
+    for (const answer of answers) {
+      expect(answer).toMatchObject({ status: 'rejected', reason: { code: 'storage_full' } })
+    }
+    expect(await store.keys()).toEqual(['a'])
+  })
+
+  test('and one that depends on no write is told although the disk fails', async () => {
+    const adapter = new GatedStorage()
+    const store = await openStore({ adapter })
+    adapter.failing = true
+    await expect(store.delete('a')).rejects.toMatchObject({ code: 'not_found' })
+  })
+})
+
 test('a write that changes nothing promises what it found at its level: it is synced', async () => {
   const adapter = new GatedStorage()
   const store = await openStore({ adapter })
