@@ -21,25 +21,18 @@ import { ChangeTail } from './change-tail.ts'
 import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
-import { applyMeta, Draft, type Plan, type Step } from './draft.ts'
+import { applyMeta, Draft, type Step } from './draft.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { overlaid } from './overlay.ts'
+import { type Job, planJobs } from './plan-jobs.ts'
 import { type LoadedState, loadState } from './recovery.ts'
 import { redirect } from './redirect.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
-import type { Reads, Slot, State, StateView } from './state.ts'
+import type { Slot, State, StateView } from './state.ts'
 import { StorageGuard } from './storage-guard.ts'
 import type { LeaderOf, StoreOptions } from './store-options.ts'
-
-interface Job {
-  readonly durability: Durability | undefined
-  /** What `plan` will look at; asked right before it. */
-  readonly reads: () => Reads
-  readonly plan: (draft: Draft) => { plan: Plan | undefined; settle: () => void }
-  readonly reject: (error: unknown) => void
-}
 
 type CommitterState = 'closed' | 'opening' | 'open' | 'closing'
 
@@ -241,21 +234,8 @@ export class Committer {
       isDamaged: (key) => this.damage.has(key),
       admitLost: (change) => this.lost.admit(change),
     })
-    const answers: (() => void)[] = []
-    for (const job of jobs) {
-      try {
-        const { plan, settle } = job.plan(draft)
-        draft.add(plan ?? { slots: [] })
-        answers.push(settle)
-      } catch (error) {
-        // Told with the batch too: what refused it may be an earlier operation of the same batch.
-        answers.push(() => job.reject(error))
-      }
-    }
+    const settle = planJobs(jobs, draft)
     this.#lastSeq = draft.seq
-    const settle = (): void => {
-      for (const answer of answers) answer()
-    }
     const levels = jobs.map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
     const { rows, digest } = draft.rows(this.clock.last, this.#writer.needsBarrier(level))
