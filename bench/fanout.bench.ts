@@ -1,13 +1,7 @@
 import { type Bench, wanted } from './kit/bench.ts'
 import type { FanoutCell, Shape } from './kit/fanout-table.ts'
-import {
-  fanoutCharts,
-  fanoutNotes,
-  fanoutTable,
-  ratioTable,
-  runRates,
-  SHAPES,
-} from './kit/fanout-table.ts'
+import { fanoutCharts, fanoutNotes, fanoutTable, runRates, SHAPES } from './kit/fanout-table.ts'
+import { inTurns, type Turns, type TurnsCell, turnsTable } from './kit/in-turns.ts'
 import { peerTargets, RECORDED_EARLIER } from './kit/peers.ts'
 import { Rig } from './kit/rig.ts'
 import { FLOOR, node, type Target } from './kit/target.ts'
@@ -22,13 +16,15 @@ const RATES: Rates = [
 ]
 /** What other servers are asked for: more than they can do only measures how a swarm fills up. */
 const PEER_SUBSCRIBERS = [1000]
-/** What is measured once more, in turns with bare Node: these machines have better and worse minutes. */
-const SLOW = RATES.slice(0, 1)
-/** What bare Node is asked for, by subscribers: beyond that it falls behind, since it joins nothing. */
-const FLOOR_RATES = new Map<number, Rates>([
-  [1000, RATES],
-  [5000, SLOW],
-])
+/** What is measured in turns with bare Node. Where it falls behind for good, more says nothing. */
+const COLD: Turns = { rate: 5, seconds: 2, turns: 5 }
+const WARM: Turns = { rate: 50, seconds: 2, turns: 3 }
+const LIMIT: Turns = { rate: 100, seconds: 2, turns: 3 }
+
+function turnsOf(subscribers: number, shape: Shape): readonly Turns[] {
+  if (subscribers === 1000 && shape.name === 'key') return [COLD, WARM, LIMIT]
+  return subscribers === 1000 || subscribers === 5000 ? [COLD] : []
+}
 
 /** One change, many subscribers of the same key or list. */
 export const bench: Bench = {
@@ -39,6 +35,7 @@ export const bench: Bench = {
     const peers = await peerTargets(context)
     const rig = await Rig.start()
     const cells: FanoutCell[] = []
+    const turns: TurnsCell[] = []
     try {
       const measure = async (
         target: Target,
@@ -49,18 +46,19 @@ export const bench: Bench = {
         cells.push(...(await runRates(rig, target, shape, subscribers, rates, context)))
       }
       for (const subscribers of wanted(SUBSCRIBERS, context)) {
-        for (const shape of SHAPES) await measure(node(), subscribers, shape)
-        const floorRates = FLOOR_RATES.get(subscribers)
-        if (floorRates === undefined) continue
-        const [key] = SHAPES
-        await measure(FLOOR, subscribers, key, floorRates)
-        await measure(node(), subscribers, key, SLOW)
-        await measure(FLOOR, subscribers, key, SLOW)
+        for (const shape of SHAPES) {
+          await measure(node(), subscribers, shape)
+          const loads = turnsOf(subscribers, shape)
+          const others = peers.targets.filter((target) => offers(target, shape))
+          turns.push(
+            ...(await inTurns([node(), FLOOR, ...others], shape, subscribers, loads, context)),
+          )
+        }
       }
       for (const target of peers.targets) {
         for (const subscribers of wanted(PEER_SUBSCRIBERS, context)) {
           for (const shape of SHAPES) {
-            if (shape.name === 'key' || target.hasLists) await measure(target, subscribers, shape)
+            if (offers(target, shape)) await measure(target, subscribers, shape)
           }
         }
       }
@@ -71,12 +69,16 @@ export const bench: Bench = {
     return {
       tables: [
         fanoutTable(cells),
-        ratioTable(cells, FLOOR.name),
+        turnsTable(turns, FLOOR.name),
         ...(context.peers ? [RECORDED_EARLIER] : []),
       ],
       charts: fanoutCharts(cells),
-      notes: [...fanoutNotes(cells), ...peers.notes],
+      notes: [...fanoutNotes([...cells, ...turns]), ...peers.notes],
       versions: peers.versions,
     }
   },
+}
+
+function offers({ hasLists }: Target, { name }: Shape): boolean {
+  return name === 'key' || hasLists
 }

@@ -165,7 +165,7 @@ function chartsOf(results: readonly Result[]): Chart[] {
   const title = 'From an intended write at the leader to a subscriber of a follower'
   const series = results.map((result) => ({
     label: nameOf(result),
-    histogram: result.outcome.everyHistogram,
+    histogram: result.outcome.histograms.every,
   }))
   return [{ name: 'latency', title, series }]
 }

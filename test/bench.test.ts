@@ -7,10 +7,12 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import { DIALECTS } from '../bench/kit/dialect.ts'
+import { SHAPES } from '../bench/kit/fanout-table.ts'
 import { parseExactly, sameState } from '../bench/kit/fold.ts'
 import { BINARY, FrameReader } from '../bench/kit/frame-reader.ts'
 import { Generator } from '../bench/kit/generator-link.ts'
 import { Histogram } from '../bench/kit/histogram.ts'
+import { inTurns, turnsTable } from '../bench/kit/in-turns.ts'
 import { monotonicUs } from '../bench/kit/monotonic.ts'
 import { type Recorded, recordOf, writeRecord } from '../bench/kit/record.ts'
 import { renderPage } from '../bench/kit/report.ts'
@@ -242,6 +244,34 @@ describe('a run', () => {
     },
     SLOW,
   )
+
+  it('in turns gives each server the same loads, and all turns together', {
+    timeout: SLOW,
+  }, async () => {
+    const said: string[] = []
+    const context = { peers: false, only: undefined, full: false, seconds: undefined }
+    const targets = [FLOOR, { ...FLOOR, name: 'another' }]
+    const cells = await inTurns(targets, SHAPES[0], 3, [{ rate: 20, seconds: 0.2, turns: 3 }], {
+      ...context,
+      say: (line) => said.push(line),
+    })
+    expect(said).toEqual(['in turns, key, 3 subscribers, 20 writes/s'])
+    expect(cells.map(({ target, turns }) => [target, turns.length])).toEqual([
+      [FLOOR.name, 3],
+      ['another', 3],
+    ])
+    for (const { outcome, turns } of cells) {
+      expect(outcome.every.count).toBe(3 * 3 * 4)
+      expect(outcome.every.max).toBe(Math.max(...turns.map(({ every }) => every.max)))
+      expect(outcome).toMatchObject({ missing: 0, lost: 0, failedWrites: 0, problems: [] })
+    }
+    const { rows } = turnsTable(cells, FLOOR.name)
+    expect(rows.map((row) => row.slice(0, 3))).toEqual([
+      [FLOOR.name, '3 × key', 20],
+      ['another', '3 × key', 20],
+    ])
+    expect(rows.map((row) => /^\d+\.\d\d$/.test(String(row[5])))).toEqual([false, true])
+  })
 
   it('fails when a subscriber holds something else than the server', async () => {
     const rig = await Rig.start()

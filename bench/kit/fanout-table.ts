@@ -24,6 +24,21 @@ export interface FanoutCell {
 /** Beyond this p50 the server has fallen behind for good, and higher rates say nothing more. */
 const SATURATED_US = 1_000_000
 
+/** Fills the list, if it is one, and the room, and gives what is then to be written. */
+export async function fillRoom(
+  rig: Rig,
+  target: Target,
+  server: Running,
+  shape: Shape,
+  subscribers: number,
+): Promise<Omit<Writes, 'rate' | 'seconds'>> {
+  await prepare(rig, server, shape)
+  const { port, pid } = server
+  const load = { port, pid, key: shape.key, keys: shape.keys }
+  await rig.fill({ port, key: shape.subscribed, dialect: target.dialect, subscribers }, load)
+  return load
+}
+
 /** Writes every entry of the list once, so that the load only changes entries. */
 export async function prepare(rig: Rig, server: Running, shape: Shape): Promise<void> {
   if (shape.keys === 0) return
@@ -50,10 +65,7 @@ export async function runRates(
   const cells: FanoutCell[] = []
   const server = await target.start()
   try {
-    await prepare(rig, server, shape)
-    const { port, pid } = server
-    const load: Omit<Writes, 'rate' | 'seconds'> = { port, pid, key: shape.key, keys: shape.keys }
-    await rig.fill({ port, key: shape.subscribed, dialect: target.dialect, subscribers }, load)
+    const load = await fillRoom(rig, target, server, shape, subscribers)
     for (const [rate, seconds] of rates) {
       context.say(`${target.name}, ${shape.name}, ${subscribers} subscribers, ${rate} writes/s`)
       const outcome = await rig.run({ ...load, rate, seconds: context.seconds ?? seconds })
@@ -98,31 +110,8 @@ export function fanoutTable(cells: readonly FanoutCell[]): Table {
   }
 }
 
-/** Each load beside the same on `base` in this run: how many times its time, on average over their runs. */
-export function ratioTable(cells: readonly FanoutCell[], base: string): Table {
-  const loads = new Map(cells.map((cell) => [loadOf(cell), cell]))
-  const rows = [...loads.values()].flatMap(({ target, shape, subscribers, rate }) => {
-    const isLoad = (cell: FanoutCell): boolean =>
-      cell.subscribers === subscribers && cell.rate === rate
-    const those = cells.filter(
-      (cell) => cell.target === target && cell.shape === shape && isLoad(cell),
-    )
-    const beside = cells.filter((cell) => cell.target === base && isLoad(cell))
-    if (target === base || beside.length === 0) return []
-    const ratio = (part: 'p50' | 'p99'): string =>
-      (meanOf(those, part) / meanOf(beside, part)).toFixed(2)
-    return [[target, `${subscribers} × ${shape}`, rate, ratio('p50'), ratio('p99')]]
-  })
-  const columns = ['server', 'subscribers of one', 'writes/s', 'p50 ratio', 'p99 ratio']
-  return { title: `Against ${base} in this run, with subscribers of a key`, columns, rows }
-}
-
 function loadOf({ target, shape, subscribers, rate }: FanoutCell): string {
   return JSON.stringify([target, shape, subscribers, rate])
-}
-
-function meanOf(cells: readonly FanoutCell[], part: 'p50' | 'p99'): number {
-  return cells.reduce((sum, { outcome }) => sum + outcome.every[part], 0) / cells.length
 }
 
 /** One picture per number of subscribers, one line per load: of its last run. */
@@ -136,7 +125,7 @@ export function fanoutCharts(cells: readonly FanoutCell[]): Chart[] {
       .filter(({ subscribers }) => subscribers === size)
       .map(({ target, shape, rate, outcome }) => ({
         label: `${target}, ${shape}, ${rate}/s`,
-        histogram: outcome.everyHistogram,
+        histogram: outcome.histograms.every,
       })),
   }))
 }

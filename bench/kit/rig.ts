@@ -21,17 +21,20 @@ export interface Writes {
   readonly deadlineMs?: number
 }
 
+/** The times that the percentiles of an outcome are of. */
+export type Histograms = Readonly<Record<'every' | 'last' | 'answered' | 'late', HistogramData>>
+
 /** What a load came to. Times are in microseconds, from the intended time of the write. */
 export interface Outcome {
   /** To every subscriber. */
   readonly every: Percentiles
-  readonly everyHistogram: HistogramData
   /** To the last subscriber. */
   readonly last: Percentiles
   /** To the answer. */
   readonly answered: Percentiles
   /** How late the generator was. */
   readonly late: Percentiles
+  readonly histograms: Histograms
   readonly framesPerSecond: number
   readonly bytes: number
   /** Receipts that had not come; they count in `every` with the time that had passed. */
@@ -81,15 +84,17 @@ export class Rig {
     const seconds = (monotonicUs() - schedule.startUs) / 1e6
     const receipts = settled.flatMap((part) => part.receipts)
     const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
-    const every = Histogram.from(...receipts.map((part) => part.every))
+    const histograms: Histograms = {
+      every: Histogram.from(...receipts.map((part) => part.every)).toJSON(),
+      last: lastOfAll(schedule, receipts).toJSON(),
+      answered: generated.answered,
+      late: generated.late,
+    }
     const problems = settled.flatMap((part) => part.problems)
     if (generated.problem !== undefined) problems.push(generated.problem)
     return {
-      every: every.percentiles(),
-      everyHistogram: every.toJSON(),
-      last: lastOfAll(schedule, receipts).percentiles(),
-      answered: Histogram.from(generated.answered).percentiles(),
-      late: Histogram.from(generated.late).percentiles(),
+      ...percentilesOf(histograms),
+      histograms,
       framesPerSecond: sum(receipts.map(({ frames }) => frames)) / seconds,
       bytes: sum(receipts.map(({ bytes }) => bytes)),
       missing: sum(receipts.map(({ missing }) => missing)),
@@ -126,6 +131,41 @@ export class Rig {
     const swarm = this.swarm.pids.map(processorSeconds).reduce((a, b) => a + b, 0)
     return { server: processorSeconds(pid), swarm }
   }
+}
+
+/** Loads of the same rate and length on the same room, one after the other, as one. */
+export function joined(outcomes: readonly Outcome[]): Outcome {
+  const sum = (of: (outcome: Outcome) => number): number =>
+    outcomes.reduce((total, outcome) => total + of(outcome), 0)
+  const mean = (of: (outcome: Outcome) => number): number => sum(of) / outcomes.length
+  const together = (name: keyof Histograms): HistogramData =>
+    Histogram.from(...outcomes.map(({ histograms }) => histograms[name])).toJSON()
+  const histograms: Histograms = {
+    every: together('every'),
+    last: together('last'),
+    answered: together('answered'),
+    late: together('late'),
+  }
+  return {
+    ...percentilesOf(histograms),
+    histograms,
+    framesPerSecond: mean(({ framesPerSecond }) => framesPerSecond),
+    bytes: sum(({ bytes }) => bytes),
+    missing: sum(({ missing }) => missing),
+    failedWrites: sum(({ failedWrites }) => failedWrites),
+    // The swarm counts since the room was filled.
+    lost: Math.max(...outcomes.map(({ lost }) => lost)),
+    problems: [...new Set(outcomes.flatMap(({ problems }) => problems))],
+    serverCpu: mean(({ serverCpu }) => serverCpu),
+    swarmCpu: mean(({ swarmCpu }) => swarmCpu),
+  }
+}
+
+function percentilesOf(
+  histograms: Histograms,
+): Pick<Outcome, 'every' | 'last' | 'answered' | 'late'> {
+  const of = (name: keyof Histograms): Percentiles => Histogram.from(histograms[name]).percentiles()
+  return { every: of('every'), last: of('last'), answered: of('answered'), late: of('late') }
 }
 
 /** When the last of all subscribers, in whatever process, had each write. */

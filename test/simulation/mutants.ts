@@ -46,7 +46,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'every write is answered before it is written',
     file: 'src/store/committer.ts',
-    find: '    if (levels.length > 0 && levels.every((level) => this.#writer.answersEarly(level))) {',
+    find: '    if (levels.every((level) => this.#writer.answersEarly(level))) {',
     replace: '    if (levels.length > 0) {',
     kinds: 'power cuts',
   },
