@@ -55,6 +55,8 @@ export interface HubOptions {
    * one write per connection. Default `setImmediate`.
    */
   readonly endOfTurn?: (run: () => void) => void
+  /** Resolves when no write is under way: what comes of those that are can leave together. */
+  readonly settled?: () => Promise<void>
   readonly logger?: Logger
 }
 
@@ -109,8 +111,8 @@ export class Hub {
 
   constructor(options: HubOptions) {
     this.#maxIdlePools = options.maxIdlePools ?? 1000
-    const { time, endOfTurn = setImmediate } = options
-    this.#pacer = new Pacer({ time, endOfTurn }, () => this.#flush())
+    const { time, endOfTurn = setImmediate, settled } = options
+    this.#pacer = new Pacer({ time, endOfTurn, settled }, () => this.#flush())
     this.#context = {
       source: options.source,
       time: options.time,

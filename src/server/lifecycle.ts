@@ -299,6 +299,7 @@ function createHub(
     noPatch: options.noPatch,
     time: options.time,
     nextVersion: () => clock.now(),
+    settled: () => store.settled(),
     maxIdlePools: options.maxIdlePools,
     maxBufferedBytes: options.maxBufferedBytes,
     slowConsumerTimeoutMs: options.slowConsumerTimeoutMs,

@@ -63,7 +63,7 @@ export class CommitQueue<Job> {
     return (await running).result
   }
 
-  /** Resolves when everything pushed so far has been settled. */
+  /** Resolves when everything that was pushed has been settled, also what is pushed meanwhile. */
   async drained(): Promise<void> {
     while (this.#running !== undefined) await this.#running
   }

@@ -115,6 +115,11 @@ export class Committer {
     return this.#transition
   }
 
+  /** Resolves when no write is under way. */
+  settled(): Promise<void> {
+    return this.#queue.drained()
+  }
+
   /** The committed state; another object after each `open`. */
   get records(): State {
     return this.#records

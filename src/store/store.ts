@@ -60,6 +60,11 @@ export class Store {
     return this.#committer.close()
   }
 
+  /** Resolves when no write is under way. */
+  settled(): Promise<void> {
+    return this.#committer.settled()
+  }
+
   /** Id of this node: the origin of changes made here. Made once, kept on disk. */
   get id(): string {
     return this.#committer.requireMeta('id')

@@ -11,7 +11,7 @@ interface Bench {
 }
 
 /** @param workMs how long each flush takes */
-function createPacer(workMs = 0): Bench {
+function createPacer(workMs = 0, settled?: () => Promise<void>): Bench {
   const time = new FakeTime()
   let turn: (() => void)[] = []
   const bench: Bench = {
@@ -22,12 +22,20 @@ function createPacer(workMs = 0): Bench {
       turn = []
       for (const run of due) run()
     },
-    pacer: new Pacer({ time, endOfTurn: (run) => turn.push(run) }, () => {
+    pacer: new Pacer({ time, endOfTurn: (run) => turn.push(run), settled }, () => {
       bench.flushes++
       time.advance(workMs)
     }),
   }
   return bench
+}
+
+/** Has one flush done, and another one asked for at once. */
+async function flushTwice({ pacer, endTurn }: Bench): Promise<void> {
+  pacer.request()
+  endTurn()
+  pacer.request()
+  await Promise.resolve()
 }
 
 describe('the pacer', () => {
@@ -51,6 +59,42 @@ describe('the pacer', () => {
     expect(bench.flushes).toBe(1)
     bench.time.advance(1)
     expect(bench.flushes).toBe(2)
+  })
+
+  it('ends a pause when no write is under way, after a sixteenth of what the flush took', async () => {
+    let settle = (): void => undefined
+    const bench = createPacer(32, () => new Promise((resolve) => (settle = resolve)))
+    await flushTwice(bench)
+    bench.time.advance(1)
+    settle()
+    await Promise.resolve()
+    bench.endTurn()
+    expect(bench.flushes).toBe(1)
+    bench.time.advance(1)
+    expect(bench.flushes).toBe(2)
+
+    bench.pacer.request()
+    bench.time.advance(7)
+    expect(bench.flushes).toBe(2)
+    settle()
+    await Promise.resolve()
+    bench.endTurn()
+    expect(bench.flushes).toBe(3)
+    expect(bench.time.pending).toBe(0)
+  })
+
+  it('pauses no longer than a quarter while writes go on, and waits for their end once', async () => {
+    let waiting = 0
+    const bench = createPacer(32, () => new Promise(() => waiting++))
+    await flushTwice(bench)
+    for (let flushes = 2; flushes < 10; flushes++) {
+      bench.time.advance(7)
+      expect(bench.flushes).toBe(flushes - 1)
+      bench.time.advance(1)
+      expect(bench.flushes).toBe(flushes)
+      bench.pacer.request()
+    }
+    expect(waiting).toBe(1)
   })
 
   it('does not pause when the pause is over before the next request', () => {
