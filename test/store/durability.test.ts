@@ -179,6 +179,23 @@ describe('a refusal because of an earlier write of the same batch', () => {
   })
 })
 
+test('a store is settled when no write is under way, nor one that came meanwhile', async () => {
+  const adapter = new GatedStorage()
+  const store = await openStore({ adapter })
+  await store.settled()
+  adapter.hold()
+  const first = store.set('a', '1')
+  const answered: string[] = []
+  const settled = store.settled().then(() => answered.push('settled'))
+  await new Promise(setImmediate)
+  const second = store.set('b', '1').then(() => answered.push('second'))
+  await new Promise(setImmediate)
+  expect(answered).toEqual([])
+  adapter.release()
+  await Promise.all([first, second, settled])
+  expect(answered).toEqual(['second', 'settled'])
+})
+
 test('a write that changes nothing promises what it found at its level: it is synced', async () => {
   const adapter = new GatedStorage()
   const store = await openStore({ adapter })
