@@ -49,7 +49,9 @@ export const bench: Bench = {
         for (const shape of SHAPES) {
           await measure(node(), subscribers, shape)
           const loads = turnsOf(subscribers, shape)
-          const others = peers.targets.filter((target) => offers(target, shape))
+          const others = PEER_SUBSCRIBERS.includes(subscribers)
+            ? peers.targets.filter((target) => offers(target, shape))
+            : []
           turns.push(
             ...(await inTurns([node(), FLOOR, ...others], shape, subscribers, loads, context)),
           )

@@ -51,7 +51,10 @@ export class Child {
     const id = ++this.#lastId
     return new Promise<Result>((resolve, reject) => {
       this.#waiting.set(id, { resolve: (result) => resolve(result as Result), reject })
-      this.#process.send({ id, call, args })
+      this.#process.send({ id, call, args }, (error) => {
+        if (error !== null)
+          this.#settle({ id, error: `a helper process is gone: ${error.message}` })
+      })
     })
   }
 
