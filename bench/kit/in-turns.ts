@@ -66,10 +66,10 @@ async function startSide(target: Target, shape: Shape, subscribers: number): Pro
   }
 }
 
+/** The swarm first, though it may have failed: its connections end with its process. */
 async function endSide({ rig, server }: Pick<Side, 'rig' | 'server'>): Promise<void> {
-  await rig.swarm.leave()
-  await server.stop()
   await rig.end()
+  await server.stop()
 }
 
 /** What each turn came to, by server. */
