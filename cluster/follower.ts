@@ -107,7 +107,13 @@ export class FollowerLink {
     this.#state = initialFollower(options.progress)
     this.#steps = new FollowerSteps({ ...options, protocol: () => this.#protocol })
     this.#backlog = new Backlog(limits.maxPendingBytes)
-    this.#leaderTime = new LeaderTime(options)
+    this.#leaderTime = new LeaderTime({
+      ...options,
+      comeDown: (stamp) => {
+        const done = options.store.comeDown(stamp)
+        done.catch((error: unknown) => this.#fail('the clock could not be taken back', error))
+      },
+    })
     this.#feeds = new FeedCounts(options)
     this.#listener = new BusListener({
       ...options,

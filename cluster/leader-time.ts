@@ -13,6 +13,8 @@ export interface LeaderTimeOptions {
   readonly leader: string
   /** Corrected to this leader's time; undefined when another link does that. */
   readonly clock: HybridClock | undefined
+  /** Takes the clock back to this stamp, with what belongs to it. */
+  readonly comeDown: (stamp: bigint) => void
   readonly time: TimeSource
   readonly logger: Logger
 }
@@ -64,10 +66,10 @@ export class LeaderTime {
   told(terms: Terms): void {
     this.#terms = terms
     if (terms.n === this.#asked && terms.n > 0) this.#correct(terms.clock, this.#askedNs)
-    const { clock, logger, leader } = this.#options
+    const { clock, comeDown, logger, leader } = this.#options
     if (clock === undefined || clock.last <= terms.latest) return
     const aheadMs = Number((clock.last - terms.clock) / 1_000_000n)
-    clock.comeDown(terms.greatest)
+    comeDown(terms.greatest)
     logger.warn('this clock was too far ahead: stamps go on in leader time', { aheadMs, leader })
   }
 

@@ -34,6 +34,12 @@ export function nextOrigin(origin: string): string {
   return formatOrigin({ lineage, generation: generation + 1 })
 }
 
+/** The origin of the generation before. */
+export function previousOrigin(origin: string): string {
+  const { lineage, generation } = parseOrigin(origin)
+  return formatOrigin({ lineage, generation: Math.max(0, generation - 1) })
+}
+
 /** An origin of the node with this id once it was made from a backup. @param draw 16 random hex digits. */
 export function restoredOrigin(id: string, draw: string): string {
   return `${nodeOf(id)}-b${draw}`

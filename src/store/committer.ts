@@ -22,12 +22,12 @@ import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
+import { decodeIdentity, ORIGIN_ROW, type WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { overlaid } from './overlay.ts'
 import { type Job, planJobs } from './plan-jobs.ts'
-import { ORIGIN_ROW } from './plan-restamp.ts'
 import { type LoadedState, loadState } from './recovery.ts'
 import { redirect } from './redirect.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
@@ -222,15 +222,14 @@ export class Committer {
       slot: (key) => draft.slot(key),
       matching: (glob) => draft.matching(glob),
       now: (above) => this.clock.now(above),
-      origin: draft.meta.get(ORIGIN_ROW) ?? this.origin,
+      identity: this.#identity(draft.meta.get(ORIGIN_ROW) ?? this.#meta.get(ORIGIN_ROW)),
       leaderOf: this.leaderOf,
       meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
     }
   }
 
-  /** Under which name this node writes now. @throws StateError `not_open` before it was opened. */
-  get origin(): string {
-    return this.#meta.get(ORIGIN_ROW) ?? this.requireMeta('id')
+  #identity(row: string | undefined): WritingIdentity {
+    return decodeIdentity(row, this.requireMeta('id'))
   }
 
   async #flush(jobs: readonly Job[]): Promise<void> {

@@ -3,12 +3,13 @@
  * is synchronous, so a read–change–write can not interleave with another.
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
-import { indexOfKey, versionOf } from '../core/entry.ts'
+import { indexOfKey, versionOf, withMarks } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
+import { ownMarks, type WritingIdentity } from './identity.ts'
 import type { Reads, Slot } from './state.ts'
 
 /** What a planner may look at and use. */
@@ -18,8 +19,8 @@ export interface PlanContext {
   matching(glob: string): string[]
   /** A new stamp, greater than `above`, the version of the record it is to replace. */
   now(above?: bigint): bigint
-  /** Under which name this node writes now (see `core/origin.ts`). */
-  readonly origin: string
+  /** Under which name this node writes now. */
+  readonly identity: WritingIdentity
   leaderOf(key: string): string | undefined
   /** A meta row as the batch so far leaves it. */
   meta(name: string): string | undefined
@@ -184,7 +185,8 @@ export function planDelete(
       const stamp = context.now()
       const slots = live.map((key) => {
         const deleted = deletionStamp(context, key, stamp)
-        return local(context, { kind: 'tombstone', key, deleted, origin: context.origin })
+        const { origin } = context.identity
+        return local(context, { kind: 'tombstone', key, deleted, origin })
       })
       const [first] = slots
       const version = first === undefined ? undefined : versionOf(first.record)
@@ -233,7 +235,7 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
     key,
     created: exists ? current.created : stamp,
     updated: exists ? stamp : 0n,
-    origin: context.origin,
+    origin: context.identity.origin,
     data,
   }
   return {
@@ -242,8 +244,10 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
   }
 }
 
-function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
-  return { record, owedTo: context.leaderOf(record.key) }
+/** A change that this node makes itself. */
+export function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
+  const marks = ownMarks(context.identity, versionOf(record))
+  return { record: withMarks(record, marks), owedTo: context.leaderOf(record.key) }
 }
 
 function assertConcreteKey(key: string): void {

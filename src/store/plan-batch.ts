@@ -77,7 +77,7 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
       return [...keys]
     },
     now: (above) => context.now(above),
-    origin: context.origin,
+    identity: context.identity,
     leaderOf: (key) => context.leaderOf(key),
     meta: (name) => context.meta(name),
   }

@@ -11,14 +11,11 @@
  */
 import { marksOf, type StoredRecord, versionOf, wasOf, withMarks, withWas } from '../core/entry.ts'
 import { addMarks, type ChangeName } from '../core/marks.ts'
-import { nextOrigin } from '../core/origin.ts'
 import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
+import { encodeIdentity, nextIdentity, ORIGIN_ROW } from './identity.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import type { SentRow } from './replication.ts'
 import type { Slot } from './state.ts'
-
-/** Meta row with the origin under which the node writes; without one it is its id. */
-export const ORIGIN_ROW = 'origin'
 
 /** Earlier stamps that a record remembers. */
 const MAX_WAS = 16
@@ -46,14 +43,15 @@ export function planRestamp(
       const stamps = newStamps(found, base)
       restamped(base + BigInt(stamps.size))
       found.sort((a, b) => (versionOf(a.record) < versionOf(b.record) ? -1 : 1))
-      const origin = nextOrigin(context.origin)
+      const reach = found.reduce((most, { record }) => max(most, versionOf(record)), 0n)
+      const next = nextIdentity(context.identity, reach)
       const slots = found.map((slot) => ({
-        record: restampedRecord(slot, { stamps, origin, context }),
+        record: restampedRecord(slot, { stamps, origin: next.origin, context }),
         owedTo: leader,
       }))
       // A change that lost in the meantime has no place among the leader's stamps any more.
       const lost = { settled: rows.map(({ seq }) => seq) }
-      const meta = new Map(slots.length === 0 ? [] : [[ORIGIN_ROW, origin]])
+      const meta = new Map(slots.length === 0 ? [] : [[ORIGIN_ROW, encodeIdentity(next)]])
       return { plan: { slots, lost, meta }, result: slots.length }
     },
   }
@@ -76,7 +74,7 @@ function stampsOf(record: StoredRecord): bigint[] {
 interface Restamp {
   readonly stamps: ReadonlyMap<bigint, bigint>
   readonly origin: string
-  readonly context: Pick<PlanContext, 'origin'>
+  readonly context: Pick<PlanContext, 'identity'>
 }
 
 function restampedRecord(slot: Slot, { stamps, origin, context }: Restamp): StoredRecord {
@@ -86,7 +84,7 @@ function restampedRecord(slot: Slot, { stamps, origin, context }: Restamp): Stor
   // Meanwhile the leader's time has reached it: a record of its own, to be written with a new place.
   if (version === versionOf(record)) return { ...record }
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
-  const own: ChangeName = { origin: context.origin, version: first.version }
+  const own: ChangeName = { origin: context.identity.origin, version: first.version }
   const known = changesOf(slot.seen ?? SEEN_NOTHING).filter((change) => change.version > version)
   const marks = addMarks(marksOf(record), [first, own, ...known])
   return withMarks(withWas(moved, nextWas(record, first)), marks)
@@ -105,6 +103,10 @@ function withStamps(
 function nextWas(record: StoredRecord, { origin, version }: ChangeName): string {
   const known = wasOf(record)?.split(',') ?? []
   return [...known, `${version}@${origin}`].slice(-MAX_WAS).join(',')
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
 }
 
 function changesOf(seen: string): ChangeName[] {

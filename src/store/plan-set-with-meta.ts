@@ -67,8 +67,8 @@ export function assertDrift(
  * made different then, and greater with each such write: the latest wins.
  */
 function originOf(context: PlanContext, key: string): string {
-  if (context.slot(key) === undefined) return context.origin
-  return `${context.origin}-${context.now().toString(36)}`
+  const { origin } = context.identity
+  return context.slot(key) === undefined ? origin : `${origin}-${context.now().toString(36)}`
 }
 
 function assertMeta(name: string, stamp: bigint): void {

@@ -8,6 +8,7 @@ import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
+import { comeDown } from './identity.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -19,7 +20,6 @@ import type {
 } from './operations.ts'
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
 import { planBatch } from './plan-batch.ts'
-import { planDrop } from './plan-drop.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
 import type {
@@ -68,11 +68,6 @@ export class Store {
   /** Id of this node. Made once, kept on disk. */
   get id(): string {
     return this.#committer.requireMeta('id')
-  }
-
-  /** Under which name changes are made here now; see `core/origin.ts`. */
-  get origin(): string {
-    return this.#committer.origin
   }
 
   /** Id of this life of the change log: a new one each time the store opens. */
@@ -243,9 +238,9 @@ export class Store {
     return this.#committer.run(planner)
   }
 
-  /** Deletes entries that a leader has deleted and forgotten, owing nobody. @returns how many. */
-  async dropUnknown(leader: string, rows: readonly SequencedRow[]): Promise<number> {
-    return this.#committer.run(planDrop(leader, rows))
+  /** Takes the clock, which was too far ahead, back to a leader's time; see `identity.ts`. */
+  async comeDown(stamp: bigint): Promise<void> {
+    await comeDown(this.#committer.clock, stamp, (planner) => this.run(planner))
   }
 
   /** Removes tombstones for good, unless they changed since or are owed. @returns how many. */
