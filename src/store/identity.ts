@@ -6,10 +6,8 @@
  * Until its stamps are beyond those again, each of its writes leaves a mark on the key that covers what
  * the node wrote there before; what has a greater stamp would come back otherwise.
  */
-import type { HybridClock } from '../core/clock.ts'
 import { addMarks } from '../core/marks.ts'
 import { nextOrigin, parseOrigin, previousOrigin } from '../core/origin.ts'
-import type { Planner } from './operations.ts'
 
 /** Meta row with the identity: `<origin> <reach>`. Without one the node writes under its id. */
 export const ORIGIN_ROW = 'origin'
@@ -42,36 +40,4 @@ export function nextIdentity(identity: WritingIdentity, reach: bigint): WritingI
 export function ownMarks({ origin, reach }: WritingIdentity, version: bigint): string | undefined {
   if (version > reach || parseOrigin(origin).generation === 0) return undefined
   return addMarks(undefined, [{ origin: previousOrigin(origin), version: reach }])
-}
-
-/**
- * Takes the clock back to `stamp`, and the next identity with it.
- * @throws StateError of the storage; the clock is then as it was.
- */
-export async function comeDown(
-  clock: HybridClock,
-  stamp: bigint,
-  run: (planner: Planner<void>) => Promise<void>,
-): Promise<void> {
-  const { last } = clock
-  try {
-    await run(planComeDown(clock, stamp))
-  } catch (error) {
-    clock.restore(last)
-    throw error
-  }
-}
-
-function planComeDown(clock: HybridClock, stamp: bigint): Planner<void> {
-  return {
-    reads: () => ({}),
-    plan(context) {
-      const reach = clock.last
-      if (reach <= stamp) return { plan: undefined, result: undefined }
-      clock.comeDown(stamp)
-      const next = nextIdentity(context.identity, reach)
-      const meta = new Map([[ORIGIN_ROW, encodeIdentity(next)]])
-      return { plan: { slots: [], meta }, result: undefined }
-    },
-  }
 }

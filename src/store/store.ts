@@ -8,7 +8,6 @@ import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
-import { comeDown } from './identity.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -20,6 +19,7 @@ import type {
 } from './operations.ts'
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
 import { planBatch } from './plan-batch.ts'
+import { comeDown } from './plan-come-down.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
 import type {
@@ -238,7 +238,7 @@ export class Store {
     return this.#committer.run(planner)
   }
 
-  /** Takes the clock, which was too far ahead, back to a leader's time; see `identity.ts`. */
+  /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-come-down.ts`. */
   async comeDown(stamp: bigint): Promise<void> {
     await comeDown(this.#committer.clock, stamp, (planner) => this.run(planner))
   }

@@ -117,8 +117,8 @@ test('an error of the source is thrown, and what was written has no end', async 
 })
 
 test('a newer format is refused by name', async () => {
-  const newer = encodeHeader(HEADER).replace('"format":1', '"format":9')
-  expect(() => decodeHeader(newer)).toThrow(/format 9, this release reads format 1/)
+  const newer = encodeHeader(HEADER).replace('"format":2', '"format":9')
+  expect(() => decodeHeader(newer)).toThrow(/format 9, this release reads formats 1 and 2/)
   const bytes = Buffer.from(`${newer}\n`)
   await expect(async () => {
     for await (const _ of readBackup(chunked(bytes)));

@@ -200,21 +200,25 @@ export class VirtualNode {
     })
   }
 
-  #watch(store: Store): Promise<View> {
-    const { witness } = this.#world
+  async #watch(store: Store): Promise<View> {
+    const { witness, time } = this.#world
+    const view = await View.open({
+      host: this.host,
+      store,
+      causality: witness.causality,
+      isExempt: (key) => this.rotten.has(key),
+      isForgettable: (record) => this.#world.isForgettable(record),
+      replaced: (before, after) => this.#world.replaced(this, before, after),
+      restamped: () => this.#world.count('restamped records'),
+    })
+    // After the view, which says which operations the changes are.
     store.onCommit(({ changes }) => {
       for (const { after } of changes) {
-        if (after.kind === 'tombstone') witness.noteDelete(after)
+        if (after.kind === 'tombstone') witness.noteDelete(after, time.wallNs())
         else if (this.placement.upstreams.size === 0) witness.noteLed(after)
       }
     })
-    return View.open({
-      host: this.host,
-      store,
-      isExempt: (key) => this.rotten.has(key),
-      isForgettable: (record) => this.#world.isForgettable(record),
-      wentBack: (before, after) => this.#world.wentBack(this, before, after),
-    })
+    return view
   }
 
   /** Clean stop; nothing more than a crash when the process dies meanwhile. */

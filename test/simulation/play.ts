@@ -23,6 +23,7 @@ export async function play(history: History): Promise<World> {
   const world = new World(history.noise, history.plans, history.tombstoneRetentionMs)
   if (history.bus !== undefined) world.putOnBus(history.bus)
   world.hasWrongClocks = history.steps.some((step) => step.t === 'clock' && isGreat(step.ms))
+  world.skewMs = skewOf(history)
   world.mayDiverge = history.steps.some(({ t }) => t === 'forget')
   // What a node could not read when it was to be sent is found missing by comparing.
   const has = (name: Step['t']): boolean => history.steps.some(({ t }) => t === name)
@@ -39,6 +40,11 @@ export async function play(history: History): Promise<World> {
 
 /** Whether a step of a clock is more than what clocks do by themselves. */
 const isGreat = (ms: number): boolean => Math.abs(ms) > 10_000
+
+/** How far two clocks may come to be apart, milliseconds. */
+function skewOf({ steps }: History): number {
+  return steps.reduce((sum, step) => sum + (step.t === 'clock' ? Math.abs(step.ms) : 0), 0)
+}
 
 type NodeStep = Extract<Step, { node: string }>
 

@@ -58,17 +58,14 @@ describe('the simulation', () => {
     const history: History = { kind: 'made', seed: 1, noise: 1, plans: STAR, steps }
     expect(await failureOf(history)).toBeUndefined()
     const world = await play(history)
-    const record = {
-      kind: 'entry',
-      key: 'settings',
-      created: 2n ** 62n,
-      updated: 0n,
-      origin: 'x',
-      data: '{}',
-    } as const
-    world.witness.acknowledge(record, false)
     const records = (await world.node('f1')?.records()) ?? new Map()
-    expect(() => world.witness.check('f1', () => true, records, 0n)).toThrow('lost {}')
+    const held = records.get('settings')
+    if (held?.kind !== 'entry') throw new Error('the write is not there')
+    const { causality } = world.witness
+    const later = { ...held, data: '{}' }
+    causality.wrote(later, [causality.opOf(held)])
+    world.witness.acknowledge(later, false)
+    expect(() => world.witness.check('f1', () => true, records, 0n)).toThrow('lost settings {}')
   })
 
   test('goes on when a process dies while it stops', async () => {

@@ -3,20 +3,23 @@
  * at once when a key goes back to an older record, or a read differs from what was told.
  */
 import type { Commit, Entry, StoredRecord } from '../../src/core/entry.ts'
-import { newestFirst, versionOf } from '../../src/core/entry.ts'
+import { marksOf, newestFirst, versionOf } from '../../src/core/entry.ts'
 import { hasGlob, matchKey } from '../../src/core/key.ts'
-import { compareRecords } from '../../src/core/merge.ts'
 import type { Store } from '../../src/store/store.ts'
+import type { Causality, Op } from './causality.ts'
 
 export interface ViewOptions {
   readonly host: string
   readonly store: Store
+  readonly causality: Causality
   /** Whether nothing can be said of a key, because its record was damaged on purpose. */
   readonly isExempt: (key: string) => boolean
   /** Whether a record is a delete that may be forgotten, of which nobody is told. */
   readonly isForgettable: (record: StoredRecord) => boolean
-  /** Hears of a record that took the place of a later one; throws when it may not. */
-  readonly wentBack: (before: StoredRecord, after: StoredRecord) => void
+  /** Hears of a record that came in the place of another; throws when it may not. */
+  readonly replaced: (before: StoredRecord, after: StoredRecord) => void
+  /** Hears of a record that was given another stamp here. */
+  readonly restamped: () => void
 }
 
 export class View {
@@ -26,6 +29,8 @@ export class View {
   readonly own: StoredRecord[] = []
   readonly #options: ViewOptions
   readonly #commits: Commit[] = []
+  /** What has been visible under each key. */
+  readonly #seen = new Map<string, Set<Op>>()
   #seq = 0
   /** What was wrong first. */
   #failure: Error | undefined
@@ -34,7 +39,10 @@ export class View {
   static async open(options: ViewOptions): Promise<View> {
     const view = new View(options)
     const { seq, records } = await options.store.scan()
-    for await (const record of records) view.records.set(record.key, record)
+    for await (const record of records) {
+      view.records.set(record.key, record)
+      view.#see(record.key, options.causality.opOf(record))
+    }
     view.#seq = seq
     options.store.onCommit((commit) => view.#hear(commit))
     return view
@@ -98,22 +106,38 @@ export class View {
       if (!this.#options.isExempt(key)) {
         const [told, said] = [entry, before].map(tellRecord)
         if (told !== said) this.#fail(`a change of ${key} from ${said}, which was ${told}`)
-        this.#compare(known, after, commit.silent === true)
       }
+      this.#judge(known, after, commit)
       this.records.set(key, after)
       if (commit.source === undefined) this.own.push(after)
     }
   }
 
-  #compare(known: StoredRecord | undefined, after: StoredRecord, isSilent: boolean): void {
-    const order = known === undefined ? -1 : compareRecords(known, after)
-    // Silently, the log may be told again of what is there.
-    if (known === undefined || order < 0 || (order === 0 && isSilent)) return
-    try {
-      this.#options.wentBack(known, after)
-    } catch (error) {
-      this.#fail((error as Error).message)
+  /** Takes a change into what is known of causes, and says whether it may be. */
+  #judge(known: StoredRecord | undefined, after: StoredRecord, commit: Commit): void {
+    const { causality, isExempt, replaced, restamped } = this.#options
+    const { key } = after
+    // The log is told again of what is there, or its fields have changed.
+    if (known !== undefined && tellRecord(known) === tellRecord(after)) return
+    const isOwn = commit.source === undefined
+    if (isOwn && known !== undefined && causality.isRestamp(known, after)) {
+      causality.restamped(known, after)
+      restamped()
+    } else if (isOwn) causality.wrote(after, this.#seen.get(key) ?? [])
+    else if (known !== undefined && !isExempt(key)) {
+      try {
+        replaced(known, after)
+      } catch (error) {
+        this.#fail((error as Error).message)
+      }
     }
+    const op = causality.opOf(after)
+    if (known !== undefined) causality.replaced(causality.opOf(known), op)
+    this.#see(key, op)
+  }
+
+  #see(key: string, op: Op): void {
+    this.#seen.set(key, (this.#seen.get(key) ?? new Set()).add(op))
   }
 
   #fail(message: string): void {
@@ -125,4 +149,10 @@ export function tellRecord(record: StoredRecord | undefined): string {
   if (record === undefined) return 'nothing'
   if (record.kind === 'tombstone') return `deleted ${record.deleted} by ${record.origin}`
   return `${record.data} ${record.created}/${record.updated} by ${record.origin}`
+}
+
+/** The record with what else nodes have to agree on. */
+export function tellWithMarks(record: StoredRecord | undefined): string {
+  const marks = marksOf(record)
+  return `${tellRecord(record)}${marks === undefined ? '' : `, marks ${marks}`}`
 }

@@ -9,7 +9,7 @@ import type { NodePlan } from './history.ts'
 import { VirtualNetwork } from './network.ts'
 import { VirtualNode } from './node.ts'
 import { leaderOfKey, leadFrom, type Topology, topologyOf } from './topology.ts'
-import { tellRecord } from './view.ts'
+import { tellRecord, tellWithMarks } from './view.ts'
 import { Witness } from './witness.ts'
 
 export type { NodePlan } from './history.ts'
@@ -42,8 +42,10 @@ export class World {
   mayRepair = false
   /** No fault takes from a disk what was written. */
   keepsDisks = true
-  /** Clocks are wrong: records may be given other stamps, and deletes count as old too early. */
+  /** Clocks are wrong: records may be given other stamps. */
   hasWrongClocks = false
+  /** How far two clocks may be apart, milliseconds: deletes may count as old so much too early. */
+  skewMs = 0
 
   /** How long deletes are remembered. */
   readonly retentionMs: number
@@ -80,11 +82,9 @@ export class World {
     if (leaders.length > 1) throw new Error(`${leaders.join(' and ')} decide at once`)
   }
 
-  /** Deletes with a lesser stamp may have been forgotten. */
+  /** Deletes made before this time may have been forgotten, nanoseconds of the world's time. */
   get expired(): bigint {
-    return this.hasWrongClocks
-      ? 2n ** 63n
-      : this.time.wallNs() - BigInt(this.retentionMs) * NS_PER_MS
+    return this.time.wallNs() - BigInt(Math.round(this.retentionMs - this.skewMs)) * NS_PER_MS
   }
 
   /** Whether a record is a delete so old that nobody needs to keep it. */
@@ -106,19 +106,9 @@ export class World {
     this.topology = leadFrom(this.topology, host)
   }
 
-  /** @throws Error unless a wrong clock, or a forgotten delete, explains that a later record gave way. */
-  wentBack(node: VirtualNode, before: StoredRecord, after: StoredRecord): void {
-    const same =
-      before.kind === 'tombstone'
-        ? after.kind === 'tombstone' && before.origin === after.origin
-        : after.kind === 'entry' && before.data === after.data
-    if (this.hasWrongClocks && same) {
-      this.count('restamped records')
-      this.witness.restamped(before, after)
-      return
-    }
-    if (this.isForgettable(before)) return
-    if (this.hasWrongClocks && this.witness.mayReplace(before, after)) return
+  /** @throws Error when the maker of what was there knew of what comes in its place. */
+  replaced(node: VirtualNode, before: StoredRecord, after: StoredRecord): void {
+    if (this.witness.mayReplace(before, after, this.expired)) return
     const told = [before, after].map(tellRecord)
     throw new Error(`${node.host} went back from ${told[0]} to ${told[1]} of ${after.key}`)
   }
@@ -186,7 +176,7 @@ export class World {
   /** A delete that may be forgotten is as good as nothing. */
   #tell(record: StoredRecord | undefined): string {
     const isOld = record !== undefined && this.isForgettable(record)
-    return tellRecord(isOld ? undefined : record)
+    return tellWithMarks(isOld ? undefined : record)
   }
 
   statuses(): unknown[] {

@@ -1,0 +1,95 @@
+/**
+ * What each write of a client knew of, told from what nodes were seen to hold: the oracle's own order. It
+ * looks at no stamp and shares no rule with the engine.
+ *
+ * An **operation** is one write or delete that a client asked for. It **follows** every operation that was
+ * visible under its key at its node before, and all that those follow; two of which neither follows the
+ * other are concurrent, and either may win. A record is known by its data, which no two writes share; a
+ * tombstone by its spelling, which a node that gives it another stamp tells of.
+ */
+import type { StoredRecord } from '../../src/core/entry.ts'
+
+/** An operation's name. */
+export type Op = string
+
+export class Causality {
+  /** What each operation follows. */
+  readonly #before = new Map<Op, ReadonlySet<Op>>()
+  /** Which operations a node was seen to put in the place of each. */
+  readonly #replacedBy = new Map<Op, Set<Op>>()
+  /** Operations of tombstones, by how they are spelled. */
+  readonly #deletes = new Map<string, Op>()
+  #made = 0
+
+  /** The operation that a record comes from. */
+  opOf(record: StoredRecord): Op {
+    if (record.kind === 'entry') return `${record.key} ${record.data}`
+    const spelled = spellingOf(record)
+    const known = this.#deletes.get(spelled)
+    if (known !== undefined) return known
+    // Made by the engine, in place of one that is forgotten: it follows nothing that is known.
+    return this.#name(spelled, record.key)
+  }
+
+  /** A client's write became visible at its node, where these had been visible. @returns its operation. */
+  wrote(record: StoredRecord, seen: Iterable<Op>): Op {
+    const op =
+      record.kind === 'entry' ? this.opOf(record) : this.#name(spellingOf(record), record.key)
+    this.#before.set(op, this.#closed(seen))
+    return op
+  }
+
+  /** Whether this record is the other one under another stamp: nobody else writes the same data. */
+  isRestamp(before: StoredRecord | undefined, after: StoredRecord): boolean {
+    if (after.kind === 'entry') return this.#before.has(this.opOf(after))
+    // What is deleted cannot be deleted again.
+    return before?.kind === 'tombstone'
+  }
+
+  /** A tombstone was given another stamp. */
+  restamped(before: StoredRecord, after: StoredRecord): void {
+    if (after.kind === 'tombstone') this.#deletes.set(spellingOf(after), this.opOf(before))
+  }
+
+  /** A node put one in the place of the other. */
+  replaced(before: Op, after: Op): void {
+    if (before === after) return
+    const known = this.#replacedBy.get(before) ?? new Set()
+    this.#replacedBy.set(before, known.add(after))
+  }
+
+  /** Whether the maker of `later`, or of what it knew of, knew of `earlier`. */
+  follows(later: Op, earlier: Op): boolean {
+    return this.#before.get(later)?.has(earlier) === true
+  }
+
+  /** Whether one of `held` is the operation, follows it, or took its place, at whatever remove. */
+  livesOn(op: Op, held: readonly Op[]): boolean {
+    const ends = this.#closed(held)
+    const reached = new Set([op])
+    for (const one of reached) {
+      if (ends.has(one)) return true
+      for (const next of this.#replacedBy.get(one) ?? []) reached.add(next)
+    }
+    return false
+  }
+
+  #closed(ops: Iterable<Op>): Set<Op> {
+    const all = new Set<Op>()
+    for (const op of ops) {
+      all.add(op)
+      for (const before of this.#before.get(op) ?? []) all.add(before)
+    }
+    return all
+  }
+
+  #name(spelled: string, key: string): Op {
+    const op = `${key} deleted #${++this.#made}`
+    this.#deletes.set(spelled, op)
+    return op
+  }
+}
+
+function spellingOf(record: StoredRecord): string {
+  return record.kind === 'tombstone' ? `${record.key} ${record.deleted} ${record.origin}` : ''
+}
