@@ -3,6 +3,7 @@
  * know what is stored, no table has grown, and the cluster still takes writes.
  */
 import type { VirtualNode } from './node.ts'
+import { configurationOf } from './topology.ts'
 import type { World } from './world.ts'
 
 /** Heals everything, waits for agreement and checks. @throws Error naming what does not hold. */
@@ -20,7 +21,8 @@ export async function checkEnd(world: World): Promise<void> {
 async function settleTopology(world: World): Promise<void> {
   for (const node of world.nodes) {
     if (!node.up || node.isGone) continue
-    if (node.follows === world.topology.get(node.host)) continue
+    const wanted = configurationOf(world.configuration, node.plan)
+    if (JSON.stringify(node.configuration) === JSON.stringify(wanted)) continue
     await world.complete(node.stop())
   }
 }
@@ -60,7 +62,7 @@ async function assertRepaired(world: World, node: VirtualNode): Promise<void> {
 }
 
 /** The change log has one row per record, the outbox none, and the other tables what they must. */
-function assertBounded({ host, disk, rotten, follows }: VirtualNode): void {
+function assertBounded({ host, disk, rotten, configuration: { follows } }: VirtualNode): void {
   if (rotten.size > 0) return
   const records = disk.rows('records').length
   // A node that leads now keeps what it owed as a follower, in case it follows again.

@@ -7,6 +7,7 @@
 import { DigestSum } from '../../src/core/digest.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
+import { restoredOrigin } from '../../src/core/origin.ts'
 import type {
   BatchOperation,
   BatchOptions,
@@ -16,6 +17,7 @@ import type {
   StorageCapabilities,
 } from '../../src/storage-adapter.ts'
 import { decodeHead, encodeHead } from '../../src/store/head.ts'
+import { encodeIdentity, ORIGIN_ROW } from '../../src/store/identity.ts'
 import {
   DAMAGE_ROWS,
   damageRow,
@@ -54,6 +56,7 @@ export class VirtualDisk {
   #fuse: number | undefined
   #died: () => void = () => undefined
   #image: ReadonlyMap<string, string> | undefined
+  #restores = 0
   readonly #latency: () => Promise<void>
 
   /** @param latency waits as long as one access takes. */
@@ -158,13 +161,22 @@ export class VirtualDisk {
     this.#image = new Map(this.#rows)
   }
 
-  /** Goes back to the backup as `ooo restore` does: the log begins a new epoch. @returns whether there was one. */
+  /**
+   * Goes back to the backup as `ooo restore` does: the log begins a new epoch, and the node writes under
+   * another origin. @returns whether there was one.
+   */
   restoreImage(): boolean {
     if (this.#image === undefined) return false
     this.crash(0)
     this.#rows.clear()
     for (const [row, value] of this.#image) this.#rows.set(row, value)
     this.#rows.delete(metaRow('epochs'))
+    const id = unsealRow(metaRow('id'), this.#rows.get(metaRow('id')) ?? '')
+    if (id !== undefined) {
+      const origin = restoredOrigin(id, (++this.#restores).toString(16).padStart(16, '0'))
+      const row = metaRow(ORIGIN_ROW)
+      this.#rows.set(row, sealRow(row, encodeIdentity({ origin, reach: 0n })))
+    }
     return true
   }
 

@@ -77,7 +77,10 @@ function makeStep(t: StepName, draw: Draw): Step {
     case 'slow':
       return { t, from: node, to: other, ms: random.below(2500) }
     case 'heal':
+    case 'widen':
       return { t }
+    case 'follow':
+      return { t, node, leader: other }
     case 'blackout':
       return { t, lost: random.next() }
     case 'lead':
@@ -100,6 +103,8 @@ function nodeStep(
     | 'flap'
     | 'slow'
     | 'heal'
+    | 'widen'
+    | 'follow'
     | 'blackout'
     | 'lead'
   >,

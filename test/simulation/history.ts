@@ -64,8 +64,16 @@ export type Step =
   | { t: 'clock'; node: string; ms: number }
   /** The wall clock runs too fast by so many parts in a million. */
   | { t: 'drift'; node: string; ppm: number }
+  /** The wall clock is right from now on. */
+  | { t: 'setClock'; node: string }
   /** From now on `node` is the top; each node learns it when it starts next. */
   | { t: 'lead'; node: string }
+  /** From now on `node` follows `leader`, unless that would be a circle; it learns it when it starts next. */
+  | { t: 'follow'; node: string; leader: string }
+  /** From now on `node` spells the address of its leader in another way; it learns it when it starts next. */
+  | { t: 'respell'; node: string }
+  /** From now on all nodes replicate one scope more; each learns it when it starts next. */
+  | { t: 'widen' }
   /** Ends the process and starts it with the configuration of now. */
   | { t: 'reconfigure'; node: string; clean: boolean }
   /** Goes for good, with what it has not shared. */

@@ -124,9 +124,27 @@ const MOVES: Weights = { ...CALM, lead: 2, reconfigure: 8 }
 const ELECTIONS: Weights = { ...CALM, cut: 10, crash: 4, stop: 3, start: 9, wait: 30 }
 const MEMBERS: Weights = { ...CALM, start: 8, leave: 0.7, wipe: 0.5 }
 const WRONG_CLOCKS: Weights = { ...CALM, clock: 3, drift: 2, stop: 3, start: 7 }
+/** Clocks that are minutes wrong and set right again, and links that fail for long. */
+const DRIFTING: Weights = {
+  ...CALM,
+  set: 34,
+  wait: 22,
+  cut: 9,
+  heal: 4,
+  stop: 2,
+  start: 5,
+  clock: 5,
+  setClock: 4,
+}
+const MOVED: Weights = { ...DRIFTING, follow: 4, reconfigure: 8 }
+const RECONFIGURED: Weights = { ...DRIFTING, respell: 2, widen: 1, reconfigure: 8 }
 const AWAY: Weights = { ...CALM, stop: 4, crash: 4, start: 4, clock: 0 }
 const EXPIRING = { longWaitMs: 120_000, tombstoneRetentionMs: 30_000 } as const
 const TEN_YEARS_MS = 10 * 365 * 86_400_000
+/** Few keys, so that writes of one meet. */
+const FEW = ['settings', 'items/a', 'items/b'] as const
+/** Steps of 61 s to 150 s, with waits long enough for the time to get there. */
+const MINUTES_WRONG = { writable: FEW, clockStepMs: 150_000, longWaitMs: 60_000 } as const
 
 export const KINDS: readonly Kind[] = [
   { name: 'star, processes killed', plans: STAR, weights: CALM },
@@ -183,6 +201,43 @@ export const KINDS: readonly Kind[] = [
     plans: TREE,
     weights: { ...WRONG_CLOCKS, ...POWER_CUTS, clock: 2 },
     clockStepMs: 100_000,
+  },
+  { name: 'star, drifting', plans: STAR, weights: DRIFTING, ...MINUTES_WRONG },
+  { name: 'tree, drifting', plans: TREE, weights: DRIFTING, ...MINUTES_WRONG },
+  { name: 'tree, drifting, moved', plans: TREE, weights: MOVED, ...MINUTES_WRONG },
+  { name: 'tree, drifting, reconfigured', plans: TREE, weights: RECONFIGURED, ...MINUTES_WRONG },
+  {
+    name: 'tree, drifting, lost disks',
+    plans: TREE,
+    weights: { ...DRIFTING, wipe: 1.5, crashAfter: 1 },
+    ...MINUTES_WRONG,
+  },
+  {
+    name: 'tree, drifting, restored backups',
+    plans: TREE,
+    weights: { ...DRIFTING, image: 4, restore: 2 },
+    ...MINUTES_WRONG,
+  },
+  {
+    name: 'star, drifting, leader moves',
+    plans: STAR,
+    weights: { ...DRIFTING, lead: 2, reconfigure: 9 },
+    ...MINUTES_WRONG,
+  },
+  {
+    name: 'tree, drifting by years, moved',
+    plans: TREE,
+    weights: MOVED,
+    writable: FEW,
+    clockStepMs: TEN_YEARS_MS,
+    longWaitMs: 60_000,
+  },
+  {
+    name: 'tree, drifting, lossy bus',
+    plans: TREE,
+    weights: MOVED,
+    ...MINUTES_WRONG,
+    bus: 'bad',
   },
   { name: 'star, bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'good' },
   { name: 'star, lossy bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'bad' },

@@ -10,6 +10,7 @@ import type {
   Transport,
 } from '../../src/core/transport.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
+import { hostOf } from './topology.ts'
 
 /** Takes a connection that reached a node; undefined refuses it. */
 export type Accept = (socket: MessageSocket, from: string) => SocketHandlers | undefined
@@ -107,7 +108,7 @@ export class VirtualNetwork {
   transportOf(from: string): Transport {
     return {
       dial: (request: DialRequest, opened, handlers) => {
-        const to = new URL(request.url).host
+        const to = hostOf(new URL(request.url).host)
         const pipe = new Pipe(this, this.#time, from, to, handlers, (gone) =>
           this.#pipes.delete(gone),
         )

@@ -16,7 +16,7 @@ import { SeededRandom } from '../support/seeded-random.ts'
 import { leaseOver } from '../support/virtual-lease.ts'
 import { VirtualDisk } from './disk.ts'
 import type { NodePlan } from './history.ts'
-import { placementOf } from './topology.ts'
+import { configurationOf, type NodeConfiguration, placementOf } from './topology.ts'
 import { View } from './view.ts'
 import type { World } from './world.ts'
 
@@ -36,7 +36,7 @@ interface Parts {
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly newId: () => string
-  readonly follows: string | undefined
+  readonly configuration: NodeConfiguration
 }
 
 type VirtualReign = Reign & { readonly engine: ClusterEngine }
@@ -61,8 +61,8 @@ export class VirtualNode {
   readonly warnings: string[] = []
   /** Keys whose record was damaged on this disk. */
   readonly rotten: Set<string> = new Set()
-  /** Host of the leader that the process was started with. */
-  follows: string | undefined
+  /** What the process was started with. */
+  configuration: NodeConfiguration
   /** Of the running process. */
   #placement: Placement
   readonly #world: World
@@ -85,8 +85,8 @@ export class VirtualNode {
     const { cacheBytes } = plan
     const drawn = world.random.chance(0.5) ? undefined : world.random.pick([900, 0])
     this.#cacheBytes = cacheBytes === 'all' ? undefined : (cacheBytes ?? drawn)
-    this.follows = plan.follows
-    this.#placement = placementOf(plan, plan.follows)
+    this.configuration = { follows: plan.follows, keys: plan.keys }
+    this.#placement = placementOf(this.configuration)
     this.disk = new VirtualDisk(() => this.#diskLatency())
   }
 
@@ -128,16 +128,16 @@ export class VirtualNode {
       tailRows: 16,
       ...(this.#cacheBytes === undefined ? {} : { cacheBytes: this.#cacheBytes }),
     })
-    const follows = this.#world.topology.get(this.host)
-    const placement = placementOf(this.plan, follows)
-    const parts = { store, clock, time, newId, follows }
+    const configuration = configurationOf(this.#world.configuration, this.plan)
+    const placement = placementOf(configuration)
+    const parts = { store, clock, time, newId, configuration }
     const succession = this.plan.elects === true ? this.#elect(life, parts) : undefined
     store.setLeaderOf((key) =>
       succession === undefined ? scopeOf(placement, key)?.leader : succession.leaderOf(key),
     )
     await store.open()
     this.#placement = placement
-    this.follows = follows
+    this.configuration = configuration
     const view = await this.#watch(store)
     const engine = succession === undefined ? this.#engine(life, parts, placement) : undefined
     await engine?.start()
@@ -152,10 +152,10 @@ export class VirtualNode {
   }
 
   #elect(life: number, parts: Parts): Succession<VirtualReign> {
-    const { store, time, newId } = parts
+    const { store, time, newId, configuration } = parts
     return new Succession({
       ...{ store, time, newId, random: this.#random.next, logger: this.#logger() },
-      plan: (leader) => planPlacement(this.plan.keys, leader, 'nodes/*'),
+      plan: (leader) => planPlacement(configuration.keys, leader, 'nodes/*'),
       run: async (placement) => {
         this.#world.count('changes of leader')
         const engine = this.#engine(life, parts, placement)
@@ -180,10 +180,11 @@ export class VirtualNode {
   }
 
   #engine(life: number, parts: Parts, placement: Placement): ClusterEngine {
-    const { follows, ...rest } = parts
+    const { configuration, ...rest } = parts
+    const { keys, follows } = configuration
     const bus = this.#world.bus?.connect(this.host)
     const options = resolveClusterOptions({
-      keys: this.plan.keys,
+      keys,
       ...(follows === undefined ? {} : { clusterUrl: follows }),
       tombstoneRetentionMs: this.#world.retentionMs,
       random: this.#random.next,

@@ -68,6 +68,8 @@ async function take(world: World, step: Step): Promise<void> {
       return
     case 'lead':
       return world.lead(step.node)
+    case 'widen':
+      return world.widen()
     default: {
       const node = world.node(step.node)
       if (node !== undefined && !node.isGone) await takeAt(world, node, step)
@@ -107,6 +109,14 @@ async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<
     case 'drift':
       node.driftPpm += step.ppm
       return
+    case 'setClock':
+      node.skewMs = 0
+      node.driftPpm = 0
+      return
+    case 'follow':
+      return world.move(node.host, step.leader)
+    case 'respell':
+      return world.respell(node.host)
     default:
       return harm(world, node, step)
   }
@@ -157,7 +167,7 @@ async function harm(
     }
     case 'leave':
       if (node.up) await world.complete(node.stop())
-      if ([...world.topology.values()].includes(node.host)) return
+      if ([...world.configuration.topology.values()].includes(node.host)) return
       node.isGone = true
       return lost(world, 'disk')
     case 'lead':

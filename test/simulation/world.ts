@@ -8,7 +8,14 @@ import { type BusQuality, VirtualBus } from './bus.ts'
 import type { NodePlan } from './history.ts'
 import { VirtualNetwork } from './network.ts'
 import { VirtualNode } from './node.ts'
-import { leaderOfKey, leadFrom, type Topology, topologyOf } from './topology.ts'
+import {
+  type Configuration,
+  hostOf,
+  leaderOfKey,
+  leadFrom,
+  moveBelow,
+  topologyOf,
+} from './topology.ts'
 import { tellRecord, tellWithMarks } from './view.ts'
 import { Witness } from './witness.ts'
 
@@ -33,8 +40,8 @@ export class World {
   readonly lease: LeaseServer = new LeaseServer(this.time)
   /** How often each thing happened that a history is meant to bring about. */
   readonly counts: Map<string, number> = new Map()
-  /** Who is to follow whom; each node learns it when it starts. */
-  topology: Topology
+  /** What nodes are configured with; each learns it when it starts. */
+  configuration: Configuration
   #failure: unknown
   /** Records vanish behind the engine's back: only comparing can find out. */
   mayDiverge = false
@@ -55,7 +62,7 @@ export class World {
     this.random = new SeededRandom(seed)
     this.noise = seed
     this.network = new VirtualNetwork(this.time, this.random)
-    this.topology = topologyOf(plans)
+    this.configuration = { topology: topologyOf(plans), respelt: new Set(), isWide: false }
     this.nodes = plans.map((plan) => new VirtualNode(this, plan))
     this.#count()
   }
@@ -103,7 +110,28 @@ export class World {
 
   /** From now on `host` is the top. */
   lead(host: string): void {
-    this.topology = leadFrom(this.topology, host)
+    this.#configure({ topology: leadFrom(this.configuration.topology, host) })
+  }
+
+  /** From now on `host` follows `leader`, unless that would be a circle. */
+  move(host: string, leader: string): void {
+    this.#configure({ topology: moveBelow(this.configuration.topology, host, leader) })
+  }
+
+  /** From now on `host` spells the address of its leader in another way. */
+  respell(host: string): void {
+    const respelt = new Set(this.configuration.respelt)
+    if (!respelt.delete(host)) respelt.add(host)
+    this.#configure({ respelt })
+  }
+
+  /** From now on all nodes replicate one scope more. */
+  widen(): void {
+    this.#configure({ isWide: true })
+  }
+
+  #configure(change: Partial<Configuration>): void {
+    this.configuration = { ...this.configuration, ...change }
   }
 
   /** @throws Error when the maker of what was there knew of what comes in its place. */
@@ -158,7 +186,7 @@ export class World {
     for (const node of this.nodes) {
       const own = all.get(node.host)
       if (own === undefined) continue
-      const leaders = [...node.placement.upstreams.keys()].map((url) => new URL(url).host)
+      const leaders = [...node.placement.upstreams.keys()].map((url) => hostOf(new URL(url).host))
       for (const host of leaders) {
         const leader = this.node(host)
         const theirs = all.get(host)
