@@ -6,7 +6,7 @@ import { StateError } from '../src/core/errors.ts'
 import { restoredOrigin } from '../src/core/origin.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { BatchOperation, StorageAdapter } from '../src/storage-adapter.ts'
-import { encodeIdentity, ORIGIN_ROW } from '../src/store/identity.ts'
+import { beginningRow, ORIGIN_ROW } from '../src/store/identity.ts'
 import { metaRow, sealRow } from '../src/store/rows.ts'
 import { Store } from '../src/store/store.ts'
 import type { BackupEvent } from './backup-event.ts'
@@ -109,7 +109,7 @@ export async function restoreStorage(
     // Names the node before the store opens for the first time, which then takes it for its own.
     const id = /^\S+$/.test(node) ? node : newId()
     const origin = restoredOrigin(id, encodeHash(hashText(newId())))
-    await adapter.batch([put('id', id), put(ORIGIN_ROW, encodeIdentity({ origin, reach: 0n }))])
+    await adapter.batch([put('id', id), put(ORIGIN_ROW, beginningRow(origin))])
     const clock = new HybridClock(time)
     const store = new Store({ adapter: unfinished, clock, newId, cacheBytes })
     const counts = await fillStore(store, clock, header, events, options)

@@ -11,6 +11,7 @@ import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
 import { BusPublisher } from './bus-publisher.ts'
 import type { BusReport } from './bus-report.ts'
+import { ConflictRevision } from './conflict-revision.ts'
 import { DigestTable } from './digest-table.ts'
 import type { LeaseReport } from './election/election.ts'
 import { FollowerLink } from './follower.ts'
@@ -77,6 +78,7 @@ export class ClusterEngine {
   readonly #leader: Leader
   readonly #digests: DigestTable
   readonly #keeping: LeaderKeeping
+  readonly #revision: ConflictRevision
   readonly #monitor: Monitor
   readonly #publisher: BusPublisher | undefined
   #links: FollowerLink[] = []
@@ -103,6 +105,7 @@ export class ClusterEngine {
         logger.warn('the conflict log could not be trimmed', { error: errorText(error) })
       },
     })
+    this.#revision = new ConflictRevision({ store, clock, logger, conflicts: this.conflicts })
     this.#keeping = new LeaderKeeping({
       store,
       placement,
@@ -149,6 +152,7 @@ export class ClusterEngine {
         this.#monitor.committed(commit.seq)
         if (this.#engine.digests === undefined) this.#digests.committed(commit)
         this.#leader.committed(commit)
+        this.#revision.committed(commit)
         for (const link of this.#links) {
           if (store.owedCount(link.leader) > 0) link.outboxChanged()
         }
@@ -185,6 +189,7 @@ export class ClusterEngine {
     this.#publisher?.stop()
     if (this.#engine.digests === undefined) this.#digests.stop()
     await this.#endStreams('the node is closing')
+    await this.#revision.stop()
     await this.#keeping.stop()
     await this.#restarts
   }

@@ -22,7 +22,7 @@ import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
-import { decodeIdentity, ORIGIN_ROW, type WritingIdentity } from './identity.ts'
+import { beginningRow, ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
@@ -57,6 +57,7 @@ export class Committer {
   #records: State = new Mirror(() => 0)
   readonly #guard: StorageGuard
   #meta = new Map<string, string>()
+  #identity = new WritingIdentity('', undefined, 0n)
   /** Greatest seq given out, also to batches that failed; `#head` is the greatest committed. */
   #lastSeq = 0
   #head = 0
@@ -222,14 +223,10 @@ export class Committer {
       slot: (key) => draft.slot(key),
       matching: (glob) => draft.matching(glob),
       now: (above) => this.clock.now(above),
-      identity: this.#identity(draft.meta.get(ORIGIN_ROW) ?? this.#meta.get(ORIGIN_ROW)),
+      identity: this.#identity,
       leaderOf: this.leaderOf,
       meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
     }
-  }
-
-  #identity(row: string | undefined): WritingIdentity {
-    return decodeIdentity(row, this.requireMeta('id'))
   }
 
   async #flush(jobs: readonly Job[]): Promise<void> {
@@ -245,6 +242,7 @@ export class Committer {
       admitLost: (change) => this.lost.admit(change),
     })
     const settle = planJobs(jobs, draft)
+    this.#saveIdentity(draft)
     this.#lastSeq = draft.seq
     const levels = jobs.map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
@@ -269,6 +267,12 @@ export class Committer {
     this.#apply(draft, digest)
     this.#written()
     settle()
+  }
+
+  #saveIdentity(draft: Draft): void {
+    const row = this.#identity.row(this.clock.last)
+    const saved = this.#meta.get(ORIGIN_ROW) ?? beginningRow(this.requireMeta('id'))
+    if (row !== saved) draft.setMeta(ORIGIN_ROW, row)
   }
 
   #written(): void {
@@ -328,6 +332,8 @@ export class Committer {
       this.#meta = loaded.meta
       this.#guard.begin(loaded.damage, loaded.head.digest)
       this.clock.restore(loaded.head.clock)
+      const [id = '', row] = ['id', ORIGIN_ROW].map((name) => loaded.meta.get(name))
+      this.#identity = new WritingIdentity(id, row, loaded.head.clock)
       this.#lastSeq = loaded.head.seq
       this.#head = loaded.head.seq
       this.tail.reset(loaded.head.seq)

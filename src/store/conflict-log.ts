@@ -97,6 +97,11 @@ export class ConflictLog {
     return { type: 'put', key: row, value: sealRow(row, value) }
   }
 
+  /** What takes a conflict out of the log, as part of a batch. */
+  dropOf({ id }: Pick<Conflict, 'id'>): BatchOperation {
+    return { type: 'del', key: `c/${id.replace('-', ' ')}` }
+  }
+
   /** Newest first. Rows that cannot be read are left out. */
   async list({ pattern, limit }: ConflictQuery): Promise<Conflict[]> {
     const oldestNs = this.#options.now() - this.#options.maxAgeNs

@@ -150,6 +150,11 @@ export class Draft {
     this.#steps.push({ commit: announced, changes: steps, removals, lost })
   }
 
+  /** A meta row of the batch as a whole. */
+  setMeta(name: string, value: string): void {
+    this.#meta.set(name, value)
+  }
+
   /** The rows of the whole batch, and the digest they lead to. None when nothing changed, but for a barrier. */
   rows(clock: bigint, isBarrier: boolean): { rows: BatchOperation[]; digest: Digest } {
     const rows: BatchOperation[] = [...this.#rows]

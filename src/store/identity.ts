@@ -1,43 +1,85 @@
 /**
- * Under which name a node writes (see `core/origin.ts`), and how far the stamps reach that it gave out
- * under earlier ones. Stamps of one origin never go down: whenever the node's stamps do, because its
- * clock was wrong, it takes the next origin in the same batch.
+ * Under which name a node writes (see `core/origin.ts`). Two rules, kept here for every local write:
  *
- * Until its stamps are beyond those again, each of its writes leaves a mark on the key that covers what
- * the node wrote there before; what has a greater stamp would come back otherwise.
+ * 1. Stamps of one origin never go down. They do when a clock that was wrong is taken back, or after a
+ *    write that had to exceed a record of a wrong clock: then the node goes on under the next origin.
+ * 2. No write is covered by the marks of its key: another node may have given lesser stamps to what this
+ *    one wrote. Then, too, the node goes on under the next origin.
+ *
+ * Once the clock was taken back, until stamps are beyond those of before (the **reach**), each write leaves a
+ * mark on its key that covers what the node wrote there before; that has a greater stamp, and would come
+ * back otherwise.
+ *
+ * The row is written in the batch of the first write that depends on it.
  */
-import { addMarks } from '../core/marks.ts'
-import { nextOrigin, parseOrigin, previousOrigin } from '../core/origin.ts'
+import { addMarks, isCovered } from '../core/marks.ts'
+import { nextOrigin, previousOrigin } from '../core/origin.ts'
 
-/** Meta row with the identity: `<origin> <reach>`. Without one the node writes under its id. */
+/** Meta row: `<origin> <reach> <high>`, see the fields; without one the node writes under its id. */
 export const ORIGIN_ROW = 'origin'
 
-export interface WritingIdentity {
-  readonly origin: string
-  /** Greatest stamp given out under an earlier origin of the lineage; 0n for none. */
-  readonly reach: bigint
-}
+export class WritingIdentity {
+  #origin: string
+  /** Greatest stamp given out before the clock was taken back; 0n for none. */
+  #reach: bigint
+  /** Greatest stamp given out under this origin. */
+  #high: bigint
 
-export function encodeIdentity({ origin, reach }: WritingIdentity): string {
-  return `${origin} ${reach}`
-}
+  /**
+   * @param id of the node, under which it begins.
+   * @param clock greatest stamp that the node had given out or seen when it last wrote.
+   */
+  constructor(id: string, row: string | undefined, clock: bigint) {
+    const [origin = id, reach = '0', high = '0'] = row?.split(' ') ?? []
+    this.#origin = origin
+    this.#reach = BigInt(reach)
+    this.#high = BigInt(high) > clock ? BigInt(high) : clock
+  }
 
-/** @param id the node's, under which it begins. */
-export function decodeIdentity(row: string | undefined, id: string): WritingIdentity {
-  const [origin = id, reach = '0'] = row?.split(' ') ?? []
-  return { origin, reach: BigInt(reach) }
-}
+  get origin(): string {
+    return this.#origin
+  }
 
-/** The identity once stamps up to `reach` were given out that later ones will not exceed. */
-export function nextIdentity(identity: WritingIdentity, reach: bigint): WritingIdentity {
-  return {
-    origin: nextOrigin(identity.origin),
-    reach: reach > identity.reach ? reach : identity.reach,
+  /** Under which origin to write this version of a key that has these marks. */
+  originFor(version: bigint, marks: string | undefined): string {
+    if (version < this.#high) this.#next()
+    while (isCovered(marks, { origin: this.#origin, version })) this.#next()
+    if (version > this.#high) this.#high = version
+    return this.#origin
+  }
+
+  /** What a local write of this version leaves on its key. */
+  marksFor(version: bigint): string | undefined {
+    const before = previousOrigin(this.#origin)
+    if (version > this.#reach || before === this.#origin) return undefined
+    return addMarks(undefined, [{ origin: before, version: this.#reach }])
+  }
+
+  /** Stamps up to `reach` were given out, and later ones will be lesser. */
+  comeDown(reach: bigint): void {
+    if (reach > this.#reach) this.#reach = reach
+    if (reach > this.#high) this.#high = reach
+  }
+
+  /** The next origin, under which records that had stamps up to `reach` are given lesser ones. */
+  restamp(reach: bigint): string {
+    this.comeDown(reach)
+    this.#next()
+    return this.#origin
+  }
+
+  /** @param clock what the batch says of the clock, which need not be said twice. */
+  row(clock: bigint): string {
+    return `${this.#origin} ${this.#reach} ${this.#high > clock ? this.#high : 0}`
+  }
+
+  #next(): void {
+    this.#origin = nextOrigin(this.#origin)
+    this.#high = 0n
   }
 }
 
-/** Marks for a key that is written with this stamp: they cover what the node wrote there before. */
-export function ownMarks({ origin, reach }: WritingIdentity, version: bigint): string | undefined {
-  if (version > reach || parseOrigin(origin).generation === 0) return undefined
-  return addMarks(undefined, [{ origin: previousOrigin(origin), version: reach }])
+/** The row of a node that begins under this origin. */
+export function beginningRow(origin: string): string {
+  return `${origin} 0 0`
 }

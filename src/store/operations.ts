@@ -3,13 +3,13 @@
  * is synchronous, so a read–change–write can not interleave with another.
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
-import { indexOfKey, versionOf, withMarks } from '../core/entry.ts'
+import { indexOfKey, marksOf, versionOf, withMarks } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
-import { ownMarks, type WritingIdentity } from './identity.ts'
+import type { WritingIdentity } from './identity.ts'
 import type { Reads, Slot } from './state.ts'
 
 /** What a planner may look at and use. */
@@ -19,7 +19,7 @@ export interface PlanContext {
   matching(glob: string): string[]
   /** A new stamp, greater than `above`, the version of the record it is to replace. */
   now(above?: bigint): bigint
-  /** Under which name this node writes now. */
+  /** Under which name this node writes. */
   readonly identity: WritingIdentity
   leaderOf(key: string): string | undefined
   /** A meta row as the batch so far leaves it. */
@@ -184,9 +184,7 @@ export function planDelete(
       if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
       const stamp = context.now()
       const slots = live.map((key) => {
-        const deleted = deletionStamp(context, key, stamp)
-        const { origin } = context.identity
-        return local(context, { kind: 'tombstone', key, deleted, origin })
+        return localDelete(context, key, stamp)
       })
       const [first] = slots
       const version = first === undefined ? undefined : versionOf(first.record)
@@ -204,11 +202,20 @@ function endsOf(slots: Plan['slots']): ChangeEnd[] {
   return [...ends.values()]
 }
 
-/** `stamp`, or one that exceeds what is deleted when a wrong clock put that further ahead. */
-export function deletionStamp(context: PlanContext, key: string, stamp: bigint): bigint {
+/**
+ * The delete of one key by this node: at `stamp`, or at one that exceeds what is deleted when a wrong clock
+ * put that further ahead.
+ */
+export function localDelete(
+  context: PlanContext,
+  key: string,
+  stamp: bigint,
+): Plan['slots'][number] {
   const record = context.slot(key)?.record
   const version = record === undefined ? 0n : versionOf(record)
-  return version < stamp ? stamp : context.now(version)
+  const deleted = version < stamp ? stamp : context.now(version)
+  const origin = context.identity.originFor(deleted, marksOf(record))
+  return local(context, { kind: 'tombstone', key, deleted, origin })
 }
 
 function readsOf(keyOrGlob: string): Reads {
@@ -235,7 +242,7 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
     key,
     created: exists ? current.created : stamp,
     updated: exists ? stamp : 0n,
-    origin: context.identity.origin,
+    origin: context.identity.originFor(stamp, marksOf(current)),
     data,
   }
   return {
@@ -245,8 +252,8 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
 }
 
 /** A change that this node makes itself. */
-export function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
-  const marks = ownMarks(context.identity, versionOf(record))
+function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
+  const marks = context.identity.marksFor(versionOf(record))
   return { record: withMarks(record, marks), owedTo: context.leaderOf(record.key) }
 }
 

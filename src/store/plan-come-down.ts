@@ -1,10 +1,9 @@
-/** Taking back a clock that was too far ahead, and the next identity with it, in one batch. */
+/** Taking back a clock that was too far ahead, and what the node writes under with it. */
 import type { HybridClock } from '../core/clock.ts'
-import { encodeIdentity, nextIdentity, ORIGIN_ROW } from './identity.ts'
 import type { Planner } from './operations.ts'
 
 /**
- * Takes the clock back to `stamp`, and the next identity with it.
+ * Takes the clock back to `stamp`.
  * @throws StateError of the storage; the clock is then as it was.
  */
 export async function comeDown(
@@ -24,13 +23,10 @@ export async function comeDown(
 function planComeDown(clock: HybridClock, stamp: bigint): Planner<void> {
   return {
     reads: () => ({}),
-    plan(context) {
-      const reach = clock.last
-      if (reach <= stamp) return { plan: undefined, result: undefined }
+    plan({ identity }) {
+      identity.comeDown(clock.last)
       clock.comeDown(stamp)
-      const next = nextIdentity(context.identity, reach)
-      const meta = new Map([[ORIGIN_ROW, encodeIdentity(next)]])
-      return { plan: { slots: [], meta }, result: undefined }
+      return { plan: undefined, result: undefined }
     },
   }
 }

@@ -12,8 +12,7 @@
 import { marksOf, type StoredRecord, versionOf, wasOf, withMarks, withWas } from '../core/entry.ts'
 import { addMarks, type ChangeName } from '../core/marks.ts'
 import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
-import { encodeIdentity, nextIdentity, ORIGIN_ROW } from './identity.ts'
-import type { PlanContext, Planner } from './operations.ts'
+import type { Planner } from './operations.ts'
 import type { SentRow } from './replication.ts'
 import type { Slot } from './state.ts'
 
@@ -44,15 +43,15 @@ export function planRestamp(
       restamped(base + BigInt(stamps.size))
       found.sort((a, b) => (versionOf(a.record) < versionOf(b.record) ? -1 : 1))
       const reach = found.reduce((most, { record }) => max(most, versionOf(record)), 0n)
-      const next = nextIdentity(context.identity, reach)
+      const before = context.identity.origin
+      const origin = found.length === 0 ? before : context.identity.restamp(reach)
       const slots = found.map((slot) => ({
-        record: restampedRecord(slot, { stamps, origin: next.origin, context }),
+        record: restampedRecord(slot, { stamps, origin, before }),
         owedTo: leader,
       }))
       // A change that lost in the meantime has no place among the leader's stamps any more.
       const lost = { settled: rows.map(({ seq }) => seq) }
-      const meta = new Map(slots.length === 0 ? [] : [[ORIGIN_ROW, encodeIdentity(next)]])
-      return { plan: { slots, lost, meta }, result: slots.length }
+      return { plan: { slots, lost }, result: slots.length }
     },
   }
 }
@@ -74,17 +73,18 @@ function stampsOf(record: StoredRecord): bigint[] {
 interface Restamp {
   readonly stamps: ReadonlyMap<bigint, bigint>
   readonly origin: string
-  readonly context: Pick<PlanContext, 'identity'>
+  /** The origin under which this node wrote until now. */
+  readonly before: string
 }
 
-function restampedRecord(slot: Slot, { stamps, origin, context }: Restamp): StoredRecord {
+function restampedRecord(slot: Slot, { stamps, origin, before }: Restamp): StoredRecord {
   const { record } = slot
   const moved = withStamps(record, stamps, origin)
   const version = versionOf(moved)
   // Meanwhile the leader's time has reached it: a record of its own, to be written with a new place.
   if (version === versionOf(record)) return { ...record }
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
-  const own: ChangeName = { origin: context.identity.origin, version: first.version }
+  const own: ChangeName = { origin: before, version: first.version }
   const known = changesOf(slot.seen ?? SEEN_NOTHING).filter((change) => change.version > version)
   const marks = addMarks(marksOf(record), [first, own, ...known])
   return withMarks(withWas(moved, nextWas(record, first)), marks)

@@ -1,7 +1,7 @@
 /** Deletes by choice: the entries of a glob are looked at and thinned out in one step. */
 import type { Entry } from '../core/entry.ts'
 import type { DeleteResult, PlanContext, Planned, Planner } from './operations.ts'
-import { deletionStamp, local } from './operations.ts'
+import { localDelete } from './operations.ts'
 
 /**
  * `choose` gets the entries of `glob` in any order and returns those to delete. Of these, the ones that
@@ -30,10 +30,6 @@ function thinOut(
   const chosen = choose(entries).filter(({ key }) => context.leaderOf(key) === undefined)
   if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
   const stamp = context.now()
-  const { origin } = context.identity
-  const slots = chosen.map(({ key }) => {
-    const deleted = deletionStamp(context, key, stamp)
-    return local(context, { kind: 'tombstone', key, deleted, origin })
-  })
+  const slots = chosen.map(({ key }) => localDelete(context, key, stamp))
   return { plan: { slots }, result: { deleted: chosen.length } }
 }

@@ -2,6 +2,9 @@
  * What must hold once everything is healed: all nodes agree, nothing promised is lost, subscribers
  * know what is stored, no table has grown, and the cluster still takes writes.
  */
+import { parseOrigin } from '../../src/core/origin.ts'
+import { ORIGIN_ROW } from '../../src/store/identity.ts'
+import { metaRow } from '../../src/store/rows.ts'
 import type { VirtualNode } from './node.ts'
 import { configurationOf } from './topology.ts'
 import type { World } from './world.ts'
@@ -61,6 +64,9 @@ async function assertRepaired(world: World, node: VirtualNode): Promise<void> {
   }
 }
 
+/** Restamps of one node in one history. */
+const MAX_GENERATIONS = 60
+
 /** The change log has one row per record, the outbox none, and the other tables what they must. */
 function assertBounded({ host, disk, rotten, configuration: { follows } }: VirtualNode): void {
   if (rotten.size > 0) return
@@ -74,6 +80,10 @@ function assertBounded({ host, disk, rotten, configuration: { follows } }: Virtu
       throw new Error(`${host} keeps ${found} rows of ${table} for ${records} records`)
     }
   }
+  // Each restamp is another generation of origins: they come to an end.
+  const origin = disk.value(metaRow(ORIGIN_ROW))?.split(' ')[1] ?? ''
+  const { generation } = parseOrigin(origin)
+  if (generation > MAX_GENERATIONS) throw new Error(`${host} writes under ${origin}`)
   const meta = disk.rows('meta').length
   if (meta > 20) throw new Error(`${host} keeps ${meta} rows of meta data`)
 }

@@ -17,7 +17,7 @@ import type {
   StorageCapabilities,
 } from '../../src/storage-adapter.ts'
 import { decodeHead, encodeHead } from '../../src/store/head.ts'
-import { encodeIdentity, ORIGIN_ROW } from '../../src/store/identity.ts'
+import { beginningRow, ORIGIN_ROW } from '../../src/store/identity.ts'
 import {
   DAMAGE_ROWS,
   damageRow,
@@ -175,7 +175,7 @@ export class VirtualDisk {
     if (id !== undefined) {
       const origin = restoredOrigin(id, (++this.#restores).toString(16).padStart(16, '0'))
       const row = metaRow(ORIGIN_ROW)
-      this.#rows.set(row, sealRow(row, encodeIdentity({ origin, reach: 0n })))
+      this.#rows.set(row, sealRow(row, beginningRow(origin)))
     }
     return true
   }

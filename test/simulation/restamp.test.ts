@@ -182,6 +182,28 @@ describe('a node that was away while its leader gave records lesser stamps', () 
     expect(Object.values(held)).toEqual(Array(4).fill({ k: 21, d: 2, e: 3 }))
   })
 
+  test('has a follower whose write lost to a first stamp, and is later than the second', async () => {
+    const plans = [...TREE, plan('s', 'e')]
+    const { held } = await outcome(plans, [
+      wait(500),
+      ...cut('s', 'e'),
+      ...WRONG,
+      { t: 'heal' },
+      ...cut('e', 'r'),
+      ...cut('s', 'e'),
+      wait(12 * SECOND),
+      set('s', 'k', 21),
+      wait(50 * SECOND),
+      { t: 'heal' },
+      ...cut('e', 'r'),
+      // Its write meets the first stamp, which wins, and is kept as a conflict.
+      wait(12 * SECOND),
+      { t: 'heal' },
+      wait(12 * SECOND),
+    ])
+    expect(Object.values(held)).toEqual(Array(4).fill({ k: 21, d: 2, e: 3 }))
+  })
+
   test('is below a hand-moved lead, away from a leader with a wrong clock', async () => {
     const { held } = await outcome(STAR, [
       wait(500),

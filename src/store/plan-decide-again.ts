@@ -1,0 +1,59 @@
+/**
+ * Deciding conflicts again whose winner turned out to be older than its stamp: it was given a lesser one,
+ * and what it had won against may be later than what the key holds now.
+ */
+import { marksOf, type StoredRecord, versionOf } from '../core/entry.ts'
+import { isCovered } from '../core/marks.ts'
+import { compareRecords, mergeRecords } from '../core/merge.ts'
+import type { Conflict, ConflictLog } from './conflict-log.ts'
+import type { PlanContext, Planner } from './operations.ts'
+
+/**
+ * Gives the key what lost, where it wins now, and notes what loses instead. Local readers, followers and
+ * leaders hear of it as of any change.
+ * @param conflicts of one key.
+ * @param latest greatest stamp that is taken, nanoseconds.
+ * @returns whether the key holds another value now.
+ */
+export function planDecideAgain(
+  key: string,
+  conflicts: readonly Conflict[],
+  log: ConflictLog,
+  latest: bigint,
+): Planner<boolean> {
+  return {
+    reads: () => ({ keys: [key] }),
+    plan(context) {
+      const current = context.slot(key)?.record
+      const marks = marksOf(current)
+      const wronged = conflicts.filter(({ loser, winner }) => {
+        const isLate = versionOf(loser) > latest
+        return !isLate && isCovered(marks, winner) && !isCovered(marks, nameOf(loser))
+      })
+      const best = wronged.reduce<Conflict | undefined>(
+        (a, b) => (a !== undefined && compareRecords(a.loser, b.loser) > 0 ? a : b),
+        undefined,
+      )
+      if (best === undefined || current === undefined) return { plan: undefined, result: false }
+      return decide(context, current, best, log)
+    },
+  }
+}
+
+function decide(
+  context: PlanContext,
+  current: StoredRecord,
+  conflict: Conflict,
+  log: ConflictLog,
+): ReturnType<Planner<boolean>['plan']> {
+  const { record, order } = mergeRecords(current, conflict.loser)
+  if (order >= 0) return { plan: undefined, result: false }
+  const rows = [log.dropOf(conflict), log.note(current, record, context.now())]
+  const slots = [{ record, owedTo: context.leaderOf(record.key) }]
+  // As from elsewhere: it is no write of a client of this node.
+  return { plan: { slots, rows, source: 'conflicts' }, result: true }
+}
+
+function nameOf(record: StoredRecord): { origin: string; version: bigint } {
+  return { origin: record.origin, version: versionOf(record) }
+}
