@@ -51,6 +51,9 @@ export const TREE: readonly NodePlan[] = [
   { host: 'edge2', keys: KEYS, follows: 'region' },
 ]
 
+/** Edge below region below centre. */
+const BRANCH: readonly NodePlan[] = TREE.slice(0, 3)
+
 /** The region leads the items itself; the centre has settings and posts only. */
 const MIXED: readonly NodePlan[] = [
   { host: 'centre', keys: [{ path: 'settings' }, { path: 'users/*/posts/*' }] },
@@ -141,6 +144,8 @@ const RECONFIGURED: Weights = { ...DRIFTING, respell: 2, widen: 1, reconfigure: 
 const AWAY: Weights = { ...CALM, stop: 4, crash: 4, start: 4, clock: 0 }
 const EXPIRING = { longWaitMs: 120_000, tombstoneRetentionMs: 30_000 } as const
 const TEN_YEARS_MS = 10 * 365 * 86_400_000
+/** One key, so that all writes meet. */
+const ONE = ['items/a'] as const
 /** Few keys, so that writes of one meet. */
 const FEW = ['settings', 'items/a', 'items/b'] as const
 /** Steps of 61 s to 150 s, with waits long enough for the time to get there. */
@@ -201,6 +206,14 @@ export const KINDS: readonly Kind[] = [
     plans: TREE,
     weights: { ...WRONG_CLOCKS, ...POWER_CUTS, clock: 2 },
     clockStepMs: 100_000,
+  },
+  { name: 'branch, drifting', plans: BRANCH, weights: DRIFTING, ...MINUTES_WRONG, writable: ONE },
+  {
+    name: 'branch, drifting, moved',
+    plans: BRANCH,
+    weights: MOVED,
+    ...MINUTES_WRONG,
+    writable: ONE,
   },
   { name: 'star, drifting', plans: STAR, weights: DRIFTING, ...MINUTES_WRONG },
   { name: 'tree, drifting', plans: TREE, weights: DRIFTING, ...MINUTES_WRONG },

@@ -38,9 +38,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the cursor is written before the records it covers',
     file: 'cluster/follower-steps.ts',
-    find: '          store.merge(records, { source: leader, leader, meta, comesDown }),',
+    find: '(meta) => store.merge(records, { source: leader, leader, meta }))',
     replace:
-      '          store.saveMeta(meta).then(() => store.merge(records, { source: leader, leader, comesDown })),',
+      '(meta) => store.saveMeta(meta).then(() => store.merge(records, { source: leader, leader })))',
     kinds: 'leader moves',
   },
   {
@@ -79,8 +79,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a pushed record replaces a later one',
     file: 'src/store/replication.ts',
-    find: '  if (order < 0 || (order > 0 && fromLeader && comesDown(slot, winners, options))) {',
-    replace: '  if (order !== 0) {',
+    find: '  const { order, record: held } = mergeRecords(current, record)',
+    replace:
+      '  const merged = mergeRecords(current, record)\n  const { order, record: held } = merged.order === 0 ? merged : { order: -1, record }',
     isQuick: true,
   },
   {
@@ -173,14 +174,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a record that lost against the leader's clears the debt",
     file: 'src/store/replication.ts',
-    find: 'owedTo: order === 0 ? undefined : leader })',
-    replace: 'owedTo: undefined })',
+    find: '    plan.debts.set(record.key, { ...slot, owedTo: isAtLeader ? undefined : leader })',
+    replace: '    plan.debts.set(record.key, { ...slot, owedTo: undefined })',
   },
   {
     name: 'what comes from below is not owed upwards',
     file: 'src/store/replication.ts',
-    find: '    plan.slots.push({ record, owedTo: fromLeader ? undefined : leader })',
-    replace: '    plan.slots.push({ record, owedTo: undefined })',
+    find: '      owedTo: isAtLeader ? undefined : leader,\n',
+    replace: '      owedTo: undefined,\n',
     kinds: 'tree',
     isQuick: true,
   },
@@ -241,6 +242,92 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'wrong clocks',
   },
   {
+    name: 'a restamp leaves no mark',
+    file: 'src/store/plan-restamp.ts',
+    find: '  return withMarks(withWas(moved, nextWas(record, first)), marks)',
+    replace: '  return marks === undefined ? moved : withWas(moved, nextWas(record, first))',
+    kinds: 'drifting',
+  },
+  {
+    name: 'a restamp covers only the record under its last stamp',
+    file: 'src/store/plan-restamp.ts',
+    find: 'addMarks(marksOf(record), [first, own, ...known])',
+    replace: 'addMarks(marksOf(record), [first, own, ...known].slice(0, 1))',
+    kinds: 'drifting',
+  },
+  {
+    name: 'a restamp keeps the origin',
+    file: 'src/store/identity.ts',
+    find: '    this.comeDown(reach)\n    this.#next()\n',
+    replace: '    this.comeDown(reach)\n',
+    kinds: 'drifting',
+  },
+  {
+    name: 'a write over a record does not take over the marks of its key',
+    file: 'src/store/draft.ts',
+    find: '  return known === undefined ? record : withMarks(record, unionMarks(known, marksOf(record)))',
+    replace: '  return known === undefined || known.length >= 0 ? record : record',
+    kinds: 'drifting',
+  },
+  {
+    name: 'a merge keeps the marks of the winner only',
+    file: 'src/core/merge.ts',
+    find: '  return { record: withMarks(order < 0 ? came : current, marks), order }',
+    replace: '  return { record: order < 0 ? came : current, order }',
+    kinds: 'drifting',
+  },
+  {
+    name: 'marks are not kept on disk',
+    file: 'src/store/rows.ts',
+    find: "  const fields = record.fields === undefined ? '' : fieldsText(record)",
+    replace:
+      "  const fields = record.fields === undefined ? '' : fieldsText({ ...record, fields: {} })",
+    kinds: 'drifting',
+  },
+  {
+    name: 'what a leader merged with marks is not sent back to who pushed it',
+    file: 'cluster/leader.ts',
+    find: '(isMerged === true ? [] : [first + i])',
+    replace: '(isMerged === true ? [first + i] : [first + i])',
+    kinds: 'drifting',
+  },
+  {
+    name: 'marks that only one side has are not pushed',
+    file: 'src/store/replication.ts',
+    find: '  const isAtLeader = fromLeader && isAtSender',
+    replace: '  const isAtLeader = fromLeader && order <= 0',
+    kinds: 'drifting',
+  },
+  {
+    name: 'stamps of one origin go down',
+    file: 'src/store/identity.ts',
+    find: '    if (version < this.#high) this.#next()\n',
+    replace: '',
+    kinds: 'drifting',
+  },
+  {
+    name: 'a write may be covered by the marks of its key',
+    file: 'src/store/identity.ts',
+    find: '    while (isCovered(marks, { origin: this.#origin, version })) this.#next()\n',
+    replace:
+      '    if (isCovered(marks, { origin: this.#origin, version: -version })) this.#next()\n',
+    kinds: 'drifting',
+  },
+  {
+    name: 'below the stamps of before, a write does not cover what its node wrote there',
+    file: 'src/store/identity.ts',
+    find: '    if (version > this.#reach || before === this.#origin) return undefined\n',
+    replace: '    if (version > 0n || before === this.#origin) return undefined\n',
+    kinds: 'drifting',
+  },
+  {
+    name: 'a tombstone is forgotten though what it won against has a stamp to come',
+    file: 'src/core/entry.ts',
+    find: '  return latest > tombstone.deleted ? latest : tombstone.deleted',
+    replace: '  return latest > 0n ? tombstone.deleted : tombstone.deleted',
+    kinds: 'drifting',
+  },
+  {
     name: 'digests are always alike',
     file: 'cluster/anti-entropy.ts',
     find: 'if (their === undefined || our === undefined || sameDigest(their, our)) return',
@@ -250,7 +337,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'digests leave out deletes',
     file: 'cluster/unknown-entries.ts',
-    find: "return record.kind === 'entry' || record.deleted > horizon",
+    find: "return record.kind === 'entry' || lastStampOf(record) > horizon",
     replace: "return record.kind === 'entry'",
     kinds: 'lost disks',
   },
