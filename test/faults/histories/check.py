@@ -1,0 +1,316 @@
+#!/usr/bin/env python3
+"""Judges a recorded history of a cluster: python3 check.py history.jsonl [--ask] [--json] [--session-order]
+
+It shares no code with the product and reads no stamps. What it holds the nodes to:
+
+- lost: a key that is absent, or a value that was overwritten, without an operation that explains it
+- undone: the final value was followed by an acknowledged operation; a delete that came back
+- went back: a node showed a value that it had replaced before
+- not converged: nodes that differ 30 s after everything was healed
+- not linearizable: conditional writes of a key that fit no single order
+- unexplained: a value that nobody wrote
+
+--ask prints the operations whose fate has to be asked of the nodes before the history can be judged, as JSON.
+Exit code 1 when anything was found, 2 when the history can not be read.
+"""
+
+import argparse
+import json
+import sys
+
+from causal import KeySweep
+from history import History, value_of
+from linearize import check_register, steps_of
+
+CONVERGE_US = 30_000_000
+MOST_CONFLICTS = 1000
+KINDS = ("lost", "undone", "wentBack", "notConverged", "notLinearizable", "unexplained")
+MOST_EVIDENCE = 12
+
+
+class Findings:
+    """What was found, by kind, with evidence."""
+
+    def __init__(self):
+        self.evidence = []
+        self.counts = dict.fromkeys(KINDS, 0)
+
+    def add(self, kind, key, text, operations=()):
+        self.counts[kind] += 1
+        lines = [operation.text() for operation in operations]
+        if len(lines) > MOST_EVIDENCE:
+            lines = lines[:MOST_EVIDENCE] + [f"and {len(lines) - MOST_EVIDENCE} more"]
+        self.evidence.append({"kind": kind, "key": key, "text": text, "lines": lines})
+
+
+class KeyCheck:
+    """All checks of one key."""
+
+    def __init__(self, history, key, findings, figures, sessions=False):
+        self.history = history
+        self.key = key
+        self.findings = findings
+        self.figures = figures
+        self.sweep = KeySweep(history, key, sessions)
+        self.finals = {final["node"]: final["keys"].get(key) for final in history.finals}
+
+    def run(self):
+        self.check_documents()
+        for read in self.sweep.reads:
+            self.check_read(read)
+        if self.check_equal() and self.finals:
+            final = value_of(next(iter(self.finals.values())))
+            self.check_final(final)
+            self.check_losers(final)
+            self.check_conditional(final)
+
+    def check_equal(self):
+        texts = {}
+        for node, document in self.finals.items():
+            texts.setdefault(json.dumps(document, sort_keys=True), []).append(node)
+        if len(texts) <= 1:
+            return True
+        shown = "; ".join(f"{', '.join(nodes)}: {text}" for text, nodes in sorted(texts.items()))
+        self.findings.add("notConverged", self.key, f"nodes differ: {shown}", self.last_writes())
+        return False
+
+    def last_writes(self):
+        return sorted(self.sweep.writes, key=lambda write: write.invoke)[-6:]
+
+    def judged(self, write):
+        """Whether the cluster owes this write: acknowledged, and not on lost disks only."""
+        return write.is_ok and not self.sweep.is_excused(write)
+
+    def followers(self, write, among=None):
+        """Writes that the cluster owes and that had seen this one."""
+        return [
+            other
+            for other in self.sweep.writes
+            if self.judged(other)
+            and self.sweep.follows(other, write)
+            and (among is None or among & self.sweep.bit[other.id])
+        ]
+
+    def check_final(self, final):
+        if final is None:
+            self.check_absent(None, "is absent in the end", "undone")
+            return
+        write = self.history.by_value.get(final)
+        if write is None or write.key != self.key or not write.may_have_happened:
+            self.findings.add("unexplained", self.key, f"{final} in the end", [write] if write else [])
+            return
+        later = self.followers(write)
+        if later:
+            deletes = [other for other in later if other.op == "delete"]
+            what = "a deleted value came back" if deletes else "an earlier value replaced a later one"
+            self.findings.add("undone", self.key, f"{what}: {final}", [write, *deletes, *later])
+
+    def check_absent(self, among, text, kind, until=None):
+        """Absence is explained by a delete that nothing acknowledged follows; `among`: as far as a node knew."""
+
+        def counts(write):
+            return among is None or among & self.sweep.bit[write.id]
+
+        sets = [w for w in self.sweep.writes if w.op != "delete" and self.judged(w) and counts(w)]
+        deletes = [
+            w
+            for w in self.sweep.writes
+            if w.op == "delete" and w.may_have_happened and (until is None or w.invoke < until)
+        ]
+        if not sets or any(not self.followers(delete, among) for delete in deletes):
+            return
+        if deletes:
+            self.findings.add(kind, self.key, f"{text}, by deletes that were overwritten", deletes + sets)
+        else:
+            self.findings.add("lost", self.key, f"{text}, and nobody deleted it", sets)
+
+    def check_read(self, read):
+        known = self.sweep.known_at_read[read.id]
+        seen = value_of(read.seen)
+        if seen is None:
+            text = f"was absent at {read.node} after it was there"
+            self.check_absent(known, f"{text}, {read.text()}", "wentBack", read.complete)
+            return
+        write = self.history.by_value.get(seen)
+        if (
+            write is None
+            or write.key != self.key
+            or not write.may_have_happened
+            or write.invoke > read.complete
+        ):
+            self.findings.add("unexplained", self.key, f"{seen} was read", [read])
+            return
+        later = self.followers(write, known)
+        if later:
+            text = f"{read.node} showed {seen} again after it had replaced it"
+            self.findings.add("wentBack", self.key, text, [write, *later, read])
+
+    def check_documents(self):
+        """A patch tells what it was made on: the field `set` of its result names the latest set under it."""
+        documents = {}
+        seen = [read.seen for read in self.sweep.reads] + list(self.finals.values())
+        for document in seen:
+            if isinstance(document, dict):
+                documents.setdefault(value_of(document), {})[json.dumps(document, sort_keys=True)] = document
+        for value, forms in documents.items():
+            if len(forms) > 1:
+                text = f"two documents of one write: {'; '.join(sorted(forms))}"
+                self.findings.add("unexplained", self.key, text)
+            for document in forms.values():
+                self.check_base(self.history.by_value.get(value), document)
+
+    def check_base(self, write, document):
+        if write is None or write.op != "patch" or write.key != self.key:
+            return
+        base = self.history.by_value.get(document.get("set"))
+        if base is None or base.key != self.key or not base.may_have_happened:
+            text = f"a patch on {document.get('set')}, which nobody wrote"
+            self.findings.add("unexplained", self.key, text, [write])
+            return
+        before = self.sweep.before[write.id]
+        later = [other for other in self.followers(base, before) if other.op != "patch"]
+        if later:
+            text = f"{write.value} was made on {base.value}, which its node had replaced"
+            self.findings.add("wentBack", self.key, text, [base, *later, write])
+
+    def losers(self, final):
+        """Acknowledged writes that are not the final value and that nothing later had seen."""
+        for write in self.sweep.writes:
+            is_result = write.op == "delete" if final is None else write.value == final
+            if not self.judged(write) or is_result:
+                continue
+            others = (o for o in self.sweep.writes if o.may_have_happened)
+            if not any(self.sweep.follows(other, write) for other in others):
+                yield write
+
+    def check_losers(self, final):
+        for write in self.losers(final):
+            if self.is_in_conflict_log(write):
+                self.figures["inConflictLog"] += 1
+            elif any(answer.get("overriddenBy") for answer in self.history.fates.get(write.id, [])):
+                self.figures["overridden"] += 1
+            elif self.is_log_full():
+                self.figures["notJudgedLogFull"] += 1
+            else:
+                winner = self.history.by_value.get(final)
+                text = f"{write.value or 'a delete'} lost unseen and is in no conflict log; the value is {final}"
+                self.findings.add("lost", self.key, text, [write] + ([winner] if winner else []))
+
+    def is_in_conflict_log(self, write):
+        for log in self.history.conflicts:
+            for entry in log["entries"]:
+                if entry["key"] != self.key:
+                    continue
+                if write.op == "delete":
+                    if entry["data"] is None and entry["writeId"] == write.write_id:
+                        return True
+                elif value_of(entry["data"]) == write.value:
+                    return True
+        return False
+
+    def is_log_full(self):
+        scope = self.key.rsplit("/", 1)[0] + "/"
+        counts = [
+            sum(entry["key"].startswith(scope) for entry in log["entries"])
+            for log in self.history.conflicts
+        ]
+        return max(counts, default=0) >= MOST_CONFLICTS
+
+    def check_conditional(self, final):
+        writes = self.sweep.writes
+        if not writes or not all(write.is_conditional for write in writes):
+            return
+        wanted = self.history.header.get("conditionalAck", "local")
+        steps = steps_of(writes, lambda write: self.judged(write) and reached(write, wanted), self.restamped())
+        verdict = check_register(steps, final)
+        self.figures["registers"] += 1
+        if verdict.is_linearizable is None:
+            self.figures["registersUndecided"] += 1
+        elif not verdict.is_linearizable:
+            stuck = f"when it is {verdict.state}, and is {final} in the end"
+            self.findings.add("notLinearizable", self.key, f"no order of all: {stuck}", verdict.stuck)
+
+    def restamped(self):
+        """Values that were seen under more than one tag."""
+        tags = {}
+        for operation in self.sweep.writes + self.sweep.reads:
+            value = value_of(operation.seen) if operation.op == "read" else operation.value
+            if operation.is_ok and value is not None and operation.etag is not None:
+                tags.setdefault(value, set()).add(operation.etag)
+        return {value for value, seen in tags.items() if len(seen) > 1}
+
+
+def reached(write, wanted):
+    """Whether the answer confirms what the round asks of conditional writes: local, a number, or a majority."""
+    if wanted == "local" or write.acked == wanted:
+        return True
+    return wanted.isdigit() and (write.acked or "").isdigit() and int(write.acked) >= int(wanted)
+
+
+def judge(history, sessions=False):
+    """Findings and figures of a whole history."""
+    findings = Findings()
+    figures = dict.fromkeys(
+        ("inConflictLog", "overridden", "notJudgedLogFull", "registers", "registersUndecided", "excused"), 0
+    )
+    for key in history.keys():
+        check = KeyCheck(history, key, findings, figures, sessions)
+        check.run()
+        figures["excused"] += check.sweep.excused.bit_count()
+    silent = set(history.header.get("nodes", [])) - {final["node"] for final in history.finals}
+    if silent:
+        findings.add("notConverged", "", f"no final answer from {', '.join(sorted(silent))}")
+    late = history.equal is None or history.healed is None or history.equal - history.healed > CONVERGE_US
+    if late and findings.counts["notConverged"] == 0:
+        findings.add("notConverged", "", f"healed at {history.healed}, equal at {history.equal}")
+    writes = [operation for operation in history.operations if operation.is_write]
+    figures["writes"] = len(writes)
+    figures["acknowledged"] = sum(write.is_ok for write in writes)
+    figures["unanswered"] = sum(write.outcome == "unknown" for write in writes)
+    figures["reads"] = len(history.operations) - len(writes)
+    return findings, figures
+
+
+def to_ask(history):
+    """Losers that no conflict log names."""
+    for key in history.keys():
+        check = KeyCheck(history, key, Findings(), {})
+        documents = list(check.finals.values())
+        if not documents:
+            continue
+        for write in check.losers(value_of(documents[0])):
+            if not check.is_in_conflict_log(write) and write.write_id is not None:
+                yield {"id": write.id, "key": key, "writeId": write.write_id, "node": write.at}
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Judges a recorded history of a cluster.")
+    parser.add_argument("history")
+    parser.add_argument("--ask", action="store_true", help="print whose fate has to be asked, as JSON")
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--session-order", action="store_true", help="clients that move between nodes, too")
+    options = parser.parse_args()
+    try:
+        with open(options.history, encoding="utf8") as lines:
+            history = History(lines)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"check.py: {options.history}: {error!r}", file=sys.stderr)
+        return 2
+    if options.ask:
+        print(json.dumps(list(to_ask(history))))
+        return 0
+    findings, figures = judge(history, options.session_order)
+    if options.json:
+        print(json.dumps({"counts": findings.counts, "figures": figures, "evidence": findings.evidence}))
+    else:
+        print(", ".join(f"{kind}: {count}" for kind, count in findings.counts.items()))
+        print(", ".join(f"{name}: {count}" for name, count in figures.items()))
+        for found in findings.evidence:
+            print(f"\n{found['kind']} {found['key']}: {found['text']}")
+            for line in found["lines"]:
+                print(f"  {line}")
+    return 1 if any(findings.counts.values()) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
