@@ -31,7 +31,9 @@ export async function spoil(
   record.event(way, name)
   proxy.set(way)
   await lasts(random)
-  if (random.chance(0.7)) proxy.set('open')
+  if (!random.chance(0.7)) return
+  record.event('open', name)
+  proxy.set('open')
 }
 
 /** The way of a follower to its leader is bad. */

@@ -4,7 +4,8 @@
  * - `open`: bytes pass.
  * - `cut`: connections are reset, new ones too.
  * - `stalled`: connections stay and are accepted; no byte passes until the way is open again.
- * - `half-open`: who dialled keeps connections that lead nowhere, the other side's are gone.
+ * - `half-open`: who dialled keeps connections that lead nowhere, the other side's are gone. When the way is open
+ *   again, the next byte on such a connection is answered by a reset.
  * - `one-way`: bytes towards the address pass, its answers wait.
  * - `slow`: every piece of at most 2 KiB waits 40 ms.
  */
@@ -50,7 +51,6 @@ export class LinkProxy {
     this.#way = way
     for (const pair of this.#pairs) {
       if (way === 'cut') pair.end()
-      // A connection that led nowhere stays so: only a new one gets through.
       if (way === 'half-open') pair.outgoing.resetAndDestroy()
     }
     this.#changed.fire()
@@ -90,6 +90,7 @@ export class LinkProxy {
       for await (const chunk of from) {
         for (const piece of this.#pieces(chunk as Buffer)) {
           await this.#passable(direction)
+          if (to.destroyed) from.resetAndDestroy()
           if (!to.write(piece)) await once(to, 'drain')
         }
       }

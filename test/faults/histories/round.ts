@@ -36,6 +36,8 @@ export interface Round extends RoundOptions {
   readonly random: SeededRandom
   /** Told in the table. */
   note(text: string): void
+  /** What an answered conditional write must confirm to be owed: `local` (default), a number, or `majority`. */
+  owesConfirmed(ack: string): void
 }
 
 export interface RoundKind {
@@ -47,8 +49,6 @@ export interface RoundKind {
   readonly onlyNamed?: boolean
   /** Keys that the nodes replicate, where they are not the usual ones. */
   readonly keys?: readonly string[]
-  /** What an answered conditional write must confirm to be owed; see `conditionalAck` of the history's header. */
-  conditionalAck?(round: Round): string
   /** Starts the nodes, loads and disturbs them, and ends with the load stopped; healing is done after it. */
   play(round: Round): Promise<void>
 }
@@ -79,6 +79,7 @@ export async function playRound(kind: RoundKind, options: RoundOptions): Promise
   const killAll = (): void => world.killNow()
   process.once('exit', killAll)
   const notes: string[] = []
+  const owed = { conditionalAck: 'local' }
   const random = SeededRandom.named(seed, kind.name)
   const round: Round = {
     ...options,
@@ -86,11 +87,14 @@ export async function playRound(kind: RoundKind, options: RoundOptions): Promise
     record,
     random,
     note: (text) => notes.push(text),
+    owesConfirmed: (ack) => {
+      owed.conditionalAck = ack
+    },
   }
   let verdict: Verdict | undefined
   let error: string | undefined
   try {
-    verdict = await judgedRound(kind, round, folder)
+    verdict = await judgedRound(kind, round, folder, owed)
   } catch (thrown) {
     error = thrown instanceof Error ? (thrown.stack ?? thrown.message) : String(thrown)
   } finally {
@@ -103,7 +107,12 @@ export async function playRound(kind: RoundKind, options: RoundOptions): Promise
   return { kind: kind.name, seed, verdict, equalMs: equalAfter(record), error, kept, notes }
 }
 
-async function judgedRound(kind: RoundKind, round: Round, folder: string): Promise<Verdict> {
+async function judgedRound(
+  kind: RoundKind,
+  round: Round,
+  folder: string,
+  owed: { readonly conditionalAck: string },
+): Promise<Verdict> {
   const { world, record, seed } = round
   await kind.play(round)
   await world.heal()
@@ -114,7 +123,7 @@ async function judgedRound(kind: RoundKind, round: Round, folder: string): Promi
     kind: kind.name,
     seed,
     nodes: world.nodes.map(({ name }) => name),
-    conditionalAck: kind.conditionalAck?.(round) ?? 'local',
+    ...owed,
   })
   await recordLosses(world, folder)
   return check(record.write(folder))
@@ -141,8 +150,8 @@ function keepRound({ kind, round, verdict, error }: FailedRound): string {
 
 function equalAfter({ lines }: HistoryRecord): number | undefined {
   const timeOf = (type: string): unknown => {
-    const line: { readonly time?: unknown } | undefined = lines.find((each) => each.type === type)
-    return line?.time
+    const line = lines.find((each) => each.type === type)
+    return line !== undefined && 'time' in line ? line.time : undefined
   }
   const healed = timeOf('healed')
   const equal = timeOf('equal')

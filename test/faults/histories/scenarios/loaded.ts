@@ -15,7 +15,7 @@ export async function loaded(
   options: Partial<LoadOptions> = {},
 ): Promise<void> {
   const { world, record, seed, seconds } = round
-  await Promise.all(world.nodes.map((node) => node.start()))
+  await Promise.all(world.nodes.map((node) => (node.isRunning ? undefined : node.start())))
   const load = new Load({
     record,
     random: SeededRandom.named(seed, 'load'),
