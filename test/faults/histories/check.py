@@ -60,9 +60,12 @@ class KeyCheck:
             self.check_read(read)
         if self.check_equal() and self.finals:
             final = value_of(next(iter(self.finals.values())))
+            before = sum(self.findings.counts.values())
             self.check_final(final)
-            self.check_losers(final)
             self.check_conditional(final)
+            # Of a final value that is wrong itself it says nothing which others lost against it.
+            if sum(self.findings.counts.values()) == before:
+                self.check_losers(final)
 
     def check_equal(self):
         texts = {}
@@ -228,7 +231,11 @@ class KeyCheck:
             self.figures["registersUndecided"] += 1
         elif not verdict.is_linearizable:
             stuck = f"when it is {verdict.state}, and is {final} in the end"
-            self.findings.add("notLinearizable", self.key, f"no order of all: {stuck}", verdict.stuck)
+            by_value = self.history.by_value
+            near = [by_value[value] for value in (verdict.state, final) if value in by_value]
+            rivals = [w for w in writes if w.is_ok and any(w.expects == n.expects for n in near)]
+            shown = dict.fromkeys([*verdict.stuck, *near, *rivals])
+            self.findings.add("notLinearizable", self.key, f"no order of all: {stuck}", list(shown))
 
     def restamped(self):
         """Values that were seen under more than one tag."""
