@@ -1,10 +1,14 @@
 /** Disks that are lost, nodes restored from older backups, and older backups merged into running nodes. */
 import { runCli } from '../../../support/cli-process.ts'
+import { perform } from '../client.ts'
 import { allGood, badLink, disturb, type Fault, killed, lasts, loseDisk } from '../faults.ts'
 import type { Load } from '../load.ts'
 import type { Round, RoundKind } from '../round.ts'
 import type { Backup, Member } from '../world.ts'
-import { loaded } from './loaded.ts'
+import { loaded, PLAIN_KEYS } from './loaded.ts'
+
+/** Clients that only watch; their numbers are above those of the load. */
+const FIRST_WITNESS = 1000
 
 export const RESTORE: RoundKind = {
   name: 'restore',
@@ -47,6 +51,7 @@ class Backups {
   readonly restored: Fault = async ({ random }) => {
     const { node, backup } = random.pick(this.#taken)
     await this.#withoutDecisions(node, async () => {
+      await this.#witness(node)
       await node.kill()
       await node.restore(backup)
       await node.start()
@@ -65,8 +70,24 @@ class Backups {
 
   readonly lost: Fault = async ({ world, random }) => {
     const node = random.pick(world.nodes)
-    await this.#withoutDecisions(node, () => loseDisk(node))
+    await this.#withoutDecisions(node, async () => {
+      await this.#witness(node)
+      await loseDisk(node)
+    })
     await lasts(random, 1000)
+  }
+
+  /** Reads at the others what is about to be lost here: what they show is owed. */
+  async #witness(node: Member): Promise<void> {
+    const others = this.#round.world.nodes.filter((other) => other !== node && other.isRunning)
+    await Promise.all(
+      others.flatMap((other, i) =>
+        PLAIN_KEYS.map((key, j) => {
+          const client = FIRST_WITNESS + i * PLAIN_KEYS.length + j
+          return perform(this.#round.record, client, other, { op: 'read', key })
+        }),
+      ),
+    )
   }
 
   /** A leader that has lost what it decided may decide it again: its keys are not written any more. */
