@@ -19,11 +19,12 @@ export const ABSENT_CANDIDATE: RoundKind = {
   needs: 'redis',
   onlyNamed: true,
   async play(round) {
-    const [x, y, z] = await candidates(round, ['x', 'y', 'z'])
-    if (x === undefined || y === undefined || z === undefined) return
-    await x.start()
-    await waitForLeader(round, x)
-    await Promise.all([y.start(), z.start()])
+    const nodes = await candidates(round, ['p', 'q', 'r'])
+    // All of them are there when the lease is first taken: they all have a vote.
+    await Promise.all(nodes.map((node) => node.start()))
+    const x = await waitForLeader(round)
+    const [y, z] = nodes.filter((node) => node !== x)
+    if (y === undefined || z === undefined) throw new Error('three candidates are needed')
     const condition = { tag: undefined, expects: null }
     const created = await write(round, x, { op: 'set', key: KEY, condition })
     for (const node of [y, z]) await waitUntilSeen(round, node, KEY, created.value)

@@ -34,7 +34,7 @@ export async function waitUntilSeen(
   await waitFor(
     async () => {
       const { seen } = await ask(round, node, { op: 'read', key })
-      return (seen as { readonly id?: unknown } | null)?.id === value
+      return ((seen as { readonly id?: unknown } | null)?.id ?? null) === value
     },
     { deadlineMs: SEEN_DEADLINE_MS, intervalMs: 200, what: `${value} of ${key} at ${node.name}` },
   )
