@@ -21,6 +21,7 @@ export interface CampaignOptions {
   /** How long the faults of a round go on. */
   readonly roundSeconds: number
   readonly keep: string
+  readonly keepAll?: boolean
   readonly majority: RoundOptions['majority']
   /** Told of each round when it is over. */
   readonly onRound?: (result: RoundResult) => void
@@ -52,8 +53,8 @@ export async function campaign(options: CampaignOptions): Promise<readonly Round
       if (kind === undefined) break
       const began = performance.now()
       const seed = options.seed + Math.floor(i / options.kinds.length)
-      const { keep, majority, roundSeconds: seconds } = options
-      const result = await playRound(kind, { seed, seconds, machine, keep, majority })
+      const { keep, keepAll = false, majority, roundSeconds: seconds } = options
+      const result = await playRound(kind, { seed, seconds, machine, keep, keepAll, majority })
       longestMs = Math.max(longestMs, performance.now() - began)
       results.push(result)
       options.onRound?.(result)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judges a recorded history of a cluster: python3 check.py history.jsonl [--ask] [--json] [--session-order]
+"""Judges a recorded history of a cluster: python3 check.py history.jsonl [--ask | --registers | --json] [--session-order]
 
 It shares no code with the product and reads no stamps. What it holds the nodes to:
 
@@ -11,6 +11,7 @@ It shares no code with the product and reads no stamps. What it holds the nodes 
 - unexplained: a value that nobody wrote
 
 --ask prints the operations whose fate has to be asked of the nodes before the history can be judged, as JSON.
+--registers prints the conditional writes of each key, for another program to search them for an order.
 Exit code 1 when anything was found, 2 when the history can not be read.
 """
 
@@ -219,12 +220,18 @@ class KeyCheck:
         ]
         return max(counts, default=0) >= MOST_CONFLICTS
 
-    def check_conditional(self, final):
+    def register(self):
+        """The steps of a key that is written on conditions only; None for any other key."""
         writes = self.sweep.writes
         if not writes or not all(write.is_conditional for write in writes):
-            return
+            return None
         wanted = self.history.header.get("conditionalAck", "local")
-        steps = steps_of(writes, lambda write: self.judged(write) and reached(write, wanted), self.restamped())
+        return steps_of(writes, lambda write: self.judged(write) and reached(write, wanted), self.restamped())
+
+    def check_conditional(self, final):
+        steps = self.register()
+        if steps is None:
+            return
         verdict = check_register(steps, final)
         self.figures["registers"] += 1
         if verdict.is_linearizable is None:
@@ -233,7 +240,8 @@ class KeyCheck:
             stuck = f"when it is {verdict.state}, and is {final} in the end"
             by_value = self.history.by_value
             near = [by_value[value] for value in (verdict.state, final) if value in by_value]
-            rivals = [w for w in writes if w.is_ok and any(w.expects == n.expects for n in near)]
+            writes = [w for w in self.sweep.writes if w.is_ok]
+            rivals = [w for w in writes if any(w.expects == n.expects for n in near)]
             shown = dict.fromkeys([*verdict.stuck, *near, *rivals])
             self.findings.add("notLinearizable", self.key, f"no order of all: {stuck}", list(shown))
 
@@ -290,10 +298,36 @@ def to_ask(history):
                 yield {"id": write.id, "key": key, "writeId": write.write_id, "node": write.at}
 
 
+def registers(history):
+    """The registers with their steps, for another program that searches for an order."""
+    for key in history.keys():
+        check = KeyCheck(history, key, Findings(), {})
+        steps = check.register()
+        finals = list(check.finals.values())
+        if steps is None or not finals:
+            continue
+        yield {
+            "key": key,
+            "final": value_of(finals[0]),
+            "steps": [
+                {
+                    "invoke": step.invoke,
+                    "complete": step.complete,
+                    "needs": step.needs,
+                    "gives": step.gives,
+                    "refused": step.refused,
+                    "required": step.required,
+                }
+                for step in steps
+            ],
+        }
+
+
 def main():
     parser = argparse.ArgumentParser(description="Judges a recorded history of a cluster.")
     parser.add_argument("history")
     parser.add_argument("--ask", action="store_true", help="print whose fate has to be asked, as JSON")
+    parser.add_argument("--registers", action="store_true", help="print the conditional writes, as JSON")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--session-order", action="store_true", help="clients that move between nodes, too")
     options = parser.parse_args()
@@ -305,6 +339,9 @@ def main():
         return 2
     if options.ask:
         print(json.dumps(list(to_ask(history))))
+        return 0
+    if options.registers:
+        print(json.dumps(list(registers(history))))
         return 0
     findings, figures = judge(history, options.session_order)
     if options.json:

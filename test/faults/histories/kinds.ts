@@ -2,7 +2,7 @@
 import type { RoundKind } from './round.ts'
 import { ABSENT_CANDIDATE } from './scenarios/absent-candidate.ts'
 import { CLOCKS, CLOCKS_TREE } from './scenarios/clocks.ts'
-import { DRIFT_TREE } from './scenarios/drift-tree.ts'
+import { DRIFT_TREE, DRIFT_TREE_LATER } from './scenarios/drift-tree.ts'
 import { REDIS } from './scenarios/election.ts'
 import { MOVED_LEAD } from './scenarios/moved-lead.ts'
 import { REPARENT } from './scenarios/reparent.ts'
@@ -22,5 +22,6 @@ export const KINDS: readonly RoundKind[] = [
   SCOPES,
   CLOCKS_TREE,
   DRIFT_TREE,
+  DRIFT_TREE_LATER,
   ABSENT_CANDIDATE,
 ]

@@ -82,9 +82,10 @@ export class Load {
       // Drawn in any case, so that what is left out changes nothing of what follows.
       const isConditional = random.chance(conditionalShare)
       const operation = isConditional ? undefined : this.#plain()
+      const isReadBefore = random.chance(0.4)
       const key = `once/${this.#lineage}-${random.below(CONDITIONAL_KEYS)}`
       if (this.#isFull(place, wait)) this.skipped += 1
-      else if (operation !== undefined) void this.#one(place, operation)
+      else if (operation !== undefined) void this.#one(place, operation, isReadBefore)
       else if (this.#isConditional) void this.#decide(place, key)
     }
   }
@@ -105,10 +106,16 @@ export class Load {
     return { op: 'read', key }
   }
 
-  #one(place: Place, operation: Operation): Promise<OperationLine> {
-    return this.#asProcess(place, (process) =>
-      perform(this.#options.record, process, place, operation),
-    )
+  /** What a client reads before it writes tells the checker what the node had when it wrote. */
+  async #one(place: Place, operation: Operation, isReadBefore: boolean): Promise<void> {
+    const { record } = this.#options
+    const { op, key } = operation
+    await this.#asProcess(place, async (process) => {
+      if (isReadBefore && op !== 'read' && op !== 'push') {
+        await perform(record, process, place, { op: 'read', key })
+      }
+      await perform(record, process, place, operation)
+    })
   }
 
   /** Reads a key and writes it on the condition that it is still so: an increment, a creation or a delete. */

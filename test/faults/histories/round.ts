@@ -25,6 +25,8 @@ export interface RoundOptions {
   readonly machine: Machine
   /** Folder for the histories of failing rounds. */
   readonly keep: string
+  /** Keeps those of good rounds, too. */
+  readonly keepAll?: boolean
   /** Whether conditional writes under elections wait for a majority; `auto`: where the nodes know that. */
   readonly majority: 'auto' | 'on' | 'off'
 }
@@ -102,7 +104,10 @@ export async function playRound(kind: RoundKind, options: RoundOptions): Promise
     process.off('exit', killAll)
   }
   const isGood = verdict !== undefined && VIOLATIONS.every((name) => verdict.counts[name] === 0)
-  const kept = isGood ? undefined : keepRound({ kind, round, folder, verdict, error })
+  const kept =
+    isGood && options.keepAll !== true
+      ? undefined
+      : keepRound({ kind, round, folder, verdict, error })
   rmSync(folder, { recursive: true, force: true })
   return { kind: kind.name, seed, verdict, equalMs: equalAfter(record), error, kept, notes }
 }

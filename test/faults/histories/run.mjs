@@ -5,6 +5,7 @@
 //   npm run faults -- --list                      the kinds
 //   npm run faults -- --round-seconds 60          longer rounds
 //   npm run faults -- --keep DIR                  where the histories of failing rounds go
+//   npm run faults -- --keep-all                  keeps those of good rounds, too
 //   npm run faults -- --majority on|off|auto      whether conditional writes under elections ask for a majority
 //   npm run faults -- --minutes 60 --record       writes the figures into test/faults/RESULTS.md
 // Exit code 1 when a round failed or anything was found.
@@ -22,6 +23,7 @@ const { values } = parseArgs({
     kind: { type: 'string' },
     'round-seconds': { type: 'string', default: '15' },
     keep: { type: 'string' },
+    'keep-all': { type: 'boolean', default: false },
     majority: { type: 'string', default: 'auto' },
     record: { type: 'boolean', default: false },
     list: { type: 'boolean', default: false },
@@ -57,6 +59,7 @@ const options = {
   roundSeconds: number('round-seconds'),
   keep: values.keep ?? mkdtempSync(join(tmpdir(), 'ooo-faults-')),
   majority: values.majority,
+  keepAll: values['keep-all'],
   onRound: (result) => console.log(roundText(result)),
 }
 const results = await campaign(options)

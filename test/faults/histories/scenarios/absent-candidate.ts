@@ -6,7 +6,7 @@ import { waitFor } from '../../../support/wait.ts'
 import { conditionOf } from '../load.ts'
 import type { Round, RoundKind } from '../round.ts'
 import type { Member } from '../world.ts'
-import { candidates, decisionAck, waitForLeader } from './election.ts'
+import { candidates, decisionAck, leaderAmong, waitForLeader } from './election.ts'
 import { ask, waitUntilSeen, write } from './scripted.ts'
 
 const KEY = 'once/n'
@@ -37,6 +37,8 @@ export const ABSENT_CANDIDATE: RoundKind = {
     z.redis.set('cut')
     await x.kill()
     await y.start()
+    const leads = async (): Promise<boolean> => (await leaderAmong([y])) === y
+    await waitFor(leads, { deadlineMs: DEADLINE_MS, intervalMs: 10, what: 'the new leader' })
     await waitFor(() => increment(round, y, 'local'), {
       deadlineMs: DEADLINE_MS,
       intervalMs: 20,

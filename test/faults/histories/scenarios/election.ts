@@ -28,15 +28,17 @@ export async function candidates(
 
 /** The node that says that it leads. */
 export async function waitForLeader({ world }: Round): Promise<Member> {
-  const leads = async (node: Member): Promise<boolean> => {
+  const options = { deadlineMs: LEADER_DEADLINE_MS, intervalMs: 100, what: 'a leader' }
+  return waitFor(() => leaderAmong(world.nodes), options)
+}
+
+/** The first of them that says that it leads now. */
+export async function leaderAmong(nodes: readonly Member[]): Promise<Member | undefined> {
+  for (const node of nodes) {
     const { status } = await request('GET', `${node.url}/-/leader`, { timeoutMs: 2000 })
-    return status === 200
+    if (status === 200) return node
   }
-  const find = async (): Promise<Member | undefined> => {
-    for (const node of world.nodes) if (await leads(node)) return node
-    return undefined
-  }
-  return waitFor(find, { deadlineMs: LEADER_DEADLINE_MS, intervalMs: 100, what: 'a leader' })
+  return undefined
 }
 
 /** What conditional writes wait for: a majority where the nodes know that, else one other node. */
