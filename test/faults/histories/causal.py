@@ -11,6 +11,9 @@ had is excused. Sets of operations are bits of whole numbers.
 
 from history import value_of
 
+UNKNOWN = "unknown"
+"""In place of a node: nobody knows which one decided."""
+
 
 class KeySweep:
     """The causal order of the operations of one key."""
@@ -69,7 +72,8 @@ class KeySweep:
         self.before[write.id] = before
 
     def _written(self, write, _time):
-        self._know(write.at, write)
+        if write.at != UNKNOWN:
+            self._know(write.at, write)
         self._remember(write.process, write)
         if is_number(write.acked) or write.acked == "majority":
             self._outer |= self.bit[write.id]

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Judges a recorded history of a cluster: python3 check.py history.jsonl [--ask | --registers | --json] [--session-order]
+"""Judges a recorded history of a cluster: python3 check.py history.jsonl [--ask | --registers | --json] [--session-order] [--strict]
 
 It shares no code with the product and reads no stamps. What it holds the nodes to:
 
@@ -47,8 +47,9 @@ class Findings:
 class KeyCheck:
     """All checks of one key."""
 
-    def __init__(self, history, key, findings, figures, sessions=False):
+    def __init__(self, history, key, findings, figures, sessions=False, strict=False):
         self.history = history
+        self.strict = strict
         self.key = key
         self.findings = findings
         self.figures = figures
@@ -195,6 +196,8 @@ class KeyCheck:
                 self.figures["overridden"] += 1
             elif self.is_log_full():
                 self.figures["notJudgedLogFull"] += 1
+            elif self.had_wrong_clocks() and not self.strict:
+                self.figures["unreportedWrongClock"] += 1
             else:
                 winner = self.history.by_value.get(final)
                 text = f"{write.value or 'a delete'} lost unseen and is in no conflict log; the value is {final}"
@@ -211,6 +214,10 @@ class KeyCheck:
                 elif value_of(entry["data"]) == write.value:
                     return True
         return False
+
+    def had_wrong_clocks(self):
+        """What a node with a wrong clock wrote may lose unseen and unreported: docs/writes.md."""
+        return any(event["event"] == "clock" for event in self.history.events)
 
     def is_log_full(self):
         scope = self.key.rsplit("/", 1)[0] + "/"
@@ -262,14 +269,23 @@ def reached(write, wanted):
     return wanted.isdigit() and (write.acked or "").isdigit() and int(write.acked) >= int(wanted)
 
 
-def judge(history, sessions=False):
+def judge(history, sessions=False, strict=False):
     """Findings and figures of a whole history."""
     findings = Findings()
     figures = dict.fromkeys(
-        ("inConflictLog", "overridden", "notJudgedLogFull", "registers", "registersUndecided", "excused"), 0
+        (
+            "inConflictLog",
+            "overridden",
+            "notJudgedLogFull",
+            "unreportedWrongClock",
+            "registers",
+            "registersUndecided",
+            "excused",
+        ),
+        0,
     )
     for key in history.keys():
-        check = KeyCheck(history, key, findings, figures, sessions)
+        check = KeyCheck(history, key, findings, figures, sessions, strict)
         check.run()
         figures["excused"] += check.sweep.excused.bit_count()
     silent = set(history.header.get("nodes", [])) - {final["node"] for final in history.finals}
@@ -330,6 +346,7 @@ def main():
     parser.add_argument("--registers", action="store_true", help="print the conditional writes, as JSON")
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--session-order", action="store_true", help="clients that move between nodes, too")
+    parser.add_argument("--strict", action="store_true", help="wrong clocks excuse no loss without a report")
     options = parser.parse_args()
     try:
         with open(options.history, encoding="utf8") as lines:
@@ -343,7 +360,7 @@ def main():
     if options.registers:
         print(json.dumps(list(registers(history))))
         return 0
-    findings, figures = judge(history, options.session_order)
+    findings, figures = judge(history, options.session_order, options.strict)
     if options.json:
         print(json.dumps({"counts": findings.counts, "figures": figures, "evidence": findings.evidence}))
     else:

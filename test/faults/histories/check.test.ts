@@ -309,6 +309,16 @@ describe('the checker passes', () => {
     expect(found(story.end({ 'items/1': winner }).judge())).toEqual({})
   })
 
+  it('a loss that is reported nowhere, where clocks were wrong', () => {
+    const story = new Story()
+    story.event('clock', 'a')
+    story.set('a', 'items/1')
+    const winner = story.set('b', 'items/1')
+    const verdict = story.end({ 'items/1': winner }).judge()
+    expect(found(verdict)).toEqual({})
+    expect(verdict.figures.unreportedWrongClock).toBe(1)
+  })
+
   it('unanswered writes, whether they happened or not', () => {
     for (const final of ['v1', 'v2', null]) {
       const story = new Story()

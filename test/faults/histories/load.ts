@@ -15,7 +15,7 @@ export interface LoadOptions {
   readonly places: readonly Place[]
   /** Operations a second, of all nodes together. Default 40. */
   readonly rate?: number
-  /** Keys written without conditions. */
+  /** Keys written without conditions all the time. */
   readonly plainKeys: readonly string[]
   /** Lists that are pushed to. */
   readonly lists: readonly string[]
@@ -29,6 +29,12 @@ const MAX_OPEN_PER_NODE = 12
 /** Operations that are later than this are left out: a machine that stood still is not flooded afterwards. */
 const MAX_LATE_MS = 1000
 const CONDITIONAL_KEYS = 3
+/**
+ * Most operations go to keys that are written for a while only, so many operations long, and then left as they
+ * are: what becomes of them later is not covered up by more writes.
+ */
+const PERIOD = 80
+const PERIOD_KEYS = 6
 
 export class Load {
   /** Operations that were left out because their node had too many open. */
@@ -38,6 +44,7 @@ export class Load {
   readonly #freeProcesses: number[] = []
   #processes = 0
   #lineage = 0
+  #plainCount = 0
   #isConditional = true
   #isRunning = false
   #running: Promise<void> = Promise.resolve()
@@ -96,7 +103,10 @@ export class Load {
 
   #plain(): Operation {
     const { random, plainKeys, lists } = this.#options
-    const key = random.pick(plainKeys)
+    this.#plainCount += 1
+    const isLasting = random.chance(0.35)
+    const own = `items/p${Math.floor(this.#plainCount / PERIOD)}-${random.below(PERIOD_KEYS)}`
+    const key = isLasting ? random.pick(plainKeys) : own
     const ack = random.chance(0.85) ? 'local' : random.pick(['leader', '1'])
     const kind = random.next()
     if (kind < 0.35) return { op: 'set', key, ack }

@@ -62,6 +62,13 @@ const options = {
   keepAll: values['keep-all'],
   onRound: (result) => console.log(roundText(result)),
 }
+// Nodes are ended on exit, and a signal by itself is none.
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+]) {
+  process.once(signal, () => process.exit(code))
+}
 const results = await campaign(options)
 console.log(`\n${table(results)}`)
 if (values.record) {

@@ -238,7 +238,11 @@ export class Member implements Place {
       return found?.name ?? 'unknown'
     }
     let root: Member = this
-    while (root.leader !== undefined) root = root.leader
+    for (let depth = 0; root.leader !== undefined; depth++) {
+      // While leads move there may be a circle, in which nobody decides.
+      if (depth > this.#world.nodes.length) return 'unknown'
+      root = root.leader
+    }
     return root.name
   }
 

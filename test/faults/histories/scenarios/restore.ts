@@ -5,7 +5,7 @@ import { allGood, badLink, disturb, type Fault, killed, lasts, loseDisk } from '
 import type { Load } from '../load.ts'
 import type { Round, RoundKind } from '../round.ts'
 import type { Backup, Member } from '../world.ts'
-import { loaded, PLAIN_KEYS } from './loaded.ts'
+import { loaded } from './loaded.ts'
 
 /** Clients that only watch; their numbers are above those of the load. */
 const FIRST_WITNESS = 1000
@@ -80,14 +80,12 @@ class Backups {
   /** Reads at the others what is about to be lost here: what they show is owed. */
   async #witness(node: Member): Promise<void> {
     const others = this.#round.world.nodes.filter((other) => other !== node && other.isRunning)
-    await Promise.all(
-      others.flatMap((other, i) =>
-        PLAIN_KEYS.map((key, j) => {
-          const client = FIRST_WITNESS + i * PLAIN_KEYS.length + j
-          return perform(this.#round.record, client, other, { op: 'read', key })
-        }),
-      ),
-    )
+    const { record } = this.#round
+    const keys = new Set(record.operations().map(({ key }) => key ?? 'settings'))
+    const read = async (other: Member, client: number): Promise<void> => {
+      for (const key of keys) await perform(record, client, other, { op: 'read', key })
+    }
+    await Promise.all(others.map((other, i) => read(other, FIRST_WITNESS + i)))
   }
 
   /** A leader that has lost what it decided may decide it again: its keys are not written any more. */
