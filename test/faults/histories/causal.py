@@ -75,7 +75,7 @@ class KeySweep:
         if write.at != UNKNOWN:
             self._know(write.at, write)
         self._remember(write.process, write)
-        if is_number(write.acked) or write.acked == "majority":
+        if write.confirms("1") or write.confirms("majority"):
             self._outer |= self.bit[write.id]
 
     def _read_begins(self, read, _time):
@@ -117,7 +117,3 @@ class KeySweep:
             elsewhere |= self._outer
         self.excused |= gone & ~elsewhere
         self._known[node], self._held[node] = known, held
-
-
-def is_number(text):
-    return isinstance(text, str) and text.isdigit() and int(text) > 0

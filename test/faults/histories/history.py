@@ -29,6 +29,7 @@ class Operation:
         self.expects = line.get("expects")
         self.if_match = line.get("ifMatch")
         self.if_none_match = bool(line.get("ifNoneMatch"))
+        self.ack = line.get("ack", "local")
         self.acked = line.get("acked")
         self.invoke = line["invoke"]
         self.complete = line["complete"] if line.get("complete") is not None else NEVER
@@ -54,6 +55,15 @@ class Operation:
     @property
     def may_have_happened(self):
         return self.outcome != "fail"
+
+    def confirms(self, wanted):
+        """Whether the answer says so much: local, a number of other nodes, or a majority of the voters."""
+        if not self.is_ok or wanted == "local":
+            return self.is_ok
+        if self.ack == wanted and self.status in (200, 204):
+            return True
+        acked = self.acked or ""
+        return acked == wanted or (wanted.isdigit() and acked.isdigit() and int(acked) >= int(wanted))
 
     def text(self):
         """The evidence line: where it is in the file, and what it did."""
