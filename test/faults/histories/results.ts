@@ -21,8 +21,9 @@ should be 0.
 export function recordResults(
   { minutes, seed, roundSeconds }: CampaignOptions,
   results: readonly RoundResult[],
+  file: string = RESULTS_FILE,
 ): string {
-  const old = existsSync(RESULTS_FILE) ? readFileSync(RESULTS_FILE, 'utf8') : HEAD
+  const old = existsSync(file) ? readFileSync(file, 'utf8') : HEAD
   const [head = HEAD, ...runs] = old.split(/^(?=## )/m)
   const commit = git('rev-parse', '--short', 'HEAD')
   const changed = git('status', '--porcelain') === '' ? '' : ', with changes'
@@ -36,11 +37,8 @@ export function recordResults(
     '',
     '',
   ].join('\n')
-  writeFileSync(
-    RESULTS_FILE,
-    `${[head.trimEnd(), `${run}${runs.join('')}`.trimEnd()].join('\n\n')}\n`,
-  )
-  return RESULTS_FILE
+  writeFileSync(file, `${[head.trimEnd(), `${run}${runs.join('')}`.trimEnd()].join('\n\n')}\n`)
+  return file
 }
 
 function gibibytes(): string {
