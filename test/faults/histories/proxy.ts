@@ -51,7 +51,7 @@ export class LinkProxy {
     this.#way = way
     for (const pair of this.#pairs) {
       if (way === 'cut') pair.end()
-      if (way === 'half-open') pair.outgoing.resetAndDestroy()
+      if (way === 'half-open') reset(pair.outgoing)
     }
     this.#changed.fire()
     this.#changed = newSignal()
@@ -66,7 +66,7 @@ export class LinkProxy {
   #take(incoming: net.Socket): void {
     if (this.#way === 'cut') {
       incoming.on('error', () => undefined)
-      incoming.resetAndDestroy()
+      reset(incoming)
       return
     }
     const outgoing =
@@ -90,7 +90,7 @@ export class LinkProxy {
       for await (const chunk of from) {
         for (const piece of this.#pieces(chunk as Buffer)) {
           await this.#passable(direction)
-          if (to.destroyed) from.resetAndDestroy()
+          if (to.destroyed) reset(from)
           if (!to.write(piece)) await once(to, 'drain')
         }
       }
@@ -129,9 +129,18 @@ class Pair {
   }
 
   end(): void {
-    this.incoming.resetAndDestroy()
+    reset(this.incoming)
     this.outgoing.destroy()
   }
+}
+
+/**
+ * Ends a connection by a reset. One that is ending already can not be reset: libuv refuses it
+ * (`uv_tcp_close_reset`, EINVAL), and Node then never closes the handle, and never exits.
+ */
+function reset(socket: net.Socket): void {
+  if (socket.writableEnded) socket.destroy()
+  else socket.resetAndDestroy()
 }
 
 interface Signal {

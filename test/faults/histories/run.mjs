@@ -78,7 +78,7 @@ if (values.record) {
 const bad = results.filter((result) => !isGood(result))
 console.log(`${results.length} rounds, ${bad.length} of them failed`)
 if (bad.length > 0) console.log(`their histories are in ${options.keep}`)
-process.exitCode = bad.length === 0 ? 0 : 1
+process.exit(bad.length === 0 ? 0 : 1)
 
 function named() {
   try {

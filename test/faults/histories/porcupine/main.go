@@ -8,6 +8,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -89,7 +90,11 @@ func operations(r register) []porcupine.Operation {
 
 func main() {
 	var registers []register
-	if err := json.NewDecoder(os.Stdin).Decode(&registers); err != nil {
+	text, err := io.ReadAll(os.Stdin)
+	if err == nil {
+		err = json.Unmarshal(text, &registers)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(2)
 	}
