@@ -69,7 +69,7 @@ for (const [signal, code] of [
 ]) {
   process.once(signal, () => process.exit(code))
 }
-const results = await campaign(options)
+const results = await campaign(options).catch((error) => refuse(error.stack))
 console.log(`\n${table(results)}`)
 if (values.record) {
   const { recordResults } = await load('results.ts')
