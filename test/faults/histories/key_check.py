@@ -90,7 +90,7 @@ class KeyCheck:
         if later:
             deletes = [other for other in later if other.op == "delete"]
             what = "a deleted value came back" if deletes else "an earlier value replaced a later one"
-            self.findings.add("undone", self.key, f"{what}: {final}", [write, *deletes, *later])
+            self.findings.add("undone", self.key, f"{what}: {final}", list(dict.fromkeys([write, *deletes, *later])))
 
     def check_absent(self, among, text, kind, until=None):
         """Absence is explained by a delete that nothing acknowledged follows; `among`: as far as a node knew."""
