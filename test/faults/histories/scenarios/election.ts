@@ -1,0 +1,87 @@
+/** Nodes that elect their leader by a lease in Redis: killed, frozen, half-connected. */
+import { request } from '../../../support/http.ts'
+import { waitFor } from '../../../support/wait.ts'
+import { perform } from '../client.ts'
+import { allGood, disturb, type Fault, frozen, killed, spoil, stopped } from '../faults.ts'
+import type { Round, RoundKind } from '../round.ts'
+import type { Member } from '../world.ts'
+import { loaded } from './loaded.ts'
+
+const NO_PROCESS = -1
+const LEADER_DEADLINE_MS = 60_000
+
+/** Candidates that are not started yet. */
+export async function candidates(
+  { world, machine, seed }: Round,
+  names: readonly string[],
+): Promise<Member[]> {
+  if (machine.redis === undefined) throw new Error('an election needs a Redis')
+  const lease = `histories-${process.pid}-${seed}-${names.join('')}-${Math.round(performance.now())}`
+  const members: Member[] = []
+  for (const name of names) {
+    const member = await world.add(name)
+    await member.elect({ redis: machine.redis, lease })
+    members.push(member)
+  }
+  return members
+}
+
+/** The node that says that it leads. */
+export async function waitForLeader({ world }: Round): Promise<Member> {
+  const options = { deadlineMs: LEADER_DEADLINE_MS, intervalMs: 100, what: 'a leader' }
+  return waitFor(() => leaderAmong(world.nodes), options)
+}
+
+/** The first of them that says that it leads now. */
+export async function leaderAmong(nodes: readonly Member[]): Promise<Member | undefined> {
+  for (const node of nodes) {
+    const { status } = await request('GET', `${node.url}/-/leader`, { timeoutMs: 2000 })
+    if (status === 200) return node
+  }
+  return undefined
+}
+
+/** What conditional writes wait for: a majority where the nodes know that, else one other node. */
+export async function decisionAck(round: Round, node: Member): Promise<string> {
+  if (round.majority === 'off') return '1'
+  const operation = { op: 'set', key: 'items/asked', ack: 'majority' } as const
+  const { status } = await perform(round.record, NO_PROCESS, node, operation)
+  if (status !== 400) return 'majority'
+  if (round.majority === 'on') throw new Error('the nodes do not know ?ack=majority')
+  return '1'
+}
+
+/** The way of others to a node, or its way to Redis, is bad: it is half connected. */
+const halfConnected: Fault = async (context) => {
+  const node = context.random.pick(context.world.nodes)
+  if (context.random.chance(0.5)) await spoil(context, node.front, `others to ${node.name}`)
+  else await spoil(context, node.redis, `${node.name} to redis`)
+}
+
+export const REDIS: RoundKind = {
+  name: 'redis',
+  about: 'three nodes that elect their leader, killed, frozen and half-connected',
+  needs: 'redis',
+  async play(round) {
+    const nodes = await candidates(round, ['x', 'y', 'z'])
+    await Promise.all(nodes.map((node) => node.start()))
+    const options = { conditionalAck: await decisionAck(round, await waitForLeader(round)) }
+    round.owesConfirmed(options.conditionalAck)
+    await loaded(
+      round,
+      async (_load, untilMs) => {
+        const faults = [
+          halfConnected,
+          halfConnected,
+          halfConnected,
+          killed,
+          killed,
+          frozen,
+          stopped,
+        ]
+        await disturb(round, [...faults, allGood, allGood], untilMs)
+      },
+      options,
+    )
+  },
+}
