@@ -18,6 +18,7 @@ import {
 } from './leveldb-database.ts'
 import { codeOf, levelFailure, notOpen } from './leveldb-errors.ts'
 import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
+import { openMended } from './leveldb-mended.ts'
 import { dropRefused } from './leveldb-refused.ts'
 import { type EngineRange, EngineScans } from './leveldb-scans.ts'
 import type { Watermark } from './leveldb-watermark.ts'
@@ -36,6 +37,16 @@ export interface LevelEngineOptions {
   readonly scanPatienceMs: number
   /** Monotonic milliseconds. */
   readonly nowMs: () => number
+}
+
+/** What an engine begins with. */
+export interface OpenedDatabase {
+  readonly database: Database
+  readonly watermark: Watermark
+  /** Number of the last acknowledged batch in it. */
+  readonly acknowledged: number
+  /** What was damaged, in sentences for people. */
+  readonly damage: readonly string[]
 }
 
 /** Why writes are refused, and when to try again. */
@@ -67,12 +78,11 @@ export class LevelEngine {
   /** How often writing went on after a failure. */
   recoveries = 0
 
-  constructor(
-    options: LevelEngineOptions,
-    database: Database,
-    watermark: Watermark,
-    acknowledged: number,
-  ) {
+  readonly #damage: string[]
+
+  constructor(options: LevelEngineOptions, opened: OpenedDatabase) {
+    const { database, watermark, acknowledged, damage } = opened
+    this.#damage = [...damage]
     this.#options = options
     this.#database = database
     this.#watermark = watermark
@@ -81,6 +91,11 @@ export class LevelEngine {
     this.#folder = new FolderSync(options.directory)
     this.#scans = new EngineScans(options.directory)
     this.#scans.attach(database)
+  }
+
+  /** What was found damaged since opening, in sentences for people; undefined when nothing was. */
+  get damage(): string | undefined {
+    return this.#damage.length === 0 ? undefined : this.#damage.join('; ')
   }
 
   /** The failure that writes are refused for now; undefined when all is well. */
@@ -120,6 +135,25 @@ export class LevelEngine {
     }
     if (isRecovery) this.recoveries += 1
     this.#pauseMs = FIRST_PAUSE_MS
+  }
+
+  /**
+   * Closes the database, reads all of its files, mends them and opens it again; reads wait meanwhile.
+   * Callers keep it apart from writes. @returns what was damaged; undefined when all files are sound.
+   */
+  async repair(): Promise<string | undefined> {
+    await this.#healing?.catch(() => undefined)
+    if (this.#closed) throw notOpen('repair')
+    const before = this.#damage.length
+    try {
+      await this.#openAnew('all')
+    } catch (error) {
+      const fault = { error: levelFailure('open', this.#options.directory, error) }
+      this.#fault = { ...fault, retryAtMs: this.#pauseEnd() }
+      throw fault.error
+    }
+    const found = this.#damage.slice(before)
+    return found.length === 0 ? undefined : found.join('; ')
   }
 
   /** Lets running reads end; scans then reject at their next row. */
@@ -202,7 +236,9 @@ export class LevelEngine {
     }
     try {
       await probeSpace(this.#options.directory, this.#bytesNeeded())
-      if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew()
+      // A merge that meets a damaged block ends all writing until the block is mended.
+      if (fault.error.code === 'corrupt_record') await this.#openAnew('all')
+      else if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew('none')
       this.#isApplied = false
       this.#fault = undefined
     } catch (error) {
@@ -229,7 +265,8 @@ export class LevelEngine {
     return log !== undefined && others.length === 0 && log.number > (before.at(-1)?.number ?? 0)
   }
 
-  async #openAnew(): Promise<void> {
+  /** @param depth how much of the files is looked through before. */
+  async #openAnew(depth: 'all' | 'none'): Promise<void> {
     await this.#scans.olderThan(this.#acknowledged, this.#options.scanPatienceMs)
     let open: () => void = () => undefined
     this.#gate = new Promise((resolve) => {
@@ -241,8 +278,7 @@ export class LevelEngine {
       this.#database = undefined
       this.#scans.detach(this.#acknowledged)
       await database?.close()
-      await dropRefused(this.#options.directory, this.#watermark.marks.refused)
-      this.#database = await openDatabase(this.#options).catch((error: unknown) => {
+      this.#database = await this.#reopen(depth).catch((error: unknown) => {
         throw levelFailure('open', this.#options.directory, error)
       })
       // Before the next write, so that they see the state they were begun in.
@@ -251,6 +287,17 @@ export class LevelEngine {
       this.#gate = undefined
       open()
     }
+  }
+
+  async #reopen(depth: 'all' | 'none'): Promise<Database> {
+    const { refused } = this.#watermark.marks
+    if (depth === 'none') {
+      await dropRefused(this.#options.directory, refused)
+      return openDatabase(this.#options)
+    }
+    const { database, damage } = await openMended(this.#options, refused, depth)
+    this.#damage.push(...damage)
+    return database
   }
 
   async #track<T>(reading: Promise<T>): Promise<T> {
