@@ -67,7 +67,7 @@ export function writeLog(records: readonly Buffer[]): Buffer {
   let room = BLOCK
   const add = (part: Buffer): void => {
     parts.push(part)
-    room = (room - part.length) || BLOCK
+    room = room - part.length || BLOCK
   }
   for (const record of records) {
     let from = 0

@@ -1,11 +1,6 @@
 /** Opening a database: the folder, its lock, its files, the engine, and the evidence of lost batches. */
 
-import {
-  assertNotLocked,
-  type Database,
-  NUMBER_ROW,
-  parseNumber,
-} from './leveldb-database.ts'
+import { assertNotLocked, type Database, NUMBER_ROW, parseNumber } from './leveldb-database.ts'
 import { LevelEngine, type LevelEngineOptions } from './leveldb-engine.ts'
 import { makeFolder, syncFolder } from './leveldb-folder.ts'
 import { openMended } from './leveldb-mended.ts'

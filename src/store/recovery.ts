@@ -8,6 +8,7 @@
  */
 import { type Digest, DigestSum, sameDigest } from '../core/digest.ts'
 import { versionOf } from '../core/entry.ts'
+import { isStateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
@@ -54,6 +55,14 @@ export interface LoadedState {
   readonly damage: Damage
 }
 
+/** A load that has read everything, and written nothing. */
+interface Reading {
+  readonly found: Found
+  readonly outbox: Outbox
+}
+
+type Outbox = Awaited<ReturnType<typeof readOutbox>>
+
 /** What was read; `Head.digest` is what the last batch left, `digest` what is there. */
 interface Found {
   readonly meta: Map<string, string>
@@ -68,21 +77,45 @@ interface Found {
 
 /** @throws StateError `format_unsupported`, or what the adapter throws. */
 export async function loadState(options: LoadOptions): Promise<LoadedState> {
-  const { adapter, mirror } = options
-  const isOld = (await upgradeStorage(adapter)) !== undefined
-  const found = await readMeta(adapter, isOld)
-  if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
-  const owed = await loadOutbox(options, found)
+  const { found, outbox } = await readSound(options)
+  await dropStale(options.adapter, outbox)
   if (found.isNew || differs(found)) await assess(options, found)
   await begin(options, found)
-  return { ...found, owed }
+  return { ...found, owed: outbox.owed }
+}
+
+/** Reads everything, and again after a repair by the adapter when what was read is damaged. */
+async function readSound(options: LoadOptions): Promise<Reading> {
+  const { adapter, mirror } = options
+  let reading: Reading | undefined
+  try {
+    reading = await read(options)
+    if (!reading.found.isNew && !differs(reading.found)) return reading
+    if ((await adapter.repair?.()) === undefined) return reading
+  } catch (error) {
+    // The row of the format has no checksum: a format that nobody knows may be damage.
+    const isDamage =
+      isStateError(error, 'corrupt_record') || isStateError(error, 'format_unsupported')
+    if (reading !== undefined || !isDamage) throw error
+    if ((await adapter.repair?.()) === undefined) throw error
+  }
+  mirror?.clear()
+  return read(options)
+}
+
+async function read(options: LoadOptions): Promise<Reading> {
+  const { adapter, mirror } = options
+  const hasFormat = (await upgradeStorage(adapter)) !== undefined
+  const found = await readMeta(adapter, hasFormat)
+  if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
+  return { found, outbox: await readOwed(options, found) }
 }
 
 function differs({ head, digest }: Found): boolean {
   return head.digest !== undefined && digest !== undefined && !sameDigest(head.digest, digest)
 }
 
-async function readMeta(adapter: StorageAdapter, isOld: boolean): Promise<Found> {
+async function readMeta(adapter: StorageAdapter, hasFormat: boolean): Promise<Found> {
   const damage = new Damage()
   const meta = new Map<string, string>()
   const found: Found = {
@@ -107,7 +140,7 @@ async function readMeta(adapter: StorageAdapter, isOld: boolean): Promise<Found>
   const head = meta.get('head')
   const decoded = head === undefined ? undefined : decodeHead(head)
   if (decoded !== undefined) found.head = decoded
-  else if (isOld && meta.has('id') && (await hasRecords(adapter))) {
+  else if ((!hasFormat || meta.has('id')) && (await hasRecords(adapter))) {
     report('the row that tells how far the log goes is missing')
     found.head = { ...NEW_HEAD, digest: undefined }
     found.isHeadLost = true
@@ -146,12 +179,9 @@ async function readRecords(options: LoadOptions, found: Found): Promise<void> {
   found.head = { ...found.head, seq, clock }
 }
 
-async function loadOutbox(
-  options: LoadOptions,
-  found: Found,
-): Promise<ReadonlyMap<string, number>> {
+async function readOwed(options: LoadOptions, found: Found): Promise<Outbox> {
   const { adapter, mirror, leaderOf } = options
-  const { owed, stale, unreadable } = await readOutbox({
+  const outbox = await readOutbox({
     rows: adapter.iterate(OUTBOX_ROWS),
     adapter,
     leaderOf,
@@ -161,14 +191,18 @@ async function loadOutbox(
       if (before?.seq === seq) mirror?.put({ slot: { ...before, owedTo: leader, seen }, before })
     },
   })
+  const { unreadable } = outbox
   if (unreadable > 0) {
     found.damage.note(`${unreadable} rows of the outbox do not match their checksums`)
     found.isNew = true
   }
+  return outbox
+}
+
+async function dropStale(adapter: StorageAdapter, { stale }: Outbox): Promise<void> {
   for (let i = 0; i < stale.length; i += 1000) {
     await adapter.batch(stale.slice(i, i + 1000).map((key) => ({ type: 'del', key })))
   }
-  return owed
 }
 
 /** Something is wrong: names what is, and puts the log in order. */
