@@ -33,6 +33,7 @@ import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
 import type { Slot, State, StateView } from './state.ts'
 import { StorageGuard } from './storage-guard.ts'
 import type { LeaderOf, StoreOptions } from './store-options.ts'
+import { WatchedStorage } from './watched-storage.ts'
 
 type CommitterState = 'closed' | 'opening' | 'open' | 'closing'
 
@@ -61,7 +62,9 @@ export class Committer {
   #head = 0
 
   constructor(options: StoreOptions) {
-    this.adapter = options.adapter
+    this.adapter = new WatchedStorage(options.adapter, () => {
+      if (this.#state === 'open') this.#guard.filesDamaged()
+    })
     this.clock = options.clock
     this.tail = new ChangeTail(options.tailRows ?? 4096)
     this.#options = options
@@ -73,19 +76,23 @@ export class Committer {
       maxBatch: options.maxBatchOperations ?? 1000,
     })
     this.#writer = new BatchWriter({
-      adapter: options.adapter,
+      adapter: this.adapter,
       logger: this.#logger,
       time: options.time,
       retry: () => void this.run(NOTHING).catch(() => undefined),
     })
     this.#guard = new StorageGuard({
-      adapter: options.adapter,
+      adapter: this.adapter,
       newId: options.newId,
       logger: this.#logger,
       head: () => this.#head,
       run: (planner) => this.run(planner),
       unreadable: (key) => {
         if (this.#records instanceof BoundedState) this.#records.unreadable(key)
+      },
+      isInMemory: (key) => {
+        const records = this.#records
+        return records instanceof BoundedState ? records.has(key) : records.slot(key) !== undefined
       },
       atRest: (take) => this.#queue.atRest(take),
       isBehind: () => this.#writer.isBehind,
@@ -351,6 +358,7 @@ export class Committer {
         else this.#guard.suspect(key)
       },
       isRewriting: (key) => this.#guard.isRewriting(key),
+      doubt: () => this.#guard.doubt,
       owed,
     })
   }

@@ -11,6 +11,7 @@ import type { BatchOperation, Row, StorageAdapter } from '../storage-adapter.ts'
 import { Damage } from './damage.ts'
 import type { Plan } from './draft.ts'
 import { beginEpoch } from './epochs.ts'
+import { FileRepair } from './file-repair.ts'
 import { compareWithLog } from './integrity.ts'
 import type { Planner } from './operations.ts'
 import {
@@ -38,6 +39,8 @@ export interface StorageGuardOptions {
   readonly time: TimeSource | undefined
   /** Hears of a key whose record on disk does not match its checksum. */
   readonly unreadable: (key: string) => void
+  /** Whether memory has the record of this key whole. */
+  readonly isInMemory: (key: string) => boolean
   /** True while applied changes are not in the adapter. */
   readonly isBehind: () => boolean
 }
@@ -49,6 +52,8 @@ export class StorageGuard {
   /** Of all records; while it is not known, of the changes since it is being found out. */
   digest: Digest = EMPTY_DIGEST
   readonly #options: StorageGuardOptions
+  readonly #files: FileRepair
+  #isRepairing = false
   readonly #listeners = new Set<() => void>()
   #isDigestKnown = true
   #damage = new Damage()
@@ -64,6 +69,7 @@ export class StorageGuard {
 
   constructor(options: StorageGuardOptions) {
     this.#options = options
+    this.#files = new FileRepair(options)
   }
 
   get damage(): Damage {
@@ -81,6 +87,8 @@ export class StorageGuard {
     this.digest = digest ?? EMPTY_DIGEST
     this.#condemned = []
     this.#suspects.clear()
+    this.#files.begin()
+    this.#isRepairing = false
     this.#isStopped = false
   }
 
@@ -102,13 +110,34 @@ export class StorageGuard {
     this.#then(() => this.#verify())
   }
 
+  /** While it is there: rows that should be there may be absent; resolves when they are named. */
+  get doubt(): Promise<void> | undefined {
+    return this.#files.doubt
+  }
+
+  /** The adapter met damaged bytes. */
+  filesDamaged(): void {
+    if (this.#isRepairing || this.#isStopped) return
+    this.#isRepairing = true
+    this.#then(async () => {
+      try {
+        if (await this.#repair()) await this.#declare()
+      } finally {
+        this.#isRepairing = false
+      }
+    })
+  }
+
   /** These keys are not to be served any more. @returns whether any of them is new. */
   condemn(keys: readonly string[]): boolean {
     const found = keys.filter((key) => this.#damage.add(key))
     if (found.length === 0) return false
     this.#condemned.push(...found)
     this.#isDigestKnown = false
-    this.#then(() => this.#declare())
+    this.#then(async () => {
+      if (this.#condemned.length > 0) await this.#repair()
+      await this.#declare()
+    })
     return true
   }
 
@@ -180,6 +209,7 @@ export class StorageGuard {
       return
     }
     if (sameDigest(found, start.expected)) return
+    if (await this.#repair()) return this.#declare()
     this.#damage.note(
       `${found.count} records are readable where ${start.expected.count} were written`,
     )
@@ -187,6 +217,26 @@ export class StorageGuard {
     await this.#options.run(planRows({ rows: findings.repairs }))
     this.#isDigestKnown = false
     if (!this.condemn([...findings.damaged])) await this.#declare()
+  }
+
+  /** Has the adapter repair its files. True when something was damaged. */
+  async #repair(): Promise<boolean> {
+    const { isInMemory, run } = this.#options
+    const findings = await this.#files.run(({ damaged, sentence }) => {
+      this.#damage.note(sentence)
+      for (const key of damaged) {
+        if (isInMemory(key)) this.rewrite(key)
+        // Suspected before: its row is whole now, but older than it should be.
+        else if (!this.#damage.add(key)) this.#suspects.delete(key)
+        else {
+          this.#condemned.push(key)
+          this.#isDigestKnown = false
+        }
+      }
+    })
+    if (findings === undefined) return false
+    await run(planRows({ rows: findings.repairs }))
+    return true
   }
 
   /** undefined when stopped before the end. */
