@@ -157,8 +157,9 @@ export class BoundedState implements State {
   }
 
   async scan(prefix: string): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
-    const { adapter, atRest, head, doubt } = this.#options
-    await doubt()
+    const { adapter, atRest, head } = this.#options
+    const doubt = this.#options.doubt()
+    if (doubt !== undefined) await doubt
     return atRest(() => {
       const pinned = [...this.#pinned].filter(([key]) => key.startsWith(prefix))
       const rows = adapter.iterate(recordRows(prefix))
@@ -322,7 +323,8 @@ export class BoundedState implements State {
     for (const key of keys) this.#fetching.set(key, fetch)
     try {
       const values = await adapter.getMany(keys.map(recordRow))
-      if (values.includes(undefined)) await this.#options.doubt()
+      const doubt = values.includes(undefined) ? this.#options.doubt() : undefined
+      if (doubt !== undefined) await doubt
       const rows: SequencedRow[] = []
       values.forEach((value, i) => {
         const key = keys[i] ?? ''
