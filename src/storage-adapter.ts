@@ -89,7 +89,7 @@ export interface StorageAdapter {
    * Resolves with what was damaged, which `damage` tells from then on too; undefined when nothing was. Rows
    * may be absent afterwards. Scans under way may reject. Left out by storage that can not be damaged in part.
    */
-  repair?(): Promise<string | undefined>
+  readonly repair?: (() => Promise<string | undefined>) | undefined
   /** Rejects with `in_use`, `storage_failed` or another code of the engine's reason. */
   open(): Promise<void>
   /** Frees what `open` took. */

@@ -21,6 +21,7 @@ import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
 import { openMended } from './leveldb-mended.ts'
 import { dropRefused } from './leveldb-refused.ts'
 import { type EngineRange, EngineScans } from './leveldb-scans.ts'
+import type { StartMark } from './leveldb-start-mark.ts'
 import type { Watermark } from './leveldb-watermark.ts'
 
 /** First pause between two attempts to write again after a failure; doubles up to the longest. */
@@ -33,6 +34,8 @@ export interface LevelEngineOptions {
   readonly directory: string
   readonly cacheBytes: number
   readonly writeBufferBytes: number
+  /** Bytes of sorted files that opening reads in full, the newest ones. */
+  readonly checkedBytes: number
   /** How long scans of an older state may hold up opening anew before they are cut short, ms. */
   readonly scanPatienceMs: number
   /** Monotonic milliseconds. */
@@ -43,6 +46,7 @@ export interface LevelEngineOptions {
 export interface OpenedDatabase {
   readonly database: Database
   readonly watermark: Watermark
+  readonly starts: StartMark
   /** Number of the last acknowledged batch in it. */
   readonly acknowledged: number
   /** What was damaged, in sentences for people. */
@@ -78,10 +82,12 @@ export class LevelEngine {
   /** How often writing went on after a failure. */
   recoveries = 0
 
+  readonly #starts: StartMark
   readonly #damage: string[]
 
   constructor(options: LevelEngineOptions, opened: OpenedDatabase) {
-    const { database, watermark, acknowledged, damage } = opened
+    const { database, watermark, starts, acknowledged, damage } = opened
+    this.#starts = starts
     this.#damage = [...damage]
     this.#options = options
     this.#database = database
@@ -146,7 +152,7 @@ export class LevelEngine {
     if (this.#closed) throw notOpen('repair')
     const before = this.#damage.length
     try {
-      await this.#openAnew('all')
+      await this.#openAnew(true)
     } catch (error) {
       const fault = { error: levelFailure('open', this.#options.directory, error) }
       this.#fault = { ...fault, retryAtMs: this.#pauseEnd() }
@@ -168,6 +174,7 @@ export class LevelEngine {
       await this.#watermark.close()
     } finally {
       await database?.close()
+      await this.#starts.end()
     }
   }
 
@@ -237,8 +244,8 @@ export class LevelEngine {
     try {
       await probeSpace(this.#options.directory, this.#bytesNeeded())
       // A merge that meets a damaged block ends all writing until the block is mended.
-      if (fault.error.code === 'corrupt_record') await this.#openAnew('all')
-      else if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew('none')
+      if (fault.error.code === 'corrupt_record') await this.#openAnew(true)
+      else if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew(false)
       this.#isApplied = false
       this.#fault = undefined
     } catch (error) {
@@ -265,8 +272,8 @@ export class LevelEngine {
     return log !== undefined && others.length === 0 && log.number > (before.at(-1)?.number ?? 0)
   }
 
-  /** @param depth how much of the files is looked through before. */
-  async #openAnew(depth: 'all' | 'none'): Promise<void> {
+  /** @param isChecked true to read all files before, and mend them. */
+  async #openAnew(isChecked: boolean): Promise<void> {
     await this.#scans.olderThan(this.#acknowledged, this.#options.scanPatienceMs)
     let open: () => void = () => undefined
     this.#gate = new Promise((resolve) => {
@@ -278,7 +285,7 @@ export class LevelEngine {
       this.#database = undefined
       this.#scans.detach(this.#acknowledged)
       await database?.close()
-      this.#database = await this.#reopen(depth).catch((error: unknown) => {
+      this.#database = await this.#reopen(isChecked).catch((error: unknown) => {
         throw levelFailure('open', this.#options.directory, error)
       })
       // Before the next write, so that they see the state they were begun in.
@@ -289,13 +296,13 @@ export class LevelEngine {
     }
   }
 
-  async #reopen(depth: 'all' | 'none'): Promise<Database> {
+  async #reopen(isChecked: boolean): Promise<Database> {
     const { refused } = this.#watermark.marks
-    if (depth === 'none') {
+    if (!isChecked) {
       await dropRefused(this.#options.directory, refused)
       return openDatabase(this.#options)
     }
-    const { database, damage } = await openMended(this.#options, refused, depth)
+    const { database, damage } = await openMended(this.#options, refused, Number.POSITIVE_INFINITY)
     this.#damage.push(...damage)
     return database
   }

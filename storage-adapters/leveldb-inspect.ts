@@ -12,12 +12,6 @@ import { repairLog } from './leveldb-log.ts'
 import { type Manifest, readManifest } from './leveldb-manifest.ts'
 import { firstRow, isSoundTable, readTableEnds } from './leveldb-table.ts'
 
-/**
- * How much is read. `ends`: everything but the blocks of data in sorted files, where damage shows when
- * rows are read. `all`: every file from its first byte to its last.
- */
-export type Depth = 'ends' | 'all'
-
 /** What looking through the files found. */
 export interface Findings {
   /** What is wrong, one phrase each; empty when all is well. */
@@ -41,6 +35,16 @@ interface List {
   readonly manifest: Manifest
   /** Flipped bits in it can be set right. */
   readonly isFlipped: boolean
+}
+
+interface InspectedTable {
+  readonly name: string
+  /** Bytes it must have; undefined when no list tells. */
+  readonly size: number | undefined
+  /** Bytes it has. */
+  readonly length: number
+  /** It is read in full. */
+  readonly isChecked: boolean
 }
 
 /** Collects what is wrong. */
@@ -73,23 +77,30 @@ class Found {
 }
 
 /**
+ * Reads lists of files, logs, and of each sorted file what finds its rows; of the newest sorted files, up
+ * to `checkedBytes` together, everything. What is damaged in other blocks of rows shows when they are read.
+ *
  * Numbers of batches that are left out, between the sorted files and the logs or within the logs, mean
  * that batches are.
  */
-export async function inspectFiles(directory: string, depth: Depth): Promise<Findings> {
+export async function inspectFiles(directory: string, checkedBytes: number): Promise<Findings> {
   const names = await readdir(directory)
   const tables = new Map(numbered(names, /^(\d+)\.(?:ldb|sst)$/))
   const logs = numbered(names, /^(\d+)\.log$/).sort(([a], [b]) => a - b)
   const found = new Found()
   const manifest = await inspectList(directory, names, found, tables.size + logs.length > 0)
   let newest = 0
-  const inUse = manifest === undefined ? [...tables.keys()] : [...manifest.tables.keys()]
+  let budget = checkedBytes
+  const inUse = [...(manifest?.tables ?? tables).keys()].sort((a, b) => b - a)
   for (const number of inUse) {
     const name = tables.get(number)
     if (name === undefined) found.lostFile(`sorted file ${number} is missing`)
     else {
-      const size = manifest?.tables.get(number)
-      newest = Math.max(newest, await inspectTable(directory, { name, size }, depth, found))
+      const length = (await stat(join(directory, name))).size
+      const isChecked = length <= budget
+      budget -= isChecked ? length : 0
+      const table = { name, size: manifest?.tables.get(number), length, isChecked }
+      newest = Math.max(newest, await inspectTable(directory, table, found))
     }
   }
   const needed = logs.filter(([number]) => number >= (manifest?.logNumber ?? 0))
@@ -188,21 +199,18 @@ function isComplete({ tables, logNumber }: Manifest, names: readonly string[]): 
 /** Gives the number of the newest batch in the file, 0 when it does not tell. */
 async function inspectTable(
   directory: string,
-  table: { readonly name: string; readonly size: number | undefined },
-  depth: Depth,
+  table: InspectedTable,
   found: Found,
 ): Promise<number> {
-  const { name, size } = table
+  const { name, size, length, isChecked } = table
   const path = join(directory, name)
-  const length = (await stat(path)).size
-  const { isSound, first } =
-    depth === 'ends' ? await readTableEnds(path, length) : await readTable(path)
+  const { isSound, first } = isChecked ? await readTable(path) : await readTableEnds(path, length)
   if (size !== undefined && length !== size) {
     found.damaged(name, `${name} has ${length} bytes instead of ${size}`)
-    found.tables.push(table)
+    found.tables.push({ name, size })
   } else if (!isSound) {
     found.damaged(name, `${name} does not match its checksums`)
-    found.tables.push(table)
+    found.tables.push({ name, size })
   }
   return numberIn(first)
 }

@@ -10,7 +10,7 @@ import {
   whileLocked,
 } from './leveldb-database.ts'
 import { codeOf } from './leveldb-errors.ts'
-import { type Depth, type Findings, inspectFiles } from './leveldb-inspect.ts'
+import { type Findings, inspectFiles } from './leveldb-inspect.ts'
 import { mendFiles } from './leveldb-mend.ts'
 import { dropRefused } from './leveldb-refused.ts'
 
@@ -21,19 +21,19 @@ export interface Mended {
 }
 
 /**
- * Opens the database of a folder, which must not be in use. Files are read in full when what `depth` reads
- * of them is damaged, and when the engine refuses to open.
+ * Opens the database of a folder, which must not be in use. All files are read in full when what a look at
+ * `checkedBytes` of them shows is damaged, and when the engine refuses to open.
  * @param refused number of the batch that must not come back
  */
 export async function openMended(
   options: DatabaseOptions,
   refused: number,
-  depth: Depth,
+  checkedBytes: number,
 ): Promise<Mended> {
   const { directory } = options
   await dropRefused(directory, refused)
   const damage: string[] = []
-  const { problems } = await inspectFiles(directory, depth)
+  const { problems } = await inspectFiles(directory, checkedBytes)
   if (problems.length > 0) damage.push(...(await mend(directory, refused)))
   try {
     return { database: await openDatabase(options), damage }
@@ -51,7 +51,7 @@ export async function openMended(
 /** Looks again under a lock of its own, and mends what is found then. */
 async function mend(directory: string, refused: number, refusal?: string): Promise<string[]> {
   const sentence = await whileLocked(directory, async () => {
-    let findings: Findings = await inspectFiles(directory, 'all')
+    let findings: Findings = await inspectFiles(directory, Number.POSITIVE_INFINITY)
     if (refusal !== undefined) {
       const problems = [...findings.problems, `the engine refused it: ${refusal}`]
       findings = { ...findings, problems, rebuild: true }

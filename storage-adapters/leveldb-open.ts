@@ -1,9 +1,10 @@
 /** Opening a database: the folder, its lock, its files, the engine, and the evidence of lost batches. */
 
-import { assertNotLocked, type Database, NUMBER_ROW, parseNumber } from './leveldb-database.ts'
-import { LevelEngine, type LevelEngineOptions } from './leveldb-engine.ts'
+import { assertNotLocked, NUMBER_ROW, parseNumber } from './leveldb-database.ts'
+import { LevelEngine, type LevelEngineOptions, type OpenedDatabase } from './leveldb-engine.ts'
 import { makeFolder, syncFolder } from './leveldb-folder.ts'
 import { openMended } from './leveldb-mended.ts'
+import { StartMark } from './leveldb-start-mark.ts'
 import { Watermark } from './leveldb-watermark.ts'
 
 /** Opens or makes the database of a folder, after mending what is damaged. */
@@ -12,15 +13,18 @@ export async function openEngine(options: LevelEngineOptions): Promise<LevelEngi
   await makeFolder(directory)
   await assertNotLocked(directory)
   const watermark = await Watermark.open(directory)
+  const starts = await StartMark.begin(directory)
   try {
-    const { database, damage } = await openMended(options, watermark.marks.refused, 'ends')
+    const checkedBytes = starts.mayHaveDied ? Number.POSITIVE_INFINITY : options.checkedBytes
+    const { database, damage } = await openMended(options, watermark.marks.refused, checkedBytes)
     try {
-      return await begin(options, database, watermark, [...damage])
+      return await begin(options, { database, watermark, starts, damage })
     } catch (error) {
       await database.close()
       throw error
     }
   } catch (error) {
+    await starts.end()
     await watermark.close()
     throw error
   }
@@ -28,11 +32,11 @@ export async function openEngine(options: LevelEngineOptions): Promise<LevelEngi
 
 async function begin(
   options: LevelEngineOptions,
-  database: Database,
-  watermark: Watermark,
-  damage: string[],
+  opened: Omit<OpenedDatabase, 'acknowledged'>,
 ): Promise<LevelEngine> {
   const { directory } = options
+  const { database, watermark } = opened
+  const damage = [...opened.damage]
   const number = parseNumber(await database.get(NUMBER_ROW))?.number ?? 0
   const { acknowledged } = watermark.marks
   if (acknowledged > number) {
@@ -42,5 +46,5 @@ async function begin(
   // What the engine has just made must be listed before anything in it counts as durable.
   await syncFolder(directory)
   watermark.acknowledge(number)
-  return new LevelEngine(options, { database, watermark, acknowledged: number, damage })
+  return new LevelEngine(options, { ...opened, acknowledged: number, damage })
 }

@@ -337,6 +337,7 @@ export class Committer {
       await this.lost.load(this.adapter, this.leaderOf)
       if (this.#state === 'opening') this.#state = 'open'
       if (cacheBytes !== undefined) this.#guard.verify()
+      this.#guard.checkIndexes()
     } catch (error) {
       if (this.#state === 'opening') this.#state = 'closed'
       await this.adapter.close()

@@ -7,7 +7,7 @@ import { addDigests, type Digest, DigestSum, EMPTY_DIGEST, sameDigest } from '..
 import { errorText } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
-import type { BatchOperation, Row, StorageAdapter } from '../storage-adapter.ts'
+import type { BatchOperation, Row, RowRange, StorageAdapter } from '../storage-adapter.ts'
 import { Damage } from './damage.ts'
 import type { Plan } from './draft.ts'
 import { beginEpoch } from './epochs.ts'
@@ -18,10 +18,13 @@ import {
   damageRow,
   decodeRecord,
   encodeRecord,
+  LOG_ROWS,
   nameOfRow,
   RECORD_ROWS,
   recordRow,
   sealRow,
+  TIME_ROWS,
+  unsealRow,
 } from './rows.ts'
 
 export interface StorageGuardOptions {
@@ -121,10 +124,24 @@ export class StorageGuard {
     this.#isRepairing = true
     this.#then(async () => {
       try {
-        if (await this.#repair()) await this.#declare()
+        await this.#repairAndDeclare()
       } finally {
         this.#isRepairing = false
       }
+    })
+  }
+
+  /**
+   * Reads the rows of the change log and the time index in the background, which no opening reads in full, in
+   * a storage whose files can be repaired.
+   */
+  checkIndexes(): void {
+    const { adapter } = this.#options
+    if (adapter.repair === undefined) return
+    this.#then(async () => {
+      if (await this.#isReadable(LOG_ROWS)) {
+        if (!(await this.#isReadable(TIME_ROWS))) await this.#repairAndDeclare()
+      } else await this.#reconcile('rows of the change log do not match their checksums')
     })
   }
 
@@ -209,14 +226,36 @@ export class StorageGuard {
       return
     }
     if (sameDigest(found, start.expected)) return
-    if (await this.#repair()) return this.#declare()
-    this.#damage.note(
-      `${found.count} records are readable where ${start.expected.count} were written`,
-    )
+    const sentence = `${found.count} records are readable where ${start.expected.count} were written`
+    await this.#reconcile(sentence)
+  }
+
+  /** Something is wrong: brings back what can be, puts the log in order, and names what is lost. */
+  async #reconcile(sentence: string): Promise<void> {
+    const { adapter, run, isInMemory } = this.#options
+    if (await this.#repairAndDeclare()) return
+    this.#damage.note(sentence)
     const findings = await compareWithLog(adapter)
-    await this.#options.run(planRows({ rows: findings.repairs }))
+    await run(planRows({ rows: findings.repairs }))
     this.#isDigestKnown = false
-    if (!this.condemn([...findings.damaged])) await this.#declare()
+    const lost = [...findings.damaged].filter((key) => !isInMemory(key))
+    for (const key of findings.damaged) if (isInMemory(key)) this.rewrite(key)
+    if (!this.condemn(lost)) await this.#declare()
+  }
+
+  /** True when every row of a range matches its checksum, as far as was read before a stop. */
+  async #isReadable(range: RowRange): Promise<boolean> {
+    for await (const [row, sealed] of this.#options.adapter.iterate(range)) {
+      if (this.#isStopped) return true
+      if (unsealRow(row, sealed) === undefined) return false
+    }
+    return true
+  }
+
+  async #repairAndDeclare(): Promise<boolean> {
+    const isDamaged = await this.#repair()
+    if (isDamaged) await this.#declare()
+    return isDamaged
   }
 
   /** Has the adapter repair its files. True when something was damaged. */

@@ -27,8 +27,9 @@ export class WatchedStorage implements StorageAdapter {
     return this.#adapter.damage
   }
 
-  async repair(): Promise<string | undefined> {
-    return this.#adapter.repair?.()
+  get repair(): (() => Promise<string | undefined>) | undefined {
+    const adapter = this.#adapter
+    return adapter.repair && (() => adapter.repair?.() ?? Promise.resolve(undefined))
   }
 
   open(): Promise<void> {
