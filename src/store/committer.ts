@@ -27,7 +27,7 @@ import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { overlaid } from './overlay.ts'
 import { type Job, planJobs } from './plan-jobs.ts'
-import { type LoadedState, loadState } from './recovery.ts'
+import { type LoadedState, loadState, repairedOnce } from './recovery.ts'
 import { redirect } from './redirect.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
 import type { Slot, State, StateView } from './state.ts'
@@ -317,32 +317,36 @@ export class Committer {
   async #load(): Promise<void> {
     try {
       await this.adapter.open()
-      const mirror = new Mirror(() => this.#head)
-      const { cacheBytes, newId, time } = this.#options
-      const loaded = await loadState({
-        adapter: this.adapter,
-        leaderOf: this.leaderOf,
-        newId,
-        logger: this.#logger,
-        time,
-        mirror: cacheBytes === undefined ? mirror : undefined,
-      })
-      this.#meta = loaded.meta
-      this.#guard.begin(loaded.damage, loaded.head.digest)
-      this.clock.restore(loaded.head.clock)
-      this.#lastSeq = loaded.head.seq
-      this.#head = loaded.head.seq
-      this.tail.reset(loaded.head.seq)
-      this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
-      await this.lost.load(this.adapter, this.leaderOf)
+      await repairedOnce(this.adapter, () => this.#read())
       if (this.#state === 'opening') this.#state = 'open'
-      if (cacheBytes !== undefined) this.#guard.verify()
+      if (this.#options.cacheBytes !== undefined) this.#guard.verify()
       this.#guard.checkIndexes()
     } catch (error) {
       if (this.#state === 'opening') this.#state = 'closed'
       await this.adapter.close()
       throw error
     }
+  }
+
+  async #read(): Promise<void> {
+    const mirror = new Mirror(() => this.#head)
+    const { cacheBytes, newId, time } = this.#options
+    const loaded = await loadState({
+      adapter: this.adapter,
+      leaderOf: this.leaderOf,
+      newId,
+      logger: this.#logger,
+      time,
+      mirror: cacheBytes === undefined ? mirror : undefined,
+    })
+    this.#meta = loaded.meta
+    this.#guard.begin(loaded.damage, loaded.head.digest)
+    this.clock.restore(loaded.head.clock)
+    this.#lastSeq = loaded.head.seq
+    this.#head = loaded.head.seq
+    this.tail.reset(loaded.head.seq)
+    this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
+    await this.lost.load(this.adapter, this.leaderOf)
   }
 
   #bounded(cacheBytes: number, { owed }: LoadedState): BoundedState {

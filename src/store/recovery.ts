@@ -87,20 +87,24 @@ export async function loadState(options: LoadOptions): Promise<LoadedState> {
 /** Reads everything, and again after a repair by the adapter when what was read is damaged. */
 async function readSound(options: LoadOptions): Promise<Reading> {
   const { adapter, mirror } = options
-  let reading: Reading | undefined
+  const reading = await read(options)
+  if (!reading.found.isNew && !differs(reading.found)) return reading
+  if ((await adapter.repair?.()) === undefined) return reading
+  mirror?.clear()
+  return read(options)
+}
+
+/** Does what reads a storage, and once more after a repair by the adapter when damaged bytes stopped it. */
+export async function repairedOnce<T>(adapter: StorageAdapter, work: () => Promise<T>): Promise<T> {
   try {
-    reading = await read(options)
-    if (!reading.found.isNew && !differs(reading.found)) return reading
-    if ((await adapter.repair?.()) === undefined) return reading
+    return await work()
   } catch (error) {
     // The row of the format has no checksum: a format that nobody knows may be damage.
     const isDamage =
       isStateError(error, 'corrupt_record') || isStateError(error, 'format_unsupported')
-    if (reading !== undefined || !isDamage) throw error
-    if ((await adapter.repair?.()) === undefined) throw error
+    if (!isDamage || (await adapter.repair?.()) === undefined) throw error
+    return work()
   }
-  mirror?.clear()
-  return read(options)
 }
 
 async function read(options: LoadOptions): Promise<Reading> {

@@ -60,7 +60,8 @@ async function look(store) {
     if (entry?.data !== undefined) wrong.push(key)
     missing.push(key)
   }
-  const listed = await store.keys('items/')
+  // Refused, as long as what can not be read is not repaired.
+  const listed = await store.keys('items/').catch(() => [])
   if (missing.length === 0 && listed.length !== entries.length) missing.push('of the list')
   return { missing, wrong }
 }
