@@ -79,10 +79,17 @@ export interface StorageCapabilities {
 export interface StorageAdapter {
   readonly capabilities: StorageCapabilities
   /**
-   * What the last `open` found damaged and could not bring back whole, as a sentence for people;
+   * What was found damaged since `open` began, and what was done about it, as sentences for people;
    * undefined when all was well. Left out by storage that can not be damaged in part.
    */
   readonly damage?: string | undefined
+  /**
+   * Looks for damage beneath the rows and brings back what it can, while reads and batches wait. Callers
+   * ask for it when rows do not match checksums of their own, or a read rejects with `corrupt_record`.
+   * Resolves with what was damaged, which `damage` tells from then on too; undefined when nothing was. Rows
+   * may be absent afterwards. Scans under way may reject. Left out by storage that can not be damaged in part.
+   */
+  readonly repair?: (() => Promise<string | undefined>) | undefined
   /** Rejects with `in_use`, `storage_failed` or another code of the engine's reason. */
   open(): Promise<void>
   /** Frees what `open` took. */

@@ -18,8 +18,10 @@ import {
 } from './leveldb-database.ts'
 import { codeOf, levelFailure, notOpen } from './leveldb-errors.ts'
 import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
+import { openMended } from './leveldb-mended.ts'
 import { dropRefused } from './leveldb-refused.ts'
 import { type EngineRange, EngineScans } from './leveldb-scans.ts'
+import type { StartMark } from './leveldb-start-mark.ts'
 import type { Watermark } from './leveldb-watermark.ts'
 
 /** First pause between two attempts to write again after a failure; doubles up to the longest. */
@@ -32,10 +34,23 @@ export interface LevelEngineOptions {
   readonly directory: string
   readonly cacheBytes: number
   readonly writeBufferBytes: number
+  /** Bytes of sorted files that opening reads in full, the newest ones. */
+  readonly checkedBytes: number
   /** How long scans of an older state may hold up opening anew before they are cut short, ms. */
   readonly scanPatienceMs: number
   /** Monotonic milliseconds. */
   readonly nowMs: () => number
+}
+
+/** What an engine begins with. */
+export interface OpenedDatabase {
+  readonly database: Database
+  readonly watermark: Watermark
+  readonly starts: StartMark
+  /** Number of the last acknowledged batch in it. */
+  readonly acknowledged: number
+  /** What was damaged, in sentences for people. */
+  readonly damage: readonly string[]
 }
 
 /** Why writes are refused, and when to try again. */
@@ -67,12 +82,13 @@ export class LevelEngine {
   /** How often writing went on after a failure. */
   recoveries = 0
 
-  constructor(
-    options: LevelEngineOptions,
-    database: Database,
-    watermark: Watermark,
-    acknowledged: number,
-  ) {
+  readonly #starts: StartMark
+  readonly #damage: string[]
+
+  constructor(options: LevelEngineOptions, opened: OpenedDatabase) {
+    const { database, watermark, starts, acknowledged, damage } = opened
+    this.#starts = starts
+    this.#damage = [...damage]
     this.#options = options
     this.#database = database
     this.#watermark = watermark
@@ -81,6 +97,11 @@ export class LevelEngine {
     this.#folder = new FolderSync(options.directory)
     this.#scans = new EngineScans(options.directory)
     this.#scans.attach(database)
+  }
+
+  /** What was found damaged since opening, in sentences for people; undefined when nothing was. */
+  get damage(): string | undefined {
+    return this.#damage.length === 0 ? undefined : this.#damage.join('; ')
   }
 
   /** The failure that writes are refused for now; undefined when all is well. */
@@ -122,6 +143,25 @@ export class LevelEngine {
     this.#pauseMs = FIRST_PAUSE_MS
   }
 
+  /**
+   * Closes the database, reads all of its files, mends them and opens it again; reads wait meanwhile.
+   * Callers keep it apart from writes. @returns what was damaged; undefined when all files are sound.
+   */
+  async repair(): Promise<string | undefined> {
+    await this.#healing?.catch(() => undefined)
+    if (this.#closed) throw notOpen('repair')
+    const before = this.#damage.length
+    try {
+      await this.#openAnew(true)
+    } catch (error) {
+      const fault = { error: levelFailure('open', this.#options.directory, error) }
+      this.#fault = { ...fault, retryAtMs: this.#pauseEnd() }
+      throw fault.error
+    }
+    const found = this.#damage.slice(before)
+    return found.length === 0 ? undefined : found.join('; ')
+  }
+
   /** Lets running reads end; scans then reject at their next row. */
   async close(): Promise<void> {
     this.#closed = true
@@ -134,6 +174,7 @@ export class LevelEngine {
       await this.#watermark.close()
     } finally {
       await database?.close()
+      await this.#starts.end()
     }
   }
 
@@ -202,7 +243,9 @@ export class LevelEngine {
     }
     try {
       await probeSpace(this.#options.directory, this.#bytesNeeded())
-      if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew()
+      // A merge that meets a damaged block ends all writing until the block is mended.
+      if (fault.error.code === 'corrupt_record') await this.#openAnew(true)
+      else if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew(false)
       this.#isApplied = false
       this.#fault = undefined
     } catch (error) {
@@ -229,7 +272,8 @@ export class LevelEngine {
     return log !== undefined && others.length === 0 && log.number > (before.at(-1)?.number ?? 0)
   }
 
-  async #openAnew(): Promise<void> {
+  /** @param isChecked true to read all files before, and mend them. */
+  async #openAnew(isChecked: boolean): Promise<void> {
     await this.#scans.olderThan(this.#acknowledged, this.#options.scanPatienceMs)
     let open: () => void = () => undefined
     this.#gate = new Promise((resolve) => {
@@ -241,8 +285,7 @@ export class LevelEngine {
       this.#database = undefined
       this.#scans.detach(this.#acknowledged)
       await database?.close()
-      await dropRefused(this.#options.directory, this.#watermark.marks.refused)
-      this.#database = await openDatabase(this.#options).catch((error: unknown) => {
+      this.#database = await this.#reopen(isChecked).catch((error: unknown) => {
         throw levelFailure('open', this.#options.directory, error)
       })
       // Before the next write, so that they see the state they were begun in.
@@ -251,6 +294,17 @@ export class LevelEngine {
       this.#gate = undefined
       open()
     }
+  }
+
+  async #reopen(isChecked: boolean): Promise<Database> {
+    const { refused } = this.#watermark.marks
+    if (!isChecked) {
+      await dropRefused(this.#options.directory, refused)
+      return openDatabase(this.#options)
+    }
+    const { database, damage } = await openMended(this.#options, refused, Number.POSITIVE_INFINITY)
+    this.#damage.push(...damage)
+    return database
   }
 
   async #track<T>(reading: Promise<T>): Promise<T> {

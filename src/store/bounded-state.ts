@@ -46,6 +46,8 @@ export interface BoundedStateOptions {
   readonly damaged: (key: string, isCached: boolean) => void
   /** Whether the record of this key waits to be written again from memory, which alone has it whole. */
   readonly isRewriting: (key: string) => boolean
+  /** While it is there, a row that is absent may be lost: resolves when what is lost is damaged. */
+  readonly doubt: () => Promise<void> | undefined
   /** Records owed to each leader at the start. */
   readonly owed: ReadonlyMap<string, number>
 }
@@ -156,6 +158,8 @@ export class BoundedState implements State {
 
   async scan(prefix: string): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
     const { adapter, atRest, head } = this.#options
+    const doubt = this.#options.doubt()
+    if (doubt !== undefined) await doubt
     return atRest(() => {
       const pinned = [...this.#pinned].filter(([key]) => key.startsWith(prefix))
       const rows = adapter.iterate(recordRows(prefix))
@@ -302,6 +306,11 @@ export class BoundedState implements State {
     return { seq, entries: limited(entries.sort(newestFirst), options) }
   }
 
+  /** Whether memory has the record of this key. */
+  has(key: string): boolean {
+    return this.#known(key) !== undefined
+  }
+
   /** What is in memory of a key. */
   #known(key: string): Slot | undefined {
     if (this.#options.isDamaged(key)) return undefined
@@ -314,6 +323,8 @@ export class BoundedState implements State {
     for (const key of keys) this.#fetching.set(key, fetch)
     try {
       const values = await adapter.getMany(keys.map(recordRow))
+      const doubt = values.includes(undefined) ? this.#options.doubt() : undefined
+      if (doubt !== undefined) await doubt
       const rows: SequencedRow[] = []
       values.forEach((value, i) => {
         const key = keys[i] ?? ''

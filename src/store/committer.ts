@@ -22,18 +22,19 @@ import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
-import { beginningRow, ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { overlaid } from './overlay.ts'
 import { type Job, planJobs } from './plan-jobs.ts'
-import { type LoadedState, loadState } from './recovery.ts'
+import { type LoadedState, loadState, repairedOnce } from './recovery.ts'
 import { redirect } from './redirect.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
 import type { Slot, State, StateView } from './state.ts'
 import { StorageGuard } from './storage-guard.ts'
 import type { LeaderOf, StoreOptions } from './store-options.ts'
+import { WatchedStorage } from './watched-storage.ts'
 
 type CommitterState = 'closed' | 'opening' | 'open' | 'closing'
 
@@ -63,7 +64,9 @@ export class Committer {
   #head = 0
 
   constructor(options: StoreOptions) {
-    this.adapter = options.adapter
+    this.adapter = new WatchedStorage(options.adapter, () => {
+      if (this.#state === 'open') this.#guard.filesDamaged()
+    })
     this.clock = options.clock
     this.tail = new ChangeTail(options.tailRows ?? 4096)
     this.#options = options
@@ -75,13 +78,13 @@ export class Committer {
       maxBatch: options.maxBatchOperations ?? 1000,
     })
     this.#writer = new BatchWriter({
-      adapter: options.adapter,
+      adapter: this.adapter,
       logger: this.#logger,
       time: options.time,
       retry: () => void this.run(NOTHING).catch(() => undefined),
     })
     this.#guard = new StorageGuard({
-      adapter: options.adapter,
+      adapter: this.adapter,
       newId: options.newId,
       logger: this.#logger,
       head: () => this.#head,
@@ -89,6 +92,7 @@ export class Committer {
       unreadable: (key) => {
         if (this.#records instanceof BoundedState) this.#records.unreadable(key)
       },
+      isInMemory: (key) => this.#records.has(key),
       atRest: (take) => this.#queue.atRest(take),
       isBehind: () => this.#writer.isBehind,
       time: options.time,
@@ -242,7 +246,7 @@ export class Committer {
       admitLost: (change) => this.lost.admit(change),
     })
     const settle = planJobs(jobs, draft)
-    this.#saveIdentity(draft)
+    draft.setOrigin(this.#identity.unsavedRow(this.clock.last, this.#meta.get(ORIGIN_ROW)))
     this.#lastSeq = draft.seq
     const levels = jobs.map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
@@ -267,12 +271,6 @@ export class Committer {
     this.#apply(draft, digest)
     this.#written()
     settle()
-  }
-
-  #saveIdentity(draft: Draft): void {
-    const row = this.#identity.row(this.clock.last)
-    const saved = this.#meta.get(ORIGIN_ROW) ?? beginningRow(this.requireMeta('id'))
-    if (row !== saved) draft.setMeta(ORIGIN_ROW, row)
   }
 
   #written(): void {
@@ -319,33 +317,37 @@ export class Committer {
   async #load(): Promise<void> {
     try {
       await this.adapter.open()
-      const mirror = new Mirror(() => this.#head)
-      const { cacheBytes, newId, time } = this.#options
-      const loaded = await loadState({
-        adapter: this.adapter,
-        leaderOf: this.leaderOf,
-        newId,
-        logger: this.#logger,
-        time,
-        mirror: cacheBytes === undefined ? mirror : undefined,
-      })
-      this.#meta = loaded.meta
-      this.#guard.begin(loaded.damage, loaded.head.digest)
-      this.clock.restore(loaded.head.clock)
-      const [id = '', row] = ['id', ORIGIN_ROW].map((name) => loaded.meta.get(name))
-      this.#identity = new WritingIdentity(id, row, loaded.head.clock)
-      this.#lastSeq = loaded.head.seq
-      this.#head = loaded.head.seq
-      this.tail.reset(loaded.head.seq)
-      this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
-      await this.lost.load(this.adapter, this.leaderOf)
+      await repairedOnce(this.adapter, () => this.#read())
       if (this.#state === 'opening') this.#state = 'open'
-      if (cacheBytes !== undefined) this.#guard.verify()
+      if (this.#options.cacheBytes !== undefined) this.#guard.verify()
+      this.#guard.checkIndexes()
     } catch (error) {
       if (this.#state === 'opening') this.#state = 'closed'
       await this.adapter.close()
       throw error
     }
+  }
+
+  async #read(): Promise<void> {
+    const mirror = new Mirror(() => this.#head)
+    const { cacheBytes, newId, time } = this.#options
+    const loaded = await loadState({
+      adapter: this.adapter,
+      leaderOf: this.leaderOf,
+      newId,
+      logger: this.#logger,
+      time,
+      mirror: cacheBytes === undefined ? mirror : undefined,
+    })
+    this.#meta = loaded.meta
+    this.#guard.begin(loaded.damage, loaded.head.digest)
+    this.clock.restore(loaded.head.clock)
+    this.#identity = loaded.identity
+    this.#lastSeq = loaded.head.seq
+    this.#head = loaded.head.seq
+    this.tail.reset(loaded.head.seq)
+    this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
+    await this.lost.load(this.adapter, this.leaderOf)
   }
 
   #bounded(cacheBytes: number, { owed }: LoadedState): BoundedState {
@@ -362,6 +364,7 @@ export class Committer {
         else this.#guard.suspect(key)
       },
       isRewriting: (key) => this.#guard.isRewriting(key),
+      doubt: () => this.#guard.doubt,
       owed,
     })
   }

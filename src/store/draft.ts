@@ -17,6 +17,7 @@ import { unionMarks } from '../core/marks.ts'
 import { seenBy } from '../core/seen.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import { encodeHead } from './head.ts'
+import { ORIGIN_ROW } from './identity.ts'
 import { type LostChange, lostOperations } from './lost-rows.ts'
 import {
   damageRow,
@@ -150,9 +151,9 @@ export class Draft {
     this.#steps.push({ commit: announced, changes: steps, removals, lost })
   }
 
-  /** A meta row of the batch as a whole. */
-  setMeta(name: string, value: string): void {
-    this.#meta.set(name, value)
+  /** The row of the origin that the batch was written under; undefined: the one on disk says it. */
+  setOrigin(row: string | undefined): void {
+    if (row !== undefined) this.#meta.set(ORIGIN_ROW, row)
   }
 
   /** The rows of the whole batch, and the digest they lead to. None when nothing changed, but for a barrier. */

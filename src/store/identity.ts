@@ -19,6 +19,7 @@ import { nextOrigin, previousOrigin } from '../core/origin.ts'
 export const ORIGIN_ROW = 'origin'
 
 export class WritingIdentity {
+  readonly #id: string
   #origin: string
   /** Greatest stamp given out before the clock was taken back; 0n for none. */
   #reach: bigint
@@ -31,6 +32,7 @@ export class WritingIdentity {
    */
   constructor(id: string, row: string | undefined, clock: bigint) {
     const [origin = id, reach = '0', high = '0'] = row?.split(' ') ?? []
+    this.#id = id
     this.#origin = origin
     this.#reach = BigInt(reach)
     this.#high = BigInt(high) > clock ? BigInt(high) : clock
@@ -68,9 +70,14 @@ export class WritingIdentity {
     return this.#origin
   }
 
-  /** @param clock what the batch says of the clock, which need not be said twice. */
-  row(clock: bigint): string {
-    return `${this.#origin} ${this.#reach} ${this.#high > clock ? this.#high : 0}`
+  /**
+   * The row to be written with a batch; undefined when the one on disk says the same.
+   * @param clock what the batch says of the clock, which need not be said twice.
+   * @param saved the row on disk.
+   */
+  unsavedRow(clock: bigint, saved: string | undefined): string | undefined {
+    const row = `${this.#origin} ${this.#reach} ${this.#high > clock ? this.#high : 0}`
+    return row === (saved ?? beginningRow(this.#id)) ? undefined : row
   }
 
   #next(): void {

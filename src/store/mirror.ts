@@ -46,6 +46,15 @@ export class Mirror implements State {
     else entries.push(own)
   }
 
+  /** Forgets everything: it is read again. */
+  clear(): void {
+    this.#slots.clear()
+    this.#directories.clear()
+    this.#outboxes.clear()
+    this.#unsorted.clear()
+    this.#parked = []
+  }
+
   /** Everything was read. */
   loaded(): void {
     for (const [directory, entries] of this.#unsorted) {
@@ -59,6 +68,10 @@ export class Mirror implements State {
   }
 
   written(): void {}
+
+  has(key: string): boolean {
+    return this.#slots.has(key)
+  }
 
   slot(key: string): Slot | undefined {
     return this.#slots.get(key)

@@ -8,12 +8,14 @@
  */
 import { type Digest, DigestSum, sameDigest } from '../core/digest.ts'
 import { versionOf } from '../core/entry.ts'
+import { isStateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
 import { Damage } from './damage.ts'
 import { beginEpoch } from './epochs.ts'
 import { decodeHead, encodeHead, type Head, NEW_HEAD } from './head.ts'
+import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { compareWithLog } from './integrity.ts'
 import { progressOf } from './load-progress.ts'
 import type { Mirror } from './mirror.ts'
@@ -52,7 +54,16 @@ export interface LoadedState {
   /** How many records each leader is owed. */
   readonly owed: ReadonlyMap<string, number>
   readonly damage: Damage
+  readonly identity: WritingIdentity
 }
+
+/** A load that has read everything, and written nothing. */
+interface Reading {
+  readonly found: Found
+  readonly outbox: Outbox
+}
+
+type Outbox = Awaited<ReturnType<typeof readOutbox>>
 
 /** What was read; `Head.digest` is what the last batch left, `digest` what is there. */
 interface Found {
@@ -68,21 +79,51 @@ interface Found {
 
 /** @throws StateError `format_unsupported`, or what the adapter throws. */
 export async function loadState(options: LoadOptions): Promise<LoadedState> {
-  const { adapter, mirror } = options
-  const isOld = (await upgradeStorage(adapter)) !== undefined
-  const found = await readMeta(adapter, isOld)
-  if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
-  const owed = await loadOutbox(options, found)
+  const { found, outbox } = await readSound(options)
+  await dropStale(options.adapter, outbox)
   if (found.isNew || differs(found)) await assess(options, found)
   await begin(options, found)
-  return { ...found, owed }
+  const [id = '', row] = ['id', ORIGIN_ROW].map((name) => found.meta.get(name))
+  const identity = new WritingIdentity(id, row, found.head.clock)
+  return { ...found, owed: outbox.owed, identity }
+}
+
+/** Reads everything, and again after a repair by the adapter when what was read is damaged. */
+async function readSound(options: LoadOptions): Promise<Reading> {
+  const { adapter, mirror } = options
+  const reading = await read(options)
+  if (!reading.found.isNew && !differs(reading.found)) return reading
+  if ((await adapter.repair?.()) === undefined) return reading
+  mirror?.clear()
+  return read(options)
+}
+
+/** Does what reads a storage, and once more after a repair by the adapter when damaged bytes stopped it. */
+export async function repairedOnce<T>(adapter: StorageAdapter, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    // The row of the format has no checksum: a format that nobody knows may be damage.
+    const isDamage =
+      isStateError(error, 'corrupt_record') || isStateError(error, 'format_unsupported')
+    if (!isDamage || (await adapter.repair?.()) === undefined) throw error
+    return work()
+  }
+}
+
+async function read(options: LoadOptions): Promise<Reading> {
+  const { adapter, mirror } = options
+  const hasFormat = (await upgradeStorage(adapter)) !== undefined
+  const found = await readMeta(adapter, hasFormat)
+  if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
+  return { found, outbox: await readOwed(options, found) }
 }
 
 function differs({ head, digest }: Found): boolean {
   return head.digest !== undefined && digest !== undefined && !sameDigest(head.digest, digest)
 }
 
-async function readMeta(adapter: StorageAdapter, isOld: boolean): Promise<Found> {
+async function readMeta(adapter: StorageAdapter, hasFormat: boolean): Promise<Found> {
   const damage = new Damage()
   const meta = new Map<string, string>()
   const found: Found = {
@@ -107,7 +148,7 @@ async function readMeta(adapter: StorageAdapter, isOld: boolean): Promise<Found>
   const head = meta.get('head')
   const decoded = head === undefined ? undefined : decodeHead(head)
   if (decoded !== undefined) found.head = decoded
-  else if (isOld && meta.has('id') && (await hasRecords(adapter))) {
+  else if ((!hasFormat || meta.has('id')) && (await hasRecords(adapter))) {
     report('the row that tells how far the log goes is missing')
     found.head = { ...NEW_HEAD, digest: undefined }
     found.isHeadLost = true
@@ -146,12 +187,9 @@ async function readRecords(options: LoadOptions, found: Found): Promise<void> {
   found.head = { ...found.head, seq, clock }
 }
 
-async function loadOutbox(
-  options: LoadOptions,
-  found: Found,
-): Promise<ReadonlyMap<string, number>> {
+async function readOwed(options: LoadOptions, found: Found): Promise<Outbox> {
   const { adapter, mirror, leaderOf } = options
-  const { owed, stale, unreadable } = await readOutbox({
+  const outbox = await readOutbox({
     rows: adapter.iterate(OUTBOX_ROWS),
     adapter,
     leaderOf,
@@ -161,14 +199,18 @@ async function loadOutbox(
       if (before?.seq === seq) mirror?.put({ slot: { ...before, owedTo: leader, seen }, before })
     },
   })
+  const { unreadable } = outbox
   if (unreadable > 0) {
     found.damage.note(`${unreadable} rows of the outbox do not match their checksums`)
     found.isNew = true
   }
+  return outbox
+}
+
+async function dropStale(adapter: StorageAdapter, { stale }: Outbox): Promise<void> {
   for (let i = 0; i < stale.length; i += 1000) {
     await adapter.batch(stale.slice(i, i + 1000).map((key) => ({ type: 'del', key })))
   }
-  return owed
 }
 
 /** Something is wrong: names what is, and puts the log in order. */

@@ -60,6 +60,8 @@ export interface State {
   remove(slot: Slot): void
   /** Everything applied so far is in the adapter. */
   written(): void
+  /** Whether the record of this key is in memory. */
+  has(key: string): boolean
   slot(key: string): Eventually<Slot | undefined>
   slots(keys: readonly string[]): Eventually<readonly (Slot | undefined)[]>
   /** Entries matching a key or glob, exactly as of commit `seq`. */

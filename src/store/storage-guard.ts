@@ -7,20 +7,24 @@ import { addDigests, type Digest, DigestSum, EMPTY_DIGEST, sameDigest } from '..
 import { errorText } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
-import type { BatchOperation, Row, StorageAdapter } from '../storage-adapter.ts'
+import type { BatchOperation, Row, RowRange, StorageAdapter } from '../storage-adapter.ts'
 import { Damage } from './damage.ts'
 import type { Plan } from './draft.ts'
 import { beginEpoch } from './epochs.ts'
+import { FileRepair } from './file-repair.ts'
 import { compareWithLog } from './integrity.ts'
 import type { Planner } from './operations.ts'
 import {
   damageRow,
   decodeRecord,
   encodeRecord,
+  LOG_ROWS,
   nameOfRow,
   RECORD_ROWS,
   recordRow,
   sealRow,
+  TIME_ROWS,
+  unsealRow,
 } from './rows.ts'
 
 export interface StorageGuardOptions {
@@ -38,6 +42,8 @@ export interface StorageGuardOptions {
   readonly time: TimeSource | undefined
   /** Hears of a key whose record on disk does not match its checksum. */
   readonly unreadable: (key: string) => void
+  /** Whether memory has the record of this key whole. */
+  readonly isInMemory: (key: string) => boolean
   /** True while applied changes are not in the adapter. */
   readonly isBehind: () => boolean
 }
@@ -49,6 +55,8 @@ export class StorageGuard {
   /** Of all records; while it is not known, of the changes since it is being found out. */
   digest: Digest = EMPTY_DIGEST
   readonly #options: StorageGuardOptions
+  readonly #files: FileRepair
+  #isRepairing = false
   readonly #listeners = new Set<() => void>()
   #isDigestKnown = true
   #damage = new Damage()
@@ -64,6 +72,7 @@ export class StorageGuard {
 
   constructor(options: StorageGuardOptions) {
     this.#options = options
+    this.#files = new FileRepair(options)
   }
 
   get damage(): Damage {
@@ -81,6 +90,8 @@ export class StorageGuard {
     this.digest = digest ?? EMPTY_DIGEST
     this.#condemned = []
     this.#suspects.clear()
+    this.#files.begin()
+    this.#isRepairing = false
     this.#isStopped = false
   }
 
@@ -102,13 +113,48 @@ export class StorageGuard {
     this.#then(() => this.#verify())
   }
 
+  /** While it is there: rows that should be there may be absent; resolves when they are named. */
+  get doubt(): Promise<void> | undefined {
+    return this.#files.doubt
+  }
+
+  /** The adapter met damaged bytes. */
+  filesDamaged(): void {
+    if (this.#isRepairing || this.#isStopped) return
+    this.#isRepairing = true
+    this.#then(async () => {
+      try {
+        await this.#repairAndDeclare()
+      } finally {
+        this.#isRepairing = false
+      }
+    })
+  }
+
+  /**
+   * Reads the rows of the change log and the time index in the background, which no opening reads in full, in
+   * a storage whose files can be repaired.
+   */
+  checkIndexes(): void {
+    const { adapter } = this.#options
+    if (adapter.repair === undefined) return
+    this.#then(async () => {
+      if (await this.#isReadable(LOG_ROWS)) {
+        if (!(await this.#isReadable(TIME_ROWS))) await this.#repairAndDeclare()
+      } else await this.#reconcile('rows of the change log do not match their checksums')
+    })
+  }
+
   /** These keys are not to be served any more. @returns whether any of them is new. */
   condemn(keys: readonly string[]): boolean {
     const found = keys.filter((key) => this.#damage.add(key))
     if (found.length === 0) return false
     this.#condemned.push(...found)
     this.#isDigestKnown = false
-    this.#then(() => this.#declare())
+    this.#then(async () => {
+      if (this.#condemned.length > 0) await this.#repair()
+      await this.#declare()
+    })
     return true
   }
 
@@ -180,13 +226,56 @@ export class StorageGuard {
       return
     }
     if (sameDigest(found, start.expected)) return
-    this.#damage.note(
-      `${found.count} records are readable where ${start.expected.count} were written`,
-    )
+    const sentence = `${found.count} records are readable where ${start.expected.count} were written`
+    await this.#reconcile(sentence)
+  }
+
+  /** Something is wrong: brings back what can be, puts the log in order, and names what is lost. */
+  async #reconcile(sentence: string): Promise<void> {
+    const { adapter, run, isInMemory } = this.#options
+    if (await this.#repairAndDeclare()) return
+    this.#damage.note(sentence)
     const findings = await compareWithLog(adapter)
-    await this.#options.run(planRows({ rows: findings.repairs }))
+    await run(planRows({ rows: findings.repairs }))
     this.#isDigestKnown = false
-    if (!this.condemn([...findings.damaged])) await this.#declare()
+    const lost = [...findings.damaged].filter((key) => !isInMemory(key))
+    for (const key of findings.damaged) if (isInMemory(key)) this.rewrite(key)
+    if (!this.condemn(lost)) await this.#declare()
+  }
+
+  /** True when every row of a range matches its checksum, as far as was read before a stop. */
+  async #isReadable(range: RowRange): Promise<boolean> {
+    for await (const [row, sealed] of this.#options.adapter.iterate(range)) {
+      if (this.#isStopped) return true
+      if (unsealRow(row, sealed) === undefined) return false
+    }
+    return true
+  }
+
+  async #repairAndDeclare(): Promise<boolean> {
+    const isDamaged = await this.#repair()
+    if (isDamaged) await this.#declare()
+    return isDamaged
+  }
+
+  /** Has the adapter repair its files. True when something was damaged. */
+  async #repair(): Promise<boolean> {
+    const { isInMemory, run } = this.#options
+    const findings = await this.#files.run(({ damaged, sentence }) => {
+      this.#damage.note(sentence)
+      for (const key of damaged) {
+        if (isInMemory(key)) this.rewrite(key)
+        // Suspected before: its row is whole now, but older than it should be.
+        else if (!this.#damage.add(key)) this.#suspects.delete(key)
+        else {
+          this.#condemned.push(key)
+          this.#isDigestKnown = false
+        }
+      }
+    })
+    if (findings === undefined) return false
+    await run(planRows({ rows: findings.repairs }))
+    return true
   }
 
   /** undefined when stopped before the end. */
