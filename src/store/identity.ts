@@ -7,13 +7,14 @@
  *    one wrote. Then, too, the node goes on under the next origin.
  *
  * Once the clock was taken back, until stamps are beyond those of before (the **reach**), each write leaves a
- * mark on its key that covers what the node wrote there before; that has a greater stamp, and would come
- * back otherwise.
+ * mark on its key that covers what the node wrote there before, or its followers pushed; that has a
+ * greater stamp, and would come back otherwise.
  *
  * The row is written in the batch of the first write that depends on it.
  */
 import { addMarks, isCovered } from '../core/marks.ts'
 import { nextOrigin, previousOrigin } from '../core/origin.ts'
+import { pushedBeyond } from './pushed-marks.ts'
 
 /** Meta row: `<origin> <reach> <high>`, see the fields; without one the node writes under its id. */
 export const ORIGIN_ROW = 'origin'
@@ -50,11 +51,15 @@ export class WritingIdentity {
     return this.#origin
   }
 
-  /** What a local write of this version leaves on its key. */
-  marksFor(version: bigint): string | undefined {
+  /**
+   * What a local write of this version leaves on its key.
+   * @param meta reads meta rows.
+   */
+  marksFor(version: bigint, meta: (name: string) => string | undefined): string | undefined {
     const before = previousOrigin(this.#origin)
     if (version > this.#reach || before === this.#origin) return undefined
-    return addMarks(undefined, [{ origin: before, version: this.#reach }])
+    const own = { origin: before, version: this.#reach }
+    return addMarks(undefined, [own, ...pushedBeyond(meta, version)])
   }
 
   /** Stamps up to `reach` were given out, and later ones will be lesser. */

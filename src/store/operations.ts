@@ -253,7 +253,7 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
 
 /** A change that this node makes itself. */
 function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
-  const marks = context.identity.marksFor(versionOf(record))
+  const marks = context.identity.marksFor(versionOf(record), context.meta)
   return { record: withMarks(record, marks), owedTo: context.leaderOf(record.key) }
 }
 

@@ -6,13 +6,14 @@
  * A restamp must not be undone by older copies, which other nodes may hold under the greater first
  * stamp. So the node takes the next origin in the same batch, the restamped records are written under
  * it, and each key gets marks that cover all that this node knows to be older: the record under its
- * first stamp, whatever else was under the key since the leader last acknowledged it, and everything
- * that this node wrote before.
+ * first stamp, whatever else was under the key since the leader last acknowledged it, everything that
+ * this node wrote before, and everything that its followers had pushed.
  */
 import { marksOf, type StoredRecord, versionOf, wasOf, withMarks, withWas } from '../core/entry.ts'
 import { addMarks, type ChangeName } from '../core/marks.ts'
 import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
 import type { Planner } from './operations.ts'
+import { pushedBeyond } from './pushed-marks.ts'
 import type { SentRow } from './replication.ts'
 import type { Slot } from './state.ts'
 
@@ -45,8 +46,9 @@ export function planRestamp(
       const reach = found.reduce((most, { record }) => max(most, versionOf(record)), 0n)
       const before = context.identity.origin
       const origin = found.length === 0 ? before : context.identity.restamp(reach)
+      const pushed = found.length === 0 ? [] : pushedBeyond(context.meta, base)
       const slots = found.map((slot) => ({
-        record: restampedRecord(slot, { stamps, origin, before }),
+        record: restampedRecord(slot, { stamps, origin, before, pushed }),
         owedTo: leader,
       }))
       // A change that lost in the meantime has no place among the leader's stamps any more.
@@ -75,9 +77,12 @@ interface Restamp {
   readonly origin: string
   /** The origin under which this node wrote until now. */
   readonly before: string
+  /** What followers have pushed: it is older. */
+  readonly pushed: readonly ChangeName[]
 }
 
-function restampedRecord(slot: Slot, { stamps, origin, before }: Restamp): StoredRecord {
+function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
+  const { stamps, origin, before, pushed } = restamp
   const { record } = slot
   const moved = withStamps(record, stamps, origin)
   const version = versionOf(moved)
@@ -85,7 +90,8 @@ function restampedRecord(slot: Slot, { stamps, origin, before }: Restamp): Store
   if (version === versionOf(record)) return { ...record }
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
   const own: ChangeName = { origin: before, version: first.version }
-  const known = changesOf(slot.seen ?? SEEN_NOTHING).filter((change) => change.version > version)
+  const seen = changesOf(slot.seen ?? SEEN_NOTHING)
+  const known = [...seen, ...pushed].filter((change) => change.version > version)
   const marks = addMarks(marksOf(record), [first, own, ...known])
   return withMarks(withWas(moved, nextWas(record, first)), marks)
 }

@@ -12,6 +12,7 @@
 import { hashText } from '../core/digest.ts'
 import type { StoredRecord } from '../core/entry.ts'
 import { versionOf } from '../core/entry.ts'
+import type { ChangeName } from '../core/marks.ts'
 
 const ROWS = 1024
 /** Origins kept apart in one row. */
@@ -20,6 +21,25 @@ const MAX_ORIGINS = 64
 /** The meta row in which a follower's marks are. */
 export function marksRow(follower: string): string {
   return `pushed-${hashText(follower).low % ROWS}`
+}
+
+/**
+ * Of each node whose writes followers pushed, the latest beyond `version`: whatever it wrote up to there
+ * has been merged here, and is older than what a key holds now.
+ */
+export function pushedBeyond(
+  meta: (name: string) => string | undefined,
+  version: bigint,
+): ChangeName[] {
+  const beyond: ChangeName[] = []
+  for (let i = 0; i < ROWS; i++) {
+    const list = meta(`pushed-${i}`)?.split(' ')[2] ?? ''
+    for (const part of list === '' ? [] : list.split(',')) {
+      const [origin = '', latest = '0'] = part.split('=')
+      if (BigInt(latest) > version) beyond.push({ origin, version: BigInt(latest) })
+    }
+  }
+  return beyond
 }
 
 /** The marks of one follower, as a row has them; change in place. */

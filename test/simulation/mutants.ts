@@ -129,7 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'the clock starts without what the disk knows',
     file: 'src/store/committer.ts',
-    find: '      this.clock.restore(loaded.head.clock)\n',
+    find: '    this.clock.restore(loaded.head.clock)\n',
     replace: '',
     kinds: 'processes killed',
   },
@@ -247,6 +247,13 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  return withMarks(withWas(moved, nextWas(record, first)), marks)',
     replace: '  return marks === undefined ? moved : withWas(moved, nextWas(record, first))',
     kinds: 'drifting',
+  },
+  {
+    name: 'a restamp does not cover what followers pushed',
+    file: 'src/store/plan-restamp.ts',
+    find: 'found.length === 0 ? [] : pushedBeyond(context.meta, base)',
+    replace: 'found.length === 0 ? [] : pushedBeyond(() => undefined, base)',
+    kinds: 'leader moves',
   },
   {
     name: 'a restamp covers only the record under its last stamp',

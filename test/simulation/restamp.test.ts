@@ -229,6 +229,31 @@ describe('a node that was away while its leader gave records lesser stamps', () 
     expect(held).toEqual({ x: { k: 11 }, y: { k: 11 }, z: { k: 11 } })
   })
 
+  test('holds what it wrote itself and the old leader replaced, when the lead was moved', async () => {
+    const { held } = await outcome(STAR, [
+      wait(500),
+      { t: 'stop', node: 'y' },
+      { t: 'clock', node: 'x', ms: 90 * SECOND },
+      { t: 'reconfigure', node: 'z', clean: true },
+      wait(5 * SECOND),
+      set('z', 'k', 1),
+      set('z', 'd', 2),
+      wait(2 * SECOND),
+      { t: 'stop', node: 'z' },
+      set('x', 'k', 11),
+      remove('x', 'd'),
+      wait(500),
+      { t: 'stop', node: 'x' },
+      { t: 'lead', node: 'y' },
+      { t: 'start', node: 'y' },
+      { t: 'start', node: 'x' },
+      wait(120 * SECOND),
+      { t: 'start', node: 'z' },
+      wait(SECOND),
+    ])
+    expect(held).toEqual({ x: { k: 11 }, y: { k: 11 }, z: { k: 11 } })
+  })
+
   test('comes back after deletes are forgotten, from a clock that was years ahead', async () => {
     const years = 10 * 365 * 86_400 * SECOND
     const { held, world } = await outcome(
