@@ -58,6 +58,8 @@ export interface FollowerStatus {
   /** Remote address of its connection. */
   readonly address: string
   readonly scopes: readonly string[]
+  /** Version of the stream that is spoken with it. */
+  readonly protocol: number
   /** Seq of this node's log up to which the follower holds everything. */
   readonly cursor: number
   /** What it held before is being compared with this node; `cursor` is 0 until that has ended. */
@@ -245,6 +247,7 @@ class Session implements SocketHandlers {
     const head = Math.max(state.head, this.#options.store.head)
     return {
       ...state.follower,
+      protocol: state.protocol,
       address: this.#address,
       cursor,
       comparing: !state.complete,

@@ -97,7 +97,7 @@ function describeNode(
     address: hostAndPort(host, port),
     healthy: follower !== undefined,
     lastCheck: checked === undefined ? 'Never' : localTime(checked),
-    protocol: checked === undefined ? 'unknown' : String(STREAM_PROTOCOL),
+    protocol: checked === undefined ? 'unknown' : String(follower?.protocol ?? STREAM_PROTOCOL),
     compatible: checked !== undefined,
     lagRows: follower?.lagRows ?? null,
     lagMs: follower?.lagMs ?? null,

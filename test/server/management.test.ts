@@ -223,7 +223,7 @@ describe('pivot', () => {
           address,
           healthy: true,
           lastCheck: time,
-          protocol: '2',
+          protocol: '3',
           compatible: true,
           lagRows: expect.any(Number),
           lagMs: expect.any(Number),
@@ -253,7 +253,7 @@ describe('pivot', () => {
     await waitFor(async () => (await told(leader)).nodes[0]?.healthy === false)
     expect((await told(leader)).nodes[0]).toMatchObject({
       lastCheck: time,
-      protocol: '2',
+      protocol: '3',
       lagRows: null,
       lagMs: null,
     })
