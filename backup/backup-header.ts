@@ -4,8 +4,10 @@
  */
 import { errorText, StateError } from '../src/core/errors.ts'
 
-/** Version of the layout of a backup. A reader refuses a greater one. */
-export const BACKUP_FORMAT = 1
+/** Version of the layout of a backup: since 2 records have fields. A reader refuses a greater one. */
+export const BACKUP_FORMAT = 2
+/** The oldest layout that is read. */
+const OLDEST_FORMAT = 1
 
 /** Where and when a backup was made. */
 export interface BackupHeader {
@@ -69,10 +71,10 @@ export function encodeTotals(totals: BackupTotals): string {
 export function decodeHeader(json: string): BackupHeader {
   const fields = objectOf(json, 'backup')
   const format = fields.format
-  if (format !== BACKUP_FORMAT) {
+  if (format !== BACKUP_FORMAT && format !== OLDEST_FORMAT) {
     throw new StateError(
       'format_unsupported',
-      `backup: the file has format ${JSON.stringify(format)}, this release reads format ${BACKUP_FORMAT}`,
+      `backup: the file has format ${JSON.stringify(format)}, this release reads formats ${OLDEST_FORMAT} and ${BACKUP_FORMAT}`,
     )
   }
   return {

@@ -3,16 +3,18 @@
  * too, so its shape is that of the meta object, with the origin and without the index:
  *
  * `{"key":"items/1","created":17…,"updated":0,"origin":"…","data":…}` for an entry,
- * `{"key":"items/2","deleted":17…,"origin":"…"}` for a tombstone.
+ * `{"key":"items/2","deleted":17…,"origin":"…"}` for a tombstone; after the origin `"fields":{…}`, names and
+ * texts, where the record has some (see `RecordFields`).
  *
  * Stamps are integers of nanoseconds and data is spelled as it was stored; neither goes through a
  * JavaScript number in either direction.
  */
 import { LATEST_STAMP } from '../src/core/clock.ts'
-import type { StoredRecord } from '../src/core/entry.ts'
+import { type RecordFields, type StoredRecord, withFields } from '../src/core/entry.ts'
 import { errorText, StateError } from '../src/core/errors.ts'
 import { compactJson, type JsonNode, parseNodes } from '../src/core/json.ts'
 import { hasGlob, isValidKey } from '../src/core/key.ts'
+import { readFields } from '../src/core/record-fields.ts'
 
 /** Greatest stamp that is taken: the year 2200. */
 export const MAX_STAMP: bigint = LATEST_STAMP
@@ -20,9 +22,11 @@ export const MAX_STAMP: bigint = LATEST_STAMP
 /** The line of a record, without its line feed. Data is compact, so it holds no line feed either. */
 export function encodeRecordLine(record: StoredRecord): string {
   const head = `{"key":"${record.key}",`
-  const origin = JSON.stringify(record.origin)
-  if (record.kind === 'tombstone') return `${head}"deleted":${record.deleted},"origin":${origin}}`
-  return `${head}"created":${record.created},"updated":${record.updated},"origin":${origin},"data":${record.data}}`
+  const origin = `"origin":${JSON.stringify(record.origin)}`
+  const named =
+    record.fields === undefined ? origin : `${origin},"fields":${JSON.stringify(record.fields)}`
+  if (record.kind === 'tombstone') return `${head}"deleted":${record.deleted},${named}}`
+  return `${head}"created":${record.created},"updated":${record.updated},${named},"data":${record.data}}`
 }
 
 const ENTRY =
@@ -55,16 +59,31 @@ function decodeAnyLine(line: string): StoredRecord {
   const key = textOf(members, 'key')
   const origin = textOf(members, 'origin')
   const deleted = members.get('deleted')
+  const fields = fieldsOf(members)
   if (deleted !== undefined) {
-    refuseOthers(members, ['key', 'deleted', 'origin'])
-    return makeTombstone(key, deleted.raw, origin)
+    refuseOthers(members, ['key', 'deleted', 'origin', 'fields'])
+    return given(makeTombstone(key, deleted.raw, origin), fields)
   }
-  refuseOthers(members, ['key', 'created', 'updated', 'origin', 'data'])
+  refuseOthers(members, ['key', 'created', 'updated', 'origin', 'fields', 'data'])
   const created = members.get('created')?.raw ?? ''
   const updated = members.get('updated')?.raw ?? ''
   const data = members.get('data')
   if (data === undefined) throw invalid('"data" is missing')
-  return makeEntry(key, created, updated, origin, data.raw)
+  return given(makeEntry(key, created, updated, origin, data.raw), fields)
+}
+
+function given(record: StoredRecord, fields: RecordFields | undefined): StoredRecord {
+  return fields === undefined ? record : withFields(record, fields)
+}
+
+function fieldsOf(members: ReadonlyMap<string, JsonNode>): RecordFields | undefined {
+  const raw = members.get('fields')?.raw
+  if (raw === undefined) return undefined
+  const value: unknown = JSON.parse(raw)
+  const isObject = typeof value === 'object' && value !== null && !Array.isArray(value)
+  const fields = isObject ? readFields(value as Record<string, unknown>) : undefined
+  if (fields !== undefined) return fields
+  throw invalid(`"fields" is ${shorten(raw)}, it must be an object of texts by name`)
 }
 
 function makeEntry(

@@ -1,9 +1,12 @@
 /** Takes the records of a backup into a store: a running node's, or a new one in an empty storage. */
 import { HybridClock } from '../src/core/clock.ts'
+import { encodeHash, hashText } from '../src/core/digest.ts'
 import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
+import { restoredOrigin } from '../src/core/origin.ts'
 import type { TimeSource } from '../src/core/time.ts'
-import type { StorageAdapter } from '../src/storage-adapter.ts'
+import type { BatchOperation, StorageAdapter } from '../src/storage-adapter.ts'
+import { ORIGIN_ROW } from '../src/store/plan-restamp.ts'
 import { metaRow, sealRow } from '../src/store/rows.ts'
 import { Store } from '../src/store/store.ts'
 import type { BackupEvent } from './backup-event.ts'
@@ -84,7 +87,8 @@ export interface NewStoreOptions extends RestoreOptions {
 }
 
 /**
- * Makes the storage of a node from a backup. The node keeps the id it had. Its change log starts a new
+ * Makes the storage of a node from a backup. The node keeps the id it had, and writes under another
+ * origin: after the backup it may have written what it does not know of any more. Its change log starts a new
  * epoch that no other node knows, so each one compares with it in full when they meet; its clock goes on
  * above every stamp of the backup. The adapter is closed at the end, also after an error; what is then in
  * the storage no store opens, and the next restore removes it.
@@ -103,9 +107,9 @@ export async function restoreStorage(
     await adapter.open()
     await unfinished.begin()
     // Names the node before the store opens for the first time, which then takes it for its own.
-    const row = metaRow('id')
     const id = /^\S+$/.test(node) ? node : newId()
-    await adapter.batch([{ type: 'put', key: row, value: sealRow(row, id) }])
+    const origin = restoredOrigin(id, encodeHash(hashText(newId())))
+    await adapter.batch([put('id', id), put(ORIGIN_ROW, origin)])
     const clock = new HybridClock(time)
     const store = new Store({ adapter: unfinished, clock, newId, cacheBytes })
     const counts = await fillStore(store, clock, header, events, options)
@@ -115,6 +119,10 @@ export async function restoreStorage(
   } finally {
     await adapter.close()
   }
+}
+
+function put(name: string, value: string): BatchOperation {
+  return { type: 'put', key: metaRow(name), value: sealRow(metaRow(name), value) }
 }
 
 /** Opens the store, fills it and closes it. */

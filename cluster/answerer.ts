@@ -13,6 +13,8 @@ export interface AnswererOptions {
   readonly limits: ClusterLimits
   /** Up to which stamp tombstones of the keys of a path do not count in digests. */
   readonly horizon: (path: string) => bigint
+  /** Version of the stream that the follower speaks. */
+  readonly protocol: () => number
   /** Takes what has been read. */
   readonly dispatch: (event: Exclude<AnswerEvent, { type: 'comparison' }>) => void
   /** Hears that something could not be read. */
@@ -37,7 +39,8 @@ export class Answerer {
       case 'open': {
         const { set, nodes, after } = effect.want
         this.#end()
-        this.#answer = new Answer({ store, time, set, nodes }, after, limits)
+        const protocol = this.#options.protocol()
+        this.#answer = new Answer({ store, time, set, nodes, protocol }, after, limits)
         break
       }
       case 'gather':
@@ -59,8 +62,9 @@ export class Answerer {
     const { store, digests, dispatch } = this.#options
     const { n, set, nodes } = ask
     const horizon = this.#options.horizon(set.path)
-    await digests.track(set, horizon)
-    const told = digests.digests(set, horizon, nodes)
+    const counting = { set, horizon, protocol: this.#options.protocol() }
+    await digests.track(counting)
+    const told = digests.digests(counting, nodes)
     dispatch({ type: 'digested', n, head: store.head, horizon, digests: told })
   }
 

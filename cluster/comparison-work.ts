@@ -14,6 +14,8 @@ export interface ComparisonWorkOptions {
   readonly time: TimeSource
   readonly digests: DigestTable
   readonly leader: string
+  /** Version of the stream that is spoken with it. */
+  readonly protocol: () => number
   /** The link's state at this moment. */
   readonly state: () => FollowerState
   readonly dispatch: (event: FollowerEvent) => void
@@ -55,9 +57,10 @@ export class ComparisonWork {
         throw new StateError('out_of_order', 'stream: digests that were not asked for')
       }
       const { digests, dispatch } = this.#options
-      await digests.track(set, message.horizon)
+      const counting = { set, horizon: message.horizon, protocol: this.#options.protocol() }
+      await digests.track(counting)
       if (!this.isCurrent(session)) return
-      const ours = digests.digests(set, message.horizon, phase.walk.asked)
+      const ours = digests.digests(counting, phase.walk.asked)
       dispatch({ type: 'told', message, ours })
     })
   }
@@ -84,7 +87,7 @@ export class ComparisonWork {
     horizon: bigint,
   ): Promise<void> {
     const { digests, send } = this.#options
-    await digests.track(set, horizon)
+    await digests.track({ set, horizon, protocol: this.#options.protocol() })
     if (this.isCurrent(session)) send(encodeMessage({ t: 'ask', n, set, nodes }))
   }
 
@@ -92,7 +95,8 @@ export class ComparisonWork {
     const { store, time, leader, dispatch } = this.#options
     const { session, n, set, nodes } = effect
     const isWanted = (): boolean => this.isCurrent(session)
-    const hashes = await hashesOf({ store, time, set, nodes }, leader, isWanted)
+    const protocol = this.#options.protocol()
+    const hashes = await hashesOf({ store, time, set, nodes, protocol }, leader, isWanted)
     if (isWanted()) dispatch({ type: 'hashed', session, n, hashes })
   }
 }

@@ -8,9 +8,10 @@
  */
 import type { Digest, Hash } from '../src/core/digest.ts'
 import { hashRecord } from '../src/core/digest.ts'
-import type { Commit } from '../src/core/entry.ts'
+import type { Commit, StoredRecord } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
 import { literalPrefix } from '../src/core/key.ts'
+import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { KeySet } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { Store } from '../src/store/store.ts'
@@ -26,9 +27,15 @@ const BREATH = 10_000
 /** A count that met a damaged record is begun anew, at most so often. */
 const MAX_TRIES = 5
 
-interface Tracked {
+/** What is counted. */
+export interface Counting {
   readonly set: KeySet
   readonly horizon: bigint
+  /** Version of the stream that those speak who compare with it. Default: the newest. */
+  readonly protocol?: number
+}
+
+interface Tracked extends Required<Counting> {
   readonly tree: DigestTree
   readonly count: Count
 }
@@ -62,7 +69,7 @@ export class DigestTable {
   /** Counts the usual sets anew, as at the start. @throws StateError of the storage. */
   async recount(horizon: bigint): Promise<void> {
     this.stop()
-    await this.#begin(this.#usual, horizon)
+    await this.#begin(this.#usual.map((set) => ({ set, horizon })))
   }
 
   /** Ends counts under way and forgets everything. */
@@ -87,28 +94,33 @@ export class DigestTable {
   }
 
   /** Resolves when the set is counted. @throws StateError of the storage, or `not_open` once stopped. */
-  async track(set: KeySet, horizon: bigint): Promise<void> {
-    const name = nameOf(set, horizon)
+  async track(counting: Counting): Promise<void> {
+    const name = nameOf(counting)
     const known = this.#tracked.get(name)
-    if (known === undefined) return this.#begin([set], horizon)
+    if (known === undefined) return this.#begin([counting])
     this.#tracked.delete(name)
     this.#tracked.set(name, known)
     await known.count.done
   }
 
   /** One per node, in order, as of the last commit. @throws StateError `not_open` unless tracked. */
-  digests(set: KeySet, horizon: bigint, nodes: readonly string[]): Digest[] {
-    const tracked = this.#tracked.get(nameOf(set, horizon))
+  digests(counting: Counting, nodes: readonly string[]): Digest[] {
+    const tracked = this.#tracked.get(nameOf(counting))
     if (tracked === undefined || !tracked.count.isDone) {
-      throw new StateError('not_open', `cluster: "${setName(set)}" is not counted`)
+      throw new StateError('not_open', `cluster: "${setName(counting.set)}" is not counted`)
     }
     return nodes.map((node) => tracked.tree.digest(node))
   }
 
-  async #begin(sets: readonly KeySet[], horizon: bigint): Promise<void> {
+  async #begin(countings: readonly Counting[]): Promise<void> {
     const count: Count = { after: undefined, early: [], isDone: false, done: Promise.resolve() }
-    const begun = sets.map((set): Tracked => ({ set, horizon, tree: new DigestTree(), count }))
-    for (const tracked of begun) this.#tracked.set(nameOf(tracked.set, horizon), tracked)
+    const begun = countings.map(
+      ({ set, horizon, protocol = STREAM_PROTOCOL }): Tracked => ({
+        ...{ set, horizon, protocol, count },
+        tree: new DigestTree(),
+      }),
+    )
+    for (const tracked of begun) this.#tracked.set(nameOf(tracked), tracked)
     count.done = this.#count(begun, count).catch((error: unknown) => {
       for (const [name, { count: its }] of this.#tracked) {
         if (its === count) this.#tracked.delete(name)
@@ -149,11 +161,10 @@ export class DigestTable {
         throw new StateError('not_open', 'cluster: counting was stopped')
       }
       if (seq > after) return false
-      let hash: Hash | undefined
-      for (const { set, horizon, tree } of begun) {
+      const hashOf = hashedOnce(record)
+      for (const { set, horizon, protocol, tree } of begun) {
         if (!coversKey(set, record.key) || !countsInDigest(record, horizon)) continue
-        hash ??= hashRecord(record)
-        tree.add(leafOf(record.key), hash)
+        tree.add(leafOf(record.key), hashOf(protocol))
       }
       if (++records % BREATH === 0) await breathe(this.#time)
     }
@@ -169,25 +180,30 @@ export class DigestTable {
   }
 }
 
-function nameOf(set: KeySet, horizon: bigint): string {
-  return `${horizon} ${setName(set)}`
+function nameOf({ set, horizon, protocol = STREAM_PROTOCOL }: Counting): string {
+  return `${protocol} ${horizon} ${setName(set)}`
+}
+
+/** The record's hash for a protocol; made once while the protocol stays the same. */
+function hashedOnce(record: StoredRecord): (protocol: number) => Hash {
+  let known: { readonly protocol: number; readonly hash: Hash } | undefined
+  return (protocol) => {
+    if (known?.protocol !== protocol) known = { protocol, hash: hashRecord(record, protocol) }
+    return known.hash
+  }
 }
 
 /** Counts a commit in every set whose scan does not have it; each record is hashed once at most. */
 function apply(tracked: readonly Tracked[], { seq, changes }: Commit): void {
   for (const { key, replaced, after } of changes) {
     const leaf = leafOf(key)
-    let left: Hash | undefined
-    let came: Hash | undefined
-    for (const { set, horizon, tree, count } of tracked) {
+    const came = hashedOnce(after)
+    const left = replaced === undefined ? undefined : hashedOnce(replaced)
+    for (const { set, horizon, protocol, tree, count } of tracked) {
       if (count.after === undefined || seq <= count.after || !coversKey(set, key)) continue
-      if (countsInDigest(after, horizon)) {
-        came ??= hashRecord(after)
-        tree.add(leaf, came)
-      }
-      if (replaced === undefined || !countsInDigest(replaced, horizon)) continue
-      left ??= hashRecord(replaced)
-      tree.remove(leaf, left)
+      if (countsInDigest(after, horizon)) tree.add(leaf, came(protocol))
+      if (replaced === undefined || left === undefined) continue
+      if (countsInDigest(replaced, horizon)) tree.remove(leaf, left(protocol))
     }
   }
 }

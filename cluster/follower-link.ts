@@ -2,6 +2,7 @@
 import type { Digest } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
 import type { FollowerMessage, LeaderMessage, LogPosition } from '../src/core/protocol.ts'
+import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import type { SentRow } from '../src/store/replication.ts'
@@ -16,6 +17,8 @@ export interface FollowerIdentity {
   readonly id: string
   readonly name: string
   readonly scopes: readonly string[]
+  /** Newest version of the stream that it offers this leader. Default: the newest of all. */
+  readonly protocol?: number
   /** Whether it has a bus. Default false. */
   readonly bus?: boolean
 }
@@ -218,4 +221,10 @@ export function dropLink(
     state: { kind: 'offline', session: state.session, progress: state.progress },
     effects: [{ type: 'drop', code, reason }],
   }
+}
+
+/** What the next connection offers: our protocol, unless the leader has just refused that as unknown to it. */
+export function nextOffer(context: FollowerContext, refusal: string): FollowerContext {
+  const protocol = isRefusalOfOlder(refusal) ? OLDEST_STREAM_PROTOCOL : STREAM_PROTOCOL
+  return { ...context, identity: { ...context.identity, protocol } }
 }

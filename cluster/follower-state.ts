@@ -21,7 +21,7 @@
  * 5. A hello is sent when no durable step is under way, so it tells the whole progress.
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
-import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
+import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import { FROM_STREAM } from './feed.ts'
 import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'
 import {
@@ -121,10 +121,10 @@ function begin({ session, progress }: OpenState): FollowerStep {
 function greet(state: OpenState, session: number, { identity }: FollowerContext): FollowerStep {
   if (state.kind !== 'greeting' || state.session !== session) return { state, effects: [] }
   const { cursor, seen, base = null } = state.progress
-  const { bus = false, ...who } = identity
+  const { bus = false, protocol = STREAM_PROTOCOL, ...who } = identity
   const message: FollowerMessage = {
     t: 'hello',
-    protocol: STREAM_PROTOCOL,
+    protocol,
     ...who,
     ...(bus ? { bus } : {}),
     cursor,
@@ -161,11 +161,9 @@ function welcome(
   message: Welcome,
   context: FollowerContext,
 ): FollowerStep {
-  if (message.protocol !== STREAM_PROTOCOL) {
-    return dropLink(
-      state,
-      `stream protocol ${message.protocol}, this node speaks ${STREAM_PROTOCOL}`,
-    )
+  const { protocol = STREAM_PROTOCOL } = context.identity
+  if (commonProtocol(message.protocol) !== message.protocol || message.protocol > protocol) {
+    return dropLink(state, protocolRefusal(message.protocol))
   }
   const { session, progress } = state
   const { id, epoch, head, clock } = message

@@ -23,8 +23,6 @@ export type DurableEffect = Extract<
 export interface LeaderTerms {
   readonly forgotten: bigint
   readonly horizon: bigint
-  /** The greatest stamp that the leader takes; undefined before it was told. */
-  readonly latest: bigint | undefined
   /** Exceeds all stamps that the leader holds. */
   readonly greatest: bigint
 }
@@ -33,6 +31,8 @@ export interface FollowerStepsOptions {
   readonly store: Store
   readonly time: TimeSource
   readonly leader: string
+  /** Version of the stream that is spoken with it. */
+  readonly protocol: () => number
   /** What is held for this leader. */
   readonly sets: readonly KeySet[]
   /** Id of the placement the progress belongs to. */
@@ -89,11 +89,7 @@ export class FollowerSteps {
         const progress = isComplete
           ? { cursor, seen: this.#later(seen) }
           : { cursor: null, seen: this.#later(seen), base }
-        // While comparing, the leader may have lost what we have: then it is news, not ahead of time.
-        const comesDown = isComplete ? terms.latest : undefined
-        await this.#save(progress, (meta) =>
-          store.merge(records, { source: leader, leader, meta, comesDown }),
-        )
+        await this.#save(progress, (meta) => store.merge(records, { source: leader, leader, meta }))
         return { type: 'applied', session, seq: cursor.seq, progress }
       }
       case 'settle': {
@@ -115,7 +111,7 @@ export class FollowerSteps {
     terms: LeaderTerms,
     isWanted: () => boolean,
   ): Promise<FollowerEvent> {
-    const { store, time, leader } = this.#options
+    const { store, time, leader, protocol } = this.#options
     const { session, n, part, last, records, fresh, set, nodes, isAll } = effect
     const progress = { ...this.#durable, seen: this.#later(effect.seen) }
     const { horizon } = terms
@@ -142,7 +138,7 @@ export class FollowerSteps {
     const unknown = { leader, lacks, underWay: this.#underWay, ...terms, isWanted }
     const owed =
       last && (isAll || this.#lacks.size > 0)
-        ? await settleUnknown({ store, time, set, nodes }, unknown)
+        ? await settleUnknown({ store, time, set, nodes, protocol: protocol() }, unknown)
         : 0
     return { type: 'took', session, n, part, last, applied, owed, progress }
   }

@@ -8,7 +8,12 @@ import type { HybridClock } from '../src/core/clock.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { Rows } from '../src/core/protocol.ts'
-import { decodeLeaderMessage, encodeMessage, TOKEN_HEADER } from '../src/core/protocol.ts'
+import {
+  decodeLeaderMessage,
+  encodeMessage,
+  STREAM_PROTOCOL,
+  TOKEN_HEADER,
+} from '../src/core/protocol.ts'
 import type { KeySet } from '../src/core/protocol-comparison.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
@@ -21,7 +26,7 @@ import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
 import type { DigestTable } from './digest-table.ts'
 import { FeedCounts } from './feed-counts.ts'
-import { isFollowing } from './follower-link.ts'
+import { isFollowing, nextOffer } from './follower-link.ts'
 import type {
   FollowerContext,
   FollowerEffect,
@@ -68,7 +73,9 @@ export type { LinkStatus } from './link-status.ts'
 
 export class FollowerLink {
   readonly #options: FollowerLinkOptions
-  readonly #context: FollowerContext
+  #context: FollowerContext
+  /** What this connection speaks, once welcomed. */
+  #protocol: number = STREAM_PROTOCOL
   readonly #connection: Connection
   #state: FollowerState
   readonly #steps: FollowerSteps
@@ -98,7 +105,7 @@ export class FollowerLink {
     const hasBus = options.bus !== undefined
     this.#context = { identity: { ...identity, bus: hasBus }, sets, limits }
     this.#state = initialFollower(options.progress)
-    this.#steps = new FollowerSteps(options)
+    this.#steps = new FollowerSteps({ ...options, protocol: () => this.#protocol })
     this.#backlog = new Backlog(limits.maxPendingBytes)
     this.#leaderTime = new LeaderTime(options)
     this.#feeds = new FeedCounts(options)
@@ -109,7 +116,7 @@ export class FollowerLink {
       tick: () => this.#dispatch({ type: 'busTick' }),
     })
     const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
-    this.#terms = { forgotten: 0n, horizon, latest: undefined, greatest: 0n }
+    this.#terms = { forgotten: 0n, horizon, greatest: 0n }
     this.#keptHorizon = horizon
     this.#comparisons = new ComparisonLog({
       ...options,
@@ -118,6 +125,7 @@ export class FollowerLink {
     })
     this.#comparing = new ComparisonWork({
       ...options,
+      protocol: () => this.#protocol,
       state: () => this.#state,
       dispatch: (event) => this.#dispatch(event),
       send: (text) => this.#connection.send(text),
@@ -212,7 +220,8 @@ export class FollowerLink {
       } else if (message.t === 'terms') this.#told(message)
       else {
         if (message.t === 'welcome') {
-          this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten), latest: undefined }
+          this.#protocol = message.protocol
+          this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten) }
           this.#listener.invited(message.bus)
         } else if (message.t === 'rows' && this.#isFetched(message)) {
           this.#feeds.fetched(message.records.length)
@@ -239,6 +248,7 @@ export class FollowerLink {
       })
     }
     this.#lastError = text
+    this.#context = nextOffer(this.#context, reason)
     this.#dispatch({ type: 'down' })
   }
 
@@ -259,7 +269,7 @@ export class FollowerLink {
     switch (effect.type) {
       case 'send':
         if (effect.message.t === 'hello') this.#leaderTime.greeted()
-        this.#connection.send(encodeMessage(effect.message))
+        this.#connection.send(encodeMessage(effect.message, this.#protocol))
         break
       case 'good':
         this.#connection.connectionIsGood()
@@ -345,8 +355,8 @@ export class FollowerLink {
 
   #told(terms: Terms): void {
     this.#leaderTime.told(terms)
-    const { horizon, latest, greatest } = terms
-    this.#terms = { ...this.#terms, horizon, latest, greatest }
+    const { horizon, greatest } = terms
+    this.#terms = { ...this.#terms, horizon, greatest }
     const waiting = this.#restamp
     if (waiting === undefined || terms.n < waiting.n) return
     this.#restamp = undefined

@@ -3,7 +3,7 @@
  * are remembered, and the terms it goes by. One per node.
  */
 import type { HybridClock } from '../src/core/clock.ts'
-import { type StoredRecord, versionOf } from '../src/core/entry.ts'
+import { lastStampOf, type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { mayOverlap } from '../src/core/pattern-overlap.ts'
@@ -132,7 +132,7 @@ export class LeaderKeeping {
     )
     if (concerned.length === 0) return
     const isOldDelete = (record: StoredRecord): boolean =>
-      record.kind === 'tombstone' && record.deleted <= this.horizonOf(record.key)
+      record.kind === 'tombstone' && lastStampOf(record) <= this.horizonOf(record.key)
     const keys = concerned.map(({ key }) => key)
     await this.#options.store.run(
       planTellAgain(keys, ({ record, seq }) => seq <= passed || isOldDelete(record)),

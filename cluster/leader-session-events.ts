@@ -6,6 +6,8 @@ import type { AnswerEffect, AnswerEvent, Answers } from './answer-state.ts'
 
 export interface StreamingState {
   readonly kind: 'streaming'
+  /** Version of the stream that the follower speaks. */
+  readonly protocol: number
   readonly follower: {
     readonly id: string
     readonly name: string

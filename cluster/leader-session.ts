@@ -17,8 +17,8 @@
  * Comparisons go on beside the log: `answer-state.ts`.
  */
 import type { Ack, Beat, LeaderMessage, Push } from '../src/core/protocol.ts'
-import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
-import type { FeedRequest } from '../src/core/protocol-bus.ts'
+import { commonProtocol, protocolRefusal } from '../src/core/protocol.ts'
+import { BUS_PROTOCOL, type FeedRequest } from '../src/core/protocol-bus.ts'
 import type { LogPage } from '../src/store/change-log.ts'
 import type { AnswerEvent } from './answer-state.ts'
 import { NO_ANSWERS, stepAnswers } from './answer-state.ts'
@@ -173,14 +173,13 @@ function greet(
   { hello, canResume, leader }: Extract<LeaderSessionEvent, { type: 'hello' }>,
   limits: ClusterLimits,
 ): LeaderSessionStep {
-  if (hello.protocol !== STREAM_PROTOCOL) {
-    const reason = `stream protocol ${hello.protocol}, this node speaks ${STREAM_PROTOCOL}`
-    return refuse(reason, 'invalid_message')
-  }
+  const protocol = commonProtocol(hello.protocol)
+  if (protocol === undefined) return refuse(protocolRefusal(hello.protocol), 'invalid_message')
   // A follower that cannot go on from its cursor compares instead, beside what changes from now on.
   const from = canResume ? (hello.cursor?.seq ?? 0) : leader.head
   const state: StreamingState = {
     kind: 'streaming',
+    protocol,
     follower: { id: hello.id, name: hello.name, scopes: hello.scopes },
     sent: from,
     acked: from,
@@ -190,7 +189,7 @@ function greet(
     reading: false,
     isStale: false,
     feed: { n: 0, until: null },
-    isInvited: hello.bus === true && leader.bus !== undefined,
+    isInvited: hello.bus === true && leader.bus !== undefined && protocol >= BUS_PROTOCOL,
     caughtUp: false,
     own: new Set(),
     pushed: 0,
@@ -201,7 +200,7 @@ function greet(
   const { id, epoch, head, clock, continues, forgotten, bus } = leader
   const welcome: LeaderMessage = {
     t: 'welcome',
-    protocol: STREAM_PROTOCOL,
+    protocol,
     id,
     epoch,
     head,

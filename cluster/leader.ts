@@ -4,7 +4,12 @@ import type { Commit } from '../src/core/entry.ts'
 import { ERROR_TABLE, type ErrorCode, errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { Ack, FollowerMessage, Push } from '../src/core/protocol.ts'
-import { decodeFollowerMessage, encodeMessage } from '../src/core/protocol.ts'
+import {
+  commonProtocol,
+  decodeFollowerMessage,
+  encodeMessage,
+  STREAM_PROTOCOL,
+} from '../src/core/protocol.ts'
 import type { TermsQuestion } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
@@ -155,6 +160,8 @@ class Session implements SocketHandlers {
   #registration: Registration | undefined
   readonly #pushes: PushTaker
   #lastContactMs: number
+  /** What the follower speaks, once it has said so. */
+  #protocol: number = STREAM_PROTOCOL
 
   constructor(
     options: LeaderOptions,
@@ -172,6 +179,7 @@ class Session implements SocketHandlers {
     this.#pushes = new PushTaker(options, source)
     this.#answerer = new Answerer({
       ...options,
+      protocol: () => this.#protocol,
       horizon: (path) => options.keeping.horizonOf(path),
       dispatch: (event) => this.#dispatch(event),
       fail: (error) => {
@@ -211,8 +219,7 @@ class Session implements SocketHandlers {
   }
 
   committed(commit: Commit): void {
-    const count = commit.source === this.#source ? commit.changes.length : 0
-    const own = Array.from({ length: count }, (_, i) => commit.seq - i)
+    const own = commit.source === this.#source ? seqsAsPushed(commit) : []
     this.#dispatch({ type: 'committed', head: commit.seq, own })
   }
 
@@ -255,7 +262,7 @@ class Session implements SocketHandlers {
     if (state.kind !== 'streaming') return
     this.#registration?.heard()
     const terms = this.#options.keeping.terms(n, state.follower.scopes)
-    this.#socket.send(encodeMessage(terms))
+    this.#socket.send(encodeMessage(terms, state.protocol))
   }
 
   #notePassed({ seq, complete }: Ack): void {
@@ -269,6 +276,7 @@ class Session implements SocketHandlers {
     if (message.t !== 'hello') return { type: 'comparison', message }
     const { store, clock, keeping, publisher } = this.#options
     this.#followerId = message.id
+    this.#protocol = commonProtocol(message.protocol) ?? STREAM_PROTOCOL
     const { canResume, continues, forgotten, registration } = keeping.admit(message)
     this.#registration?.left()
     this.#registration = registration
@@ -315,7 +323,7 @@ class Session implements SocketHandlers {
   #run(effect: LeaderSessionEffect): void {
     switch (effect.type) {
       case 'send':
-        this.#socket.send(encodeMessage(effect.message))
+        this.#socket.send(encodeMessage(effect.message, this.#protocol))
         break
       case 'read':
         this.#options.store.log(effect.after, effect.limit).then(
@@ -360,6 +368,12 @@ class Session implements SocketHandlers {
       this.#dispatch({ type: 'beat' })
     })
   }
+}
+
+/** Seqs of the changes that left exactly what the follower pushed. */
+function seqsAsPushed({ seq, changes }: Commit): number[] {
+  const first = seq - changes.length + 1
+  return changes.flatMap(({ isMerged }, i) => (isMerged === true ? [] : [first + i]))
 }
 
 function wallMs(time: TimeSource): number {

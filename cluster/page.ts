@@ -1,5 +1,6 @@
 /** Cutting records into messages of bounded size. */
 import type { StoredRecord } from '../src/core/entry.ts'
+import { fieldsLength } from '../src/core/record-fields.ts'
 
 /** Fixed cost of one record in a message beside its texts: stamps, quotes, commas. */
 const RECORD_OVERHEAD = 80
@@ -7,7 +8,8 @@ const RECORD_OVERHEAD = 80
 /** What a record adds to a message, in bytes (close; escaping is not counted). */
 export function recordBytes(record: StoredRecord): number {
   const data = record.kind === 'entry' ? record.data.length : 0
-  return record.key.length + record.origin.length + data + RECORD_OVERHEAD
+  const { key, origin } = record
+  return key.length + origin.length + data + fieldsLength(record) + RECORD_OVERHEAD
 }
 
 /** The first rows that together stay near `maxBytes`; always at least one when there is one. */

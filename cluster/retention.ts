@@ -1,10 +1,11 @@
 /**
  * Removes tombstones that are older than the retention. For a scope that this node leads it decides
  * by its own clock up to which stamp they are old: the **horizon**. For a scope it follows, the
- * leader tells, so that all nodes agree. A tombstone goes when it is not newer than the horizon,
- * is owed to nobody, and every registered follower has passed it.
+ * leader tells, so that all nodes agree. A tombstone goes when neither it nor what it may have to win
+ * against (`lastStampOf`) is newer than the horizon, it is owed to nobody, and every registered follower has passed it.
  */
 
+import { lastStampOf } from '../src/core/entry.ts'
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
@@ -107,7 +108,7 @@ export class TombstoneRemover {
       if (++read % BREATH === 0) await breathe(time)
       const { record, seq } = row
       if (record.kind !== 'tombstone' || seq > passed) continue
-      if (record.deleted > horizonOf(record.key)) continue
+      if (lastStampOf(record) > horizonOf(record.key)) continue
       page.push(row)
       if (page.length < PAGE) continue
       removed += await this.#forget(page)

@@ -19,6 +19,8 @@ export interface SetReading {
   readonly time: TimeSource
   readonly set: KeySet
   readonly nodes: readonly string[]
+  /** Version of the stream that the peer speaks, whose hashes these are compared with. Default: the newest. */
+  readonly protocol?: number
 }
 
 export interface HashedRow {
@@ -53,7 +55,8 @@ export async function hashesOf(
   const { rows } = await scanOf(reading)
   // Read after the scan has its place: what left the outbox before that is at the leader.
   const owed = await reading.store.owed(leader, MAX_OWED, new Set())
-  const skipped = new Set(owed.map(({ record }) => encodeHash(hashRecord(record))))
+  const { protocol } = reading
+  const skipped = new Set(owed.map(({ record }) => encodeHash(hashRecord(record, protocol))))
   const hashes: string[] = []
   for await (const { hash } of hashed(reading, rows)) {
     if (!isWanted() || hashes.length >= MAX_HASHES) break
@@ -68,7 +71,7 @@ function scanOf({ store, set }: SetReading): ReturnType<Store['scanRows']> {
 }
 
 async function* hashed(
-  { time, set, nodes }: SetReading,
+  { time, set, nodes, protocol }: SetReading,
   rows: AsyncIterable<SequencedRow>,
 ): AsyncGenerator<HashedRow, undefined> {
   const mask = leafMask(nodes)
@@ -77,7 +80,7 @@ async function* hashed(
     if (++read % BREATH === 0) await breathe(time)
     const { key } = row.record
     if (mask[leafOf(key)] !== 1 || !coversKey(set, key)) continue
-    yield { row, hash: hashRecord(row.record) }
+    yield { row, hash: hashRecord(row.record, protocol) }
   }
   return undefined
 }

@@ -5,7 +5,8 @@
  * questions follow, answered here for whoever compares two nodes:
  *
  * 1. Which records count in a digest? Entries always. Tombstones only while they are newer than the
- *    **horizon**, which the leader of the scope decides and tells (`Terms.horizon`). Nobody removes
+ *    **horizon**, which the leader of the scope decides and tells (`Terms.horizon`); what counts is the
+ *    greatest stamp that they may have to win against (`lastStampOf`). Nobody removes
  *    a tombstone that is newer than the horizon, so removing never changes a digest; two digests
  *    are compared only when both were made with the same horizon.
  * 2. What becomes of a record the follower holds and its leader knows nothing of? Ask only after the
@@ -18,7 +19,7 @@
  * with that leader, is not newer, and is unknown to it now, was deleted there.
  */
 import type { StoredRecord } from '../src/core/entry.ts'
-import { versionOf } from '../src/core/entry.ts'
+import { lastStampOf, versionOf } from '../src/core/entry.ts'
 
 export interface UnknownContext {
   /** The record is in the outbox for this leader. */
@@ -41,11 +42,11 @@ export type UnknownFate = 'push' | 'drop' | 'leave'
 /** What to do with a record under whose key the leader has nothing. */
 export function fateOfUnknown(record: StoredRecord, context: UnknownContext): UnknownFate {
   if (context.isOwed) return 'push'
-  if (record.kind === 'tombstone') return record.deleted <= context.horizon ? 'leave' : 'push'
+  if (record.kind === 'tombstone') return lastStampOf(record) <= context.horizon ? 'leave' : 'push'
   return versionOf(record) <= context.forgotten ? 'drop' : 'push'
 }
 
 /** Whether a record counts in digests made with this horizon; with 0n everything does. */
 export function countsInDigest(record: StoredRecord, horizon: bigint): boolean {
-  return record.kind === 'entry' || record.deleted > horizon
+  return record.kind === 'entry' || lastStampOf(record) > horizon
 }

@@ -1,4 +1,6 @@
 /** What the server is told of replication: which followers hold what, and calls to leaders. */
+
+import { isOriginOf } from '../src/core/origin.ts'
 import type { Replication } from '../src/server/plugin.ts'
 import type { ClusterEngine } from './engine.ts'
 import type { FollowerStatus } from './leader.ts'
@@ -52,7 +54,7 @@ export function countHolders(
   // A follower that has dialled again may for a while be here twice.
   const cursors = new Map<string, number>()
   for (const { id, scopes, cursor } of followers) {
-    if (id === without || !inScopes(scopes, key)) continue
+    if (isOriginOf(id, without) || !inScopes(scopes, key)) continue
     cursors.set(id, Math.max(cursors.get(id) ?? 0, cursor))
   }
   const holding = [...cursors.values()].filter((cursor) => cursor >= seq).length

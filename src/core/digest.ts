@@ -1,11 +1,11 @@
 /**
  * Order-independent digests of sets of records: the sum, lane by lane, of one 64-bit hash per
- * record over key, version, kind and origin. Adding and taking away commute, so a digest is kept
+ * record over key, version, kind, origin and the key's marks. Adding and taking away commute, so a digest is kept
  * up to date by every change and two nodes that hold the same records have the same digest in
  * whatever order they came by them. Not cryptographic: it finds accidents, not attacks.
  */
 import type { StoredRecord } from './entry.ts'
-import { versionOf } from './entry.ts'
+import { marksOf, versionOf } from './entry.ts'
 
 /** `count` records whose hashes add up to (`high`, `low`), each lane modulo 2^32. */
 export interface Digest {
@@ -88,10 +88,15 @@ export function encodeHash({ high, low }: Hash): string {
   return `${hex(high)}${hex(low)}`
 }
 
-/** Two independent 32-bit hashes of what makes a record this one and no other. */
-export function hashRecord(record: StoredRecord): Hash {
+/**
+ * Two independent 32-bit hashes of what makes a record this one and no other.
+ * @param protocol stream protocol of the peer that the hash is compared with: before 3 there were no marks.
+ */
+export function hashRecord(record: StoredRecord, protocol: number = 3): Hash {
   const kind = record.kind === 'entry' ? 's' : 'd'
-  return hashText(`${record.key}\n${versionOf(record)}${kind}${record.origin}`)
+  const change = `${record.key}\n${versionOf(record)}${kind}${record.origin}`
+  const marks = protocol < 3 ? undefined : marksOf(record)
+  return hashText(marks === undefined ? change : `${change}\n${marks}`)
 }
 
 /** Two multiply-and-fold lanes over UTF-16 code units, finished as MurmurHash3 finishes. */

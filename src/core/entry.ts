@@ -2,6 +2,18 @@
  * What is stored under a key: an entry, or the tombstone that says it was deleted. Also the shape
  * of a committed change, as the store emits it and the fan-out consumes it.
  */
+import { latestOfMarks } from './marks.ts'
+
+/**
+ * What a record carries beside its value: small texts by name. A name that this release does not know is
+ * kept with the record and passed on. Names: `[a-z][a-z0-9-]{0,31}`; texts: visible ASCII, no spaces.
+ */
+export type RecordFields = Readonly<Record<string, string>>
+
+/** Of a key, which of its records are older than they look (see `marks.ts`); stays with the key. */
+const MARKS = 'marks'
+/** Of a record with a lesser stamp than its first, the changes it was before: `<version>@<origin>,…`. */
+const WAS = 'was'
 
 /** A live value. Stamps are nanoseconds since the Unix epoch, UTC. */
 export interface Entry {
@@ -15,6 +27,7 @@ export interface Entry {
   readonly origin: string
   /** The user's JSON, compact, digit for digit as received. Never parsed to be stored. */
   readonly data: string
+  readonly fields?: RecordFields
 }
 
 /** The durable record that a key was deleted. */
@@ -24,6 +37,7 @@ export interface Tombstone {
   /** Stamp of the delete, nanoseconds since the Unix epoch. */
   readonly deleted: bigint
   readonly origin: string
+  readonly fields?: RecordFields
 }
 
 export type StoredRecord = Entry | Tombstone
@@ -36,6 +50,10 @@ export interface Change {
   /** The record before, entry or tombstone, as the store knew it; not told by a watch. */
   readonly replaced?: StoredRecord | undefined
   readonly after: StoredRecord
+  /** True when what came from another node was merged to something else than what came. */
+  readonly isMerged?: true
+  /** True when only the fields differ: other nodes are told, and nobody who reads values. */
+  readonly isInternal?: true
 }
 
 /**
@@ -56,6 +74,54 @@ export interface Commit {
 export function versionOf(record: StoredRecord): bigint {
   if (record.kind === 'tombstone') return record.deleted
   return record.updated > record.created ? record.updated : record.created
+}
+
+/** The marks of the record's key, as the holder of the record knows them. */
+export function marksOf(record: StoredRecord | undefined): string | undefined {
+  return record?.fields?.[MARKS]
+}
+
+/** The record with these marks; itself when it has them. */
+export function withMarks<Kind extends StoredRecord>(
+  record: Kind,
+  marks: string | undefined,
+): Kind {
+  return withField(record, MARKS, marks)
+}
+
+/** The changes that a record was under its earlier stamps, `<version>@<origin>,…`. */
+export function wasOf(record: StoredRecord): string | undefined {
+  return record.fields?.[WAS]
+}
+
+/** The record, which was these changes before. */
+export function withWas<Kind extends StoredRecord>(record: Kind, was: string): Kind {
+  return withField(record, WAS, was)
+}
+
+/** The record with these fields and no others. */
+export function withFields<Kind extends StoredRecord>(record: Kind, fields: RecordFields): Kind {
+  return { ...record, fields }
+}
+
+function withField<Kind extends StoredRecord>(
+  record: Kind,
+  name: string,
+  value: string | undefined,
+): Kind {
+  if (value === undefined || record.fields?.[name] === value) return record
+  return { ...record, fields: { ...record.fields, [name]: value } }
+}
+
+/** Whether two records of one key are one change: same origin, stamp and kind. */
+export function isSameChange(a: StoredRecord, b: StoredRecord): boolean {
+  return a.origin === b.origin && a.kind === b.kind && versionOf(a) === versionOf(b)
+}
+
+/** The greatest stamp of what a tombstone may have to win against: it is kept until that is old. */
+export function lastStampOf(tombstone: Tombstone): bigint {
+  const latest = latestOfMarks(marksOf(tombstone))
+  return latest > tombstone.deleted ? latest : tombstone.deleted
 }
 
 /** The text after the last `/`, or the whole key. */

@@ -56,11 +56,14 @@ export interface Batch {
   readonly ack?: number
 }
 
+/** Only followers that speak the newest protocol are invited to the bus. */
 export function encodeBatch({ records: rows, ...fields }: Batch): string {
-  return JSON.stringify(
-    rows === undefined ? fields : { ...fields, records: rows.map(encodeRecord) },
-  )
+  const encoded = rows?.map((record) => encodeRecord(record, BUS_PROTOCOL))
+  return JSON.stringify(encoded === undefined ? fields : { ...fields, records: encoded })
 }
+
+/** The stream protocol whose records travel on the bus. */
+export const BUS_PROTOCOL = 3
 
 /** @throws StateError `invalid_message` saying which field is wrong, as below. */
 export function decodeBatch(text: string): Batch {

@@ -105,12 +105,12 @@ export const MAX_NODES = 4096
 const MAX_EXCEPTIONS = 1000
 
 /** A reply as it is spelled, before it becomes JSON. */
-export function comparisonFields(reply: ComparisonReply): Fields {
+export function comparisonFields(reply: ComparisonReply, protocol: number): Fields {
   if (reply.t === 'digests') {
     const { horizon, digests } = reply
     return { ...reply, horizon: String(horizon), digests: digests.map(encodeDigest) }
   }
-  return { ...reply, records: reply.records.map(encodeRecord) }
+  return { ...reply, records: reply.records.map((record) => encodeRecord(record, protocol)) }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */

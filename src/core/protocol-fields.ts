@@ -1,9 +1,10 @@
 /** Reading the fields of stream messages: each check names the field and shows what it found. */
 import { LATEST_STAMP } from './clock.ts'
-import type { StoredRecord } from './entry.ts'
+import { type StoredRecord, withFields } from './entry.ts'
 import { StateError } from './errors.ts'
 import { compactJson } from './json.ts'
 import { hasGlob, isValidKey } from './key.ts'
+import { readFields } from './record-fields.ts'
 
 /** A place in one node's change log. */
 export interface LogPosition {
@@ -19,23 +20,39 @@ export type Fields = Readonly<Record<string, unknown>>
 /** Most records in one message. */
 export const MAX_RECORDS = 10_000
 
-/** Entry: `[key, origin, created, updated, data]`; tombstone: `[key, origin, deleted]`. */
-export function encodeRecord(record: StoredRecord): string[] {
-  if (record.kind === 'tombstone') return [record.key, record.origin, String(record.deleted)]
-  const { key, origin, created, updated, data } = record
-  return [key, origin, String(created), String(updated), data]
+/**
+ * Entry: `[key, origin, created, updated, data]`; tombstone: `[key, origin, deleted]`. After it an object
+ * with the record's fields, where it has some and the protocol has them, which is from 3.
+ */
+export function encodeRecord(record: StoredRecord, protocol: number): unknown[] {
+  const { key, origin, fields } = record
+  const parts =
+    record.kind === 'tombstone'
+      ? [key, origin, String(record.deleted)]
+      : [key, origin, String(record.created), String(record.updated), record.data]
+  return fields === undefined || protocol < PROTOCOL_WITH_FIELDS ? parts : [...parts, fields]
 }
+
+const PROTOCOL_WITH_FIELDS = 3
 
 function decodeRecord(value: unknown): StoredRecord {
   if (!Array.isArray(value)) throw invalid('records', value)
-  const fields: unknown[] = value
-  const [key, from, first, second, data] = fields
+  const parts: unknown[] = value
+  const last = parts.at(-1)
+  if (typeof last !== 'object' || last === null) return decodeParts(parts)
+  const fields = readFields(last as Fields)
+  if (fields === undefined) throw invalid('fields', last)
+  return withFields(decodeParts(parts.slice(0, -1)), fields)
+}
+
+function decodeParts(parts: readonly unknown[]): StoredRecord {
+  const [key, from, first, second, data] = parts
   if (typeof key !== 'string' || !isValidKey(key) || hasGlob(key)) throw invalid('key', key)
   const origin = identifier(from, 'origin')
-  if (fields.length === 3) {
+  if (parts.length === 3) {
     return { kind: 'tombstone', key, origin, deleted: stamp(first, 'deleted') }
   }
-  if (fields.length !== 5 || typeof data !== 'string') throw invalid('data', data)
+  if (parts.length !== 5 || typeof data !== 'string') throw invalid('data', data)
   const created = stamp(first, 'created')
   return {
     kind: 'entry',

@@ -62,8 +62,28 @@ import { isSeen } from './seen.ts'
 
 export type { LogPosition } from './protocol-fields.ts'
 
-/** Version of the stream; a peer that speaks another one is refused. */
-export const STREAM_PROTOCOL = 2
+/** Newest version of the stream that this release speaks. 3: records have fields. */
+export const STREAM_PROTOCOL = 3
+/** Oldest version that it still speaks, with peers of the release before. */
+export const OLDEST_STREAM_PROTOCOL = 2
+
+/**
+ * The version that a leader and a follower speak: a hello names the newest of the follower, a welcome what
+ * both speak. undefined when there is none.
+ */
+export function commonProtocol(offered: number): number | undefined {
+  return offered < OLDEST_STREAM_PROTOCOL ? undefined : Math.min(offered, STREAM_PROTOCOL)
+}
+
+/** Why a peer with this protocol is refused. */
+export function protocolRefusal(protocol: number): string {
+  return `stream protocol ${protocol}, this node speaks ${OLDEST_STREAM_PROTOCOL} to ${STREAM_PROTOCOL}`
+}
+
+/** Whether this is how a leader of the release before, which knows one version only, refuses ours. */
+export function isRefusalOfOlder(refusal: string): boolean {
+  return /stream protocol \d+, this node speaks 2(?! to)/.test(refusal)
+}
 
 /** Where the stream is served. */
 export const STREAM_PATH = '/_pivot/stream'
@@ -178,14 +198,19 @@ export type FollowerMessage =
   | ComparisonMessage
 export type LeaderMessage = Welcome | Rows | Pushed | Beat | Terms | Grant | ComparisonReply
 
-export function encodeMessage(message: FollowerMessage | LeaderMessage): string {
+/** @param protocol what the two peers speak. */
+export function encodeMessage(
+  message: FollowerMessage | LeaderMessage,
+  protocol: number = STREAM_PROTOCOL,
+): string {
   if (message.t === 'rows' || message.t === 'push') {
-    return JSON.stringify({ ...message, records: message.records.map(encodeRecord) })
+    const encoded = message.records.map((record) => encodeRecord(record, protocol))
+    return JSON.stringify({ ...message, records: encoded })
   }
   if (message.t === 'terms' && 'clock' in message) return JSON.stringify(termsFields(message))
   if (message.t === 'grant' || message.t === 'vote') return JSON.stringify(votingFields(message))
   const isReply = message.t === 'digests' || message.t === 'found'
-  return JSON.stringify(isReply ? comparisonFields(message) : message)
+  return JSON.stringify(isReply ? comparisonFields(message, protocol) : message)
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */

@@ -9,7 +9,7 @@
  * As text: `<version>@<origin>` joined by commas; `-` when nothing was there.
  */
 import type { StoredRecord } from './entry.ts'
-import { versionOf } from './entry.ts'
+import { versionOf, wasOf } from './entry.ts'
 
 /** Nothing was there. */
 export const SEEN_NOTHING = '-'
@@ -44,10 +44,20 @@ export function seenBy(before: Replaced | undefined): string | undefined {
   return versions.size > MAX_ORIGINS ? undefined : encodeSeen(versions)
 }
 
-/** Whether one who has seen this has seen `record`, or a later write of the node that made it. */
+/**
+ * Whether one who has seen this has seen `record`, also under a stamp that it had before, or a later write
+ * of the node that made it.
+ */
 export function hasSeen(seen: string, record: StoredRecord): boolean {
-  const version = parseSeen(seen).get(record.origin)
-  return version !== undefined && versionOf(record) <= version
+  const versions = parseSeen(seen)
+  const isSeenAs = (origin: string, version: bigint): boolean => {
+    const latest = versions.get(origin)
+    return latest !== undefined && version <= latest
+  }
+  if (isSeenAs(record.origin, versionOf(record))) return true
+  return [...parseSeen(wasOf(record) ?? SEEN_NOTHING)].some(([origin, version]) =>
+    isSeenAs(origin, version),
+  )
 }
 
 /** Versions by origin. */

@@ -95,7 +95,6 @@ function integerOf(texts: readonly string[]): number {
 
 export interface AcksOptions {
   readonly fates: WriteFates
-  readonly nodeId: () => string
   readonly isReplicated: (key: string) => boolean
   readonly leaderOf: (key: string) => string | undefined
 }
@@ -130,12 +129,11 @@ export class Acks {
   /** Resolves once every write has got there, or the time is up. */
   async confirm({ level, timeoutMs }: Ack, writes: readonly ChangeEnd[]): Promise<AckResult> {
     if (level === 'local' || writes.length === 0) return { reached: level, shortfall: undefined }
-    const { fates, nodeId } = this.#options
-    const origin = nodeId()
+    const { fates } = this.#options
     const found = await Promise.all(
-      writes.map(({ key, version }) => {
+      writes.map(({ key, ...id }) => {
         const until = (fate: Fate): boolean => isReached(level, fate)
-        return fates.wait({ id: { origin, version }, key, until, level, timeoutMs })
+        return fates.wait({ id, key, until, level, timeoutMs })
       }),
     )
     const worst = found.reduce((a, b) => (rank(a) <= rank(b) ? a : b))

@@ -52,8 +52,8 @@ async function batch(
   return { reply, ends: results.flatMap(endsOf) }
 }
 
-function endsOf({ key, version, ends }: BatchResult): readonly ChangeEnd[] {
-  return ends ?? (version === undefined ? [] : [{ key, version }])
+function endsOf({ key, version, origin, ends }: BatchResult): readonly ChangeEnd[] {
+  return ends ?? (version === undefined || origin === undefined ? [] : [{ key, version, origin }])
 }
 
 /** Keys hold no character that JSON escapes. */

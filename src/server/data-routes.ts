@@ -134,8 +134,8 @@ async function remove(
 }
 
 /** An index has only characters that JSON takes as they are. */
-function writtenReply({ key, index, version }: WriteResult): Written {
+function writtenReply({ key, index, version, origin }: WriteResult): Written {
   const reply = jsonReply(`{"index":"${index}"}`)
   const headers = { ...reply.headers, ETag: etagOf(version) }
-  return { reply: { ...reply, headers }, ends: [{ key, version }] }
+  return { reply: { ...reply, headers }, ends: [{ key, version, origin }] }
 }

@@ -91,7 +91,6 @@ export interface ServerIo {
 export interface IoTarget {
   readonly access: DataAccess
   readonly acks: Acks
-  readonly nodeId: string
 }
 
 /** @param target gives the open server's, or throws `not_open` */
@@ -119,26 +118,26 @@ export function createIo(target: () => IoTarget): ServerIo {
       const json = encodeJson(value)
       const write = (): Promise<WriteResult> =>
         access().set(key, json, { ...IN_PROCESS, ...options })
-      return written(target(), await confirmed(target(), [key], options, write))
+      return written(await confirmed(target(), [key], options, write))
     },
     async push(glob, value, options) {
       const json = encodeJson(value)
       const write = (): Promise<WriteResult> =>
         access().push(glob, json, { ...options, ...IN_PROCESS })
-      return written(target(), await confirmed(target(), [glob], options, write))
+      return written(await confirmed(target(), [glob], options, write))
     },
     async patch(key, value, options) {
       assertPlain(key)
       const json = encodeJson(value)
       const write = (): Promise<WriteResult> =>
         access().patch(key, json, { ...IN_PROCESS, ...options })
-      return written(target(), await confirmed(target(), [key], options, write))
+      return written(await confirmed(target(), [key], options, write))
     },
     async delete(key, options) {
       assertPlain(key)
       await confirmed(target(), [key], options, async () => {
-        const { version } = await access().delete(key, { ...IN_PROCESS, ...options })
-        return version === undefined ? undefined : { key, version }
+        const { ends } = await access().delete(key, { ...IN_PROCESS, ...options })
+        return ends?.at(-1)
       })
     },
   }
@@ -171,8 +170,8 @@ async function confirmed<Result extends ChangeEnd | undefined>(
   }
 }
 
-function written({ nodeId }: IoTarget, { key, index, version }: WriteResult): IoWritten {
-  return { index, path: key, version, id: formatWriteId({ origin: nodeId, version }) }
+function written({ key, index, version, origin }: WriteResult): IoWritten {
+  return { index, path: key, version, id: formatWriteId({ origin, version }) }
 }
 
 function assertPlain(key: string): void {

@@ -221,7 +221,7 @@ function hearCommits(
   const isSent = ({ key }: Change): boolean =>
     !noBroadcastKeys.some((listed) => keysOverlap(listed, key))
   return store.onCommit((commit) => {
-    const heard = commit.silent === true ? [] : commit.changes
+    const heard = commit.silent === true ? [] : commit.changes.filter(isVisible)
     const tell = (kind: 'afterWriteOp' | 'afterWrite'): void => {
       for (const { key, after } of hooks.has(kind) ? heard : []) {
         announce(hooks, kind, logger, key, after.kind === 'entry' ? 'set' : 'del')
@@ -239,6 +239,11 @@ function hearCommits(
     if (flushed === undefined) told()
     else void flushed.then(told)
   })
+}
+
+/** Whether it concerns those who read values. */
+function isVisible({ isInternal }: Change): boolean {
+  return isInternal !== true
 }
 
 function stopListening(listener: Listener, context: NodeContext): Promise<void> {

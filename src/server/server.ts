@@ -93,8 +93,8 @@ class NodeServer implements Server {
   readonly #registry: Registry
   #state: ServerState = { kind: 'idle' }
   readonly #io: ServerIo = createIo(() => {
-    const { access, acks, store } = this.#node()
-    return { access, acks, nodeId: store.id }
+    const { access, acks } = this.#node()
+    return { access, acks }
   })
   readonly get: ServerIo['get'] = this.#io.get
   readonly getList: ServerIo['getList'] = this.#io.getList

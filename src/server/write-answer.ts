@@ -56,7 +56,7 @@ export async function answerWrite(
     // Subscribers first: who has the answer can count on the frames being on their way.
     await context.flushed()
     const last = ends.at(-1)
-    const named = withHeader(reply, WRITE_ID_HEADER, last && idOf(context, last))
+    const named = withHeader(reply, WRITE_ID_HEADER, last && formatWriteId(last))
     if (ack === undefined) return named
     const { reached, shortfall } = await context.acks.confirm(ack, ends)
     const answer = shortfall === undefined ? named : late(named, shortfall)
@@ -95,10 +95,6 @@ async function underDeadline<T>(
   } finally {
     cancel()
   }
-}
-
-function idOf({ forward: { store } }: WriteContext, { version }: ChangeEnd): string {
-  return formatWriteId({ origin: store.id, version })
 }
 
 function withHeader(reply: Reply, name: string, value: string | undefined): Reply {

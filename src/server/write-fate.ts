@@ -2,8 +2,9 @@
  * What has become of a write, told from what is stored: the key's present record, whether it is owed to
  * a leader, and how far followers have got. Nothing is remembered per write, so any may be asked after.
  */
-import { type StoredRecord, versionOf } from '../core/entry.ts'
-import { compareRecords } from '../core/merge.ts'
+import { marksOf, type StoredRecord, versionOf, wasOf } from '../core/entry.ts'
+import { compareUnder } from '../core/merge.ts'
+import { isOriginOf } from '../core/origin.ts'
 import type { Holders } from './replication.ts'
 import { formatWriteId, type WriteId } from './write-id.ts'
 
@@ -31,9 +32,12 @@ export type Standing = Pick<Fate, 'overriddenBy'> & { readonly isKnown: boolean 
 export function standingOf(id: WriteId, record: StoredRecord | undefined): Standing {
   if (record === undefined) return { isKnown: false }
   const version = versionOf(record)
-  if (record.origin === id.origin && version === id.version) return { isKnown: true }
+  const isHeld = record.origin === id.origin && version === id.version
+  if (isHeld || wasOf(record)?.split(',').includes(`${id.version}@${id.origin}`) === true) {
+    return { isKnown: true }
+  }
   // What replaced it is greater in the order of all changes; whether it was a delete can not matter.
-  const isLater = version > id.version || compareRecords(record, asRecord(id, record)) > 0
+  const isLater = compareUnder(marksOf(record), record, asRecord(id, record)) > 0
   if (!isLater) return { isKnown: false }
   return { isKnown: true, overriddenBy: { origin: record.origin, version } }
 }
@@ -52,7 +56,7 @@ export function fateAtLeader(
   { holding, following }: Holders,
   leaderId: string,
 ): Fate {
-  const replicas = holding + (leaderId === id.origin ? 0 : 1)
+  const replicas = holding + (isOriginOf(leaderId, id.origin) ? 0 : 1)
   const isEverywhere = holding === following && replicas > 0
   return {
     id,

@@ -4,6 +4,7 @@
  */
 import { errorText, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
+import { isOriginOf } from '../core/origin.ts'
 import { NS_PER_MS, type TimeSource } from '../core/time.ts'
 import type { Slot } from '../store/state.ts'
 import type { Store } from '../store/store.ts'
@@ -247,7 +248,7 @@ interface Bell {
 function fateBelow(id: WriteId, key: string, slot: Slot | undefined, nodeId: string): Fate {
   const standing = standingOf(id, slot?.record)
   if (!standing.isKnown) return unknown(id, key)
-  const replicas = nodeId === id.origin ? 0 : 1
+  const replicas = isOriginOf(nodeId, id.origin) ? 0 : 1
   return { id, key, state: 'local', replicas, overriddenBy: standing.overriddenBy }
 }
 

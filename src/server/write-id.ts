@@ -1,11 +1,11 @@
-/** Names of writes: `<origin>:<version>`, the node that took it and its stamp there. */
+/** Names of writes: `<origin>:<version>`, under which name the node that took it wrote, and its stamp there. */
 import { StateError } from '../core/errors.ts'
 
 /** Header of every answer to a write: its id. Of a batch, the id of its last write. */
 export const WRITE_ID_HEADER = 'ooo-write-id'
 
 export interface WriteId {
-  /** Id of the node that took the write. */
+  /** Of the node that took the write; see `core/origin.ts`. */
   readonly origin: string
   /** Its stamp, nanoseconds. */
   readonly version: bigint

@@ -27,6 +27,7 @@ import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { overlaid } from './overlay.ts'
 import { type Job, planJobs } from './plan-jobs.ts'
+import { ORIGIN_ROW } from './plan-restamp.ts'
 import { type LoadedState, loadState } from './recovery.ts'
 import { redirect } from './redirect.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
@@ -221,10 +222,15 @@ export class Committer {
       slot: (key) => draft.slot(key),
       matching: (glob) => draft.matching(glob),
       now: (above) => this.clock.now(above),
-      origin: this.requireMeta('id'),
+      origin: draft.meta.get(ORIGIN_ROW) ?? this.origin,
       leaderOf: this.leaderOf,
       meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
     }
+  }
+
+  /** Under which name this node writes now. @throws StateError `not_open` before it was opened. */
+  get origin(): string {
+    return this.#meta.get(ORIGIN_ROW) ?? this.requireMeta('id')
   }
 
   async #flush(jobs: readonly Job[]): Promise<void> {

@@ -4,8 +4,16 @@
  * to write atomically and the commits to announce once they are durable.
  */
 import { type Digest, DigestSum } from '../core/digest.ts'
-import type { Change, Commit, StoredRecord } from '../core/entry.ts'
+import {
+  type Change,
+  type Commit,
+  isSameChange,
+  marksOf,
+  type StoredRecord,
+  withMarks,
+} from '../core/entry.ts'
 import { matchKey } from '../core/key.ts'
+import { unionMarks } from '../core/marks.ts'
 import { seenBy } from '../core/seen.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import { encodeHead } from './head.ts'
@@ -23,9 +31,16 @@ import {
 } from './rows.ts'
 import type { Slot, SlotChange, StateView } from './state.ts'
 
+export interface PlannedSlot {
+  readonly record: StoredRecord
+  readonly owedTo: string | undefined
+  /** The record is not quite what its sender sent. */
+  readonly isMerged?: boolean
+}
+
 /** What an operation decided: slots and meta rows to write, and where the change came from. */
 export interface Plan {
-  readonly slots: readonly { readonly record: StoredRecord; readonly owedTo: string | undefined }[]
+  readonly slots: readonly PlannedSlot[]
   /** Slots whose record stays but whose debt changes. */
   readonly debts?: readonly Slot[]
   /** Meta rows to write; one with an empty value is removed. */
@@ -96,8 +111,9 @@ export class Draft {
   add(plan: Plan): void {
     const steps: SlotChange[] = []
     const changes: Change[] = []
-    for (const { record, owedTo } of plan.slots) {
-      const before = this.slot(record.key)
+    for (const { record: planned, owedTo, isMerged } of plan.slots) {
+      const before = this.slot(planned.key)
+      const record = inheritMarks(planned, before?.record)
       const seen = owedTo === undefined ? undefined : seenBy(before)
       const slot = { record, seq: ++this.#seq, owedTo, seen }
       this.#overlay.set(record.key, slot)
@@ -107,6 +123,8 @@ export class Draft {
         before: before?.record.kind === 'entry' ? before.record : undefined,
         replaced: before?.record,
         after: record,
+        ...(isMerged === true ? { isMerged } : {}),
+        ...(differsInFieldsOnly(record, before?.record) ? { isInternal: true } : {}),
       })
     }
     for (const debt of plan.debts ?? []) {
@@ -187,6 +205,17 @@ export class Draft {
     if (was !== undefined) rows.push({ type: 'del', key: was })
     if (is !== undefined) rows.push(put(is, ''))
   }
+}
+
+/** Marks belong to the key: whatever is written under it has those of what was there. */
+function inheritMarks(record: StoredRecord, before: StoredRecord | undefined): StoredRecord {
+  const known = marksOf(before)
+  return known === undefined ? record : withMarks(record, unionMarks(known, marksOf(record)))
+}
+
+function differsInFieldsOnly(record: StoredRecord, before: StoredRecord | undefined): boolean {
+  if (before === undefined || record.fields === before.fields) return false
+  return isSameChange(record, before)
 }
 
 /** Takes the meta rows of a batch into those of before. */

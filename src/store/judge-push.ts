@@ -11,8 +11,10 @@
  * known, such as those that refill a leader, are never called concurrent.
  */
 import type { StoredRecord } from '../core/entry.ts'
-import { versionOf } from '../core/entry.ts'
-import { compareRecords } from '../core/merge.ts'
+import { marksOf, versionOf } from '../core/entry.ts'
+import { isCovered, unionMarks } from '../core/marks.ts'
+import { mergeRecords } from '../core/merge.ts'
+import { parseOrigin } from '../core/origin.ts'
 import { hasSeen } from '../core/seen.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import type { ConflictLog } from './conflict-log.ts'
@@ -51,7 +53,7 @@ export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
     weigh(record, index, current) {
       const sight = seen[index]
       if (isConcurrent(marks, record, sight, current)) {
-        const order = compareRecords(current, record)
+        const { order } = mergeRecords(current, record)
         const [loser, winner] = order < 0 ? [current, record] : [record, current]
         if (!isSameValue(loser, winner)) rows.push(conflicts.note(loser, winner, context.now()))
       }
@@ -74,8 +76,16 @@ function isConcurrent(
   current: StoredRecord | undefined,
 ): current is StoredRecord {
   if (current === undefined || sight === undefined) return false
-  if (current.origin === record.origin || marks.covers(record)) return false
+  // One node never writes a key without having seen what it wrote before, under whatever stamp.
+  if (parseOrigin(current.origin).lineage === parseOrigin(record.origin).lineage) return false
+  if (isReplacedByRestamp(record, current) || marks.covers(record)) return false
   return !hasSeen(sight, current)
+}
+
+/** An older copy of what was given another stamp is no write of its own. */
+function isReplacedByRestamp(record: StoredRecord, current: StoredRecord): boolean {
+  const known = unionMarks(marksOf(current), marksOf(record))
+  return isCovered(known, { origin: record.origin, version: versionOf(record) })
 }
 
 /** Nothing is lost where both sides had it. */

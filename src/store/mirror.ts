@@ -3,7 +3,7 @@
  * order, and which records are still owed to a leader. Synchronous, so that a read sees one point
  * of the order of commits and reads no disk.
  */
-import type { Entry, StoredRecord } from '../core/entry.ts'
+import type { Entry, RecordFields, StoredRecord } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
 import { OrderedList } from '../core/ordered-list.ts'
@@ -246,11 +246,25 @@ class Outbox {
 /** The record without the text of the row it was cut from. */
 function ownRecord(record: StoredRecord): StoredRecord {
   const key = ownText(record.key)
+  const { origin, fields } = record
   if (record.kind === 'tombstone') {
-    return { kind: 'tombstone', key, deleted: record.deleted, origin: record.origin }
+    const tombstone = { kind: 'tombstone', key, deleted: record.deleted, origin } as const
+    return fields === undefined ? tombstone : { ...tombstone, fields: ownFields(fields) }
   }
-  const { created, updated, origin } = record
-  return { kind: 'entry', key, created, updated, origin, data: ownText(record.data) }
+  const { created, updated } = record
+  const entry = {
+    kind: 'entry',
+    key,
+    created,
+    updated,
+    origin,
+    data: ownText(record.data),
+  } as const
+  return fields === undefined ? entry : { ...entry, fields: ownFields(fields) }
+}
+
+function ownFields(fields: RecordFields): RecordFields {
+  return Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, ownText(text)]))
 }
 
 /** Cuts a list in display order to what was asked for. */

@@ -18,6 +18,7 @@ export interface PlanContext {
   matching(glob: string): string[]
   /** A new stamp, greater than `above`, the version of the record it is to replace. */
   now(above?: bigint): bigint
+  /** Under which name this node writes now (see `core/origin.ts`). */
   readonly origin: string
   leaderOf(key: string): string | undefined
   /** A meta row as the batch so far leaves it. */
@@ -57,6 +58,8 @@ export interface WriteResult {
   readonly index: string
   /** Stamp of this write, nanoseconds. */
   readonly version: bigint
+  /** Under which name this node wrote it (see `core/origin.ts`). */
+  readonly origin: string
 }
 
 export interface DeleteResult {
@@ -68,10 +71,11 @@ export interface DeleteResult {
   readonly ends?: readonly ChangeEnd[]
 }
 
-/** A key with the version that a write gave it. */
+/** A key with the version that a write gave it, and under which name. */
 export interface ChangeEnd {
   readonly key: string
   readonly version: bigint
+  readonly origin: string
 }
 
 /** One operation of a batch, as the method of the store with that name takes it. */
@@ -91,6 +95,8 @@ export interface BatchResult {
   readonly key: string
   /** Stamp of the write or delete; undefined when a glob matched nothing. */
   readonly version: bigint | undefined
+  /** Under which name this node wrote it; undefined where there is no version. */
+  readonly origin: string | undefined
   /** How many keys were deleted. */
   readonly deleted: number
   /** Of a delete, the last change per leader. */
@@ -190,7 +196,8 @@ export function planDelete(
 function endsOf(slots: Plan['slots']): ChangeEnd[] {
   const ends = new Map<string | undefined, ChangeEnd>()
   for (const { record, owedTo } of slots) {
-    ends.set(owedTo, { key: record.key, version: versionOf(record) })
+    const { key, origin } = record
+    ends.set(owedTo, { key, version: versionOf(record), origin })
   }
   return [...ends.values()]
 }
@@ -231,7 +238,7 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
   }
   return {
     plan: { slots: [local(context, record)] },
-    result: { key, index: indexOfKey(key), version: versionOf(record) },
+    result: { key, index: indexOfKey(key), version: versionOf(record), origin: record.origin },
   }
 }
 

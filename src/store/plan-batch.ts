@@ -107,7 +107,7 @@ function plannerOf(item: BatchItem): Planner<BatchResult> {
 
 function resultOf<Result>(
   planner: Planner<Result>,
-  describe: (result: Result) => Omit<BatchResult, 'version'>,
+  describe: (result: Result) => Omit<BatchResult, 'version' | 'origin'>,
 ): Planner<BatchResult> {
   const { decides } = planner
   return {
@@ -117,7 +117,7 @@ function resultOf<Result>(
       const { plan, result } = planner.plan(context)
       const record = plan?.slots[0]?.record
       const version = record === undefined ? undefined : versionOf(record)
-      return { plan, result: { ...describe(result), version } }
+      return { plan, result: { ...describe(result), version, origin: record?.origin } }
     },
   }
 }

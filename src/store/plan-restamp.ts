@@ -1,12 +1,27 @@
 /**
  * New stamps for records that a leader refused because they lie too far in the future: a wrong clock
- * made them. The records keep their data, origin and order; they count as made when the leader's
- * time became known. Local readers and subscribers see them as ordinary changes.
+ * made them. The records keep their data and order; they count as made when the leader's time became
+ * known. Local readers and subscribers see them as ordinary changes.
+ *
+ * A restamp must not be undone by older copies, which other nodes may hold under the greater first
+ * stamp. So the node takes the next origin in the same batch, the restamped records are written under
+ * it, and each key gets marks that cover all that this node knows to be older: the record under its
+ * first stamp, whatever else was under the key since the leader last acknowledged it, and everything
+ * that this node wrote before.
  */
-import { type StoredRecord, versionOf } from '../core/entry.ts'
-import type { Planner } from './operations.ts'
+import { marksOf, type StoredRecord, versionOf, wasOf, withMarks, withWas } from '../core/entry.ts'
+import { addMarks, type ChangeName } from '../core/marks.ts'
+import { nextOrigin } from '../core/origin.ts'
+import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
+import type { PlanContext, Planner } from './operations.ts'
 import type { SentRow } from './replication.ts'
 import type { Slot } from './state.ts'
+
+/** Meta row with the origin under which the node writes; without one it is its id. */
+export const ORIGIN_ROW = 'origin'
+
+/** Earlier stamps that a record remembers. */
+const MAX_WAS = 16
 
 /**
  * Gives the rows that `leader` is still owed stamps right after `base`, a time of the leader that
@@ -31,10 +46,15 @@ export function planRestamp(
       const stamps = newStamps(found, base)
       restamped(base + BigInt(stamps.size))
       found.sort((a, b) => (versionOf(a.record) < versionOf(b.record) ? -1 : 1))
-      const slots = found.map(({ record }) => ({ record: moved(record, stamps), owedTo: leader }))
+      const origin = nextOrigin(context.origin)
+      const slots = found.map((slot) => ({
+        record: restampedRecord(slot, { stamps, origin, context }),
+        owedTo: leader,
+      }))
       // A change that lost in the meantime has no place among the leader's stamps any more.
       const lost = { settled: rows.map(({ seq }) => seq) }
-      return { plan: { slots, lost }, result: slots.length }
+      const meta = new Map(slots.length === 0 ? [] : [[ORIGIN_ROW, origin]])
+      return { plan: { slots, lost, meta }, result: slots.length }
     },
   }
 }
@@ -53,8 +73,40 @@ function stampsOf(record: StoredRecord): bigint[] {
   return record.kind === 'entry' ? [record.created, record.updated] : [record.deleted]
 }
 
-function moved(record: StoredRecord, stamps: ReadonlyMap<bigint, bigint>): StoredRecord {
+interface Restamp {
+  readonly stamps: ReadonlyMap<bigint, bigint>
+  readonly origin: string
+  readonly context: Pick<PlanContext, 'origin'>
+}
+
+function restampedRecord(slot: Slot, { stamps, origin, context }: Restamp): StoredRecord {
+  const { record } = slot
+  const moved = withStamps(record, stamps, origin)
+  const version = versionOf(moved)
+  // Meanwhile the leader's time has reached it: a record of its own, to be written with a new place.
+  if (version === versionOf(record)) return { ...record }
+  const first: ChangeName = { origin: record.origin, version: versionOf(record) }
+  const own: ChangeName = { origin: context.origin, version: first.version }
+  const known = changesOf(slot.seen ?? SEEN_NOTHING).filter((change) => change.version > version)
+  const marks = addMarks(marksOf(record), [first, own, ...known])
+  return withMarks(withWas(moved, nextWas(record, first)), marks)
+}
+
+function withStamps(
+  record: StoredRecord,
+  stamps: ReadonlyMap<bigint, bigint>,
+  origin: string,
+): StoredRecord {
   const at = (stamp: bigint): bigint => stamps.get(stamp) ?? stamp
-  if (record.kind === 'tombstone') return { ...record, deleted: at(record.deleted) }
-  return { ...record, created: at(record.created), updated: at(record.updated) }
+  if (record.kind === 'tombstone') return { ...record, origin, deleted: at(record.deleted) }
+  return { ...record, origin, created: at(record.created), updated: at(record.updated) }
+}
+
+function nextWas(record: StoredRecord, { origin, version }: ChangeName): string {
+  const known = wasOf(record)?.split(',') ?? []
+  return [...known, `${version}@${origin}`].slice(-MAX_WAS).join(',')
+}
+
+function changesOf(seen: string): ChangeName[] {
+  return [...parseSeen(seen)].map(([origin, version]) => ({ origin, version }))
 }

@@ -37,7 +37,7 @@ export function planSetWithMeta(
       const owedTo = context.leaderOf(key)
       return {
         plan: { slots: [{ record, owedTo }] },
-        result: { key, index: indexOfKey(key), version: versionOf(record) },
+        result: { key, index: indexOfKey(key), version: versionOf(record), origin },
       }
     },
   }

@@ -3,9 +3,10 @@
  * leader has acknowledged, owe a leader everything.
  */
 
-import { type StoredRecord, versionOf } from '../core/entry.ts'
-import { compareRecords } from '../core/merge.ts'
+import { marksOf, type StoredRecord, versionOf } from '../core/entry.ts'
+import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
+import type { PlannedSlot } from './draft.ts'
 import { judgePush, type PushOrigin } from './judge-push.ts'
 import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
@@ -19,11 +20,6 @@ export interface MergeOptions {
   readonly leader?: string
   /** Meta rows (such as the cursor) to write in the same batch. */
   readonly meta?: ReadonlyMap<string, string>
-  /**
-   * The greatest stamp that the leader takes. A record of ours beyond it that it is not owed gives way
-   * to what its log has: the leader held ours and gave it a new stamp. Default: none does.
-   */
-  readonly comesDown?: bigint | undefined
   /** Of records that a follower pushed: what tells concurrent writes from later ones. */
   readonly pushed?: PushOrigin | undefined
 }
@@ -42,7 +38,7 @@ export type TakeOutcome = MergeOutcome | 'drift'
 const SUCCESSOR_NS = NS_PER_SECOND
 
 interface MergePlan {
-  readonly slots: { record: StoredRecord; owedTo: string | undefined }[]
+  readonly slots: PlannedSlot[]
   /** By key, since one batch may name a key twice. */
   readonly debts: Map<string, Slot>
   /** Owed changes that lost against the leader's. */
@@ -69,11 +65,10 @@ function mergeAll(
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
-    // What lost is only shown: taking it could bring back a key whose delete is forgotten.
-    const outcome =
-      options.pushed?.lost[i] === true
-        ? 'superseded'
-        : mergeOne(context, options, plan, winners, record)
+    // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
+    // has marks, they may cover what it lost to.
+    const isShown = options.pushed?.lost[i] === true && marksOf(current) === undefined
+    const outcome = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record)
     if (outcome !== 'drift') judge?.weigh(record, i, current)
     return outcome
   })
@@ -103,18 +98,23 @@ function mergeOne(
   const current = winners.get(record.key) ?? slot?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
-  const order = current === undefined ? -1 : compareRecords(current, record)
+  const { order, record: held } = mergeRecords(current, record)
   if (order < 0 && isTooLate(record, current, options)) return 'drift'
-  if (order < 0 || (order > 0 && fromLeader && comesDown(slot, winners, options))) {
-    if (fromLeader && !winners.has(record.key)) noteLost(plan, slot, record, leader)
-    winners.set(record.key, record)
-    plan.slots.push({ record, owedTo: fromLeader ? undefined : leader })
-    return 'applied'
+  const isAtSender = order <= 0 && marksOf(held) === marksOf(record)
+  // The leader has what we have, marks too: no debt. It has less than we have: it is owed ours.
+  const isAtLeader = fromLeader && isAtSender
+  if (held !== current) {
+    if (order < 0 && fromLeader && !winners.has(record.key)) noteLost(plan, slot, record, leader)
+    winners.set(record.key, held)
+    plan.slots.push({
+      record: held,
+      owedTo: isAtLeader ? undefined : leader,
+      isMerged: !isAtSender,
+    })
+  } else if (fromLeader && slot !== undefined) {
+    plan.debts.set(record.key, { ...slot, owedTo: isAtLeader ? undefined : leader })
   }
-  if (fromLeader && slot !== undefined) {
-    // The leader has what we have: no debt. It has less than we have: it is owed ours.
-    plan.debts.set(record.key, { ...slot, owedTo: order === 0 ? undefined : leader })
-  }
+  if (order < 0) return 'applied'
   return order === 0 ? 'equal' : 'superseded'
 }
 
@@ -142,15 +142,6 @@ function isTooLate(
   if (version <= notAfter) return false
   const held = current === undefined ? 0n : versionOf(current)
   return held <= notAfter || version > held + SUCCESSOR_NS
-}
-
-function comesDown(
-  slot: Slot | undefined,
-  winners: ReadonlyMap<string, StoredRecord>,
-  { comesDown: limit }: MergeOptions,
-): boolean {
-  if (limit === undefined || slot === undefined || slot.owedTo !== undefined) return false
-  return versionOf(slot.record) > limit && !winners.has(slot.record.key)
 }
 
 /** A row of the outbox that was sent to a leader. */

@@ -1,10 +1,10 @@
 /**
- * The layout of a node's storage: which rows there are and how they are spelled. Format 2.
+ * The layout of a node's storage: which rows there are and how they are spelled. Format 3.
  *
  * | row                      | value                                                          |
  * |--------------------------|----------------------------------------------------------------|
- * | `e/<key>`                | the record: `<crc> <seq> s <created> <updated> <origin>\n<data>` |
- * |                          | or `<crc> <seq> d <deleted> <origin>`                          |
+ * | `e/<key>`                | the record: `<crc> <seq> s <created> <updated> <origin>[ <name>=<text>…]\n<data>` |
+ * |                          | or `<crc> <seq> d <deleted> <origin>[ <name>=<text>…]`; see `RecordFields` |
  * | `l/<seq>`                | `<crc> <key>`: change log; the key changed at this seq, newest row per key only |
  * | `o/<seq>`                | `<crc> <key>[ <seen>]`: outbox; the key whose record at this seq its leader has |
  * |                          | not got, and what its maker had seen (see `seen.ts`)           |
@@ -12,19 +12,23 @@
  * | `c/<scope> <stamp>`      | `<crc> …`: conflict log (see `conflict-log.ts`)                |
  * | `t/<dir> <created> <name>` | `<crc> `: time index, kept for a bounded cache only          |
  * | `x/<key>`                | `<crc> <reason>`: the record of this key is damaged            |
- * | `m/format`               | `2`                                                            |
- * | `m/<name>`               | `<crc> <value>`: `id`, `epochs`, `born`, `head` (see `head.ts`), … |
+ * | `m/format`               | `3`                                                            |
+ * | `m/<name>`               | `<crc> <value>`: `id`, `origin` (see `core/origin.ts`), `epochs`, `born`, |
+ * |                          | `head` (see `head.ts`), …                                      |
  *
  * `<seq>` and `<created>` in row keys are 16 hex digits, so byte order is number order. `<crc>` is
  * a CRC-32 in hex, of the row's key (of a record: the record's key), a line feed and the rest of
- * the value. Format 1 had no `<crc>` but in records, and neither `t/` nor `x/`.
+ * the value. Format 2 had no fields. Format 1 had no `<crc>` but in records, and neither `t/` nor `x/`.
  */
 import { crc32 } from 'node:zlib'
 import { type Entry, indexOfKey, type StoredRecord } from '../core/entry.ts'
 import { directoryOf } from '../core/key.ts'
+import { fieldsText, withFieldWords } from '../core/record-fields.ts'
 import type { RowRange } from '../storage-adapter.ts'
 
-export const FORMAT = '2'
+export const FORMAT = '3'
+/** The format before, whose rows are the same. */
+export const FORMAT_WITHOUT_FIELDS = '2'
 /** The oldest format that `upgrade.ts` brings up to date. */
 export const FORMAT_WITHOUT_CHECKSUMS = '1'
 
@@ -129,10 +133,11 @@ export function unsealRow(row: string, sealed: string): string | undefined {
 }
 
 export function encodeRecord(record: StoredRecord, seq: number): string {
+  const fields = record.fields === undefined ? '' : fieldsText(record)
   const rest =
     record.kind === 'entry'
-      ? `${seq} s ${record.created} ${record.updated} ${record.origin}\n${record.data}`
-      : `${seq} d ${record.deleted} ${record.origin}`
+      ? `${seq} s ${record.created} ${record.updated} ${record.origin}${fields}\n${record.data}`
+      : `${seq} d ${record.deleted} ${record.origin}${fields}`
   return `${checksum(record.key, rest)} ${rest}`
 }
 
@@ -146,7 +151,8 @@ export function decodeRecord(key: string, value: string): SequencedRow | undefin
   if (seq === undefined || first === undefined || second === undefined) return undefined
   if (kind === 'd') {
     const origin = interned(second)
-    return { seq: Number(seq), record: { kind: 'tombstone', key, deleted: BigInt(first), origin } }
+    const deleted = BigInt(first)
+    return sequenced(seq, { kind: 'tombstone', key, deleted, origin }, fields.slice(4))
   }
   if (kind !== 's' || third === undefined || lineEnd === -1) return undefined
   const record: StoredRecord = {
@@ -157,7 +163,16 @@ export function decodeRecord(key: string, value: string): SequencedRow | undefin
     origin: interned(third),
     data: rest.slice(lineEnd + 1),
   }
-  return { seq: Number(seq), record }
+  return sequenced(seq, record, fields.slice(5))
+}
+
+function sequenced(
+  seq: string,
+  plain: StoredRecord,
+  words: readonly string[],
+): SequencedRow | undefined {
+  const record = withFieldWords(plain, words)
+  return record === undefined ? undefined : { seq: Number(seq), record }
 }
 
 /** Origins are the ids of a few nodes, each on very many records: kept once. */

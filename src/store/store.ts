@@ -65,9 +65,14 @@ export class Store {
     return this.#committer.settled()
   }
 
-  /** Id of this node: the origin of changes made here. Made once, kept on disk. */
+  /** Id of this node. Made once, kept on disk. */
   get id(): string {
     return this.#committer.requireMeta('id')
+  }
+
+  /** Under which name changes are made here now; see `core/origin.ts`. */
+  get origin(): string {
+    return this.#committer.origin
   }
 
   /** Id of this life of the change log: a new one each time the store opens. */

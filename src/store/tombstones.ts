@@ -2,6 +2,7 @@
  * Removing tombstones that nobody needs any more, and remembering that it was done: whoever has
  * not seen all of them can not be told by the change log alone what was deleted.
  */
+import { lastStampOf } from '../core/entry.ts'
 import type { Planner } from './operations.ts'
 import type { SequencedRow } from './rows.ts'
 import type { Slot } from './state.ts'
@@ -10,7 +11,7 @@ import type { Slot } from './state.ts'
 export interface Retention {
   /** Greatest seq of a tombstone that was removed: a log read from an earlier place has a gap. */
   readonly floor: number
-  /** Greatest stamp of a tombstone that was removed. */
+  /** Greatest stamp of what a tombstone that was removed has won against, or its own. */
   readonly forgotten: bigint
 }
 
@@ -58,7 +59,8 @@ export function planForget(
         if (slot.record.kind !== 'tombstone') continue
         removals.push(slot)
         if (seq > floor) floor = seq
-        if (slot.record.deleted > forgotten) forgotten = slot.record.deleted
+        const last = lastStampOf(slot.record)
+        if (last > forgotten) forgotten = last
       }
       if (removals.length === 0) return { plan: undefined, result: 0 }
       planned({ floor, forgotten })

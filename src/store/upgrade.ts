@@ -8,6 +8,7 @@ import {
   FORMAT,
   FORMAT_ROW,
   FORMAT_WITHOUT_CHECKSUMS,
+  FORMAT_WITHOUT_FIELDS,
   LOG_ROWS,
   META_ROWS,
   OUTBOX_ROWS,
@@ -24,13 +25,15 @@ const PAGE = 1000
 export async function upgradeStorage(adapter: StorageAdapter): Promise<string | undefined> {
   const format = await adapter.get(FORMAT_ROW)
   if (format === undefined || format === FORMAT) return format
-  if (format !== FORMAT_WITHOUT_CHECKSUMS) {
+  if (format !== FORMAT_WITHOUT_CHECKSUMS && format !== FORMAT_WITHOUT_FIELDS) {
     throw new StateError(
       'format_unsupported',
       `storage: the data has format ${format}; this release reads formats ${FORMAT_WITHOUT_CHECKSUMS} to ${FORMAT}`,
     )
   }
-  for (const range of [LOG_ROWS, OUTBOX_ROWS, META_ROWS]) await sealAll(adapter, range)
+  if (format === FORMAT_WITHOUT_CHECKSUMS) {
+    for (const range of [LOG_ROWS, OUTBOX_ROWS, META_ROWS]) await sealAll(adapter, range)
+  }
   await adapter.batch([{ type: 'put', key: FORMAT_ROW, value: FORMAT }])
   return FORMAT
 }

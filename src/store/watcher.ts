@@ -145,7 +145,9 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
   #hear(commit: Commit): void {
     if (this.#state !== 'live') return
     const wanted =
-      commit.silent === true ? [] : commit.changes.filter(({ key }) => this.#wants(key))
+      commit.silent === true
+        ? []
+        : commit.changes.filter(({ key, isInternal }) => isInternal !== true && this.#wants(key))
     const { seq, source } = commit
     this.#heard = seq
     if (wanted.length === 0) {

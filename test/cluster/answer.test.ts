@@ -4,6 +4,7 @@ import { FollowerSteps } from '../../cluster/follower-steps.ts'
 import { hashesOf } from '../../cluster/set-rows.ts'
 import { encodeHash, hashRecord } from '../../src/core/digest.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
+import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
 import type { Store } from '../../src/store/store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore } from '../support/store.ts'
@@ -85,7 +86,7 @@ describe('a follower in an exchange', () => {
     isAll: false,
     seen: { epoch: 'e1', seq: 9 },
   } as const
-  const terms = { forgotten: 0n, horizon: 0n, latest: undefined, greatest: 0n }
+  const terms = { forgotten: 0n, horizon: 0n, greatest: 0n }
 
   function steps(): FollowerSteps {
     const progress = { cursor: { epoch: 'e1', seq: 5 }, seen: null }
@@ -93,6 +94,7 @@ describe('a follower in an exchange', () => {
       store,
       time,
       leader: LEADER,
+      protocol: () => STREAM_PROTOCOL,
       sets: [set],
       placementId: 'p',
       progress,

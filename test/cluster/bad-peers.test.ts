@@ -72,7 +72,7 @@ const CASES: readonly (readonly [string, readonly unknown[], ErrorCode, RegExp])
   ['an unknown kind of message', [{ t: 'conquer' }], 'invalid_message', /"t".*conquer/],
   ['a hello without an id', [helloOf({ id: undefined })], 'invalid_message', /"id"/],
   ['a hello with an id of spaces', [helloOf({ id: 'a b' })], 'invalid_message', /"id".*a b/],
-  ['a hello of another protocol', [helloOf({ protocol: 99 })], 'invalid_message', /protocol 99/],
+  ['a hello of an old protocol', [helloOf({ protocol: 1 })], 'invalid_message', /protocol 1,/],
   [
     'a hello with too many scopes',
     [helloOf({ scopes: tooManyScopes })],

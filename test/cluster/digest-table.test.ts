@@ -61,7 +61,9 @@ describe('the digest table', () => {
       await Promise.all([ready, ...writes])
       await write()
       for (const set of SETS) {
-        expect(table.digests(set, 0n, ROOT), `seed ${seed}`).toEqual(await counted(store, set))
+        expect(table.digests({ set, horizon: 0n }, ROOT), `seed ${seed}`).toEqual(
+          await counted(store, set),
+        )
       }
     }
   })
@@ -75,7 +77,7 @@ describe('the digest table', () => {
       return scan
     })
     await table.recount(0n)
-    expect(table.digests(ITEMS, 0n, ROOT)).toEqual(await counted(store, ITEMS))
+    expect(table.digests({ set: ITEMS, horizon: 0n }, ROOT)).toEqual(await counted(store, ITEMS))
   })
 
   test('begins anew when a scan has a record that is newer than the scan', async () => {
@@ -90,7 +92,7 @@ describe('the digest table', () => {
     })
     await table.recount(0n)
     expect(scans).toBe(3)
-    expect(table.digests(ITEMS, 0n, ROOT)).toEqual(await counted(store, ITEMS))
+    expect(table.digests({ set: ITEMS, horizon: 0n }, ROOT)).toEqual(await counted(store, ITEMS))
   })
 
   test('leaves out tombstones up to the horizon, and only those', async () => {
@@ -98,12 +100,16 @@ describe('the digest table', () => {
     const source = { source: 'x' }
     await store.merge([entry('items/a', 1), tombstone('items/b', 50), entry('items/c', 5)], source)
     const table = await tableOf(store)
-    await table.track(ITEMS, 50n)
+    await table.track({ set: ITEMS, horizon: 50n })
     await store.merge([tombstone('items/a', 40), tombstone('items/c', 60)], source)
-    expect(table.digests(ITEMS, 50n, ROOT)).toEqual(await counted(store, ITEMS, 50n))
-    expect(table.digests(ITEMS, 50n, ROOT)).toMatchObject([{ count: 1 }])
+    expect(table.digests({ set: ITEMS, horizon: 50n }, ROOT)).toEqual(
+      await counted(store, ITEMS, 50n),
+    )
+    expect(table.digests({ set: ITEMS, horizon: 50n }, ROOT)).toMatchObject([{ count: 1 }])
     await store.merge([entry('items/b', 70)], source)
-    expect(table.digests(ITEMS, 50n, ROOT)).toEqual(await counted(store, ITEMS, 50n))
+    expect(table.digests({ set: ITEMS, horizon: 50n }, ROOT)).toEqual(
+      await counted(store, ITEMS, 50n),
+    )
   })
 
   test('counts what it was not prepared for when that is asked for, a bounded number of sets', async () => {
@@ -113,12 +119,13 @@ describe('the digest table', () => {
     await table.recount(0n)
     for (let i = 0; i < 200; i++) {
       const set = { path: 'a/*', except: [`a/${i}`] }
-      await table.track(set, 0n)
-      expect(table.digests(set, 0n, ROOT)).toMatchObject([{ count: 1 }])
+      await table.track({ set, horizon: 0n })
+      expect(table.digests({ set, horizon: 0n }, ROOT)).toMatchObject([{ count: 1 }])
     }
     const known = Array.from({ length: 200 }, (_, i) => {
       try {
-        return table.digests({ path: 'a/*', except: [`a/${i}`] }, 0n, ROOT).length
+        const set = { path: 'a/*', except: [`a/${i}`] }
+        return table.digests({ set, horizon: 0n }, ROOT).length
       } catch {
         return 0
       }
@@ -130,7 +137,9 @@ describe('the digest table', () => {
   test('says so when it is asked for what it has not counted, or was stopped', async () => {
     const store = await openStore()
     const table = await tableOf(store)
-    expect(() => table.digests(ITEMS, 0n, ROOT)).toThrow('"items/*" is not counted')
+    expect(() => table.digests({ set: ITEMS, horizon: 0n }, ROOT)).toThrow(
+      '"items/*" is not counted',
+    )
     await store.set('items/a', '1')
     const counting = table.recount(0n)
     table.stop()

@@ -319,7 +319,7 @@ describe('joining', () => {
     const message = { ...welcome, protocol: 99 }
     const step = stepFollower(reach([EVENTS.up]), { type: 'message', message }, context)
     expect(step.effects).toMatchObject([
-      { type: 'drop', reason: 'stream protocol 99, this node speaks 2' },
+      { type: 'drop', reason: 'stream protocol 99, this node speaks 2 to 3' },
     ])
   })
 

@@ -143,14 +143,27 @@ describe('every event in every state', () => {
   })
 })
 
+describe('the protocol', () => {
+  test.each([
+    [2, 2],
+    [3, 3],
+    [7, 3],
+  ])('that a follower of %i is welcomed with is %i', (offered, spoken) => {
+    const event = { ...EVENTS.hello, hello: { ...hello, protocol: offered } }
+    const { state, effects } = stepLeaderSession(GREETING, event, LIMITS)
+    expect(state).toMatchObject({ protocol: spoken })
+    expect(effects[0]).toMatchObject({ message: { t: 'welcome', protocol: spoken } })
+  })
+})
+
 describe('refusals', () => {
-  test('a follower of another protocol is told both versions', () => {
-    const event = { ...EVENTS.hello, hello: { ...hello, protocol: 7 } }
+  test('a follower of a protocol that is too old is told what is spoken', () => {
+    const event = { ...EVENTS.hello, hello: { ...hello, protocol: 1 } }
     expect(step(GREETING, event).effects).toEqual([
       {
         type: 'close',
         code: 'invalid_message',
-        reason: 'stream protocol 7, this node speaks 2',
+        reason: 'stream protocol 1, this node speaks 2 to 3',
       },
     ])
   })

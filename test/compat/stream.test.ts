@@ -218,25 +218,50 @@ class OldLeader {
 }
 
 describe('a peer of another stream protocol', () => {
-  it.each([STREAM_PROTOCOL - 1, STREAM_PROTOCOL + 1])(
-    'that follows with protocol %i is turned away with both numbers, and counted',
-    async (protocol) => {
-      const rig = rigOfThen()
-      const leader = await rig.add({ host: 'leader', keys: KEYS, fill: fillLeader })
-      const peer = new RawPeer(leader)
-      peer.say(helloOf({ protocol }))
-      await waitFor(() => peer.closedWith !== undefined, WAIT)
-      const reason = `stream protocol ${protocol}, this node speaks ${STREAM_PROTOCOL}`
-      expect(peer.closedWith).toEqual({ code: 4500, reason })
-      expect(peer.heard).toEqual([])
-      expect(leader.engine.status().followers).toEqual([])
-      expect(JSON.stringify(leader.engine.status().refusals)).toContain(reason)
-      // The next one may have been upgraded.
-      const upgraded = new RawPeer(leader)
-      upgraded.say(helloOf())
-      await waitFor(() => upgraded.heard.includes('welcome'), WAIT)
-    },
-  )
+  it('that is too old is turned away with what is spoken here, and counted', async () => {
+    const rig = rigOfThen()
+    const leader = await rig.add({ host: 'leader', keys: KEYS, fill: fillLeader })
+    const peer = new RawPeer(leader)
+    peer.say(helloOf({ protocol: 1 }))
+    await waitFor(() => peer.closedWith !== undefined, WAIT)
+    const reason = 'stream protocol 1, this node speaks 2 to 3'
+    expect(peer.closedWith).toEqual({ code: 4500, reason })
+    expect(peer.heard).toEqual([])
+    expect(leader.engine.status().followers).toEqual([])
+    expect(JSON.stringify(leader.engine.status().refusals)).toContain(reason)
+    // The next one may have been upgraded.
+    const upgraded = new RawPeer(leader)
+    upgraded.say(helloOf())
+    await waitFor(() => upgraded.heard.includes('welcome'), WAIT)
+  })
+
+  it('that leads and refuses ours by its number is offered its own the next time', async () => {
+    const rig = rigOfThen()
+    const offered: (number | undefined)[] = []
+    const follower = await rig.add({
+      host: 'follower',
+      keys: KEYS,
+      follows: 'http://leader',
+      transport: {
+        dial: (_request, opened, heard) => {
+          setImmediate(opened)
+          const end = (): void => heard.close({ code: 1000, reason: '' })
+          const send = (text: string): void => {
+            const { t, protocol } = parse(text)
+            if (t !== 'hello') return
+            offered.push(protocol)
+            if (protocol === 2) return
+            const reason = `stream protocol ${protocol}, this node speaks 2`
+            setImmediate(() => heard.close({ code: 4500, reason }))
+          }
+          return { bufferedBytes: 0, send, close: end, terminate: end }
+        },
+      },
+    })
+    await rig.until(() => offered.length > 1, 'another attempt')
+    expect(offered.slice(0, 2)).toEqual([3, 2])
+    expect(follower.engine.status().links[0]?.lastError).toContain('this node speaks 2')
+  })
 
   it('that leads is not followed: it is named, nothing of it is taken, and writes wait', async () => {
     const rig = rigOfThen()
@@ -262,7 +287,7 @@ describe('a peer of another stream protocol', () => {
     await follower.store.set('items/mine', '1')
     const link = (): ReturnType<typeof follower.engine.status>['links'][number] | undefined =>
       follower.engine.status().links[0]
-    const reason = `stream protocol ${protocol}, this node speaks ${STREAM_PROTOCOL}`
+    const reason = `stream protocol ${protocol}, this node speaks 2 to 3`
     await rig.until(() => link()?.lastError?.includes(reason) === true, 'the reason')
     // It tries again, so that upgrading either of the two is enough.
     await rig.until(() => handlers.length > 2, 'another attempt')

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { StoredRecord } from '../../src/core/entry.ts'
-import { versionOf } from '../../src/core/entry.ts'
+import { versionOf, withMarks } from '../../src/core/entry.ts'
 import type { SentRow } from '../../src/store/replication.ts'
 import type { Store } from '../../src/store/store.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -150,14 +150,17 @@ describe('taking records stamped in the future', () => {
     expect(await store.merge([entry('a', 2_000_000_000n)], options)).toEqual(['drift'])
   })
 
-  test('a record ahead of its leader, not owed, gives way to what the leader log has', async () => {
+  test('a record that a mark of its key covers gives way to what carries the mark', async () => {
     const store = await openStore({ leaderOf: () => LEADER })
     const fromLeader = { source: LEADER, leader: LEADER }
-    await store.merge([entry('a', 500n), entry('b', 50n)], fromLeader)
-    const lower = [entry('a', 90n, '2'), entry('b', 40n, '2')]
-    const outcomes = await store.merge(lower, { ...fromLeader, comesDown: 100n })
-    expect(outcomes).toEqual(['applied', 'superseded'])
+    await store.merge([entry('a', 500n), entry('b', 500n)], fromLeader)
+    const lower = [
+      withMarks({ ...entry('a', 90n, '2'), origin: 'o-r1' }, '500@o'),
+      withMarks({ ...entry('b', 90n, '2'), origin: 'x' }, '499@o'),
+    ]
+    expect(await store.merge(lower, fromLeader)).toEqual(['applied', 'superseded'])
     expect((await store.get('a'))?.data).toBe('2')
-    expect(await store.merge([entry('a', 80n)], fromLeader)).toEqual(['superseded'])
+    expect(await store.merge([entry('a', 500n)], fromLeader)).toEqual(['superseded'])
+    expect((await store.get('b'))?.data).toBe('1')
   })
 })

@@ -166,7 +166,7 @@ describe('failures', () => {
   test('data of a newer format is refused, not misread', async () => {
     const adapter = new MemoryStorage()
     await adapter.open()
-    await adapter.batch([{ type: 'put', key: 'm/format', value: '3' }])
+    await adapter.batch([{ type: 'put', key: 'm/format', value: '4' }])
     await expect(openStore({ adapter })).rejects.toMatchObject({ code: 'format_unsupported' })
   })
 })
