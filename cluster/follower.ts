@@ -25,6 +25,7 @@ import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
 import type { DigestTable } from './digest-table.ts'
+import type { Voting } from './election/voting.ts'
 import { FeedCounts } from './feed-counts.ts'
 import { isFollowing, nextOffer } from './follower-link.ts'
 import type {
@@ -37,6 +38,7 @@ import type {
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
 import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
+import { FollowerVoting } from './follower-voting.ts'
 import { LeaderTime } from './leader-time.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
@@ -62,6 +64,8 @@ export interface FollowerLinkOptions {
   readonly time: TimeSource
   readonly random: Random
   readonly transport: Transport
+  /** Of a leader that is elected: what this node keeps of its votes. */
+  readonly voting?: Voting | undefined
   readonly token: string | undefined
   /** Where the leader's changes are listened to when it publishes them. */
   readonly bus?: Bus | undefined
@@ -91,6 +95,7 @@ export class FollowerLink {
   readonly #comparing: ComparisonWork
   readonly #listener: BusListener
   readonly #feeds: FeedCounts
+  readonly #voting: FollowerVoting
   #stopBeat: CancelTimer | undefined
   #outboxNoted = false
   /** The latest request for rows of the outbox that has not been answered. */
@@ -109,6 +114,15 @@ export class FollowerLink {
     this.#backlog = new Backlog(limits.maxPendingBytes)
     this.#leaderTime = new LeaderTime(options)
     this.#feeds = new FeedCounts(options)
+    this.#voting = new FollowerVoting({
+      voting: options.voting,
+      queue: (work) => {
+        this.#work = this.#work.then(work).catch((error) => this.#fail('a vote failed', error))
+      },
+      send: (vote) => this.#connection.send(encodeMessage(vote)),
+      drop: (reason) => this.#connection.drop(ERROR_TABLE.out_of_order.closeCode, reason),
+      refused: () => this.status().refused,
+    })
     this.#listener = new BusListener({
       ...options,
       heard: (batch, bytes) => this.#dispatch({ type: 'batch', batch: { ...batch, bytes } }),
@@ -146,7 +160,10 @@ export class FollowerLink {
       }),
       // Offline is a mode: whatever a leader says, it may be mended, so the link never gives up.
       shouldReconnect: () => true,
-      onOpen: () => this.#dispatch({ type: 'up' }),
+      onOpen: () => {
+        this.#voting.up()
+        this.#dispatch({ type: 'up' })
+      },
       onMessage: (text) => this.#receive(text),
       onDown: ({ code, reason }) => this.#down(code, reason),
     })
@@ -218,6 +235,7 @@ export class FollowerLink {
         this.#terms = { ...this.#terms, horizon: message.horizon }
         this.#comparing.told(message)
       } else if (message.t === 'terms') this.#told(message)
+      else if (message.t === 'grant') this.#voting.granted(message)
       else {
         if (message.t === 'welcome') {
           this.#protocol = message.protocol
@@ -296,6 +314,9 @@ export class FollowerLink {
       case 'hash':
         this.#comparing.begin(effect, this.#terms.horizon)
         break
+      case 'held':
+        this.#voting.held()
+        break
       case 'fed':
         this.#feeds.fed(effect)
         break
@@ -326,7 +347,8 @@ export class FollowerLink {
         this.#nextCollect = undefined
         const owed = await this.#options.store.owed(this.leader, next.limit, next.skip)
         const { rows } = cutRows(owed, this.#options.limits.messageBytes)
-        this.#dispatch({ type: 'collected', rows })
+        const isWhole = rows.length === owed.length && owed.length < next.limit
+        this.#dispatch({ type: 'collected', rows, wholeOf: isWhole ? next.live : undefined })
       }
     } catch (error) {
       this.#fail('the outbox could not be read', error)

@@ -11,6 +11,7 @@ import {
   STREAM_PROTOCOL,
 } from '../src/core/protocol.ts'
 import type { TermsQuestion } from '../src/core/protocol-terms.ts'
+import { type Vote, VOTING_PROTOCOL } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
@@ -19,6 +20,7 @@ import { Answerer } from './answerer.ts'
 import type { BusPublisher } from './bus-publisher.ts'
 import { Departures } from './departures.ts'
 import type { DigestTable } from './digest-table.ts'
+import type { Ballot } from './election/ballot.ts'
 import type { Registration } from './follower-registry.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
 import type {
@@ -45,6 +47,8 @@ export interface LeaderOptions {
   readonly conflicts: ConflictLog
   /** Publishes what is committed; undefined: nothing does. */
   readonly publisher: BusPublisher | undefined
+  /** Of a leader that is elected: counts the votes of those who follow. */
+  readonly ballot?: Ballot | undefined
   /** Hears that a follower may hold more than before, or is gone. */
   readonly progressed: () => void
   readonly limits: ClusterLimits
@@ -159,6 +163,7 @@ class Session implements SocketHandlers {
   #isListening = false
   #registration: Registration | undefined
   readonly #pushes: PushTaker
+  #ballot: { voted(vote: Vote): void; left(): void } | undefined
   #lastContactMs: number
   /** What the follower speaks, once it has said so. */
   #protocol: number = STREAM_PROTOCOL
@@ -199,9 +204,13 @@ class Session implements SocketHandlers {
     try {
       const message = decodeFollowerMessage(text)
       this.#catchUp()
-      if (message.t === 'terms') this.#tellTerms(message.n)
+      if (message.t === 'vote') this.#ballot?.voted(message)
+      else if (message.t === 'terms') this.#tellTerms(message.n)
       else this.#dispatch(this.#eventOf(message))
-      if (message.t === 'hello') this.#tellTerms(0)
+      if (message.t === 'hello') {
+        this.#tellTerms(0)
+        this.#joinBallot()
+      }
       if (message.t === 'ack') this.#notePassed(message)
     } catch (error) {
       this.#end('invalid_message', errorText(error))
@@ -212,6 +221,7 @@ class Session implements SocketHandlers {
     this.#stopBeat?.()
     this.#dispatch({ type: 'closed' })
     this.#registration?.left()
+    this.#ballot?.left()
     if (this.#isListening) this.#options.publisher?.left()
     this.#isListening = false
     void this.#answerer.close()
@@ -265,11 +275,25 @@ class Session implements SocketHandlers {
     this.#socket.send(encodeMessage(terms, state.protocol))
   }
 
+  /** Before anything else that the follower is to acknowledge. */
+  #joinBallot(): void {
+    const state = this.#state
+    const { ballot } = this.#options
+    if (state.kind !== 'streaming' || ballot === undefined) return
+    if (state.protocol < VOTING_PROTOCOL) return
+    const { id: node, scopes } = state.follower
+    this.#ballot = ballot.join({
+      ...{ id: this.#source, node, scopes },
+      cursor: () => this.status()?.cursor ?? 0,
+      send: (grant) => this.#socket.send(encodeMessage(grant)),
+    })
+  }
+
   #notePassed({ seq, complete }: Ack): void {
     if (this.#state.kind === 'streaming' && complete) this.#registration?.passed(seq)
   }
 
-  #eventOf(message: Exclude<FollowerMessage, TermsQuestion>): LeaderSessionEvent {
+  #eventOf(message: Exclude<FollowerMessage, TermsQuestion | Vote>): LeaderSessionEvent {
     if (message.t === 'ack') return { type: 'ack', ack: message }
     if (message.t === 'push') return { type: 'push', push: message }
     if (message.t === 'feed') return { type: 'feed', request: message }

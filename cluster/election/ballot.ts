@@ -37,6 +37,8 @@ export interface BallotOptions {
   readonly paths: readonly string[]
   /** Head of the leader's log. */
   readonly head: () => number
+  /** Hears up to which stamp earlier leaders may have decided, as a voter knows it. */
+  readonly heard: (ceiling: bigint) => void
   /** Has the lease keep `mark` soon. */
   readonly renewSoon: () => void
   readonly time: TimeSource
@@ -150,23 +152,11 @@ export class Ballot {
     if (list !== undefined && voters === encoded(list)) this.#dispatch({ type: 'marked', list })
   }
 
-  /** Takes part in the ballot once it votes; to be told the grant now. Ends with `left`. */
-  joined(peer: BallotPeer): Grant {
+  /** Tells a follower the grant; it takes part once it votes. */
+  join(peer: BallotPeer): { voted(vote: Vote): void; left(): void } {
     this.#peers.set(peer.id, peer)
-    return this.#grant()
-  }
-
-  voted({ id, node, scopes }: BallotPeer, vote: Vote): void {
-    const isWide = this.#options.paths.every((path) => scopes.includes(path))
-    const counted = isWide ? vote : { ...vote, held: false, whole: false }
-    this.#dispatch({ type: 'vote', id, node, vote: counted })
-  }
-
-  left({ id }: BallotPeer): void {
-    this.#peers.delete(id)
-    for (const [name, voter] of this.#state.connected) {
-      if (voter.id === id) this.#dispatch({ type: 'left', id, name })
-    }
+    peer.send(this.#grant())
+    return { voted: (vote) => this.#voted(peer, vote), left: () => this.#left(peer) }
   }
 
   /** Somebody may hold more of the log than before. */
@@ -229,6 +219,20 @@ export class Ballot {
       decides: phase === 'deciding',
       ...(reason === undefined ? {} : { reason }),
       held: held.filter((name) => (name === self ? counts(this.#state, name) : said.has(name))),
+    }
+  }
+
+  #voted({ id, node, scopes }: BallotPeer, vote: Vote): void {
+    this.#options.heard(vote.ceiling)
+    const isWide = this.#options.paths.every((path) => scopes.includes(path))
+    const counted = isWide ? vote : { ...vote, held: false, whole: false }
+    this.#dispatch({ type: 'vote', id, node, vote: counted })
+  }
+
+  #left({ id }: BallotPeer): void {
+    this.#peers.delete(id)
+    for (const [name, voter] of this.#state.connected) {
+      if (voter.id === id) this.#dispatch({ type: 'left', id, name })
     }
   }
 

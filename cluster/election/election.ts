@@ -46,6 +46,8 @@ export interface ElectionOptions {
 
 /** Between which stamps a leader decides, both exclusive; nanoseconds. */
 export interface DecisionWindow {
+  /** Fencing number of the grant. */
+  readonly token: number
   readonly above: bigint
   readonly below: bigint
 }
@@ -88,7 +90,9 @@ export class Election {
   /** What leaders left, as far as heard. */
   #remembered: LeaseMark
   /** Between which stamps decisions of the latest grant of this node are. */
-  #window: DecisionWindow & { readonly token: number } = { token: 0, above: 0n, below: 0n }
+  #window: DecisionWindow = { token: 0, above: 0n, below: 0n }
+  /** The latest grant heard of, and the ceiling that was known then. */
+  #before = { token: 0, ceiling: 0n }
   #isAsking = false
   /** The next renewal is not to wait. */
   #isHurried = false
@@ -119,6 +123,19 @@ export class Election {
   /** Between which stamps it may decide under that number; none are before the lease keeps a ceiling. */
   get window(): DecisionWindow {
     return this.#window
+  }
+
+  /** A voter knows that leaders before this one may have decided with stamps up to here. */
+  heardCeiling(ceiling: bigint): void {
+    const { below, above } = this.#window
+    if (ceiling <= above) return
+    this.#window = { ...this.#window, above: ceiling }
+    if (below <= ceiling) this.renewSoon()
+  }
+
+  /** The greatest ceiling heard of before anything was heard of grant `n`. */
+  ceilingBefore(n: number): bigint {
+    return this.#before.token === n ? this.#before.ceiling : this.#remembered.ceiling
   }
 
   /** What leaders left to the next, as far as this node has heard. */
@@ -292,9 +309,10 @@ export class Election {
     this.#options.marked?.(token, mark)
   }
 
-  #heard({ holder, isMine, mark }: LeaseView): void {
+  #heard({ holder, isMine, mark, token }: LeaseView): void {
     const { self, logger } = this.#options
     const { ceiling, voters } = this.#remembered
+    if (token > this.#before.token) this.#before = { token, ceiling }
     this.#remembered = {
       ceiling: max(ceiling, mark.ceiling),
       voters: mark.voters === '' ? voters : mark.voters,

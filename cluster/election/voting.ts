@@ -18,7 +18,7 @@ import type { Store } from '../../src/store/store.ts'
 export interface VotingOptions {
   readonly store: Pick<
     Store,
-    'id' | 'epoch' | 'meta' | 'saveMeta' | 'canResume' | 'onDamage' | 'isDurable' | 'safest'
+    'id' | 'epoch' | 'meta' | 'saveMeta' | 'canResume' | 'onDamage' | 'durability'
   >
   /** By which the list of voters knows this node. Default: its id. */
   readonly name: string | undefined
@@ -38,8 +38,8 @@ export class Voting {
   /** What is written, one after the other. */
   #work: Promise<void> = Promise.resolve()
   #stopListening: () => void = () => undefined
-  /** The greatest ceiling that was heard of. */
-  ceiling: () => bigint = () => 0n
+  /** The greatest ceiling that was heard of before a grant. */
+  ceilingBefore: (n: number) => bigint = () => 0n
 
   constructor(options: VotingOptions) {
     this.#options = options
@@ -53,6 +53,8 @@ export class Voting {
       const { n, whole, epoch, voters } = JSON.parse(text) as StoredVoting
       const isWhole = whole && store.canResume({ epoch, seq: 0 })
       this.#state = { n, isWhole, list: decodeVoterList(voters) }
+      // Old epochs are forgotten some day.
+      if (isWhole && epoch !== store.epoch) this.#refresh()
     }
     this.#stopListening = store.onDamage(() => {
       void this.save({ isWhole: false }).catch(() => undefined)
@@ -82,7 +84,7 @@ export class Voting {
   }
 
   get isDurable(): boolean {
-    return this.#options.store.isDurable
+    return this.#options.store.durability.usual !== 'memory'
   }
 
   /**
@@ -106,7 +108,8 @@ export class Voting {
   vote(n: number, held: boolean, refused: number): Vote {
     const { isWhole: whole, list: voters } = this.#state
     const { name, isDurable: durable } = this
-    return { t: 'vote', n, name, held, whole, durable, refused, voters, ceiling: this.ceiling() }
+    const ceiling = this.ceilingBefore(n)
+    return { t: 'vote', n, name, held, whole, durable, refused, voters, ceiling }
   }
 
   /** Changes what is stored, durably; numbers never go down. @throws StateError of the storage. */
@@ -116,12 +119,21 @@ export class Voting {
     return done
   }
 
+  #refresh(): void {
+    this.#work = this.#work.then(() => this.#write(this.#state)).catch(() => undefined)
+  }
+
   async #save(change: Partial<VotingState>): Promise<void> {
     const before = this.#state
     const next = { ...before, ...change, n: Math.max(before.n, change.n ?? 0) }
     const isSame =
       next.n === before.n && next.isWhole === before.isWhole && next.list === before.list
     if (isSame) return
+    await this.#write(next)
+    this.#state = next
+  }
+
+  async #write(next: VotingState): Promise<void> {
     const { store } = this.#options
     const stored: StoredVoting = {
       n: next.n,
@@ -129,8 +141,7 @@ export class Voting {
       epoch: store.epoch,
       voters: next.list === undefined ? '' : encodeVoterList(next.list),
     }
-    await store.saveMeta(new Map([[ROW, JSON.stringify(stored)]]), { durability: store.safest })
-    this.#state = next
+    await store.saveMeta(new Map([[ROW, JSON.stringify(stored)]]), { durability: store.durability.strongest })
   }
 }
 

@@ -9,6 +9,9 @@
 import { type Fields, integer, stamp, string } from './protocol-fields.ts'
 import { decodeVoterList, encodeVoterList, MAX_VOTER_NAME, type VoterList } from './voter-list.ts'
 
+/** The first protocol of the stream that has these messages. */
+export const VOTING_PROTOCOL = 3
+
 /** Under which grant the leader leads. */
 export interface Grant {
   readonly t: 'grant'
@@ -38,7 +41,7 @@ export interface Vote {
   readonly refused: number
   /** The list that the node has stored; undefined: none. */
   readonly voters: VoterList | undefined
-  /** The greatest ceiling of a lease that the node has heard of, nanoseconds. */
+  /** The greatest ceiling of earlier leaders that the node has heard of, nanoseconds. */
   readonly ceiling: bigint
 }
 

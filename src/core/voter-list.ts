@@ -24,6 +24,13 @@ export const MAX_VOTERS = 15
 /** Longest name of a voter, UTF-16 units. */
 export const MAX_VOTER_NAME = 200
 
+/** What names of voters are made of. */
+export const VOTER_NAME_RULE = 'letters, digits, dots, colons, - and _, at most 200'
+
+export function isVoterName(name: string): boolean {
+  return name.length <= MAX_VOTER_NAME && /^[\w.:-]+$/.test(name)
+}
+
 /** Whether `a` was made after `b`; a list whose change is done is later than the same one before. */
 export function isLaterList(a: VoterList, b: VoterList | undefined): boolean {
   if (b === undefined) return true

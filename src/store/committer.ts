@@ -21,6 +21,7 @@ import { ChangeTail } from './change-tail.ts'
 import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
+import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
@@ -33,7 +34,7 @@ import { redirect } from './redirect.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
 import type { Slot, State, StateView } from './state.ts'
 import { StorageGuard } from './storage-guard.ts'
-import type { LeaderOf, StoreOptions } from './store-options.ts'
+import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 
 type CommitterState = 'closed' | 'opening' | 'open' | 'closing'
 
@@ -47,6 +48,8 @@ export class Committer {
   readonly #settledListeners = new Set<() => void>()
   /** Says which keys are owed to a leader. */
   leaderOf: LeaderOf = () => undefined
+  /** Says how this node decides about what it leads. */
+  decisionTerms: DecisionTermsOf = () => undefined
   readonly #options: StoreOptions
   readonly #logger: Logger
   readonly #queue: CommitQueue<Job>
@@ -224,6 +227,7 @@ export class Committer {
       now: (above) => this.clock.now(above),
       origin: draft.meta.get(ORIGIN_ROW) ?? this.origin,
       leaderOf: this.leaderOf,
+      decisionTerms: this.decisionTerms,
       meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
     }
   }
@@ -373,6 +377,10 @@ export class Committer {
   assertOpen(): void {
     if (this.#state === 'open' || this.#state === 'closing') return
     throw new StateError('not_open', `storage: storage is not active (${this.#state})`)
+  }
+
+  get durability(): DurabilityLevels {
+    return durabilityLevels(this.adapter, this.#options.durability)
   }
 
   /** A meta row that every open store has. @throws StateError `not_open` before that. */

@@ -2,6 +2,7 @@ import { Redis } from 'ioredis'
 import { afterEach, describe, expect, it } from 'vitest'
 import { redisLease } from '../../cluster/election/redis-lease.ts'
 import { redisScripts } from '../../cluster/election/redis-scripts.ts'
+import { NO_MARK } from '../../cluster/election/lease.ts'
 import { useRedis } from '../support/services.ts'
 import { waitFor } from '../support/wait.ts'
 import { describeLease } from './lease-suite.ts'
@@ -70,13 +71,13 @@ describe('a server that goes away', () => {
     await waitFor(async () => (await lease.take(0)).isMine)
     await redis().control?.kill()
     await waitFor(() =>
-      lease.renew(1).then(
+      lease.renew(1, NO_MARK).then(
         () => false,
         () => true,
       ),
     )
     await redis().control?.start()
-    const view = await waitFor(() => lease.renew(1))
+    const view = await waitFor(() => lease.renew(1, NO_MARK))
     expect(view).toMatchObject({ isMine: true, token: 1 })
   })
 })

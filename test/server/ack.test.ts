@@ -13,12 +13,19 @@ class Followers implements Replication {
   holding = 0
   readonly #listeners = new Set<() => void>()
 
+  /** Whether a majority of the voters holds everything. */
+  isMajority = false
+
+  hasVoters(key: string): boolean {
+    return key === 'elected'
+  }
+
   isReplicated(key: string): boolean {
     return key !== 'private'
   }
 
   holders(): Holders {
-    return { following: 3, holding: this.holding }
+    return { following: 3, holding: this.holding, isMajority: this.isMajority }
   }
 
   call(): Promise<never> {
@@ -99,7 +106,7 @@ describe('?ack=', () => {
     const { node } = await led()
     const allowed = shown.startsWith('ackTimeout')
       ? 'is not an integer from 1 to 60000'
-      : 'is not one of: local, leader, a number of nodes from 1 to 100'
+      : 'is not one of: local, leader, majority, a number of nodes from 1 to 100'
     for (const [method, path, body] of [
       ['POST', '/a', '1'],
       ['POST', '/-/batch', BATCH],

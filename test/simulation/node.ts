@@ -1,5 +1,6 @@
 /** One virtual process: the production store and engine on a virtual disk, network and clock. */
 import type { Holder, Lease } from '../../cluster/election/lease.ts'
+import type { Standing } from '../../cluster/election/standing.ts'
 import { type Reign, Succession } from '../../cluster/election/succession.ts'
 import { ClusterEngine } from '../../cluster/engine.ts'
 import { resolveClusterOptions } from '../../cluster/options.ts'
@@ -135,6 +136,7 @@ export class VirtualNode {
     store.setLeaderOf((key) =>
       succession === undefined ? scopeOf(placement, key)?.leader : succession.leaderOf(key),
     )
+    store.setDecisionTerms((key) => succession?.decisionTerms(key))
     await store.open()
     this.#placement = placement
     this.follows = follows
@@ -152,13 +154,14 @@ export class VirtualNode {
   }
 
   #elect(life: number, parts: Parts): Succession<VirtualReign> {
-    const { store, time, newId } = parts
+    const { store, clock, time, newId } = parts
     return new Succession({
-      ...{ store, time, newId, random: this.#random.next, logger: this.#logger() },
+      ...{ store, clock, time, newId, random: this.#random.next, logger: this.#logger() },
+      voter: this.host,
       plan: (leader) => planPlacement(this.plan.keys, leader, 'nodes/*'),
-      run: async (placement) => {
+      run: async (placement, standing) => {
         this.#world.count('changes of leader')
-        const engine = this.#engine(life, parts, placement)
+        const engine = this.#engine(life, parts, placement, standing)
         await engine.start()
         return { engine, stop: () => engine.stop() }
       },
@@ -179,7 +182,12 @@ export class VirtualNode {
     return leaseOver(lease, { ...self, session: `${this.host}x${life}` }, pass)
   }
 
-  #engine(life: number, parts: Parts, placement: Placement): ClusterEngine {
+  #engine(
+    life: number,
+    parts: Parts,
+    placement: Placement,
+    standing?: Standing,
+  ): ClusterEngine {
     const { follows, ...rest } = parts
     const bus = this.#world.bus?.connect(this.host)
     const options = resolveClusterOptions({
@@ -196,6 +204,7 @@ export class VirtualNode {
       placement,
       random: this.#random.next,
       transport: this.#transportOf(life),
+      ...(standing === undefined ? {} : { standing }),
       ...rest,
     })
   }
