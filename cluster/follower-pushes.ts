@@ -129,7 +129,13 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
   const own = { head, count: state.own.count + applied }
   const isKept = taken.length === rows.length || state.hold === 'yes'
   return {
-    state: { ...noteHead(state, head), refused, drifted, own, hold: isKept ? state.hold : undefined },
+    state: {
+      ...noteHead(state, head),
+      refused,
+      drifted,
+      own,
+      hold: isKept ? state.hold : undefined,
+    },
     effects: [{ type: 'settle', session: state.session, n, rows: taken, seen }],
   }
 }

@@ -11,7 +11,7 @@ import {
   STREAM_PROTOCOL,
 } from '../src/core/protocol.ts'
 import type { TermsQuestion } from '../src/core/protocol-terms.ts'
-import { type Vote, VOTING_PROTOCOL } from '../src/core/protocol-voting.ts'
+import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'

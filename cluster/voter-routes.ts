@@ -121,7 +121,8 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 function parseChange(body: string): Change {
-  const invalid = (reason: string): StateError => new StateError('invalid_message', `voters: ${reason}`)
+  const invalid = (reason: string): StateError =>
+    new StateError('invalid_message', `voters: ${reason}`)
   let fields: Readonly<Record<string, unknown>>
   try {
     fields = Object(JSON.parse(body)) as Readonly<Record<string, unknown>>
@@ -130,7 +131,8 @@ function parseChange(body: string): Change {
   }
   const { add, remove, found } = fields
   if (Object.keys(fields).length !== 1) throw invalid('give one of "add", "remove" and "found"')
-  if (found === undefined) return { how: add === undefined ? 'remove' : 'add', name: nameOf(add ?? remove) }
+  if (found === undefined)
+    return { how: add === undefined ? 'remove' : 'add', name: nameOf(add ?? remove) }
   if (!Array.isArray(found) || found.length === 0 || found.length > MAX_VOTERS) {
     throw invalid(`"found" must be a list of 1 to ${MAX_VOTERS} names`)
   }

@@ -119,7 +119,8 @@ export function stepBallot(
       if (!isSame(state.list, event.list)) return { state, effects: [] }
       return proceed({ ...state, isSaved: true }, context)
     case 'marked':
-      if (state.phase !== 'marking' || !isSame(state.list, event.list)) return { state, effects: [] }
+      if (state.phase !== 'marking' || !isSame(state.list, event.list))
+        return { state, effects: [] }
       return decide({ ...state, founder: undefined }, event.list, context)
     case 'change':
       return change(state, event, context)
@@ -267,7 +268,8 @@ function change(
   if (phase !== 'deciding' || list === undefined) return refuse('the leader does not decide yet')
   if (list.before !== undefined) return refuse('another change is under way')
   const isIn = list.voters.includes(name)
-  if (how === 'add' ? isIn : !isIn) return refuse(`${name} is ${isIn ? 'a voter already' : 'no voter'}`)
+  if (how === 'add' ? isIn : !isIn)
+    return refuse(`${name} is ${isIn ? 'a voter already' : 'no voter'}`)
   const voters = isIn ? list.voters.filter((one) => one !== name) : [...list.voters, name]
   if (voters.length === 0) return refuse(`${name} is the last voter`)
   if (voters.length > MAX_VOTERS) return refuse(`there are ${list.voters.length} voters, the most`)

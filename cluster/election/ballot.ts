@@ -185,7 +185,8 @@ export class Ballot {
     if (list === undefined) return `${grant} knows no voters`
     const missing = votersOf(list).filter((name) => !counts(this.#state, name))
     const told = missing.map((name) => `${name} (${this.#lackOf(name)})`)
-    const does = phase === 'founding' ? 'have stored their list' : 'say that it holds what they held'
+    const does =
+      phase === 'founding' ? 'have stored their list' : 'say that it holds what they held'
     return `${grant} waits until a majority of the voters ${does}; missing: ${told.join(', ') || 'none'}`
   }
 
@@ -282,7 +283,9 @@ export class Ballot {
     if (vote === undefined) return 'not connected'
     if (vote.refused > 0) return `${vote.refused} of its records were refused`
     if (!vote.held) return 'still sends what it held'
-    return vote.whole || phase === 'founding' ? 'has an older list' : 'its disk is empty or restored'
+    return vote.whole || phase === 'founding'
+      ? 'has an older list'
+      : 'its disk is empty or restored'
   }
 
   #grant(): Grant {

@@ -126,11 +126,7 @@ class KubernetesLease {
   }
 
   /** Writes over `record`; what it is now when somebody else was faster. */
-  async #put(
-    record: LeaseRecord | undefined,
-    token: number,
-    mark?: LeaseMark,
-  ): Promise<LeaseView> {
+  async #put(record: LeaseRecord | undefined, token: number, mark?: LeaseMark): Promise<LeaseView> {
     return (await this.#write(record, token, mark)) ?? this.view(await this.read())
   }
 

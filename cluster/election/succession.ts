@@ -15,9 +15,10 @@
  * not merge is refused (`leaderOf` says that another node leads), and what it writes is owed to whoever
  * leads next.
  */
+
+import type { HybridClock } from '../../src/core/clock.ts'
 import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
-import type { HybridClock } from '../../src/core/clock.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
 import type { DecisionTerms, Store } from '../../src/store/store.ts'
 import type { ClusterEngine } from '../engine.ts'

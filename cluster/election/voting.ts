@@ -141,7 +141,9 @@ export class Voting {
       epoch: store.epoch,
       voters: next.list === undefined ? '' : encodeVoterList(next.list),
     }
-    await store.saveMeta(new Map([[ROW, JSON.stringify(stored)]]), { durability: store.durability.strongest })
+    await store.saveMeta(new Map([[ROW, JSON.stringify(stored)]]), {
+      durability: store.durability.strongest,
+    })
   }
 }
 

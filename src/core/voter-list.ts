@@ -72,7 +72,10 @@ export function decodeVoterList(text: string): VoterList | undefined {
   }
   const { lease, change, voters, before, open } = fields ?? {}
   const isRight =
-    isCount(lease) && isCount(change) && isNames(voters) && (before === undefined || isNames(before))
+    isCount(lease) &&
+    isCount(change) &&
+    isNames(voters) &&
+    (before === undefined || isNames(before))
   if (!isRight) {
     throw new StateError('invalid_message', `voters: ${text.slice(0, 80)} is no list of voters`)
   }

@@ -12,6 +12,7 @@
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../core/errors.ts'
 import { hasGlob } from '../core/key.ts'
+import type { Durability } from '../storage-adapter.ts'
 import type { ChangeEnd } from '../store/operations.ts'
 import { parseTarget } from './request-url.ts'
 import type { Fate } from './write-fate.ts'
@@ -68,9 +69,11 @@ export function ackOf(request: Pick<IncomingMessage, 'url'>): Ack | undefined {
 export function resolveAck(
   level: AckLevel | undefined,
   timeoutMs: number = DEFAULT_ACK_TIMEOUT_MS,
+  durability?: Durability,
 ): Ack | undefined {
   assertTimeout(timeoutMs, String(timeoutMs))
   if (level === undefined) return undefined
+  if (level === 'majority') assertNotMemory([durability])
   if (typeof level === 'number' || !NAMED.includes(level)) assertLevel(level, String(level))
   return { level, timeoutMs }
 }
@@ -78,7 +81,7 @@ export function resolveAck(
 const NAMED: readonly Exclude<AckLevel, number>[] = ['local', 'leader', 'majority']
 
 /** What is lost with a process is held by no voter. */
-function assertNotMemory(durabilities: readonly string[]): void {
+function assertNotMemory(durabilities: readonly (string | undefined)[]): void {
   if (!durabilities.includes('memory')) return
   throw new StateError(
     'invalid_option',
@@ -87,7 +90,8 @@ function assertNotMemory(durabilities: readonly string[]): void {
 }
 
 function assertLevel(level: unknown, shown: string): void {
-  if (typeof level === 'number' && Number.isInteger(level) && level >= 1 && level <= MAX_ACK_NODES) return
+  if (typeof level === 'number' && Number.isInteger(level) && level >= 1 && level <= MAX_ACK_NODES)
+    return
   throw new StateError(
     'invalid_option',
     `ooo: ack ${JSON.stringify(shown)} is not one of: local, leader, majority, a number of nodes from 1 to ${MAX_ACK_NODES}`,

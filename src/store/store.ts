@@ -24,6 +24,7 @@ import { planDrop } from './plan-drop.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
+import { refill } from './refill.ts'
 import type {
   MergeOptions,
   MergeOutcome,
@@ -31,7 +32,6 @@ import type {
   TakeOptions,
   TakeOutcome,
 } from './replication.ts'
-import { refill } from './refill.ts'
 import { planAcknowledge, planMerge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
 import type { ListOptions, Slot } from './state.ts'

@@ -1,7 +1,12 @@
 /** What every lease must do, whatever keeps it. Run on each implementation. */
 import { randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
-import { type Candidate, type Lease, type LeaseView, NO_MARK } from '../../cluster/election/lease.ts'
+import {
+  type Candidate,
+  type Lease,
+  type LeaseView,
+  NO_MARK,
+} from '../../cluster/election/lease.ts'
 import { waitFor } from '../support/wait.ts'
 
 /** One lease, as its candidates see it. */

@@ -182,12 +182,7 @@ export class VirtualNode {
     return leaseOver(lease, { ...self, session: `${this.host}x${life}` }, pass)
   }
 
-  #engine(
-    life: number,
-    parts: Parts,
-    placement: Placement,
-    standing?: Standing,
-  ): ClusterEngine {
+  #engine(life: number, parts: Parts, placement: Placement, standing?: Standing): ClusterEngine {
     const { follows, ...rest } = parts
     const bus = this.#world.bus?.connect(this.host)
     const options = resolveClusterOptions({
