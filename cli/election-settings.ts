@@ -45,6 +45,7 @@ const VOTERS: Kind<readonly string[]> = {
     const isRight = names.every(isVoterName) && names.length <= MAX_VOTERS
     return isRight && new Set(names).size === names.length ? names : undefined
   },
+  join: (values) => [...new Set(values.flat())],
 }
 
 const POD_LABEL: Kind<PodLabelSetting> = {

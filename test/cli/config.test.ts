@@ -316,6 +316,7 @@ function companions(name: keyof ServeConfig): string[] {
   if (name === 'leasePod') {
     return ['--leader=kubernetes', '--key=settings', '--lease-pod-label=a=b']
   }
+  if (name === 'voters') return ['--leader=kubernetes', '--key=settings', '--name=n']
   if (name.startsWith('lease')) return ['--leader=kubernetes', '--key=settings']
   if (name === 'redisCa') return ['--redis=rediss://a', '--key=settings']
   return name === 'clusterUrl' || name === 'redis' ? ['--key=settings'] : []
