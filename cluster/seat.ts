@@ -138,7 +138,7 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
     lease: () => succession.report(),
     voters: () => succession.voters(),
     get ballot() {
-      return succession.ballot
+      return succession.leads ? succession.ballot : undefined
     },
     isElected: (key) => succession.isElected(key),
     decisionTerms: (key) => succession.decisionTerms(key),

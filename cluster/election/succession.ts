@@ -125,9 +125,9 @@ export class Succession<R extends Reign> {
     return this.#ballot?.report() ?? reportOf(this.#voting)
   }
 
-  /** Of this node as the leader of a grant that holds; undefined elsewhere. */
+  /** Of this node as the leader of a grant, which may have lapsed; undefined elsewhere. */
   get ballot(): Ballot | undefined {
-    return this.leads ? this.#ballot : undefined
+    return this.#ballot
   }
 
   /** Whether the key has an elected leader, and so voters. */

@@ -56,7 +56,9 @@ export class Decisions {
       const isRight = other.n === n || other.n < n === versionOf(other.record) < versionOf(record)
       if (isRight) continue
       const told = [other, decision].map((one) => `${tellRecord(one.record)} by grant ${one.n}`)
-      throw new Error(`decisions of ${key} are not in the order of their grants: ${told.join(', ')}`)
+      throw new Error(
+        `decisions of ${key} are not in the order of their grants: ${told.join(', ')}`,
+      )
     }
     this.#made.set(key, [...made, decision])
   }

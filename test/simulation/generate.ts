@@ -4,6 +4,9 @@ import { SeededRandom } from '../support/seeded-random.ts'
 import type { History, NodePlan, Step, StepName } from './history.ts'
 import { type Kind, WRITABLE } from './kinds.ts'
 
+/** Less than what nodes take from each other. */
+const CLOCK_AHEAD_MS = 50_000
+
 /** Where keys are made by the store. */
 const PUSHABLE = ['items/*', 'users/u/posts/*']
 
@@ -65,6 +68,10 @@ function makeStep(t: StepName, draw: Draw): Step {
       return { t, node, key: random.pick(PUSHABLE), n, ...durability(random) }
     case 'delete':
       return { t, node, key: random.pick([...writable, ...globs]), ...durability(random) }
+    case 'decide':
+      return { t, node, key: random.pick(writable), n }
+    case 'voter':
+      return { t, node, how: random.pick(['add', 'remove'] as const) }
     case 'read':
       return { t, node, key: random.pick([...writable, ...globs]) }
     case 'wait':
@@ -94,6 +101,8 @@ function nodeStep(
     | 'push'
     | 'delete'
     | 'read'
+    | 'decide'
+    | 'voter'
     | 'wait'
     | 'cut'
     | 'reset'
@@ -120,6 +129,8 @@ function nodeStep(
       return { t, node, which: random.next() }
     case 'clock':
       return { t, node, ms: clockStep(random, kind.clockStepMs ?? 1000) }
+    case 'clockAhead':
+      return { t, node, ms: random.below(CLOCK_AHEAD_MS) }
     case 'drift':
       return { t, node, ppm: random.below(20_000) - 10_000 }
     case 'reconfigure':

@@ -36,6 +36,9 @@ export const WRITABLE: readonly string[] = [
   'users/v/posts/q',
 ]
 
+/** So few that decisions meet. */
+const DECIDED: readonly string[] = ['settings', 'items/a']
+
 /** One leader and two followers. */
 export const STAR: readonly NodePlan[] = [
   { host: 'leader', keys: KEYS },
@@ -91,6 +94,12 @@ const ELECTED: readonly NodePlan[] = ['a', 'b', 'c'].map((host) => ({
   elects: true,
 }))
 
+/** Five nodes of which a lease makes one the leader; three of them vote at first. */
+const VOTING: readonly NodePlan[] = ['a', 'b', 'c', 'd', 'e'].map((host) => ({
+  ...{ host, keys: KEYS, elects: true },
+  voters: ['a', 'b', 'c'],
+}))
+
 /** As the star, and two followers that come later. */
 const GROWING: readonly NodePlan[] = [
   ...STAR,
@@ -122,8 +131,11 @@ const BACKUPS: Weights = { ...POWER_CUTS, image: 5, restore: 3 }
 const BAD_LINKS: Weights = { ...CALM, cut: 6, flap: 4, slow: 3, reset: 8 }
 const MOVES: Weights = { ...CALM, lead: 2, reconfigure: 8 }
 const ELECTIONS: Weights = { ...CALM, cut: 10, crash: 4, stop: 3, start: 9, wait: 30 }
+const DECISIONS: Weights = { ...ELECTIONS, decide: 40, set: 10, delete: 4 }
 const MEMBERS: Weights = { ...CALM, start: 8, leave: 0.7, wipe: 0.5 }
 const WRONG_CLOCKS: Weights = { ...CALM, clock: 3, drift: 2, stop: 3, start: 7 }
+/** Few enough that a majority of the disks mostly stays. */
+const LOST_FEW: Weights = { blackout: 0.3, crashAfter: 1, start: 9, wipe: 0.8 }
 const AWAY: Weights = { ...CALM, stop: 4, crash: 4, start: 4, clock: 0 }
 const EXPIRING = { longWaitMs: 120_000, tombstoneRetentionMs: 30_000 } as const
 const TEN_YEARS_MS = 10 * 365 * 86_400_000
@@ -162,6 +174,31 @@ export const KINDS: readonly Kind[] = [
     plans: ELECTED,
     weights: { ...AWAY, cut: 10 },
     ...EXPIRING,
+  },
+  { name: 'elections, decisions', plans: ELECTED, weights: DECISIONS, writable: DECIDED },
+  {
+    name: 'elections, decisions, power cuts, lost disks',
+    plans: ELECTED,
+    weights: { ...DECISIONS, ...LOST_FEW, cut: 8 },
+    writable: DECIDED,
+  },
+  {
+    name: 'elections, decisions, restored backups',
+    plans: ELECTED,
+    weights: { ...DECISIONS, image: 4, restore: 2 },
+    writable: DECIDED,
+  },
+  {
+    name: 'elections, decisions, voters change',
+    plans: VOTING,
+    weights: { ...DECISIONS, voter: 10 },
+    writable: DECIDED,
+  },
+  {
+    name: 'elections, decisions, clocks ahead',
+    plans: ELECTED,
+    weights: { ...DECISIONS, clock: 0, clockAhead: 4 },
+    writable: DECIDED,
   },
   { name: 'growing and shrinking', plans: GROWING, weights: MEMBERS },
   { name: 'mixed roles', plans: MIXED, weights: { ...BAD_LINKS, ...POWER_CUTS } },

@@ -1,4 +1,5 @@
 /** One virtual process: the production store and engine on a virtual disk, network and clock. */
+import type { Ballot } from '../../cluster/election/ballot.ts'
 import type { Holder, Lease } from '../../cluster/election/lease.ts'
 import type { Standing } from '../../cluster/election/standing.ts'
 import { type Reign, Succession } from '../../cluster/election/succession.ts'
@@ -110,6 +111,11 @@ export class VirtualNode {
     return this.#succession?.leads === true
   }
 
+  /** Of a node that was elected, whether its lease still holds or not. */
+  get ballot(): Ballot | undefined {
+    return this.#succession?.ballot
+  }
+
   /** Whether this node replicates a key. */
   holds(key: string): boolean {
     return scopeOf(this.placement, key) !== undefined
@@ -158,6 +164,7 @@ export class VirtualNode {
     return new Succession({
       ...{ store, clock, time, newId, random: this.#random.next, logger: this.#logger() },
       voter: this.host,
+      voters: this.plan.voters,
       plan: (leader) => planPlacement(this.plan.keys, leader, 'nodes/*'),
       run: async (placement, standing) => {
         this.#world.count('changes of leader')
@@ -259,6 +266,9 @@ export class VirtualNode {
     if ((this.store?.waitingRows ?? 0) > 0) return false
     const office = this.#succession?.report()?.state
     if (office !== undefined && office !== 'leader' && office !== 'follower') return false
+    // A node that leads decides sooner or later, unless a disk is lost that had to vote.
+    const isWaiting = this.decides && this.ballot?.reason !== undefined
+    if (isWaiting && this.#world.keepsDisks) return false
     const links = this.engine?.status().links ?? []
     return links.every(
       ({ state, outbox, lagRows }) => state === 'live' && outbox === 0 && lagRows === 0,

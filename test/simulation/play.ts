@@ -5,6 +5,7 @@ import { hasGlob, matchKey } from '../../src/core/key.ts'
 import type { WriteResult } from '../../src/store/operations.ts'
 import type { Store } from '../../src/store/store.ts'
 import { checkEnd } from './checks.ts'
+import { decide } from './decide.ts'
 import type { VirtualDisk } from './disk.ts'
 import type { History, Step } from './history.ts'
 import type { VirtualNode } from './node.ts'
@@ -76,6 +77,11 @@ async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<
     case 'delete':
     case 'read':
       return act(world, node, step)
+    case 'decide':
+      pass(world, node, step)
+      return
+    case 'voter':
+      return askForVoter(world, step)
     case 'start':
       if (!node.up) await tryStart(world, node)
       return
@@ -98,12 +104,33 @@ async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<
     case 'clock':
       node.skewMs += step.ms
       return
+    case 'clockAhead':
+      node.skewMs = step.ms
+      return
     case 'drift':
       node.driftPpm += step.ppm
       return
     default:
       return harm(world, node, step)
   }
+}
+
+/** A node that does not lead passes on what is to be decided to the one that does. */
+function pass(world: World, node: VirtualNode, { key, n }: Extract<Step, { t: 'decide' }>): void {
+  const leader = node.decides ? node : (world.nodes.find(({ decides }) => decides) ?? node)
+  decide(world, leader, key, `{"n":${n}}`).catch((error: unknown) => world.fail(error))
+}
+
+/** Whoever decides is asked; a change that can not be made now, or takes too long, is none. */
+function askForVoter(world: World, { how, node }: Extract<Step, { t: 'voter' }>): void {
+  const leader = world.nodes.find(({ decides }) => decides)
+  leader?.ballot?.change(how, node).then(
+    () => world.count('changes of the voters'),
+    (error: unknown) => {
+      if (!isStateError(error, 'undecided') && !isStateError(error, 'invalid_option'))
+        world.fail(error)
+    },
+  )
 }
 
 /** What takes away what was written, or puts other things in its place. */
@@ -175,6 +202,7 @@ function lost(world: World, loss: Loss): void {
     nodes.filter((node) => node.holds(key)).map(({ disk }) => disk)
   try {
     world.witness.lost(copies, loss, world.expired)
+    world.decisions.lost((voter) => nodes.find(({ host }) => host === voter)?.disk)
   } catch (error) {
     // The disk calls this in the middle of a batch, whose process would take it for a disk error.
     world.fail(error)

@@ -5,6 +5,7 @@ import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { LeaseServer } from '../support/virtual-lease.ts'
 import { type BusQuality, VirtualBus } from './bus.ts'
+import { Decisions } from './decisions.ts'
 import type { NodePlan } from './history.ts'
 import { VirtualNetwork } from './network.ts'
 import { VirtualNode } from './node.ts'
@@ -29,6 +30,7 @@ export class World {
   bus: VirtualBus | undefined
   readonly nodes: readonly VirtualNode[]
   readonly witness: Witness = new Witness()
+  readonly decisions: Decisions = new Decisions()
   /** By which nodes elect their leader. */
   readonly lease: LeaseServer = new LeaseServer(this.time)
   /** How often each thing happened that a history is meant to bring about. */
