@@ -15,9 +15,11 @@
  * Invariants, checked by `test/election/ballot-state.test.ts`:
  * 1. It decides only after a majority of the latest list it has heard of counted, of both lists while the
  *    list changes.
- * 2. A list that it founds is stored by a majority and kept by the lease before it decides.
- * 3. A change of the list adds or removes one name, and is done only when majorities of both lists have
- *    stored it and hold all that the leader held when it began.
+ * 2. A list that it founds is stored by a majority, and kept by the lease as done, before it decides: whoever
+ *    finds it not done goes on founding, since nothing was decided by it.
+ * 3. A change of the list adds or removes one name. It begins only when a majority of the new list could
+ *    vote, and is done only when majorities of both lists have stored it and hold all that the leader held
+ *    when it began.
  * 4. It never goes back to an older list.
  */
 import type { Vote } from '../../src/core/protocol-voting.ts'
@@ -119,8 +121,8 @@ export function stepBallot(
       if (!isSame(state.list, event.list)) return { state, effects: [] }
       return proceed({ ...state, isSaved: true }, context)
     case 'marked':
-      if (state.phase !== 'marking' || !isSame(state.list, event.list))
-        return { state, effects: [] }
+      if (state.phase !== 'marking' || state.list === undefined) return { state, effects: [] }
+      if (!isSame(done(state.list), event.list)) return { state, effects: [] }
       return decide({ ...state, founder: undefined }, event.list, context)
     case 'change':
       return change(state, event, context)
@@ -133,8 +135,8 @@ export function stepBallot(
 
 /** Whether a voter counts towards deciding. */
 export function counts(state: BallotState, name: string): boolean {
-  const { self, isWhole, list, founder, said } = state
-  const isFounding = founder !== undefined && (list === undefined || founder.isForced === true)
+  const { self, isWhole, founder, said } = state
+  const isFounding = founder !== undefined
   if (name === self) return isWhole || isFounding
   const held = said.get(name)
   if (held === undefined) return false
@@ -165,19 +167,23 @@ function heard(
     const earlier = said.get(name)
     said.set(name, {
       isWhole: vote.whole || earlier?.isWhole === true,
-      isNew: vote.voters === undefined || earlier?.isNew === true,
+      isNew: !vote.voters || vote.voters.isFounding === true || earlier?.isNew === true,
     })
   }
   const step = proceed({ ...state, said }, context)
   return { state: step.state, effects: [...effects, ...step.effects] }
 }
 
-/** Takes a list that was made later than the one known here. */
+/**
+ * Takes a list that was made later than the one known here, and any that is done while one is being founded:
+ * who founds without having known of it began with an empty disk.
+ */
 function adopt(state: BallotState, list: VoterList | undefined): BallotStep {
-  if (list === undefined || !isLaterList(list, state.list)) return { state, effects: [] }
-  if (state.founder?.isForced === true) return { state, effects: [] }
-  // Who founded or decided without having known of it, began with an empty disk.
-  const isVoid = state.phase !== 'gathering'
+  const { founder, phase } = state
+  if (list === undefined || list.isFounding || founder?.isForced) return { state, effects: [] }
+  const isFounding = founder !== undefined && phase !== 'marking'
+  if (!isFounding && !isLaterList(list, state.list)) return { state, effects: [] }
+  const isVoid = phase !== 'gathering'
   return {
     state: {
       ...state,
@@ -204,13 +210,16 @@ function proceed(state: BallotState, context: BallotContext): BallotStep {
       if (founder === undefined) return decide(state, wanted, context)
       const { isForced: _, ...founded } = founder
       const next: BallotState = { ...state, phase: 'founding', isWhole: true }
-      return issue(next, founded, context)
+      return issue(next, { ...founded, isFounding: true }, context)
     }
     case 'founding':
       if (list === undefined || !isMajority(list, (name) => hasStored(state, name, context))) {
         return { state, effects: [] }
       }
-      return { state: { ...state, phase: 'marking' }, effects: [{ type: 'mark', list }] }
+      return {
+        state: { ...state, phase: 'marking' },
+        effects: [{ type: 'mark', list: done(list) }],
+      }
     case 'marking':
       return { state, effects: [] }
     case 'deciding':
@@ -220,7 +229,10 @@ function proceed(state: BallotState, context: BallotContext): BallotStep {
 
 function decide(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
   const issuedAt = list.before === undefined ? undefined : context.head
-  const next: BallotState = { ...state, phase: 'deciding', list, isWhole: true, issuedAt }
+  const next: BallotState = {
+    ...{ ...state, phase: 'deciding', list, isWhole: true, issuedAt },
+    isSaved: false,
+  }
   return { state: next, effects: [{ type: 'save', list, isWhole: true }, { type: 'tell' }] }
 }
 
@@ -228,8 +240,7 @@ function decide(state: BallotState, list: VoterList, context: BallotContext): Ba
 function settle(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
   if (list.before === undefined) return grow(state, list, context)
   if (!isMajority(list, (name) => hasStored(state, name, context))) return { state, effects: [] }
-  const { before: _, ...done } = list
-  const settled = { ...done, lease: state.n }
+  const settled = { ...done(list), lease: state.n }
   return {
     state: { ...state, list: settled, isSaved: false, issuedAt: undefined },
     effects: [
@@ -273,6 +284,14 @@ function change(
   const voters = isIn ? list.voters.filter((one) => one !== name) : [...list.voters, name]
   if (voters.length === 0) return refuse(`${name} is the last voter`)
   if (voters.length > MAX_VOTERS) return refuse(`there are ${list.voters.length} voters, the most`)
+  // A majority that waits to be refilled by a leader that decides would wait for itself.
+  const isReady = (one: string): boolean => one === state.self || isMember(state, one)
+  const lacking = voters.filter((one) => !isReady(one))
+  if (lacking.length * 2 >= voters.length) {
+    return refuse(
+      `too few of the new voters are connected and whole; missing: ${lacking.join(', ')}`,
+    )
+  }
   return issue(state, changed(state, list, voters, {}), context)
 }
 
@@ -317,6 +336,11 @@ function hasStored(state: BallotState, name: string, { cursorOf }: BallotContext
   const voter = connected.get(name)
   if (voter === undefined || !isSame(voter.vote.voters, list)) return false
   return voter.vote.held && voter.vote.whole && cursorOf(voter.id) >= issuedAt
+}
+
+/** The list once it has been agreed on. */
+export function done({ before: _, isFounding: __, ...list }: VoterList): VoterList {
+  return list
 }
 
 function isSame(a: VoterList | undefined, b: VoterList | undefined): boolean {

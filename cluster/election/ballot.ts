@@ -20,6 +20,7 @@ import {
   type BallotPhase,
   type BallotState,
   counts,
+  done,
   keeps,
   stepBallot,
 } from './ballot-state.ts'
@@ -94,9 +95,14 @@ export class Ballot {
   constructor(options: BallotOptions) {
     this.#options = options
     const { n, voting, founders, time } = options
-    const list = latestOf(voting.list, decodeMarked(options))
+    const latest = latestOf(voting.list, decodeMarked(options))
+    const isFounded = latest !== undefined && latest.isFounding === undefined
+    const list = isFounded ? latest : undefined
     const self = voting.name
-    const founder = { voters: [...(founders ?? [self])].sort(), lease: n, change: 1 }
+    const founder = {
+      voters: [...(founders ?? latest?.voters ?? [self])].sort(),
+      ...{ lease: n, change: latest?.change ?? 1 },
+    }
     this.#state = {
       phase: 'gathering',
       n,
@@ -142,14 +148,15 @@ export class Ballot {
   /** What the lease is to keep of the voters; empty: nothing yet. */
   get mark(): string {
     const { phase, list, isSaved } = this.#state
-    const isSettled = phase === 'marking' || (phase === 'deciding' && isSaved)
-    return isSettled && list?.before === undefined ? encoded(list) : ''
+    if (list === undefined || list.before !== undefined) return ''
+    if (phase === 'marking') return encodeVoterList(done(list))
+    return phase === 'deciding' && isSaved ? encodeVoterList(list) : ''
   }
 
   /** The lease keeps this of the voters. */
   marked(voters: string): void {
-    const { list } = this.#state
-    if (list !== undefined && voters === encoded(list)) this.#dispatch({ type: 'marked', list })
+    const list = voters === this.mark ? decodeVoterList(voters) : undefined
+    if (list !== undefined) this.#dispatch({ type: 'marked', list })
   }
 
   /** Tells a follower the grant; it takes part once it votes. */
@@ -350,9 +357,6 @@ export class Ballot {
     }
   }
 }
-
-const encoded = (list: VoterList | undefined): string =>
-  list === undefined ? '' : encodeVoterList(list)
 
 function latestOf(a: VoterList | undefined, b: VoterList | undefined): VoterList | undefined {
   return b !== undefined && isLaterList(b, a) ? b : a

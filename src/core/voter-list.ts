@@ -15,6 +15,8 @@ export interface VoterList {
   readonly change: number
   /** The voters before, while the change is not done. */
   readonly before?: readonly string[]
+  /** The first list, while it is being agreed on: nothing was decided by it. */
+  readonly isFounding?: true
   /** Nodes that join may become voters without being added by hand. */
   readonly isOpen?: true
 }
@@ -31,12 +33,16 @@ export function isVoterName(name: string): boolean {
   return name.length <= MAX_VOTER_NAME && /^[\w.:-]+$/.test(name)
 }
 
-/** Whether `a` was made after `b`; a list whose change is done is later than the same one before. */
+/** Whether `a` was made after `b`; a list that is done is later than the same one before. */
 export function isLaterList(a: VoterList, b: VoterList | undefined): boolean {
   if (b === undefined) return true
   if (a.lease !== b.lease) return a.lease > b.lease
   if (a.change !== b.change) return a.change > b.change
-  return a.before === undefined && b.before !== undefined
+  return isDone(a) && !isDone(b)
+}
+
+function isDone({ before, isFounding }: VoterList): boolean {
+  return before === undefined && isFounding === undefined
 }
 
 /** Whether those of whom `has` holds are a majority of the list, and of the one before while it changes. */
@@ -51,12 +57,14 @@ export function votersOf({ voters, before = [] }: VoterList): readonly string[] 
   return [...new Set([...voters, ...before])].sort()
 }
 
-export function encodeVoterList({ voters, lease, change, before, isOpen }: VoterList): string {
+export function encodeVoterList(list: VoterList): string {
+  const { voters, lease, change, before, isFounding, isOpen } = list
   return JSON.stringify({
     lease,
     change,
     voters,
     ...(before === undefined ? {} : { before }),
+    ...(isFounding === undefined ? {} : { founding: true }),
     ...(isOpen === undefined ? {} : { open: true }),
   })
 }
@@ -70,7 +78,7 @@ export function decodeVoterList(text: string): VoterList | undefined {
   } catch {
     fields = undefined
   }
-  const { lease, change, voters, before, open } = fields ?? {}
+  const { lease, change, voters, before, founding, open } = fields ?? {}
   const isRight =
     isCount(lease) &&
     isCount(change) &&
@@ -84,6 +92,7 @@ export function decodeVoterList(text: string): VoterList | undefined {
     change,
     voters,
     ...(before === undefined ? {} : { before }),
+    ...(founding === true ? { isFounding: true } : {}),
     ...(open === true ? { isOpen: true } : {}),
   }
 }
