@@ -57,6 +57,8 @@ export interface BallotState {
   readonly issuedAt: number | undefined
   /** Nodes that join may become voters for a while, however many there are. */
   readonly isEarly: boolean
+  /** The list was founded in this grant. */
+  readonly hasFounded: boolean
 }
 
 export type BallotEvent =
@@ -119,7 +121,7 @@ export function stepBallot(
       return proceed(state, context)
     case 'saved':
       if (!isSame(state.list, event.list)) return { state, effects: [] }
-      return proceed({ ...state, isSaved: true }, context)
+      return saved({ ...state, isSaved: true }, event.list, context)
     case 'marked':
       if (state.phase !== 'marking' || state.list === undefined) return { state, effects: [] }
       if (!isSame(done(state.list), event.list)) return { state, effects: [] }
@@ -179,22 +181,31 @@ function heard(
  * who founds without having known of it began with an empty disk.
  */
 function adopt(state: BallotState, list: VoterList | undefined): BallotStep {
-  const { founder, phase } = state
+  const { founder, phase, hasFounded } = state
   if (list === undefined || list.isFounding || founder?.isForced) return { state, effects: [] }
   const isFounding = founder !== undefined && phase !== 'marking'
   if (!isFounding && !isLaterList(list, state.list)) return { state, effects: [] }
+  if (phase === 'deciding' && !hasFounded) return outdo(state, list)
   const isVoid = phase !== 'gathering'
   return {
     state: {
-      ...state,
-      phase: 'gathering',
-      list,
-      isSaved: false,
-      founder: undefined,
-      isWhole: state.isWhole && !isVoid,
-      issuedAt: undefined,
+      ...{ ...state, phase: 'gathering', list, founder: undefined, hasFounded: false },
+      ...{ isSaved: false, isWhole: state.isWhole && !isVoid, issuedAt: undefined },
     },
     effects: isVoid ? [{ type: 'save', list, isWhole: false }, { type: 'tell' }] : [],
+  }
+}
+
+/**
+ * A majority of the list before has voted without it, so an earlier leader had not got far with this one:
+ * ours is made anew, later than it.
+ */
+function outdo(state: BallotState, theirs: VoterList): BallotStep {
+  const { list = theirs, n } = state
+  const ours = { ...list, lease: n, change: Math.max(list.change, theirs.change) + 1 }
+  return {
+    state: { ...state, list: ours, isSaved: false },
+    effects: [{ type: 'save', list: ours, isWhole: true }, { type: 'tell' }],
   }
 }
 
@@ -209,7 +220,7 @@ function proceed(state: BallotState, context: BallotContext): BallotStep {
       }
       if (founder === undefined) return decide(state, wanted, context)
       const { isForced: _, ...founded } = founder
-      const next: BallotState = { ...state, phase: 'founding', isWhole: true }
+      const next: BallotState = { ...state, phase: 'founding', isWhole: true, hasFounded: true }
       return issue(next, { ...founded, isFounding: true }, context)
     }
     case 'founding':
@@ -225,6 +236,13 @@ function proceed(state: BallotState, context: BallotContext): BallotStep {
     case 'deciding':
       return list === undefined ? { state, effects: [] } : settle(state, list, context)
   }
+}
+
+/** Others hear of a list that is not done once it can not be forgotten here. */
+function saved(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
+  const step = proceed(state, context)
+  if (isSame(list, done(list))) return step
+  return { state: step.state, effects: [{ type: 'tell' }, ...step.effects] }
 }
 
 function decide(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
@@ -313,7 +331,7 @@ function changed(
 function issue(state: BallotState, list: VoterList, { head }: BallotContext): BallotStep {
   return {
     state: { ...state, list, isSaved: false, issuedAt: head },
-    effects: [{ type: 'save', list, isWhole: true }, { type: 'tell' }],
+    effects: [{ type: 'save', list, isWhole: true }],
   }
 }
 

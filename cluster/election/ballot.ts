@@ -116,6 +116,7 @@ export class Ballot {
       connected: new Map(),
       issuedAt: undefined,
       isEarly: list === undefined,
+      hasFounded: false,
     }
     this.#cancelEarly = time.after(EARLY_MS, () => this.#dispatch({ type: 'settled' }))
   }
