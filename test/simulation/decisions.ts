@@ -9,6 +9,7 @@ import type { VoterList } from '../../src/core/voter-list.ts'
 import { isMajority } from '../../src/core/voter-list.ts'
 import type { VirtualDisk } from './disk.ts'
 import { tellRecord } from './view.ts'
+import type { Loss } from './witness.ts'
 
 interface Decision {
   /** Fencing number of the grant. */
@@ -19,6 +20,8 @@ interface Decision {
 interface Promised extends Decision {
   /** Who voted when it was promised. */
   readonly voters: VoterList
+  /** Whose disk was lost since then. */
+  readonly lost: Set<string>
 }
 
 export class Decisions {
@@ -63,19 +66,27 @@ export class Decisions {
     this.#made.set(key, [...made, decision])
   }
 
-  promise(promised: Promised): void {
+  promise(promised: Omit<Promised, 'lost'>): void {
     const { key } = promised.record
-    this.#promised.set(key, [...(this.#promised.get(key) ?? []), promised])
+    const lost = new Set<string>()
+    this.#promised.set(key, [...(this.#promised.get(key) ?? []), { ...promised, lost }])
   }
 
-  /** A fault took something: what a majority of the voters' disks does not hold is not promised any more. */
-  lost(diskOf: (voter: string) => VirtualDisk | undefined): void {
+  /**
+   * A fault took something from the disk of `place`. Of a disk that was lost, what was promised holds as long as
+   * a majority of the voters' disks are those of when it was promised, or have been refilled. Of what was not
+   * synced, only as long as a majority has it.
+   */
+  lost(diskOf: (voter: string) => VirtualDisk | undefined, loss: Loss, place: string): void {
     for (const [key, promised] of this.#promised) {
-      const holds = (record: StoredRecord) => (voter: string) => {
-        const held = diskOf(voter)?.record(key)
-        return held !== undefined && compareRecords(held, record) >= 0
-      }
-      const kept = promised.filter(({ record, voters }) => isMajority(voters, holds(record)))
+      const kept = promised.filter(({ record, voters, lost }) => {
+        if (loss === 'disk') lost.add(place)
+        const holds = (voter: string): boolean => {
+          const held = diskOf(voter)?.record(key)
+          return held !== undefined && compareRecords(held, record) >= 0
+        }
+        return isMajority(voters, (voter) => holds(voter) || (loss === 'disk' && !lost.has(voter)))
+      })
       this.#promised.set(key, kept)
     }
   }

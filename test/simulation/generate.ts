@@ -17,14 +17,7 @@ export function generate(kind: Kind, seed: number): History {
     // Half of the nodes keep everything in memory, the others a little or nothing.
     return { ...plan, cacheBytes: random.chance(0.5) ? 'all' : random.pick([900, 0]) }
   })
-  const count = 20 + random.below(60)
-  const steps: Step[] = []
-  const names = Object.keys(kind.weights) as StepName[]
-  const total = names.reduce((sum, name) => sum + (kind.weights[name] ?? 0), 0)
-  for (let i = 0; i < count; i++) {
-    const name = pickName(kind, names, random.next() * total)
-    steps.push(makeStep(name, { kind, plans, random, n: i }))
-  }
+  const steps = kind.script?.(random) ?? drawn(kind, plans, random)
   return {
     kind: kind.name,
     seed,
@@ -36,6 +29,18 @@ export function generate(kind: Kind, seed: number): History {
       : { tombstoneRetentionMs: kind.tombstoneRetentionMs }),
     ...(kind.bus === undefined ? {} : { bus: kind.bus }),
   }
+}
+
+function drawn(kind: Kind, plans: readonly NodePlan[], random: SeededRandom): Step[] {
+  const count = 20 + random.below(60)
+  const steps: Step[] = []
+  const names = Object.keys(kind.weights) as StepName[]
+  const total = names.reduce((sum, name) => sum + (kind.weights[name] ?? 0), 0)
+  for (let i = 0; i < count; i++) {
+    const name = pickName(kind, names, random.next() * total)
+    steps.push(makeStep(name, { kind, plans, random, n: i }))
+  }
+  return steps
 }
 
 function pickName(kind: Kind, names: readonly StepName[], at: number): StepName {
@@ -84,6 +89,7 @@ function makeStep(t: StepName, draw: Draw): Step {
     case 'slow':
       return { t, from: node, to: other, ms: random.below(2500) }
     case 'heal':
+    case 'roles':
       return { t }
     case 'blackout':
       return { t, lost: random.next() }
@@ -109,6 +115,7 @@ function nodeStep(
     | 'flap'
     | 'slow'
     | 'heal'
+    | 'roles'
     | 'blackout'
     | 'lead'
   >,

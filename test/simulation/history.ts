@@ -68,6 +68,12 @@ export type Step =
   | { t: 'forget'; node: string; which: number }
   /** The wall clock steps, milliseconds. */
   | { t: 'clock'; node: string; ms: number }
+  /** From now on `@1` names the node that leads, `@2` and so on the others. */
+  | { t: 'roles' }
+  /** No message between the node and any other comes through; what keeps the lease is reached. */
+  | { t: 'isolate'; node: string }
+  /** The node does not reach what keeps the lease, until all is healed. */
+  | { t: 'freeze'; node: string }
   /** The wall clock is set to so many milliseconds ahead of the right time. */
   | { t: 'clockAhead'; node: string; ms: number }
   /** The wall clock runs too fast by so many parts in a million. */

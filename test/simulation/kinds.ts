@@ -2,6 +2,7 @@
 import type { ScopeOptions } from '../../cluster/options.ts'
 import type { BusQuality } from './bus.ts'
 import type { NodePlan, StepName } from './history.ts'
+import { clockAhead, type Script, scaled, staleNode, wipedVoter } from './scripts.ts'
 
 /** How often a step comes, relative to the others of its kind. */
 export type Weights = Readonly<Partial<Record<StepName, number>>>
@@ -12,6 +13,8 @@ export interface Kind {
   readonly weights: Weights
   /** How far a clock may step, milliseconds. Default 1000. */
   readonly clockStepMs?: number
+  /** Makes the steps, instead of `weights`. */
+  readonly script?: Script
   /** Longest wait, milliseconds. Default 8000. */
   readonly longWaitMs?: number
   readonly tombstoneRetentionMs?: number
@@ -200,6 +203,10 @@ export const KINDS: readonly Kind[] = [
     weights: { ...DECISIONS, clock: 0, clockAhead: 4 },
     writable: DECIDED,
   },
+  { name: 'elections, decisions, a stale node', plans: ELECTED, weights: {}, script: staleNode },
+  { name: 'elections, decisions, a wiped voter', plans: ELECTED, weights: {}, script: wipedVoter },
+  { name: 'elections, decisions, a clock ahead', plans: ELECTED, weights: {}, script: clockAhead },
+  { name: 'elections, decisions, three to five', plans: VOTING, weights: {}, script: scaled },
   { name: 'growing and shrinking', plans: GROWING, weights: MEMBERS },
   { name: 'mixed roles', plans: MIXED, weights: { ...BAD_LINKS, ...POWER_CUTS } },
   { name: 'ring of leaders', plans: RING, weights: { ...BAD_LINKS, ...POWER_CUTS } },

@@ -46,6 +46,9 @@ type VirtualReign = Reign & { readonly engine: ClusterEngine }
 /** Too little for the longest keys, which are then only announced on a bus. */
 const TINY_BYTES = 112
 
+/** Where the lease is kept, in histories whose steps name nodes by roles. */
+export const LEASE_HOST = 'lease'
+
 export class VirtualNode {
   readonly host: string
   readonly disk: VirtualDisk
@@ -178,7 +181,7 @@ export class VirtualNode {
   /** What keeps the lease is where the first node is, and does not share its fate. */
   #leaseOf(life: number, self: Holder): Lease {
     const { network, time, lease, nodes } = this.#world
-    const place = nodes[0]?.host ?? ''
+    const place = this.#world.hasRoles ? LEASE_HOST : (nodes[0]?.host ?? '')
     const pass = (): Promise<void> =>
       new Promise((resolve) => {
         time.after(network.delayMs(this.host, 'lease'), () => {

@@ -8,7 +8,7 @@ import { checkEnd } from './checks.ts'
 import { decide } from './decide.ts'
 import type { VirtualDisk } from './disk.ts'
 import type { History, Step } from './history.ts'
-import type { VirtualNode } from './node.ts'
+import { LEASE_HOST, type VirtualNode } from './node.ts'
 import type { View } from './view.ts'
 import type { Loss } from './witness.ts'
 import { World } from './world.ts'
@@ -28,6 +28,7 @@ export async function play(history: History): Promise<World> {
   // What a node could not read when it was to be sent is found missing by comparing.
   const has = (name: Step['t']): boolean => history.steps.some(({ t }) => t === name)
   world.mayRepair = world.mayDiverge || has('rot')
+  world.hasRoles = has('roles')
   world.keepsDisks = !history.steps.some(takesFromDisk)
   await world.start()
   for (const step of history.steps) {
@@ -41,7 +42,7 @@ export async function play(history: History): Promise<World> {
 /** Whether a step of a clock is more than what clocks do by themselves. */
 const isGreat = (ms: number): boolean => Math.abs(ms) > 10_000
 
-type NodeStep = Extract<Step, { node: string }>
+type NodeStep = Exclude<Extract<Step, { node: string }>, { t: 'voter' }>
 
 async function take(world: World, step: Step): Promise<void> {
   const { network, time } = world
@@ -63,6 +64,10 @@ async function take(world: World, step: Step): Promise<void> {
       return
     case 'lead':
       return world.lead(step.node)
+    case 'roles':
+      return world.assignRoles()
+    case 'voter':
+      return askForVoter(world, step)
     default: {
       const node = world.node(step.node)
       if (node !== undefined && !node.isGone) await takeAt(world, node, step)
@@ -71,6 +76,7 @@ async function take(world: World, step: Step): Promise<void> {
 }
 
 async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<void> {
+  const { network } = world
   switch (step.t) {
     case 'set':
     case 'push':
@@ -80,8 +86,15 @@ async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<
     case 'decide':
       pass(world, node, step)
       return
-    case 'voter':
-      return askForVoter(world, step)
+    case 'isolate':
+      for (const { host } of world.nodes) {
+        if (host === node.host) continue
+        network.cut(host, node.host)
+        network.cut(node.host, host)
+      }
+      return
+    case 'freeze':
+      return network.cut(node.host, LEASE_HOST)
     case 'start':
       if (!node.up) await tryStart(world, node)
       return
@@ -124,7 +137,8 @@ function pass(world: World, node: VirtualNode, { key, n }: Extract<Step, { t: 'd
 /** Whoever decides is asked; a change that can not be made now, or takes too long, is none. */
 function askForVoter(world: World, { how, node }: Extract<Step, { t: 'voter' }>): void {
   const leader = world.nodes.find(({ decides }) => decides)
-  leader?.ballot?.change(how, node).then(
+  const host = world.node(node)?.host ?? node
+  leader?.ballot?.change(how, host).then(
     () => world.count('changes of the voters'),
     (error: unknown) => {
       if (!isStateError(error, 'undecided') && !isStateError(error, 'invalid_option'))
@@ -148,7 +162,7 @@ async function harm(
       crash(world, node, 0)
       disk.wipe()
       node.rotten.clear()
-      lost(world, 'disk')
+      lost(world, 'disk', node)
       return tryStart(world, node)
     case 'image':
       return disk.takeImage()
@@ -156,7 +170,7 @@ async function harm(
       if (node.up) crash(world, node, 0)
       if (!disk.restoreImage()) return
       world.count('restored backups')
-      lost(world, 'disk')
+      lost(world, 'disk', node)
       return tryStart(world, node)
     case 'downgrade':
       if (!node.up) disk.downgrade()
@@ -168,19 +182,19 @@ async function harm(
       if (key === undefined) return
       world.count('damaged records')
       node.rotten.add(key)
-      return lost(world, 'disk')
+      return lost(world, 'disk', node)
     }
     case 'forget': {
       const key = disk.forget((rows) => rows[Math.floor(step.which * rows.length)] ?? '')
       if (key === undefined) return
       world.count('records that vanished')
-      return lost(world, 'disk')
+      return lost(world, 'disk', node)
     }
     case 'leave':
       if (node.up) await world.complete(node.stop())
       if ([...world.topology.values()].includes(node.host)) return
       node.isGone = true
-      return lost(world, 'disk')
+      return lost(world, 'disk', node)
     case 'lead':
       return
   }
@@ -192,17 +206,18 @@ function crash(world: World, node: VirtualNode, part: number): void {
   node.crash(batches)
   if (batches === 0) return
   world.count('batches lost in power cuts')
-  lost(world, 'power')
+  lost(world, 'power', node)
 }
 
-function lost(world: World, loss: Loss): void {
+function lost(world: World, loss: Loss, { host: place }: VirtualNode): void {
   const nodes = world.nodes.filter((node) => !node.isGone)
   // What a node stores for itself is no copy of what others replicate.
   const copies = (key: string): readonly VirtualDisk[] =>
     nodes.filter((node) => node.holds(key)).map(({ disk }) => disk)
   try {
     world.witness.lost(copies, loss, world.expired)
-    world.decisions.lost((voter) => nodes.find(({ host }) => host === voter)?.disk)
+    const diskOf = (voter: string) => nodes.find(({ host }) => host === voter)?.disk
+    world.decisions.lost(diskOf, loss, place)
   } catch (error) {
     // The disk calls this in the middle of a batch, whose process would take it for a disk error.
     world.fail(error)

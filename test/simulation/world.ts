@@ -38,6 +38,9 @@ export class World {
   /** Who is to follow whom; each node learns it when it starts. */
   topology: Topology
   #failure: unknown
+  readonly #roles = new Map<string, string>()
+  /** Steps name nodes by roles; what keeps the lease is then reached apart from all nodes. */
+  hasRoles = false
   /** Records vanish behind the engine's back: only comparing can find out. */
   mayDiverge = false
   /** Comparing may have something to repair, because disks are not what the engine made them. */
@@ -94,8 +97,21 @@ export class World {
     return record.kind === 'tombstone' && record.deleted < this.expired
   }
 
-  node(host: string): VirtualNode | undefined {
+  /** @param name a host, or `@1` and so on: see `assignRoles`. */
+  node(name: string): VirtualNode | undefined {
+    const host = this.#roles.get(name) ?? name
     return this.nodes.find((node) => node.host === host)
+  }
+
+  /** From now on `@1` is the node that leads, if any does, and `@2` and so on are the others. */
+  assignRoles(): void {
+    const leader = this.nodes.find(({ decides }) => decides) ?? this.nodes[0]
+    const others = this.nodes.filter((node) => node !== leader)
+    const all = leader === undefined ? others : [leader, ...others]
+    // Voters first, as they are asked to come back.
+    all.forEach(({ host }, i) => {
+      this.#roles.set(`@${i + 1}`, host)
+    })
   }
 
   /** Starts every node that is there from the beginning. */
