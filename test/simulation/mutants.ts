@@ -314,11 +314,11 @@ export const MUTANTS: readonly Mutant[] = [
     isQuick: true,
   },
   {
-    name: 'a follower says that its leader holds all while it is still sending',
-    file: 'cluster/follower-pushes.ts',
-    find: "  if (typeof last !== 'number' || [...pushes.keys()].some((n) => n <= last)) {",
-    replace: "  if (typeof last !== 'number' || pushes.size < 0) {",
-    kinds: 'decisions',
+    name: 'a follower says at once that its leader holds all',
+    file: 'cluster/follower-voting.ts',
+    find: '    this.#grant = undefined\n    this.#isHeld = false\n',
+    replace: '    this.#grant = undefined\n    this.#isHeld = true\n',
+    kinds: 'a stale node',
   },
   {
     name: 'a voter whose disk is empty or restored votes',
@@ -326,6 +326,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  return held.isWhole || (isFounding',
     replace: '  return held !== undefined || (isFounding',
     kinds: 'a wiped voter',
+    isQuick: true,
   },
   {
     name: 'a leader whose disk is empty or restored counts itself',
@@ -343,31 +344,10 @@ export const MUTANTS: readonly Mutant[] = [
     isQuick: true,
   },
   {
-    name: 'a lease forgets the ceiling of the leader before',
-    file: 'cluster/election/election.ts',
-    find: 'this.#window = { token, above: this.#remembered.ceiling, below: 0n }',
-    replace: 'this.#window = { token, above: 0n, below: 0n }',
-    kinds: 'a clock ahead',
-  },
-  {
     name: 'a majority counts voters that do not hold the write yet',
     file: 'cluster/election/ballot.ts',
     find: ' && this.#cursorOf(voter.id) >= seq',
     replace: ' && this.#cursorOf(voter.id) >= seq - 5',
     kinds: 'decisions',
-  },
-  {
-    name: 'the list of voters changes without the majority of the one before',
-    file: 'src/core/voter-list.ts',
-    find: '[list.voters, list.before ?? list.voters].every(',
-    replace: '[list.voters].every(',
-    kinds: 'three to five',
-  },
-  {
-    name: 'the list of voters changes before the new majority holds what was decided',
-    file: 'cluster/election/ballot-state.ts',
-    find: ' && cursorOf(voter.id) >= issuedAt',
-    replace: ' && cursorOf(voter.id) >= 0',
-    kinds: 'three to five',
   },
 ]
