@@ -18,6 +18,8 @@ export class FollowerVoting {
   readonly #options: FollowerVotingOptions
   #grant: Grant | undefined
   #isHeld = false
+  /** Records refused, as the leader was told. */
+  #refused = 0
   #connections = 0
 
   constructor(options: FollowerVotingOptions) {
@@ -29,6 +31,7 @@ export class FollowerVoting {
     this.#connections++
     this.#grant = undefined
     this.#isHeld = false
+    this.#refused = 0
   }
 
   /**
@@ -52,9 +55,10 @@ export class FollowerVoting {
     if (this.#grant !== undefined) this.#takePart(this.#grant)
   }
 
-  /** The leader refused a record: it does not hold all. */
-  unheld(): void {
-    if (this.#grant !== undefined) this.#takePart(this.#grant)
+  /** A push was answered: the leader is told of records that it refused, as it waits for this node. */
+  answered(): void {
+    if (this.#grant === undefined || this.#options.refused() === this.#refused) return
+    this.#takePart(this.#grant)
   }
 
   #takePart(grant: Grant): void {
@@ -66,7 +70,8 @@ export class FollowerVoting {
       if (connection !== this.#connections) return
       const mayAnswer = await voting.takePart(grant, isHeld)
       if (connection !== this.#connections) return
-      if (mayAnswer) send(voting.vote(grant.n, isHeld, refused()))
+      this.#refused = refused()
+      if (mayAnswer) send(voting.vote(grant.n, isHeld, this.#refused))
       else drop(`it leads by grant ${grant.n}, this node took part in ${voting.n}`)
     })
   }

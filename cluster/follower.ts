@@ -4,9 +4,7 @@
  * fails, the connection is dropped and the rest of that connection's steps are left out.
  */
 import { Connection } from '../src/client/connection.ts'
-import type { HybridClock } from '../src/core/clock.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
-import type { Logger } from '../src/core/logger.ts'
 import type { Rows } from '../src/core/protocol.ts'
 import {
   decodeLeaderMessage,
@@ -14,27 +12,20 @@ import {
   STREAM_PROTOCOL,
   TOKEN_HEADER,
 } from '../src/core/protocol.ts'
-import type { KeySet } from '../src/core/protocol-comparison.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
-import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
-import type { Transport } from '../src/core/transport.ts'
-import type { Bus } from '../src/fanout/bus.ts'
-import type { Store } from '../src/store/store.ts'
+import { type CancelTimer, NS_PER_MS } from '../src/core/time.ts'
 import { Backlog } from './backlog.ts'
 import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
-import type { DigestTable } from './digest-table.ts'
-import type { Voting } from './election/voting.ts'
 import { FeedCounts } from './feed-counts.ts'
 import { isFollowing, nextOffer } from './follower-link.ts'
+import type { FollowerLinkOptions } from './follower-options.ts'
 import type {
   FollowerContext,
   FollowerEffect,
   FollowerEvent,
-  FollowerIdentity,
   FollowerState,
-  LinkProgress,
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
 import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
@@ -42,36 +33,9 @@ import { FollowerVoting } from './follower-voting.ts'
 import { LeaderTime } from './leader-time.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
-import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 import { streamUrl } from './placement.ts'
 import { explainRefusal } from './token.ts'
-
-export interface FollowerLinkOptions {
-  /** The leader, as `http(s)://host:port`. */
-  readonly leader: string
-  readonly identity: FollowerIdentity
-  /** What is compared with the leader. */
-  readonly sets: readonly KeySet[]
-  /** Hears every commit of the store. */
-  readonly digests: DigestTable
-  readonly progress: LinkProgress
-  /** Id of the placement the progress belongs to. */
-  readonly placementId: string
-  readonly store: Store
-  /** Corrected to this leader's time; undefined when another link does that. */
-  readonly clock: HybridClock | undefined
-  readonly time: TimeSource
-  readonly random: Random
-  readonly transport: Transport
-  /** Of a leader that is elected: what this node keeps of its votes. */
-  readonly voting?: Voting | undefined
-  readonly token: string | undefined
-  /** Where the leader's changes are listened to when it publishes them. */
-  readonly bus?: Bus | undefined
-  readonly limits: ClusterLimits
-  readonly logger: Logger
-}
 
 export type { LinkStatus } from './link-status.ts'
 
@@ -281,6 +245,7 @@ export class FollowerLink {
     }
     if (before === 'live' && step.state.kind !== 'live') this.#comparisons.stop()
     for (const effect of step.effects) this.#run(effect)
+    if (event.type === 'settled') this.#voting.answered()
   }
 
   #run(effect: FollowerEffect): void {

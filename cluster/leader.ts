@@ -1,8 +1,6 @@
 /** Serves followers: one session per stream, each driving `leader-session.ts`. */
-import type { HybridClock } from '../src/core/clock.ts'
 import type { Commit } from '../src/core/entry.ts'
 import { ERROR_TABLE, type ErrorCode, errorText } from '../src/core/errors.ts'
-import type { Logger } from '../src/core/logger.ts'
 import type { Ack, FollowerMessage, Push } from '../src/core/protocol.ts'
 import {
   commonProtocol,
@@ -14,15 +12,10 @@ import type { TermsQuestion } from '../src/core/protocol-terms.ts'
 import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
-import type { ConflictLog } from '../src/store/conflict-log.ts'
-import type { Store } from '../src/store/store.ts'
 import { Answerer } from './answerer.ts'
-import type { BusPublisher } from './bus-publisher.ts'
 import { Departures } from './departures.ts'
-import type { DigestTable } from './digest-table.ts'
-import type { Ballot } from './election/ballot.ts'
 import type { Registration } from './follower-registry.ts'
-import type { LeaderKeeping } from './leader-keeping.ts'
+import type { LeaderOptions } from './leader-options.ts'
 import type {
   LeaderSessionEffect,
   LeaderSessionEvent,
@@ -30,30 +23,8 @@ import type {
   StreamingState,
 } from './leader-session.ts'
 import { GREETING, isOnBus, stepLeaderSession } from './leader-session.ts'
-import type { ClusterLimits } from './options.ts'
-import type { Placement } from './placement.ts'
 import { PushTaker } from './push-taker.ts'
 import type { MeteredSocket, TrafficReport } from './traffic.ts'
-
-export interface LeaderOptions {
-  readonly store: Store
-  readonly placement: Placement
-  readonly clock: HybridClock
-  readonly time: TimeSource
-  readonly digests: DigestTable
-  /** Knows how far each follower is, and what is kept for them. */
-  readonly keeping: LeaderKeeping
-  /** Takes what is lost in concurrent writes of followers. */
-  readonly conflicts: ConflictLog
-  /** Publishes what is committed; undefined: nothing does. */
-  readonly publisher: BusPublisher | undefined
-  /** Of a leader that is elected: counts the votes of those who follow. */
-  readonly ballot?: Ballot | undefined
-  /** Hears that a follower may hold more than before, or is gone. */
-  readonly progressed: () => void
-  readonly limits: ClusterLimits
-  readonly logger: Logger
-}
 
 /** What people are shown of a connected follower. */
 export interface FollowerStatus {

@@ -24,6 +24,7 @@ import { planDrop } from './plan-drop.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
+import { recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
 import type {
   MergeOptions,
@@ -44,12 +45,7 @@ import {
   type Retention,
 } from './tombstones.ts'
 
-export type {
-  DecisionTerms,
-  DecisionTermsOf,
-  LeaderOf,
-  StoreOptions,
-} from './store-options.ts'
+export type { DecisionTerms, LeaderOf, StoreOptions } from './store-options.ts'
 
 export class Store {
   readonly #committer: Committer
@@ -400,8 +396,4 @@ export class Store {
   onCommit(listener: (commit: Commit) => void): () => void {
     return this.#committer.onCommit(listener)
   }
-}
-
-async function* recordsOf(rows: AsyncIterable<SequencedRow>): AsyncGenerator<StoredRecord> {
-  for await (const { record } of rows) yield record
 }

@@ -127,6 +127,27 @@ export function describeLease(
       expect(await a.renew(1, NO_MARK)).toMatchObject({ isMine: false })
     })
 
+    it('keeps the greatest ceiling and the latest voters of its holders for the next', async () => {
+      const { a, b, durationMs } = await open()
+      expect(durationMs).toBeGreaterThan(0)
+      await a.take(0)
+      // Beyond what a double tells apart, and shorter than stamps are.
+      const ceiling = 1_767_225_600_000_000_001n
+      const first = { ceiling, voters: '{"voters":["a","b"]}' }
+      expect((await a.renew(1, first)).mark).toEqual(first)
+      expect((await b.look()).mark).toEqual(first)
+      const none = await a.renew(1, { ceiling: 99n, voters: '' })
+      expect(none.mark).toEqual(first)
+      const more = { ceiling: ceiling + 1n, voters: '{"voters":["a"]}' }
+      expect((await a.renew(1, more)).mark).toEqual(more)
+      // Who does not hold it leaves nothing.
+      await b.renew(1, { ceiling: ceiling + 9n, voters: 'x' })
+      await a.release(1)
+      expect((await b.take(1)).mark).toEqual(more)
+      await a.renew(1, { ceiling: ceiling + 9n, voters: 'x' })
+      expect((await b.look()).mark).toEqual(more)
+    })
+
     it('that forgot everything is restored by its holder', async ({ skip }) => {
       const { a, b, forget } = await open()
       if (forget === undefined) return skip('it does not forget')

@@ -32,7 +32,8 @@ describe('on a server', () => {
         return redisLease({ scripts, name, durationMs, self })
       },
       forget: async () => {
-        await admin.del(`ooo:{${name}}:lease`, `ooo:{${name}}:lease-token`)
+        const keys = ['lease', 'lease-token', 'lease-mark'].map((key) => `ooo:{${name}}:${key}`)
+        await admin.del(...keys)
       },
       lapse: async () => {
         await waitFor(async () => (await admin.exists(`ooo:{${name}}:lease`)) === 0)

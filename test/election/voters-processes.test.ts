@@ -219,7 +219,7 @@ describe('voters', () => {
   })
 
   it('go from three to five, one at a time, and lose nothing that was acknowledged', async () => {
-    const { x, y, z } = await trio()
+    const { x, y, z } = await trio(['--voters', 'a,b,c'])
     const cluster = clusterOf.get(x)
     if (cluster === undefined) throw new Error('the cluster is not known')
     const [d, e] = await Promise.all(

@@ -52,6 +52,28 @@ async function led(): Promise<{ node: TestServer; followers: Followers }> {
   return { node: await serve({ plugins: [followers.plugin()] }), followers }
 }
 
+describe('?ack=majority', () => {
+  it('waits for a majority of the voters, and says so', async () => {
+    const { node, followers } = await led()
+    const early = await node.request('POST', '/elected?ack=majority&ackTimeoutMs=50', '1')
+    expect(early.status).toBe(504)
+    const late = node.request('POST', '/elected?ack=majority', '2')
+    followers.isMajority = true
+    followers.hold(0)
+    expect(await late).toMatchObject({ status: 200, headers: { 'ooo-ack': 'majority' } })
+  })
+
+  it('is refused where there are no voters, and for what only memory holds', async () => {
+    const { node } = await led()
+    for (const target of ['/a?ack=majority', '/elected?ack=majority&durability=memory']) {
+      const { status, body } = await node.request('POST', target, '1')
+      expect(status).toBe(400)
+      expect(body).toMatch(/^ooo: ack majority (can not be reached|counts voters)/)
+    }
+    expect(await node.server.store.keys()).toEqual([])
+  })
+})
+
 describe('the answer to a write', () => {
   it.each([
     ['POST', '/a', '1'],
