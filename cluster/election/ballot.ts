@@ -212,7 +212,7 @@ export class Ballot {
   /** Begins with a list of its own, because a majority of the voters' disks is lost. Errors as `change`. */
   async found(voters: readonly string[]): Promise<VoterList> {
     this.#must(this.#dispatch({ type: 'found', voters }))
-    await this.#until(() => this.#state.phase === 'deciding')
+    await this.#until(() => this.#state.phase === 'deciding' && this.#state.isSaved)
     return this.#settled(this.#state.list)
   }
 

@@ -1,6 +1,6 @@
 /** Real servers whose leader is elected, on a lease in memory. */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { LeaderOptions } from '../../cluster/election/options.ts'
+import type { CustomLeaderOptions } from '../../cluster/election/options.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { Subscriber } from '../support/subscriber.ts'
@@ -22,7 +22,7 @@ class Leases {
     this.server = new LeaseServer(createSystemTime(), durationMs)
   }
 
-  get election(): LeaderOptions {
+  get election(): CustomLeaderOptions {
     return {
       kind: 'custom',
       make: (self) =>
