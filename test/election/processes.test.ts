@@ -101,7 +101,7 @@ function decide(node: ProcessNode, key: string): Promise<Answer> {
 }
 
 /** The answer of a leader once it has what a majority of the voters held; until then it says 503. */
-function decided(node: ProcessNode, key: string): Promise<Answer> {
+function decideInTime(node: ProcessNode, key: string): Promise<Answer> {
   return waitFor(
     async () => {
       const answer = await decide(node, key)
@@ -125,7 +125,7 @@ describe('processes that elect their leader by Redis', () => {
     const rest = nodes.filter((node) => node !== leader)
     const next = await leaderOf(rest)
     tell('a killed leader was replaced, and the others live again, within', since)
-    expect((await decided(next, 'settings')).status).toBe(200)
+    expect((await decideInTime(next, 'settings')).status).toBe(200)
     tell('and the next one decided within', since)
     await load.more(100)
     await leader.start()
@@ -158,7 +158,7 @@ describe('processes that elect their leader by Redis', () => {
     try {
       const rest = nodes.filter((node) => node !== leader)
       const next = await leaderOf(rest, leader)
-      expect((await decided(next, 'items/once')).status).toBe(200)
+      expect((await decideInTime(next, 'items/once')).status).toBe(200)
     } finally {
       leader.thaw()
     }
@@ -184,7 +184,7 @@ describe('processes that elect their leader by Redis', () => {
     await waitFor(async () => (await leader.get('items/meanwhile')).status === 200)
     await redis().control?.start()
     const next = await leaderOf(nodes)
-    expect((await decided(next, 'items/once')).status).toBe(200)
+    expect((await decideInTime(next, 'items/once')).status).toBe(200)
     await expectAll(nodes, load)
   })
 })
