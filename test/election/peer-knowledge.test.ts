@@ -129,6 +129,7 @@ describe('beside a lease out of reach', () => {
       token: 5,
       isMine: false,
       heldForMs: 5000,
+      mark: NO_MARK,
     }
     expect(await under.own.look()).toEqual(view)
     expect(await under.own.renew(4, NO_MARK)).toEqual(view)

@@ -14,6 +14,7 @@ const DEADLINE_MS = 60_000
 
 interface Status {
   readonly lease: { readonly state: string; readonly token: number }
+  readonly voters: { readonly voters: readonly string[]; readonly before?: readonly string[] }
   readonly links: readonly { readonly url: string; readonly state: string }[]
 }
 
@@ -48,7 +49,14 @@ async function trio(): Promise<{ nodes: ProcessNode[]; leader: ProcessNode }> {
   const nodes = await Promise.all(
     ['a', 'b', 'c'].map((node) => cluster.start({ name: node, args })),
   )
-  return { nodes, leader: await leaderOf(nodes) }
+  const leader = await leaderOf(nodes)
+  // While there are fewer, the lease of one that is lost can be taken, and nothing decided.
+  const areVoters = async (): Promise<boolean> => {
+    const { voters, before } = (await statusOf(leader)).voters
+    return voters.length === nodes.length && before === undefined
+  }
+  await waitFor(areVoters, { deadlineMs: DEADLINE_MS, what: 'all nodes to be voters' })
+  return { nodes, leader }
 }
 
 /** Writes without a pause to every node; what was acknowledged must be found at the end. */
