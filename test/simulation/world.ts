@@ -108,7 +108,6 @@ export class World {
     const leader = this.nodes.find(({ decides }) => decides) ?? this.nodes[0]
     const others = this.nodes.filter((node) => node !== leader)
     const all = leader === undefined ? others : [leader, ...others]
-    // Voters first, as they are asked to come back.
     all.forEach(({ host }, i) => {
       this.#roles.set(`@${i + 1}`, host)
     })
