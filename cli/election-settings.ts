@@ -1,8 +1,9 @@
 /** The settings of `ooo serve` about who leads. */
 import { hostname } from 'node:os'
 import { isPodLabel } from '../cluster/election/options.ts'
-import type { KubernetesLeaderOptions, LeaderOptions } from '../cluster/index.ts'
+import type { KubernetesLeaderOptions, LeaderOptions, VoterOptions } from '../cluster/index.ts'
 import { StateError } from '../src/core/errors.ts'
+import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
 import { loadTrustedCas } from '../src/server/tls.ts'
 import type { BusConfig } from './bus-settings.ts'
 import type { Resolved } from './resolve.ts'
@@ -17,6 +18,8 @@ export interface ElectionConfig {
   readonly leaseNamespace: string | undefined
   /** Of the pod of the leader; undefined: pods are not labelled. */
   readonly leasePodLabel: PodLabelSetting | undefined
+  /** Names of the nodes that vote; empty: those that run for the lease first. */
+  readonly voters: readonly string[]
   /** undefined: the node's name is that of its pod. */
   readonly leasePod: string | undefined
 }
@@ -32,6 +35,17 @@ const LEASE_NAME: Kind<string> = {
   placeholder: 'NAME',
   allowed: 'a name of small letters, digits, - and . such as ooo-cluster',
   parse: (text) => (/^[a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?$/.test(text) ? text : undefined),
+}
+
+const VOTERS: Kind<readonly string[]> = {
+  placeholder: 'NAME,…',
+  allowed: `names of nodes, separated by commas: ${VOTER_NAME_RULE}`,
+  parse: (text) => {
+    const names = text.split(',').map((name) => name.trim())
+    const isRight = names.every(isVoterName) && names.length <= MAX_VOTERS
+    return isRight && new Set(names).size === names.length ? names : undefined
+  },
+  join: (values) => [...new Set(values.flat())],
 }
 
 const POD_LABEL: Kind<PodLabelSetting> = {
@@ -74,6 +88,15 @@ export const ELECTION_SETTINGS: SettingsTable<ElectionConfig> = {
     fallbackText: 'that of the pod',
     meaning: 'Kubernetes namespace of the lease',
   },
+  voters: {
+    flag: 'voters',
+    env: 'OOO_VOTERS',
+    kind: VOTERS,
+    fallback: [],
+    fallbackText: 'the nodes that run for the lease first',
+    meaning:
+      'names (--name) of the nodes of which a majority must say that a leader holds what they held, before it decides; for the first start, see ooo voters',
+  },
   leasePodLabel: {
     flag: 'lease-pod-label',
     env: 'OOO_LEASE_POD_LABEL',
@@ -98,7 +121,7 @@ export async function electionOf(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<{ readonly leader?: LeaderOptions }> {
   const { leader: kind, leaseName: name, leaseNamespace, redis: url, redisCa } = config
-  const lease = { name, durationMs: config.leaseSeconds * 1000 }
+  const lease = { name, durationMs: config.leaseSeconds * 1000, ...votingOf(config) }
   if (kind === 'kubernetes') {
     const namespace = leaseNamespace === undefined ? {} : { namespace: leaseNamespace }
     return { leader: { kind, ...lease, ...namespace, ...podLabelOf(config), env } }
@@ -106,6 +129,17 @@ export async function electionOf(
   if (kind === 'static' || url === undefined) return {}
   const ca = redisCa === undefined ? {} : { ca: await loadTrustedCas([redisCa]) }
   return { leader: { kind, ...lease, url, ...ca } }
+}
+
+/** A name that was not given is the machine's, which other nodes on it have too. */
+function votingOf({
+  voters,
+  name,
+}: ElectionConfig & { readonly name: string | undefined }): VoterOptions {
+  return {
+    ...(voters.length === 0 ? {} : { voters }),
+    ...(name === undefined || !isVoterName(name) ? {} : { voter: name }),
+  }
 }
 
 function podLabelOf({
@@ -122,10 +156,14 @@ function podLabelOf({
 /** @throws StateError `invalid_option` naming the settings that contradict each other and what to do. */
 export function refuseHalfElected(
   values: ElectionConfig &
-    BusConfig & { readonly clusterUrl: unknown; readonly keys: readonly unknown[] },
+    BusConfig & {
+      readonly clusterUrl: unknown
+      readonly keys: readonly unknown[]
+      readonly name: string | undefined
+    },
   sources: Resolved<ElectionConfig & { readonly clusterUrl: unknown }>['sources'],
 ): void {
-  const { leader, redis, clusterUrl, keys, leasePodLabel } = values
+  const { leader, redis, clusterUrl, keys, leasePodLabel, name } = values
   const refuse = (source: string | undefined, reason: string): never => {
     throw new StateError('invalid_option', `${source}: ${reason}`)
   }
@@ -133,13 +171,16 @@ export function refuseHalfElected(
     refuse(sources.leasePod, 'no pod is labelled; give --lease-pod-label')
   }
   if (leader === 'static') {
-    const { leaseName, leaseSeconds, leaseNamespace, leasePodLabel: label } = sources
-    const idle = leaseName ?? leaseSeconds ?? leaseNamespace ?? label
+    const { leaseName, leaseSeconds, leaseNamespace, leasePodLabel: label, voters } = sources
+    const idle = leaseName ?? leaseSeconds ?? leaseNamespace ?? label ?? voters
     if (idle !== undefined) refuse(idle, 'there is no lease; give --leader redis or kubernetes')
     return
   }
   if (clusterUrl !== undefined) {
     refuse(sources.clusterUrl, `the leader is elected by ${leader}; leave one of them out`)
+  }
+  if (values.voters.length > 0 && (name === undefined || !isVoterName(name))) {
+    refuse(sources.voters, 'voters go by their names; give this node one by --name')
   }
   if (keys.length === 0) {
     refuse(sources.leader, 'what is led are keys to replicate; give at least one --key')

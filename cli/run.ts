@@ -14,6 +14,7 @@ import { RESTORE } from './restore.ts'
 import { SERVE } from './serve.ts'
 import { STATUS } from './status.ts'
 import { VERIFY } from './verify.ts'
+import { VOTERS } from './voters.ts'
 import { WATCH } from './watch.ts'
 
 /** In the order of the help text. */
@@ -27,6 +28,7 @@ export const COMMANDS: readonly Command[] = [
   WATCH,
   STATUS,
   CONFLICTS,
+  VOTERS,
   BACKUP,
   VERIFY,
   RESTORE,

@@ -21,6 +21,10 @@ export function formatStatus(status: unknown, nowMs: number = Date.now()): strin
       LEASE,
     ),
     table(
+      [fieldOf(status, 'voters')].filter((voters) => voters !== undefined),
+      VOTERS,
+    ),
+    table(
       [fieldOf(fieldOf(status, 'lease'), 'podLabel')].filter((label) => label !== undefined),
       POD_LABEL,
     ),
@@ -70,6 +74,15 @@ const LEASE: Columns = [
   ['token', text('token')],
   ['until', untilText],
   ['last error', text('lastError')],
+]
+
+/** Who votes; of the leader also whose state it holds, and why it decides nothing. */
+const VOTERS: Columns = [
+  ['voters', (row) => rowsOf(row, 'voters').map(cellText).join(', ') || '-'],
+  ['list', text('change')],
+  ['held', (row) => rowsOf(row, 'held').map(cellText).join(', ') || '-'],
+  ['decides', (row) => (fieldOf(row, 'decides') === true ? 'yes' : 'no')],
+  ['reason', text('reason')],
 ]
 
 const POD_LABEL: Columns = [
@@ -245,7 +258,8 @@ function numberOf(row: unknown, name: string): number | undefined {
   return typeof value === 'number' && Number.isFinite(value) ? value : undefined
 }
 
-function fieldOf(row: unknown, name: string): unknown {
+/** A field of an answer; undefined when there is none. */
+export function fieldOf(row: unknown, name: string): unknown {
   return typeof row === 'object' && row !== null
     ? (row as Readonly<Record<string, unknown>>)[name]
     : undefined

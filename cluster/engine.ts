@@ -13,7 +13,9 @@ import { BusPublisher } from './bus-publisher.ts'
 import type { BusReport } from './bus-report.ts'
 import { ConflictRevision } from './conflict-revision.ts'
 import { DigestTable } from './digest-table.ts'
+import type { VotersReport } from './election/ballot.ts'
 import type { LeaseReport } from './election/election.ts'
+import type { Standing } from './election/standing.ts'
 import { FollowerLink } from './follower.ts'
 import type { RegisteredFollower } from './follower-registry.ts'
 import { followedSets, usualSets } from './key-set.ts'
@@ -47,6 +49,8 @@ export interface ClusterStatus {
   readonly clockOffsetMs: number
   /** The lease by which the leader is elected; absent where leaders are configured. */
   readonly lease?: LeaseReport
+  /** Who votes for what an elected leader decides; absent where leaders are configured. */
+  readonly voters?: VotersReport
   /** The bus between leaders and followers; undefined: there is none. */
   readonly bus: BusReport | undefined
 }
@@ -63,6 +67,8 @@ export interface EngineOptions {
   readonly transport: Transport
   /** Makes ids for placements. */
   readonly newId: () => string
+  /** Who leads by election, and what that needs. Default: leaders are configured. */
+  readonly standing?: Standing
   /**
    * Digests that outlive this engine: who gives them counts them, has them hear every commit, and stops
    * them. Default: the engine's own.
@@ -127,7 +133,9 @@ export class ClusterEngine {
       digests: this.#digests,
       keeping: this.#keeping,
       conflicts: this.conflicts,
+      ballot: engine.standing?.ballot,
       progressed: () => {
+        engine.standing?.ballot?.progressed()
         for (const listener of this.#progressListeners) listener()
       },
       limits,
@@ -164,6 +172,7 @@ export class ClusterEngine {
     }
     if (this.#engine.digests === undefined) void this.#count()
     this.#keeping.start()
+    this.#engine.standing?.ballot?.begin()
     for (const link of this.#links) link.start()
   }
 
@@ -321,6 +330,7 @@ export class ClusterEngine {
       time,
       random,
       transport: this.#monitor.transportTo(leader, transport),
+      voting: this.#engine.standing?.follows === leader ? this.#engine.standing.voting : undefined,
       token: options.token,
       bus: options.bus,
       limits: options.limits,

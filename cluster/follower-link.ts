@@ -5,6 +5,7 @@ import type { FollowerMessage, LeaderMessage, LogPosition } from '../src/core/pr
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
+import type { Grant } from '../src/core/protocol-voting.ts'
 import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type { Comparison } from './comparison.ts'
@@ -73,6 +74,11 @@ export interface Following extends LinkData {
    * they are not sent back. Told as no lag.
    */
   readonly own: { readonly head: number; readonly count: number }
+  /**
+   * Whether the leader holds all that was held here when the connection began: once this push and all
+   * before it are settled, `yes` from then on; undefined: not all of it has been pushed yet.
+   */
+  readonly hold: number | 'yes' | undefined
   /** Where rows come from; anywhere but from the stream only while live. */
   readonly feed: Feed
   /** Beat intervals since the leader was last heard. */
@@ -92,7 +98,7 @@ export type FollowerEvent =
   | { readonly type: 'down' }
   /** Answer to `quiesce`: no durable step is under way. */
   | { readonly type: 'quiet'; readonly session: number }
-  | { readonly type: 'message'; readonly message: Exclude<LeaderMessage, Digests | Terms> }
+  | { readonly type: 'message'; readonly message: Exclude<LeaderMessage, Digests | Terms | Grant> }
   /** A part of the log came over the bus. */
   | { readonly type: 'batch'; readonly batch: SizedBatch }
   /** Messages of the bus may have been missed. */
@@ -124,8 +130,15 @@ export type FollowerEvent =
   | { readonly type: 'compareDue'; readonly owed: number }
   /** Something is, or may be, in the outbox. */
   | { readonly type: 'outbox' }
-  /** Answer to `collect`: rows of the outbox that are not under way. */
-  | { readonly type: 'collected'; readonly rows: readonly SequencedRow[] }
+  /**
+   * Answer to `collect`: rows of the outbox that are not under way. `wholeOf`: there were no more of them, and
+   * this connection was live when they were read.
+   */
+  | {
+      readonly type: 'collected'
+      readonly rows: readonly SequencedRow[]
+      readonly wholeOf: number | undefined
+    }
   /** A push is settled and dropped from the outbox. */
   | {
       readonly type: 'settled'
@@ -178,7 +191,15 @@ export type FollowerEffect =
     >)
   /** A comparison has ended; `isRepair`: both sides believed to be in step before. */
   | { readonly type: 'compared'; readonly tally: Tally; readonly isRepair: boolean }
-  | { readonly type: 'collect'; readonly limit: number; readonly skip: ReadonlySet<number> }
+  /** `live`: the connection, when everything has been compared on it. */
+  | {
+      readonly type: 'collect'
+      readonly limit: number
+      readonly skip: ReadonlySet<number>
+      readonly live: number | undefined
+    }
+  /** The leader holds all that was held here when the connection began; it may have refused some before. */
+  | { readonly type: 'held' }
   /** Ask for the leader's time, then give these rows new stamps. */
   | { readonly type: 'restamp'; readonly session: number; readonly rows: readonly SentRow[] }
   | {

@@ -17,8 +17,10 @@ export function collect(state: OpenState, { limits }: FollowerContext): Follower
   if (!mayPush(state) || state.pushes.size >= limits.maxPushesInFlight) {
     return { state, effects: [] }
   }
-  const effect = { type: 'collect', limit: limits.messageRecords, skip: underWay(state) } as const
-  return { state, effects: [effect] }
+  const { kind, session } = state
+  const live = kind === 'live' ? session : undefined
+  const limit = limits.messageRecords
+  return { state, effects: [{ type: 'collect', limit, skip: underWay(state), live }] }
 }
 
 function mayPush(state: OpenState): state is Exclude<FollowingState, { kind: 'catchingUp' }> {
@@ -41,11 +43,45 @@ function underWay({ refused, pushes }: FollowingState): Set<number> {
 
 /** Sends what was collected. */
 export function push(
-  state: OpenState,
+  before: OpenState,
+  { rows: collected, wholeOf }: Extract<FollowerEvent, { type: 'collected' }>,
+  context: FollowerContext,
+): FollowerStep {
+  if (!mayPush(before)) return { state: before, effects: [] }
+  const step = send(before, collected, context)
+  return wholeOf === before.session ? begin(step, collected) : step
+}
+
+/**
+ * All that is held here and not at the leader is under way now, if everything has been compared: when that
+ * has been acknowledged, the leader holds it. What is written or replaced later is later.
+ */
+function begin({ state, effects }: FollowerStep, all: readonly SequencedRow[]): FollowerStep {
+  if (state.kind !== 'live' || state.hold !== undefined) return { state, effects }
+  const sent = underWay(state)
+  const isSent = all.every(({ seq }) => sent.has(seq))
+  if (!isSent || state.refused.size > 0 || state.drifted.length > 0) return { state, effects }
+  const step = hold({ ...state, hold: state.nextPush - 1 })
+  return { state: step.state, effects: [...effects, ...step.effects] }
+}
+
+/** Whether what was under way when the whole outbox was read is settled. */
+function hold(state: FollowingState): {
+  readonly state: FollowingState
+  readonly effects: FollowerStep['effects']
+} {
+  const { hold: last, pushes } = state
+  if (typeof last !== 'number' || [...pushes.keys()].some((n) => n <= last)) {
+    return { state, effects: [] }
+  }
+  return { state: { ...state, hold: 'yes' }, effects: [{ type: 'held' }] }
+}
+
+function send(
+  state: Exclude<FollowingState, { kind: 'catchingUp' }>,
   collected: readonly SequencedRow[],
   context: FollowerContext,
 ): FollowerStep {
-  if (!mayPush(state)) return { state, effects: [] }
   // Reading takes a while: some of it may have been sent since it was asked for.
   const skip = underWay(state)
   const rows = collected.filter(({ seq }) => !skip.has(seq))
@@ -91,8 +127,15 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
   })
   const applied = outcomes.filter((outcome) => outcome === 'applied').length
   const own = { head, count: state.own.count + applied }
+  const isKept = taken.length === rows.length || state.hold === 'yes'
   return {
-    state: { ...noteHead(state, head), refused, drifted, own },
+    state: {
+      ...noteHead(state, head),
+      refused,
+      drifted,
+      own,
+      hold: isKept ? state.hold : undefined,
+    },
     effects: [{ type: 'settle', session: state.session, n, rows: taken, seen }],
   }
 }
@@ -112,7 +155,9 @@ export function settled(
     const effects = [{ type: 'restamp', session, rows: drifted }] as const
     return { state: { ...next, pushes }, effects }
   }
-  return collect({ ...next, pushes }, context)
+  const held = hold({ ...next, pushes })
+  const more = collect(held.state, context)
+  return { state: more.state, effects: [...held.effects, ...more.effects] }
 }
 
 /** What drifted goes up again, with its new stamps. */

@@ -18,7 +18,9 @@
  *    that was broken off begins anew.
  * 3. A row is in at most one push at a time, and leaves the outbox only when acknowledged.
  * 4. Events of an earlier connection change nothing but the progress, which is a fact of the disk.
- * 5. A hello is sent when no durable step is under way, so it tells the whole progress.
+ * 5. `held` comes once per connection: after everything that was compared, when a reading of the whole
+ *    outbox, and all that was under way then, has been acknowledged, nothing refused and nothing set aside.
+ * 6. A hello is sent when no durable step is under way, so it tells the whole progress.
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
 import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/protocol.ts'
@@ -96,7 +98,7 @@ export function stepFollower(
     case 'outbox':
       return collect(state, context)
     case 'collected':
-      return push(state, event.rows, context)
+      return push(state, event, context)
     case 'settled':
       return settled(state, event, context)
     case 'restamped':
@@ -182,6 +184,7 @@ function welcome(
     refused: new Set<number>(),
     drifted: [],
     own: NOTHING_OWN,
+    hold: undefined,
     feed: FROM_STREAM,
     silentBeats: 0,
   }

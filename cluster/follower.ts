@@ -4,9 +4,7 @@
  * fails, the connection is dropped and the rest of that connection's steps are left out.
  */
 import { Connection } from '../src/client/connection.ts'
-import type { HybridClock } from '../src/core/clock.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
-import type { Logger } from '../src/core/logger.ts'
 import type { Rows } from '../src/core/protocol.ts'
 import {
   decodeLeaderMessage,
@@ -14,60 +12,30 @@ import {
   STREAM_PROTOCOL,
   TOKEN_HEADER,
 } from '../src/core/protocol.ts'
-import type { KeySet } from '../src/core/protocol-comparison.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
-import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
-import type { Transport } from '../src/core/transport.ts'
-import type { Bus } from '../src/fanout/bus.ts'
-import type { Store } from '../src/store/store.ts'
+import { type CancelTimer, NS_PER_MS } from '../src/core/time.ts'
 import { Backlog } from './backlog.ts'
 import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
-import type { DigestTable } from './digest-table.ts'
 import { FeedCounts } from './feed-counts.ts'
 import { isFollowing, nextOffer } from './follower-link.ts'
+import type { FollowerLinkOptions } from './follower-options.ts'
 import type {
   FollowerContext,
   FollowerEffect,
   FollowerEvent,
-  FollowerIdentity,
   FollowerState,
-  LinkProgress,
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
 import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
+import { FollowerVoting } from './follower-voting.ts'
 import { LeaderTime } from './leader-time.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
-import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 import { streamUrl } from './placement.ts'
 import { explainRefusal } from './token.ts'
-
-export interface FollowerLinkOptions {
-  /** The leader, as `http(s)://host:port`. */
-  readonly leader: string
-  readonly identity: FollowerIdentity
-  /** What is compared with the leader. */
-  readonly sets: readonly KeySet[]
-  /** Hears every commit of the store. */
-  readonly digests: DigestTable
-  readonly progress: LinkProgress
-  /** Id of the placement the progress belongs to. */
-  readonly placementId: string
-  readonly store: Store
-  /** Corrected to this leader's time; undefined when another link does that. */
-  readonly clock: HybridClock | undefined
-  readonly time: TimeSource
-  readonly random: Random
-  readonly transport: Transport
-  readonly token: string | undefined
-  /** Where the leader's changes are listened to when it publishes them. */
-  readonly bus?: Bus | undefined
-  readonly limits: ClusterLimits
-  readonly logger: Logger
-}
 
 export type { LinkStatus } from './link-status.ts'
 
@@ -91,6 +59,7 @@ export class FollowerLink {
   readonly #comparing: ComparisonWork
   readonly #listener: BusListener
   readonly #feeds: FeedCounts
+  readonly #voting: FollowerVoting
   #stopBeat: CancelTimer | undefined
   #outboxNoted = false
   /** The latest request for rows of the outbox that has not been answered. */
@@ -115,6 +84,15 @@ export class FollowerLink {
       },
     })
     this.#feeds = new FeedCounts(options)
+    this.#voting = new FollowerVoting({
+      voting: options.voting,
+      queue: (work) => {
+        this.#work = this.#work.then(work).catch((error) => this.#fail('a vote failed', error))
+      },
+      send: (vote) => this.#connection.send(encodeMessage(vote)),
+      drop: (reason) => this.#connection.drop(ERROR_TABLE.out_of_order.closeCode, reason),
+      refused: () => this.status().refused,
+    })
     this.#listener = new BusListener({
       ...options,
       heard: (batch, bytes) => this.#dispatch({ type: 'batch', batch: { ...batch, bytes } }),
@@ -152,7 +130,10 @@ export class FollowerLink {
       }),
       // Offline is a mode: whatever a leader says, it may be mended, so the link never gives up.
       shouldReconnect: () => true,
-      onOpen: () => this.#dispatch({ type: 'up' }),
+      onOpen: () => {
+        this.#voting.up()
+        this.#dispatch({ type: 'up' })
+      },
       onMessage: (text) => this.#receive(text),
       onDown: ({ code, reason }) => this.#down(code, reason),
     })
@@ -224,6 +205,7 @@ export class FollowerLink {
         this.#terms = { ...this.#terms, horizon: message.horizon }
         this.#comparing.told(message)
       } else if (message.t === 'terms') this.#told(message)
+      else if (message.t === 'grant') this.#voting.granted(message)
       else {
         if (message.t === 'welcome') {
           this.#protocol = message.protocol
@@ -269,6 +251,7 @@ export class FollowerLink {
     }
     if (before === 'live' && step.state.kind !== 'live') this.#comparisons.stop()
     for (const effect of step.effects) this.#run(effect)
+    if (event.type === 'settled') this.#voting.answered()
   }
 
   #run(effect: FollowerEffect): void {
@@ -302,6 +285,9 @@ export class FollowerLink {
       case 'hash':
         this.#comparing.begin(effect, this.#terms.horizon)
         break
+      case 'held':
+        this.#voting.held()
+        break
       case 'fed':
         this.#feeds.fed(effect)
         break
@@ -332,7 +318,8 @@ export class FollowerLink {
         this.#nextCollect = undefined
         const owed = await this.#options.store.owed(this.leader, next.limit, next.skip)
         const { rows } = cutRows(owed, this.#options.limits.messageBytes)
-        this.#dispatch({ type: 'collected', rows })
+        const isWhole = rows.length === owed.length && owed.length < next.limit
+        this.#dispatch({ type: 'collected', rows, wholeOf: isWhole ? next.live : undefined })
       }
     } catch (error) {
       this.#fail('the outbox could not be read', error)

@@ -22,17 +22,27 @@ import { planPlacement } from './placement.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { reportCluster } from './status.ts'
 import { isLoopback, requireToken } from './token.ts'
+import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
 import { replicationOf } from './write-fates.ts'
 
 export type { BusReport } from './bus-report.ts'
+export type { VotersReport } from './election/ballot.ts'
 export type { LeaseReport } from './election/election.ts'
-export type { Candidate, Holder, Lease, LeaseView, PodLabelReport } from './election/lease.ts'
+export type {
+  Candidate,
+  Holder,
+  Lease,
+  LeaseMark,
+  LeaseView,
+  PodLabelReport,
+} from './election/lease.ts'
 export type {
   CustomLeaderOptions,
   KubernetesLeaderOptions,
   LeaderOptions,
   LeaseOptions,
   RedisLeaderOptions,
+  VoterOptions,
 } from './election/options.ts'
 export type { PodLabelChoice } from './election/pod-label.ts'
 export type { ClusterRole, ClusterStatus } from './engine.ts'
@@ -83,16 +93,22 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       const own = createSeat({ ...parts, progressed, nodes })
       seat = own
       host.addLeaderOf((key) => own.leaderOf(key))
+      host.store.setDecisionTerms((key) => own.decisionTerms(key))
       host.replicate(
         replicationOf({
           placement,
           engine: () => own.member?.engine,
+          isElected: (key) => own.isElected(key),
+          ballot: () => own.ballot,
           listeners,
           calls: callsWithoutNobody(calls),
           forwards: resolved.forward,
         }),
       )
       route(host, own, resolved)
+      host.route(VOTERS_PATH, (request, response, url) =>
+        answerVoters({ seat: own, token, calls }, request, response, url),
+      )
       host.socket(STREAM_PATH, {
         maxMessageBytes: limits.maxMessageBytes,
         authorize: (request) => admit(request, token, own.member),
@@ -138,6 +154,8 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
 function concernsOf(seat: Seat): string[] {
   const links = linkConcerns(viewOf(seat)?.status().links ?? [])
   const lease = seat.lease()
+  const { reason } = seat.ballot?.report() ?? {}
+  if (reason !== undefined) return [`conditional writes are refused: ${reason}`, ...links]
   if (lease === undefined || lease.state === 'leader' || lease.state === 'follower') return links
   const why = lease.lastError === undefined ? '' : ` (${lease.lastError})`
   return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...links]
@@ -148,7 +166,9 @@ function viewOf(seat: Seat): Pick<Member, 'status'> | undefined {
   const { member } = seat
   const lease = seat.lease()
   if (member === undefined || lease === undefined) return member
-  return { status: () => ({ ...member.status(), lease }) }
+  const voters = seat.voters()
+  const told = voters === undefined ? { lease } : { lease, voters }
+  return { status: () => ({ ...member.status(), ...told }) }
 }
 
 /** Until the node has started there is nothing to tell. */

@@ -1,8 +1,6 @@
 /** Serves followers: one session per stream, each driving `leader-session.ts`. */
-import type { HybridClock } from '../src/core/clock.ts'
 import type { Commit } from '../src/core/entry.ts'
 import { ERROR_TABLE, type ErrorCode, errorText } from '../src/core/errors.ts'
-import type { Logger } from '../src/core/logger.ts'
 import type { Ack, FollowerMessage, Push } from '../src/core/protocol.ts'
 import {
   commonProtocol,
@@ -11,16 +9,13 @@ import {
   STREAM_PROTOCOL,
 } from '../src/core/protocol.ts'
 import type { TermsQuestion } from '../src/core/protocol-terms.ts'
+import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
-import type { ConflictLog } from '../src/store/conflict-log.ts'
-import type { Store } from '../src/store/store.ts'
 import { Answerer } from './answerer.ts'
-import type { BusPublisher } from './bus-publisher.ts'
 import { Departures } from './departures.ts'
-import type { DigestTable } from './digest-table.ts'
 import type { Registration } from './follower-registry.ts'
-import type { LeaderKeeping } from './leader-keeping.ts'
+import type { LeaderOptions } from './leader-options.ts'
 import type {
   LeaderSessionEffect,
   LeaderSessionEvent,
@@ -28,28 +23,8 @@ import type {
   StreamingState,
 } from './leader-session.ts'
 import { GREETING, isOnBus, stepLeaderSession } from './leader-session.ts'
-import type { ClusterLimits } from './options.ts'
-import type { Placement } from './placement.ts'
 import { PushTaker } from './push-taker.ts'
 import type { MeteredSocket, TrafficReport } from './traffic.ts'
-
-export interface LeaderOptions {
-  readonly store: Store
-  readonly placement: Placement
-  readonly clock: HybridClock
-  readonly time: TimeSource
-  readonly digests: DigestTable
-  /** Knows how far each follower is, and what is kept for them. */
-  readonly keeping: LeaderKeeping
-  /** Takes what is lost in concurrent writes of followers. */
-  readonly conflicts: ConflictLog
-  /** Publishes what is committed; undefined: nothing does. */
-  readonly publisher: BusPublisher | undefined
-  /** Hears that a follower may hold more than before, or is gone. */
-  readonly progressed: () => void
-  readonly limits: ClusterLimits
-  readonly logger: Logger
-}
 
 /** What people are shown of a connected follower. */
 export interface FollowerStatus {
@@ -161,6 +136,7 @@ class Session implements SocketHandlers {
   #isListening = false
   #registration: Registration | undefined
   readonly #pushes: PushTaker
+  #ballot: { voted(vote: Vote): void; left(): void } | undefined
   #lastContactMs: number
   /** What the follower speaks, once it has said so. */
   #protocol: number = STREAM_PROTOCOL
@@ -201,9 +177,13 @@ class Session implements SocketHandlers {
     try {
       const message = decodeFollowerMessage(text)
       this.#catchUp()
-      if (message.t === 'terms') this.#tellTerms(message.n)
+      if (message.t === 'vote') this.#ballot?.voted(message)
+      else if (message.t === 'terms') this.#tellTerms(message.n)
       else this.#dispatch(this.#eventOf(message))
-      if (message.t === 'hello') this.#tellTerms(0)
+      if (message.t === 'hello') {
+        this.#tellTerms(0)
+        this.#joinBallot()
+      }
       if (message.t === 'ack') this.#notePassed(message)
     } catch (error) {
       this.#end('invalid_message', errorText(error))
@@ -214,6 +194,7 @@ class Session implements SocketHandlers {
     this.#stopBeat?.()
     this.#dispatch({ type: 'closed' })
     this.#registration?.left()
+    this.#ballot?.left()
     if (this.#isListening) this.#options.publisher?.left()
     this.#isListening = false
     void this.#answerer.close()
@@ -268,11 +249,25 @@ class Session implements SocketHandlers {
     this.#socket.send(encodeMessage(terms, state.protocol))
   }
 
+  /** Before anything else that the follower is to acknowledge. */
+  #joinBallot(): void {
+    const state = this.#state
+    const { ballot } = this.#options
+    if (state.kind !== 'streaming' || ballot === undefined) return
+    if (state.protocol < VOTING_PROTOCOL) return
+    const { id: node, scopes } = state.follower
+    this.#ballot = ballot.join({
+      ...{ id: this.#source, node, scopes },
+      cursor: () => this.status()?.cursor ?? 0,
+      send: (grant) => this.#socket.send(encodeMessage(grant)),
+    })
+  }
+
   #notePassed({ seq, complete }: Ack): void {
     if (this.#state.kind === 'streaming' && complete) this.#registration?.passed(seq)
   }
 
-  #eventOf(message: Exclude<FollowerMessage, TermsQuestion>): LeaderSessionEvent {
+  #eventOf(message: Exclude<FollowerMessage, TermsQuestion | Vote>): LeaderSessionEvent {
     if (message.t === 'ack') return { type: 'ack', ack: message }
     if (message.t === 'push') return { type: 'push', push: message }
     if (message.t === 'feed') return { type: 'feed', request: message }

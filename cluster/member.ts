@@ -2,6 +2,7 @@
 import type { Transport } from '../src/core/transport.ts'
 import type { PluginHost, ServerAddress } from '../src/server/plugin.ts'
 import type { DigestTable } from './digest-table.ts'
+import type { Standing } from './election/standing.ts'
 import { ClusterEngine, type ClusterStatus } from './engine.ts'
 import { Registrar } from './membership.ts'
 import type { ResolvedClusterOptions } from './options.ts'
@@ -17,6 +18,8 @@ export interface MemberOptions {
   readonly transport: Transport
   /** That outlive this member; see `EngineOptions`. */
   readonly digests?: DigestTable
+  /** See `EngineOptions`. */
+  readonly standing?: Standing
   /** Hears that followers may hold more than before. */
   readonly progressed: () => void
   /** The nodes as `GET /?api=pivot` tells them. */
@@ -29,7 +32,7 @@ export class Member {
   readonly #registrar: Registrar | undefined
 
   constructor({ options, placement, host, address, ...parts }: MemberOptions) {
-    const { transport, digests, progressed, nodes } = parts
+    const { transport, digests, standing, progressed, nodes } = parts
     const { store, clock, time, newId } = host
     const spoken = { options, placement, store, clock, time, transport }
     this.pivot2 = new Pivot2({ ...spoken, nodes })
@@ -39,6 +42,7 @@ export class Member {
       random: options.random,
       newId,
       ...(digests === undefined ? {} : { digests }),
+      ...(standing === undefined ? {} : { standing }),
     })
     this.engine.onProgress(progressed)
     this.#registrar = registrarOf(this.engine, host, placement, options, address)

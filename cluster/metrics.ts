@@ -15,7 +15,7 @@ export function clusterMetrics(report: ClusterReport): string {
     ...linkMetrics(report),
     ...followerMetrics(report),
     ...busMetrics(report),
-    ...leaseMetrics(report.lease),
+    ...leaseMetrics(report.lease, report.voters),
   ].join('')
 }
 

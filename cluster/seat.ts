@@ -2,7 +2,9 @@
 import { nanoid } from 'nanoid'
 import { errorText } from '../src/core/errors.ts'
 import type { PluginHost, Replication, ServerAddress } from '../src/server/plugin.ts'
+import type { DecisionTerms } from '../src/store/store.ts'
 import { DigestTable } from './digest-table.ts'
+import type { Ballot, VotersReport } from './election/ballot.ts'
 import type { LeaseReport } from './election/election.ts'
 import { NOBODY, withoutNobody } from './election/nobody.ts'
 import { type ElectedOptions, makeLease } from './election/options.ts'
@@ -32,6 +34,14 @@ export interface Seat {
   leaderOf(key: string): string | undefined
   /** undefined where leaders are configured. */
   lease(): LeaseReport | undefined
+  /** Who votes for what an elected leader decides; undefined where leaders are configured. */
+  voters(): VotersReport | undefined
+  /** Of this node as the elected leader; undefined elsewhere. */
+  readonly ballot: Ballot | undefined
+  /** Whether the key has an elected leader. */
+  isElected(key: string): boolean
+  /** For `Store.setDecisionTerms`. */
+  decisionTerms(key: string): DecisionTerms | undefined
   start(address: ServerAddress): Promise<void>
   stop(): Promise<void>
 }
@@ -72,6 +82,10 @@ function fixedSeat(parts: SeatOptions): Seat {
     },
     leaderOf: (key) => scopeOf(placement, key)?.leader,
     lease: () => undefined,
+    voters: () => undefined,
+    ballot: undefined,
+    isElected: () => false,
+    decisionTerms: () => undefined,
     async start(address) {
       url = whereabouts({ advertise: options.advertise, address }).url
       const started = new Member({ ...parts, placement, address, transport: host.transport })
@@ -87,20 +101,22 @@ function fixedSeat(parts: SeatOptions): Seat {
 
 function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
   const { options, host } = parts
-  const { store, time, newId } = host
+  const { store, time, clock, newId } = host
   const { random, logger, keys, nodesKey, advertise } = options
   let address: ServerAddress | undefined
   let url: string | undefined
   let kept: KeptDigests | undefined
   const succession = new Succession<Member>({
-    ...{ store, time, random, newId, logger },
+    ...{ store, clock, time, random, newId, logger },
+    voter: leader.voter,
+    voters: leader.voters,
     plan: (elected) => planPlacement(keys, elected, nodesKey),
-    run: async (placement) => {
+    run: async (placement, standing) => {
       if (address === undefined) throw new Error('the server does not listen')
       const transport = withoutNobody(host.transport)
       kept ??= keepDigests(parts, placement)
       const { digests } = kept
-      const member = new Member({ ...parts, placement, address, transport, digests })
+      const member = new Member({ ...parts, placement, address, transport, digests, standing })
       await member.start()
       return member
     },
@@ -120,6 +136,12 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
     },
     leaderOf: (key) => succession.leaderOf(key),
     lease: () => succession.report(),
+    voters: () => succession.voters(),
+    get ballot() {
+      return succession.leads ? succession.ballot : undefined
+    },
+    isElected: (key) => succession.isElected(key),
+    decisionTerms: (key) => succession.decisionTerms(key),
     async start(listening) {
       address = listening
       url = whereabouts({ advertise, address }).url

@@ -2,6 +2,7 @@
 
 import { isOriginOf } from '../src/core/origin.ts'
 import type { Replication } from '../src/server/plugin.ts'
+import type { Ballot } from './election/ballot.ts'
 import type { ClusterEngine } from './engine.ts'
 import type { FollowerStatus } from './leader.ts'
 import type { LeaderCalls } from './leader-call.ts'
@@ -11,6 +12,10 @@ export interface ReplicationParts {
   readonly placement: Placement
   /** undefined until the node has started. */
   readonly engine: () => Pick<ClusterEngine, 'followers' | 'ask'> | undefined
+  /** Whether the key has an elected leader, and so voters. */
+  readonly isElected: (key: string) => boolean
+  /** Of this node while it leads by a lease that holds. */
+  readonly ballot: () => Pick<Ballot, 'isHeldByMajority'> | undefined
   /** Who hears of progress: to be called by the engine, which comes later than they do. */
   readonly listeners: Set<() => void>
   readonly calls: Pick<LeaderCalls, 'call'>
@@ -20,6 +25,8 @@ export interface ReplicationParts {
 export function replicationOf({
   placement,
   engine,
+  isElected,
+  ballot,
   listeners,
   calls,
   forwards,
@@ -27,10 +34,12 @@ export function replicationOf({
   return {
     forwards,
     isReplicated: (key) => scopeOf(placement, key) !== undefined,
+    hasVoters: isElected,
     holders: (key, seq, without) => {
       const found = countHolders(engine()?.followers() ?? [], { key, seq, without })
       if (found.holding < found.following) engine()?.ask(seq)
-      return found
+      const isMajority = isElected(key) && ballot()?.isHeldByMajority(seq) === true
+      return { ...found, isMajority }
     },
     call: (leader, request) => calls.call(leader, request),
     onProgress: (listener) => {

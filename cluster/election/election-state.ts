@@ -206,7 +206,8 @@ function mine(state: Open, event: Told, { times }: ElectionRules): ElectionStep 
     effects: [
       { type: 'watch', untilNs: validUntilNs },
       ...(isNews ? [office({ kind: 'leader', token: seen })] : []),
-      wakeIn(times.renewMs),
+      // A new leader has no ceiling for its decisions before its first renewal.
+      wakeIn(isNews ? 0 : times.renewMs),
     ],
   }
 }

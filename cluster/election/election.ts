@@ -17,7 +17,14 @@ import {
   type Question,
   stepElection,
 } from './election-state.ts'
-import type { Holder, Lease, LeaseView, PodLabelReport } from './lease.ts'
+import {
+  type Holder,
+  type Lease,
+  type LeaseMark,
+  type LeaseView,
+  NO_MARK,
+  type PodLabelReport,
+} from './lease.ts'
 
 export interface ElectionOptions {
   readonly lease: Lease
@@ -27,8 +34,22 @@ export interface ElectionOptions {
   readonly logger: Logger
   /** The greatest fencing number that an earlier life of this node heard of; 0: none. */
   readonly seen: number
+  /** What an earlier life of this node heard that leaders left. Default: nothing. */
+  readonly remembered?: LeaseMark
+  /** What the lease is to keep, asked before each renewal. Default: nothing. */
+  readonly mark?: () => LeaseMark
+  /** Hears what the lease keeps for this leader of `token`. Must not throw. */
+  readonly marked?: (token: number, mark: LeaseMark) => void
   /** Hears where the node stands. Must not throw. */
   readonly office: (office: Office) => void
+}
+
+/** Between which stamps a leader decides, both exclusive; nanoseconds. */
+export interface DecisionWindow {
+  /** Fencing number of the grant. */
+  readonly token: number
+  readonly above: bigint
+  readonly below: bigint
 }
 
 /** What people are told of the lease. */
@@ -66,11 +87,21 @@ export class Election {
   #lastError: string | undefined
   #counts = { gained: 0, lost: 0, failures: 0 }
   #closing: Promise<void> | undefined
+  /** What leaders left, as far as heard. */
+  #remembered: LeaseMark
+  /** Between which stamps decisions of the latest grant of this node are. */
+  #window: DecisionWindow = { token: 0, above: 0n, below: 0n }
+  /** The latest grant heard of, and the ceiling that was known then. */
+  #before = { token: 0, ceiling: 0n }
+  #isAsking = false
+  /** The next renewal is not to wait. */
+  #isHurried = false
 
   constructor(options: ElectionOptions) {
     this.#options = options
     this.#rules = { times: electionTimes(options.lease.durationMs), self: options.self }
     this.#state = initialElection(options.seen)
+    this.#remembered = options.remembered ?? NO_MARK
   }
 
   start(): void {
@@ -87,6 +118,36 @@ export class Election {
   get grant(): number | undefined {
     const state = this.#state
     return state.kind === 'leader' && this.leads ? state.seen : undefined
+  }
+
+  /** Between which stamps it may decide under that number; none are before the lease keeps a ceiling. */
+  get window(): DecisionWindow {
+    return this.#window
+  }
+
+  /** A voter knows that leaders before this one may have decided with stamps up to here. */
+  heardCeiling(ceiling: bigint): void {
+    const { below, above } = this.#window
+    if (ceiling <= above) return
+    this.#window = { ...this.#window, above: ceiling }
+    if (below <= ceiling) this.renewSoon()
+  }
+
+  /** The greatest ceiling heard of before anything was heard of grant `n`. */
+  ceilingBefore(n: number): bigint {
+    return this.#before.token === n ? this.#before.ceiling : this.#remembered.ceiling
+  }
+
+  /** What leaders left to the next, as far as this node has heard. */
+  get remembered(): LeaseMark {
+    return this.#remembered
+  }
+
+  /** Has the lease keep the mark of now without waiting for the next renewal. */
+  renewSoon(): void {
+    if (this.#state.kind !== 'leader') return
+    this.#isHurried = true
+    if (!this.#isAsking) this.#wakeIn(0)
   }
 
   report(): LeaseReport {
@@ -143,13 +204,13 @@ export class Election {
     const { time, random } = this.#options
     switch (effect.type) {
       case 'ask':
+        this.#isAsking = true
         this.#then(() => this.#ask(effect.question, effect.token))
         break
       case 'wake': {
         const { afterMs, isJittered } = effect
         const delayMs = isJittered ? (afterMs * (1 + random())) / 2 : afterMs
-        this.#wake?.()
-        this.#wake = time.after(delayMs, () => this.#dispatch({ type: 'wake', nowNs: this.#now() }))
+        this.#wakeIn(this.#isHurried ? 0 : delayMs)
         break
       }
       case 'watch':
@@ -169,6 +230,13 @@ export class Election {
     }
   }
 
+  #wakeIn(delayMs: number): void {
+    this.#wake?.()
+    this.#wake = this.#options.time.after(delayMs, () =>
+      this.#dispatch({ type: 'wake', nowNs: this.#now() }),
+    )
+  }
+
   /** One thing after the other; none of them rejects. */
   #then(work: () => Promise<void>): void {
     this.#asking = this.#asking.then(work)
@@ -177,18 +245,23 @@ export class Election {
   async #ask(asked: Question, token: number): Promise<void> {
     const { lease } = this.#options
     const sentNs = this.#now()
+    if (asked === 'renew') this.#isHurried = false
+    const mark = asked === 'renew' ? this.#markFor(token) : NO_MARK
     const questions: Readonly<Record<Question, () => Promise<LeaseView>>> = {
       look: () => lease.look(),
       take: () => lease.take(token),
       claim: () => lease.claim(token),
-      renew: () => lease.renew(token),
+      renew: () => lease.renew(token, mark),
     }
     try {
       const view = await this.#inTime(questions[asked])
       this.#lastError = undefined
+      this.#isAsking = false
       this.#heard(view)
+      this.#marked(asked, view, mark)
       this.#dispatch({ type: 'told', asked, view, sentNs, nowNs: this.#now() })
     } catch (error) {
+      this.#isAsking = false
       this.#failed(error)
       this.#dispatch({ type: 'failed' })
     }
@@ -215,8 +288,35 @@ export class Election {
     })
   }
 
-  #heard({ holder, isMine }: LeaseView): void {
+  /** What the lease is to keep for a grant: nothing that was given to a later or earlier one. */
+  #markFor(token: number): LeaseMark {
+    const mark = this.#options.mark?.() ?? NO_MARK
+    const { below } = this.#window.token === token ? this.#window : { below: 0n }
+    return { ...mark, ceiling: mark.ceiling > below ? mark.ceiling : below }
+  }
+
+  /** Begins the window of a new grant above what the leaders before left, or raises its end. */
+  #marked(asked: Question, view: LeaseView, mark: LeaseMark): void {
+    const { token, isMine } = view
+    if (!isMine) return
+    if (token !== this.#window.token) {
+      this.#window = { token, above: this.#remembered.ceiling, below: 0n }
+      return
+    }
+    if (asked !== 'renew') return
+    this.#window = { ...this.#window, below: mark.ceiling }
+    this.#remembered = { ...this.#remembered, ceiling: max(this.#remembered.ceiling, mark.ceiling) }
+    this.#options.marked?.(token, mark)
+  }
+
+  #heard({ holder, isMine, mark, token }: LeaseView): void {
     const { self, logger } = this.#options
+    const { ceiling, voters } = this.#remembered
+    if (token > this.#before.token) this.#before = { token, ceiling }
+    this.#remembered = {
+      ceiling: max(ceiling, mark.ceiling),
+      voters: mark.voters === '' ? voters : mark.voters,
+    }
     const isTwin = holder !== undefined && !isMine && holder.url === self.url
     if (isTwin && holder.url !== this.#holder?.url) {
       logger.warn('the lease is held under the address of this node, which is not the holder', {
@@ -261,4 +361,8 @@ export class Election {
   #msUntil(untilNs: bigint): number {
     return Number(untilNs - this.#now()) / 1e6
   }
+}
+
+function max(a: bigint, b: bigint): bigint {
+  return a > b ? a : b
 }

@@ -5,11 +5,11 @@
  * changed; when it has not changed for the length of the lease, its holder has lost it.
  *
  * `holderIdentity` is the id of the node, empty when the lease was given up; `leaseTransitions` is the
- * fencing number; url and session of the holder are annotations.
+ * fencing number; url and session of the holder are annotations, and so is what leaders leave to the next.
  */
 import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
 import type { KubeAnswer, KubeApi } from './kube-api.ts'
-import type { Candidate, Lease, LeaseView } from './lease.ts'
+import { type Candidate, type Lease, type LeaseMark, type LeaseView, NO_MARK } from './lease.ts'
 
 export interface KubernetesLeaseOptions {
   readonly api: Pick<KubeApi, 'request' | 'close'>
@@ -25,6 +25,8 @@ export interface KubernetesLeaseOptions {
 const API_VERSION = 'coordination.k8s.io/v1'
 const URL_NOTE = 'ooo-cluster/url'
 const SESSION_NOTE = 'ooo-cluster/session'
+const CEILING_NOTE = 'ooo-cluster/ceiling'
+const VOTERS_NOTE = 'ooo-cluster/voters'
 
 interface Fields {
   readonly [name: string]: unknown
@@ -37,6 +39,7 @@ interface LeaseRecord {
   readonly session: string
   readonly token: number
   readonly durationMs: number
+  readonly mark: LeaseMark
   /** Changes with every change of the record. */
   readonly version: string
   readonly raw: Fields
@@ -51,7 +54,7 @@ export function kubernetesLease(options: KubernetesLeaseOptions): Lease {
     look: async () => lease.view(await lease.read()),
     take: (above) => lease.take(above, false),
     claim: (above) => lease.take(above, true),
-    renew: (token) => lease.renew(token),
+    renew: (token, mark) => lease.renew(token, mark),
     release: (token) => lease.release(token),
     close: async () => options.api.close(),
   }
@@ -80,11 +83,13 @@ class KubernetesLease {
   }
 
   view(record: LeaseRecord | undefined): LeaseView {
-    if (record === undefined) return { holder: undefined, token: 0, isMine: false, heldForMs: 0 }
-    const { id, url, token } = record
+    if (record === undefined) {
+      return { holder: undefined, token: 0, isMine: false, heldForMs: 0, mark: NO_MARK }
+    }
+    const { id, url, token, mark } = record
     const heldForMs = this.#heldForMs(record)
-    if (id === '') return { holder: undefined, token, isMine: false, heldForMs: 0 }
-    return { holder: { id, url }, token, isMine: this.#isMine(record), heldForMs }
+    if (id === '') return { holder: undefined, token, isMine: false, heldForMs: 0, mark }
+    return { holder: { id, url }, token, isMine: this.#isMine(record), heldForMs, mark }
   }
 
   async take(above: number, isClaim: boolean): Promise<LeaseView> {
@@ -98,17 +103,17 @@ class KubernetesLease {
     return this.#put(record, Math.max(above, view.token) + 1)
   }
 
-  async renew(token: number): Promise<LeaseView> {
+  async renew(token: number, mark: LeaseMark): Promise<LeaseView> {
     const known = this.#written
     if (known?.token === token && this.#isMine(known)) {
-      const renewed = await this.#write(known, token)
+      const renewed = await this.#write(known, token, mark)
       if (renewed !== undefined) return renewed
     }
     const record = await this.read()
     const view = this.view(record)
     const isHeld = view.isMine && view.token === token
     const isLost = view.token < token || (view.holder === undefined && view.token === token)
-    return isHeld || isLost ? this.#put(record, token) : view
+    return isHeld || isLost ? this.#put(record, token, mark) : view
   }
 
   async release(token: number): Promise<void> {
@@ -121,18 +126,23 @@ class KubernetesLease {
   }
 
   /** Writes over `record`; what it is now when somebody else was faster. */
-  async #put(record: LeaseRecord | undefined, token: number): Promise<LeaseView> {
-    return (await this.#write(record, token)) ?? this.view(await this.read())
+  async #put(record: LeaseRecord | undefined, token: number, mark?: LeaseMark): Promise<LeaseView> {
+    return (await this.#write(record, token, mark)) ?? this.view(await this.read())
   }
 
   /** undefined when the object is not the one of `record` any more. */
-  async #write(record: LeaseRecord | undefined, token: number): Promise<LeaseView | undefined> {
+  async #write(
+    record: LeaseRecord | undefined,
+    token: number,
+    mark?: LeaseMark,
+  ): Promise<LeaseView | undefined> {
     const { name, namespace, self } = this.#options
     const old = fieldsOf(record?.raw.metadata)
     const annotations = {
       ...fieldsOf(old.annotations),
       [URL_NOTE]: self.url,
       [SESSION_NOTE]: self.session,
+      ...(mark === undefined ? {} : markNotes(record?.mark ?? NO_MARK, mark)),
       ...this.#options.notes?.(fieldsOf(old.annotations)),
     }
     const object = {
@@ -217,9 +227,21 @@ function recordOf(body: unknown): LeaseRecord {
     session: textOf(notes[SESSION_NOTE]),
     token: Number.isSafeInteger(token) && token >= 0 ? token : 0,
     durationMs: Number.isFinite(seconds) ? seconds * 1000 : 0,
+    mark: { ceiling: stampOf(notes[CEILING_NOTE]), voters: textOf(notes[VOTERS_NOTE]) },
     version: resourceVersion,
     raw,
   }
+}
+
+function markNotes(before: LeaseMark, { ceiling, voters }: LeaseMark): Record<string, string> {
+  return {
+    [CEILING_NOTE]: String(ceiling > before.ceiling ? ceiling : before.ceiling),
+    ...(voters === '' ? {} : { [VOTERS_NOTE]: voters }),
+  }
+}
+
+function stampOf(value: unknown): bigint {
+  return typeof value === 'string' && /^\d{1,19}$/.test(value) ? BigInt(value) : 0n
 }
 
 function fieldsOf(value: unknown): Fields {

@@ -1,9 +1,13 @@
 /** The lease by which the leader is elected, as metrics. */
 import { metric } from '../metric.ts'
+import type { VotersReport } from './ballot.ts'
 import type { LeaseReport } from './election.ts'
 
 /** None where leaders are configured. */
-export function leaseMetrics(lease: LeaseReport | undefined): string[] {
+export function leaseMetrics(
+  lease: LeaseReport | undefined,
+  voters: VotersReport | undefined,
+): string[] {
   if (lease === undefined) return []
   const { state, token, gained, lost, failures, podLabel } = lease
   const one = (value: number): { labels: Record<string, never>; value: number }[] => [
@@ -20,6 +24,7 @@ export function leaseMetrics(lease: LeaseReport | undefined): string[] {
     metric('lease_gained_total', 'counter', 'Grants of the lease to this node.', one(gained)),
     metric('lease_lost_total', 'counter', 'Grants that lapsed or were lost.', one(lost)),
     metric('lease_failures_total', 'counter', 'Questions without an answer.', one(failures)),
+    ...voterMetrics(voters),
     ...(podLabel === undefined
       ? []
       : [
@@ -36,5 +41,27 @@ export function leaseMetrics(lease: LeaseReport | undefined): string[] {
             one(podLabel.failures),
           ),
         ]),
+  ]
+}
+
+function voterMetrics(report: VotersReport | undefined): string[] {
+  if (report === undefined) return []
+  const { voters, held, decides, change } = report
+  const one = (value: number) => [{ labels: {}, value }]
+  return [
+    metric('voters', 'gauge', 'Nodes that vote for what the leader decides.', one(voters.length)),
+    metric('voters_list', 'gauge', 'Number of the list of voters.', one(change)),
+    metric(
+      'voters_held',
+      'gauge',
+      'Of a leader: voters whose state it holds.',
+      voters.map((voter) => ({ labels: { voter }, value: held.includes(voter) ? 1 : 0 })),
+    ),
+    metric(
+      'decides',
+      'gauge',
+      'Whether this node leads and decides what does not merge.',
+      one(decides ? 1 : 0),
+    ),
   ]
 }

@@ -11,6 +11,17 @@ export interface Holder {
   readonly url: string
 }
 
+/** What a lease keeps for the next leader; like the fencing number it outlives every grant. */
+export interface LeaseMark {
+  /** No leader has stamped a decision with this or more, nanoseconds; 0n: none was ever given. */
+  readonly ceiling: bigint
+  /** The list of voters, as text (`encodeVoterList`); empty: none was made. */
+  readonly voters: string
+}
+
+/** Of a lease that was never led by, or has lost its memory. */
+export const NO_MARK: LeaseMark = Object.freeze({ ceiling: 0n, voters: '' })
+
 /** What the lease was when it answered. */
 export interface LeaseView {
   /** undefined: it is free. */
@@ -27,6 +38,8 @@ export interface LeaseView {
    * at once.
    */
   readonly heldForMs: number
+  /** As the last leader left it. */
+  readonly mark: LeaseMark
 }
 
 /** Requests reject when no answer comes; what was asked may have been done all the same. */
@@ -49,9 +62,10 @@ export interface Lease {
   claim(above: number): Promise<LeaseView>
   /**
    * Prolongs the grant with this number. One that has lapsed or was forgotten is restored, unless a
-   * later one was made.
+   * later one was made. In the same step, and only then, the lease keeps the greater ceiling of its own and
+   * the given one, and the voters unless they are empty.
    */
-  renew(token: number): Promise<LeaseView>
+  renew(token: number, mark: LeaseMark): Promise<LeaseView>
   /** Gives up the grant with this number, so that it is free at once; nothing when it is not held. */
   release(token: number): Promise<void>
   /**

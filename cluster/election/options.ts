@@ -2,11 +2,27 @@
 import { StateError } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import type { Random, TimeSource } from '../../src/core/time.ts'
+import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../../src/core/voter-list.ts'
 import { electionTimes } from './election-state.ts'
 import type { Candidate, Lease } from './lease.ts'
 import type { PodLabelChoice } from './pod-label.ts'
 
-export interface LeaseOptions {
+export interface VoterOptions {
+  /**
+   * Names of the nodes of which a majority says that a leader holds what they held, before it decides
+   * anything. Looked at when the first list is made, and the same for all nodes then; later lists are made
+   * by `ooo voters`. Default: the node that leads first, and those that join it while there are fewer
+   * than three, or within a minute.
+   */
+  readonly voters?: readonly string[]
+  /**
+   * The name of this node in such a list, the same for all its lives, and for no other node. Default: its
+   * id, which is lost with its disk.
+   */
+  readonly voter?: string
+}
+
+export interface LeaseOptions extends VoterOptions {
   /**
    * Of the lease, the same for all nodes of the cluster: small letters, digits, `-` and `.`.
    * Default `ooo-cluster`.
@@ -41,7 +57,7 @@ export interface KubernetesLeaderOptions extends LeaseOptions {
 }
 
 /** A lease of your own making. */
-export interface CustomLeaderOptions {
+export interface CustomLeaderOptions extends VoterOptions {
   readonly kind: 'custom'
   /** Makes the lease for this node; closed with the node. */
   readonly make: (self: Candidate) => Lease
@@ -76,6 +92,7 @@ export function resolveLeader(
       `cluster: clusterUrl is ${clusterUrl}, but the leader is elected by ${leader.kind}; give one of them`,
     )
   }
+  refuseBadVoters(leader)
   if (leader.kind === 'custom') return leader
   const { name = DEFAULT_NAME, durationMs = DEFAULT_MS } = leader
   if (!/^[a-z0-9]([-a-z0-9.]{0,200}[a-z0-9])?$/.test(name)) {
@@ -92,6 +109,21 @@ export function resolveLeader(
   }
   if (leader.kind === 'kubernetes') refuseBadLabel(leader.podLabel)
   return leader
+}
+
+function refuseBadVoters({ voters, voter }: VoterOptions): void {
+  const refuse = (reason: string): never => {
+    throw new StateError('invalid_option', `cluster: ${reason}`)
+  }
+  for (const name of [...(voters ?? []), ...(voter === undefined ? [] : [voter])]) {
+    if (!isVoterName(name)) refuse(`"${name}" is no name of a voter: ${VOTER_NAME_RULE}`)
+  }
+  if (voters === undefined) return
+  if (voters.length === 0 || voters.length > MAX_VOTERS) {
+    refuse(`there are ${voters.length} voters, there must be 1 to ${MAX_VOTERS}`)
+  }
+  if (new Set(voters).size < voters.length) refuse(`a voter is named twice: ${voters.join(', ')}`)
+  if (voter === undefined) refuse('voters are given by name, and this node has none: give voter')
 }
 
 /** As Kubernetes has names of pods, and names and values of labels. */

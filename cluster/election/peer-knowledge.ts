@@ -7,7 +7,7 @@ import { parseExact } from '../../src/core/json.ts'
 import type { Random } from '../../src/core/time.ts'
 import type { LeaderAnswer, Replication } from '../../src/server/plugin.ts'
 import { leaderUrl } from '../placement.ts'
-import type { Holder, Lease, LeaseView } from './lease.ts'
+import { type Holder, type Lease, type LeaseView, NO_MARK } from './lease.ts'
 
 export interface PeerKnowledgeOptions {
   readonly lease: Lease
@@ -53,7 +53,7 @@ export function withPeerKnowledge(options: PeerKnowledgeOptions): Lease {
     look: () => ask(() => lease.look(), 0),
     take: (above) => ask(() => lease.take(above), above),
     // One that is held has to be followed by a later one.
-    renew: (token) => ask(() => lease.renew(token), token + 1),
+    renew: (token, mark) => ask(() => lease.renew(token, mark), token + 1),
     claim: (above) => lease.claim(above),
     release: (token) => lease.release(token),
     stands: (leads) => lease.stands?.(leads),
@@ -77,7 +77,7 @@ async function newest(
   const grants = answers.flatMap((grant) => grant ?? [])
   const fits = grants.filter(({ holder, token }) => token >= least && holder.id !== self.id)
   const [best] = fits.sort((a, b) => b.token - a.token)
-  return best && { ...best, isMine: false, heldForMs: lease.durationMs }
+  return best && { ...best, isMine: false, heldForMs: lease.durationMs, mark: NO_MARK }
 }
 
 /** Where another node says it is. */

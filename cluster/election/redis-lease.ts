@@ -1,17 +1,19 @@
 /**
- * A lease in Redis or Valkey: one key that expires and says who holds it, and one that never does and
- * counts the grants. Both carry the name in braces, so that a Redis Cluster keeps them together.
+ * A lease in Redis or Valkey: one key that expires and says who holds it, one that never does and
+ * counts the grants, and one for what leaders leave to the next. All carry the name in braces, so that a
+ * Redis Cluster keeps them together.
  *
  * | key                         | value                                         |
  * |-----------------------------|-----------------------------------------------|
  * | `ooo:{<name>}:lease`        | `<token> <session> <id> <url>`; expires       |
  * | `ooo:{<name>}:lease-token`  | the greatest token of any grant               |
+ * | `ooo:{<name>}:lease-mark`   | `<ceiling> <voters>`, the ceiling of 20 digits |
  *
- * Every question is one script, so it is decided in one step. Redis may lose both keys: flushed, started
+ * Every question is one script, so it is decided in one step. Redis may lose all keys: flushed, started
  * anew without a disk, or failed over to a replica that had not got them. Then `renew` restores what the
  * holder knows, and `take` refuses until somebody is sure enough to `claim`.
  */
-import type { Candidate, Lease, LeaseView } from './lease.ts'
+import type { Candidate, Lease, LeaseMark, LeaseView } from './lease.ts'
 
 /** What the lease needs of a client of Redis. */
 export interface RedisScripts {
@@ -28,14 +30,15 @@ export interface RedisLeaseOptions {
   readonly self: Candidate
 }
 
-/** Answers `{value, token, milliseconds left}`; of a free lease the value is empty. */
+/** Answers `{value, token, milliseconds left, mark}`; of a free lease the value is empty. */
 const PRELUDE = `
 local value = redis.call('GET', KEYS[1]) or ''
 local count = tonumber(redis.call('GET', KEYS[2]) or '0')
 local token, session, id = string.match(value, '^(%d+) (%S+) (%S+) ')
 token = math.max(tonumber(token or '0'), value == '' and count or 0)
 local function tell()
-  return {value, string.format('%.0f', token), math.max(redis.call('PTTL', KEYS[1]), 0)}
+  local mark = redis.call('GET', KEYS[3]) or ''
+  return {value, string.format('%.0f', token), math.max(redis.call('PTTL', KEYS[1]), 0), mark}
 end
 local function grant(n, identity, ms)
   value, token = string.format('%.0f', n) .. ' ' .. identity, n
@@ -56,13 +59,20 @@ if token < above then open = ARGV[6] == 'claim' end
 if not open then return tell() end
 return grant(math.max(above, token, count) + 1, ARGV[1], ARGV[2])`
 
-/** Arguments: identity, milliseconds, token. */
+/**
+ * Arguments: identity, milliseconds, token, ceiling, voters. Ceilings are compared as texts of one length:
+ * Lua would round them.
+ */
 const RENEW = `${PRELUDE}
 local mine = tonumber(ARGV[3])
 local held = value == ARGV[3] .. ' ' .. ARGV[1]
 local lost = token < mine or (value == '' and token == mine)
-if held or lost then return grant(mine, ARGV[1], ARGV[2]) end
-return tell()`
+if not (held or lost) then return tell() end
+local ceiling, voters = string.match(redis.call('GET', KEYS[3]) or '', '^(%d+) (.*)$')
+if not ceiling or ceiling < ARGV[4] then ceiling = ARGV[4] end
+if ARGV[5] ~= '' then voters = ARGV[5] end
+redis.call('SET', KEYS[3], ceiling .. ' ' .. (voters or ''))
+return grant(mine, ARGV[1], ARGV[2])`
 
 /** Arguments: identity, token. */
 const RELEASE = `
@@ -70,7 +80,7 @@ if redis.call('GET', KEYS[1]) == ARGV[2] .. ' ' .. ARGV[1] then return redis.cal
 return 0`
 
 export function redisLease({ scripts, name, durationMs, self }: RedisLeaseOptions): Lease {
-  const keys = [`ooo:{${name}}:lease`, `ooo:{${name}}:lease-token`]
+  const keys = ['lease', 'lease-token', 'lease-mark'].map((key) => `ooo:{${name}}:${key}`)
   const identity = `${self.session} ${self.id} ${self.url}`
   const ask = async (script: string, args: readonly string[]): Promise<LeaseView> =>
     viewOf(await scripts.run(script, keys, args), self)
@@ -83,7 +93,10 @@ export function redisLease({ scripts, name, durationMs, self }: RedisLeaseOption
     look: () => ask(LOOK, []),
     take: (above) => take(above, ''),
     claim: (above) => take(above, 'claim'),
-    renew: (token) => ask(RENEW, [identity, String(durationMs), String(token)]),
+    renew: (token, { ceiling, voters }) => {
+      const digits = String(ceiling).padStart(CEILING_DIGITS, '0')
+      return ask(RENEW, [identity, String(durationMs), String(token), digits, voters])
+    },
     release: async (token) => {
       await scripts.run(RELEASE, keys, [identity, String(token)])
     },
@@ -92,7 +105,7 @@ export function redisLease({ scripts, name, durationMs, self }: RedisLeaseOption
 }
 
 function viewOf(answer: unknown, self: Candidate): LeaseView {
-  const [value, token, leftMs] = Array.isArray(answer) ? (answer as unknown[]) : []
+  const [value, token, leftMs, mark] = Array.isArray(answer) ? (answer as unknown[]) : []
   const isWhole = typeof value === 'string' && /^\d{1,15}$/.test(String(token)) && isCount(leftMs)
   const [, session, id, url] = String(value).match(/^\d+ (\S+) (\S+) (\S+)$/) ?? []
   const holder = id === undefined || url === undefined ? undefined : { id, url }
@@ -104,7 +117,16 @@ function viewOf(answer: unknown, self: Candidate): LeaseView {
     token: Number(token),
     isMine: session === self.session,
     heldForMs: holder === undefined ? 0 : leftMs,
+    mark: markOf(mark),
   }
+}
+
+/** Digits of a ceiling, with zeros in front. */
+const CEILING_DIGITS = 20
+
+function markOf(text: unknown): LeaseMark {
+  const [, ceiling, voters = ''] = String(text ?? '').match(/^(\d{1,20}) (.*)$/s) ?? []
+  return { ceiling: BigInt(ceiling ?? 0), voters }
 }
 
 function isCount(value: unknown): value is number {

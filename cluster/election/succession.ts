@@ -3,6 +3,9 @@
  * owed is addressed to the new leader, and the engine of the next placement is started. Reads, writes and
  * subscriptions go on meanwhile.
  *
+ * What does not merge is decided once a majority of the voters has said that this node holds what they held
+ * (`ballot.ts`), and with stamps between what the lease keeps of the leader before and the own ceiling.
+ *
  * The order of a change: the engine stops; a node that is to lead begins an epoch of its log, whose id
  * begins with the fencing number, so that what it decides is of that epoch from the first write on; the
  * store answers to the new placement; what this node wrote as a leader and no follower has got becomes
@@ -12,17 +15,22 @@
  * not merge is refused (`leaderOf` says that another node leads), and what it writes is owed to whoever
  * leads next.
  */
+
+import type { HybridClock } from '../../src/core/clock.ts'
 import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
-import type { CancelTimer, Random, TimeSource } from '../../src/core/time.ts'
-import type { Store } from '../../src/store/store.ts'
+import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
+import type { DecisionTerms, Store } from '../../src/store/store.ts'
 import type { ClusterEngine } from '../engine.ts'
 import { type Placement, scopeOf } from '../placement.ts'
+import { Ballot, type VotersReport } from './ballot.ts'
 import { Election, type LeaseReport } from './election.ts'
 import type { Office } from './election-state.ts'
-import type { Holder, Lease } from './lease.ts'
+import type { Holder, Lease, LeaseMark } from './lease.ts'
 import { NOBODY } from './nobody.ts'
+import type { Standing } from './standing.ts'
 import { oweUnshared, unsharedAfter } from './unshared.ts'
+import { Voting } from './voting.ts'
 
 /** What runs under one placement. */
 export interface Reign {
@@ -31,12 +39,21 @@ export interface Reign {
 }
 
 export interface SuccessionOptions<R extends Reign> {
-  /** Opened with `setLeaderOf` told `leaderOf` of this succession, before `start`. */
+  /**
+   * Opened with `setLeaderOf` told `leaderOf`, and `setDecisionTerms` told `decisionTerms`, of this
+   * succession, before `start`.
+   */
   readonly store: Store
+  /** Stamps what the store writes. */
+  readonly clock: HybridClock
+  /** By which the list of voters knows this node. Default: its id. */
+  readonly voter?: string | undefined
+  /** With whom to begin a list of voters. Default: with who runs for the lease. */
+  readonly voters?: readonly string[] | undefined
   /** The placement when this URL leads; undefined: when this node does. */
   readonly plan: (leader: string | undefined) => Placement
   /** Starts what runs under a placement. */
-  readonly run: (placement: Placement) => Promise<R>
+  readonly run: (placement: Placement, standing: Standing) => Promise<R>
   readonly time: TimeSource
   readonly random: Random
   readonly newId: () => string
@@ -50,6 +67,8 @@ interface Note {
   readonly url: string | null
   /** Of a leader: up to which seq of its log it has shared everything, at least. */
   readonly sharedTo: number
+  /** The greatest ceiling that was heard of, as integer text; absent in rows of earlier builds. */
+  readonly ceiling?: string
 }
 
 const ROW = 'lease'
@@ -73,9 +92,14 @@ export class Succession<R extends Reign> {
   #work: Promise<void> = Promise.resolve()
   #cancelRetry: CancelTimer | undefined
   #closing: Promise<void> | undefined
+  readonly #voting: Voting
+  /** Of the grant that this node leads by. */
+  #ballot: Ballot | undefined
 
   constructor(options: SuccessionOptions<R>) {
     this.#options = options
+    this.#voting = new Voting({ store: options.store, name: options.voter })
+    this.#voting.ceilingBefore = (n) => this.#election?.ceilingBefore(n) ?? 0n
     this.#placement = options.plan(NOBODY)
     const elected = this.#placement.scopes.filter(({ leader }) => leader === NOBODY)
     this.#elected = new Set(elected.map(({ path }) => path))
@@ -96,7 +120,35 @@ export class Succession<R extends Reign> {
     return this.#election?.report()
   }
 
-  /** Whether this node may decide what does not merge, right now. */
+  /** Who votes, as this node knows it. */
+  voters(): VotersReport {
+    return this.#ballot?.report() ?? reportOf(this.#voting)
+  }
+
+  /** Of this node as the leader of a grant, which may have lapsed; undefined elsewhere. */
+  get ballot(): Ballot | undefined {
+    return this.#ballot
+  }
+
+  /** Whether the key has an elected leader, and so voters. */
+  isElected(key: string): boolean {
+    const scope = scopeOf(this.#placement, key)
+    return scope !== undefined && this.#elected.has(scope.path)
+  }
+
+  /** How what this node leads is decided; for `Store.setDecisionTerms`. */
+  decisionTerms(key: string): DecisionTerms | undefined {
+    if (!this.isElected(key)) return undefined
+    const ballot = this.#ballot
+    const window = this.#election?.window
+    if (ballot === undefined || window === undefined) return { refusal: 'nobody was elected yet' }
+    const { reason } = ballot
+    if (reason !== undefined) return { refusal: reason }
+    if (window.token === ballot.n && window.below > window.above) return window
+    return { refusal: `the lease keeps no ceiling for the stamps of grant ${ballot.n} yet` }
+  }
+
+  /** Whether this node holds the lease, right now; it may have to wait for others before it decides. */
   get leads(): boolean {
     const { url, token } = this.#note
     return url === null && this.#election?.grant === token
@@ -111,17 +163,26 @@ export class Succession<R extends Reign> {
 
   /** Serves as a follower of the leader of before, then runs for the lease. Waits for the storage only. */
   async start(lease: Lease, self: Holder): Promise<void> {
-    const { store, plan, run, ...parts } = this.#options
+    const { store, plan, run, time, random, logger } = this.#options
     const last = decodeNote(store.meta(ROW))
     const url = last?.url ?? NOBODY
+    this.#voting.start()
     await store.redirect(() => {
       this.#placement = plan(url === self.url ? NOBODY : url)
     })
-    const reign = await run(this.#placement)
+    const reign = await run(this.#placement, this.#standing(url))
     this.#reign = reign
     if (last?.url === null) this.#unshared = unsharedAfter(store, reign.engine, last.sharedTo)
     const office = (wanted: Office): void => this.#want(wanted)
-    this.#election = new Election({ ...parts, lease, self, office, seen: last?.token ?? 0 })
+    this.#election = new Election({
+      ...{ lease, self, time, random, logger, office },
+      seen: Math.max(last?.token ?? 0, this.#voting.n),
+      remembered: { ceiling: BigInt(last?.ceiling ?? 0), voters: '' },
+      mark: () => this.#mark(lease.durationMs),
+      marked: (token, { voters }) => {
+        if (this.#ballot?.n === token) this.#ballot.marked(voters)
+      },
+    })
     this.#election.start()
   }
 
@@ -138,7 +199,38 @@ export class Succession<R extends Reign> {
     await this.#work
     const reign = this.#reign
     this.#reign = undefined
+    this.#ballot?.end()
     await reign?.stop()
+    await this.#voting.stop()
+  }
+
+  /** What the lease is to keep: decisions are stamped below, until it is renewed next. */
+  #mark(durationMs: number): LeaseMark {
+    const { clock } = this.#options
+    const above = this.#election?.window.above ?? 0n
+    const latest = [clock.last, clock.physicalNs(), above].reduce((a, b) => (a > b ? a : b))
+    return {
+      ceiling: latest + BigInt(durationMs) * NS_PER_MS,
+      voters: this.#ballot?.mark ?? '',
+    }
+  }
+
+  /** @param follows URL of the leader that is followed by election. */
+  #standing(follows: string | undefined): Standing {
+    return { follows, voting: this.#voting, ballot: this.#ballot }
+  }
+
+  /** Begins to lead by a grant: nothing is decided before a majority of the voters has said so. */
+  #makeBallot(n: number): Ballot {
+    const { store, time, logger, voters } = this.#options
+    return new Ballot({
+      ...{ n, time, logger, voting: this.#voting, founders: voters },
+      marked: this.#election?.remembered.voters ?? '',
+      paths: [...this.#elected],
+      head: () => store.head,
+      heard: (ceiling) => this.#election?.heardCeiling(ceiling),
+      renewSoon: () => this.#election?.renewSoon(),
+    })
   }
 
   #want(office: Office): void {
@@ -184,7 +276,7 @@ export class Succession<R extends Reign> {
     if (this.#note.token !== token) await this.#save({ token, url, sharedTo: 0 })
   }
 
-  async #change(placement: Placement, decided: Omit<Note, 'sharedTo'>): Promise<void> {
+  async #change(placement: Placement, decided: Omit<Note, 'sharedTo' | 'ceiling'>): Promise<void> {
     const { store, run, newId } = this.#options
     const reign = this.#reign
     if (this.#note.url === null) {
@@ -194,10 +286,17 @@ export class Succession<R extends Reign> {
       this.#unshared = reign ? unsharedAfter(store, reign.engine, sharedTo) : unshared
     }
     this.#reign = undefined
+    this.#ballot?.end()
+    this.#ballot = undefined
     await reign?.stop()
     const sharedTo = decided.url === null ? (this.#unshared ?? store.head) : 0
     const note: Note = { ...decided, sharedTo }
-    if (note.url === null) await store.beginEpoch(`${note.token}-${newId()}`)
+    if (note.url === null) {
+      // Who leads by a grant takes part in it: what it acknowledged to leaders before, it does no more.
+      await this.#voting.save({ n: note.token })
+      await store.beginEpoch(`${note.token}-${newId()}`)
+      this.#ballot = this.#makeBallot(note.token)
+    }
     await store.redirect(() => {
       this.#placement = placement
       this.#note = note
@@ -207,12 +306,15 @@ export class Succession<R extends Reign> {
     }
     await this.#save(note)
     this.#unshared = undefined
-    if (this.#closing === undefined) this.#reign = await run(placement)
+    if (this.#closing === undefined) {
+      this.#reign = await run(placement, this.#standing(note.url ?? undefined))
+    }
   }
 
   async #save(note: Note): Promise<void> {
     this.#note = note
-    await this.#options.store.saveMeta(new Map([[ROW, JSON.stringify(note)]]))
+    const stored = { ...note, ceiling: String(this.#election?.remembered.ceiling ?? 0n) }
+    await this.#options.store.saveMeta(new Map([[ROW, JSON.stringify(stored)]]))
   }
 
   /** Until every connected follower holds what there is now, or the time is up. */
@@ -235,6 +337,18 @@ export class Succession<R extends Reign> {
       engine.ask(head)
       look()
     })
+  }
+}
+
+/** Of a node that does not lead: as it has stored it. */
+function reportOf({ name, list }: Voting): VotersReport {
+  return {
+    voters: list?.voters ?? [],
+    change: list?.change ?? 0,
+    ...(list?.before === undefined ? {} : { before: list.before }),
+    self: name,
+    decides: false,
+    held: [],
   }
 }
 

@@ -28,7 +28,7 @@ export interface RequestOptions {
 export type WriteDurability = 'memory' | 'process' | 'disk'
 
 /** How far a write has got, or has to get. */
-export type WriteAck = 'local' | 'leader' | number
+export type WriteAck = 'local' | 'leader' | 'majority' | number
 
 /** Per push. */
 export interface PushOptions extends RequestOptions {
@@ -36,7 +36,8 @@ export interface PushOptions extends RequestOptions {
   readonly durability?: WriteDurability | undefined
   /**
    * Where the write has to be before the call resolves: durable at the server (`local`, the default),
-   * merged by the leader of its key, or durable at so many other nodes. See `docs/writes.md`.
+   * merged by the leader of its key, durable at a majority of its voters, or at so many other nodes. See
+   * `docs/writes.md`.
    */
   readonly ack?: WriteAck | undefined
   /**

@@ -149,6 +149,9 @@ const CODE_OF_TEXT: readonly (readonly [prefix: string, code: ErrorCode])[] = [
 /** How the answer to a write begins that is made and not yet where it was to be. */
 const UNCONFIRMED = 'ooo: ack '
 
+/** What a leader says that does not decide yet. */
+const UNDECIDED = / is not decided (yet|now): /
+
 /** How the refusal of a read begins that met a damaged record. */
 const DAMAGED = 'storage: the record of key '
 
@@ -156,6 +159,7 @@ function codeOfAnswer(status: number, text: string): ErrorCode {
   if (status === 504 && text.startsWith(UNCONFIRMED)) return 'ack_timeout'
   const known = CODE_OF_STATUS[status]
   if (known !== undefined) return known
+  if (status === 503 && UNDECIDED.test(text)) return 'undecided'
   if (status === 503) return text === 'ooo: server deadline reached' ? 'deadline' : 'overloaded'
   if (status >= 500) return text.startsWith(DAMAGED) ? 'corrupt_record' : 'storage_failed'
   return CODE_OF_TEXT.find(([prefix]) => text.startsWith(prefix))?.[1] ?? 'invalid_message'

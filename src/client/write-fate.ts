@@ -21,6 +21,8 @@ export interface WriteFate {
   readonly state: 'local' | 'leader' | 'replicated' | 'unknown'
   /** Other nodes that hold it, or what replaced it. */
   readonly replicas: number
+  /** A majority of the voters holds it, or what replaced it, and its elected leader may decide. */
+  readonly majority?: true
   /** What replaced it. */
   readonly overriddenBy?: WriteVersion
 }
@@ -28,8 +30,11 @@ export interface WriteFate {
 export interface FateOptions {
   /** Aborting it rejects the call with the signal's reason. */
   readonly signal?: AbortSignal | undefined
-  /** Resolves when the leader has it, all its followers, or so many other nodes. Default: at once. */
-  readonly until?: 'leader' | 'replicated' | number | undefined
+  /**
+   * Resolves when the leader has it, all its followers, a majority of the voters, or so many other nodes.
+   * Default: at once.
+   */
+  readonly until?: 'leader' | 'replicated' | 'majority' | number | undefined
   /** Milliseconds to wait for that; then it is told as it is. Default 5000, at most 60 000. */
   readonly timeoutMs?: number | undefined
 }
@@ -54,7 +59,7 @@ export function fateRequest(
 /** @throws StateError `invalid_message` for an answer of another shape. */
 export function fateOfAnswer(answer: unknown): WriteFate {
   const fields = fieldsOf(answer)
-  const { id, key, state, replicas, overriddenBy } = fields
+  const { id, key, state, replicas, majority, overriddenBy } = fields
   const known = (['local', 'leader', 'replicated', 'unknown'] as const).find((s) => s === state)
   if (known === undefined || typeof id !== 'string' || typeof key !== 'string') throw wrong()
   if (typeof replicas !== 'number') throw wrong()
@@ -65,6 +70,7 @@ export function fateOfAnswer(answer: unknown): WriteFate {
     version: versionIn(fields),
     state: known,
     replicas,
+    ...(majority === true ? { majority } : {}),
     ...(winner === undefined
       ? {}
       : { overriddenBy: { origin: String(winner.origin), version: versionIn(winner) } }),

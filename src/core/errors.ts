@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'not_found'
   | 'precondition_failed'
   | 'not_leader'
+  | 'undecided'
   | 'locked'
   | 'lock_lost'
   | 'position_lost'
@@ -65,6 +66,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   precondition_failed: { status: 412, closeCode: 4512, retryable: false },
   /** Another node leads the key: the same request may succeed there (RFC 9110, 421). */
   not_leader: { status: 421, closeCode: 4521, retryable: false },
+  /** This node leads the key, and may not decide about it yet. */
+  undecided: { status: 503, closeCode: 4021, retryable: true },
   /** Somebody else holds the key's lock (RFC 4918, 423). */
   locked: { status: 423, closeCode: 4009, retryable: true },
   /** The lock named is not held, or held no longer. */

@@ -17,7 +17,8 @@
  * ```
  *
  * Comparing what the two hold goes on beside this: see `protocol-comparison.ts`. Where both are on a
- * bus, rows may come over that: see `protocol-bus.ts`.
+ * bus, rows may come over that: see `protocol-bus.ts`. What an elected leader needs to decide: see
+ * `protocol-voting.ts`.
  */
 import type { StoredRecord } from './entry.ts'
 import {
@@ -56,6 +57,7 @@ import {
   type TermsQuestion,
   termsFields,
 } from './protocol-terms.ts'
+import { decodeGrant, decodeVote, type Grant, type Vote, votingFields } from './protocol-voting.ts'
 import { isSeen } from './seen.ts'
 
 export type { LogPosition } from './protocol-fields.ts'
@@ -186,8 +188,15 @@ export interface Beat {
   readonly bus?: false
 }
 
-export type FollowerMessage = Hello | Ack | Push | FeedRequest | TermsQuestion | ComparisonMessage
-export type LeaderMessage = Welcome | Rows | Pushed | Beat | Terms | ComparisonReply
+export type FollowerMessage =
+  | Hello
+  | Ack
+  | Push
+  | FeedRequest
+  | TermsQuestion
+  | Vote
+  | ComparisonMessage
+export type LeaderMessage = Welcome | Rows | Pushed | Beat | Terms | Grant | ComparisonReply
 
 /** @param protocol what the two peers speak. */
 export function encodeMessage(
@@ -199,6 +208,7 @@ export function encodeMessage(
     return JSON.stringify({ ...message, records: encoded })
   }
   if (message.t === 'terms' && 'clock' in message) return JSON.stringify(termsFields(message))
+  if (message.t === 'grant' || message.t === 'vote') return JSON.stringify(votingFields(message))
   const isReply = message.t === 'digests' || message.t === 'found'
   return JSON.stringify(isReply ? comparisonFields(message, protocol) : message)
 }
@@ -227,6 +237,8 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
       return decodeFeedRequest(fields)
     case 'terms':
       return decodeTermsQuestion(fields)
+    case 'vote':
+      return decodeVote(fields)
     default:
       return decodeComparisonMessage(fields)
   }
@@ -291,6 +303,8 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
       return { t: 'beat', ...logPlace(fields), ...(fields.bus === false ? { bus: false } : {}) }
     case 'terms':
       return decodeTerms(fields)
+    case 'grant':
+      return decodeGrant(fields)
     default:
       return decodeComparisonReply(fields)
   }

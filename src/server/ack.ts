@@ -1,8 +1,9 @@
 /**
- * Where a write has to be before it is answered: `?ack=local|leader|<n>` and `?ackTimeoutMs=`.
+ * Where a write has to be before it is answered: `?ack=local|leader|majority|<n>` and `?ackTimeoutMs=`.
  *
  * - `local`, the default: durable at this node.
  * - `leader`: merged by the leader of its key, which on that node is at once.
+ * - `majority`: durable at a majority of the voters of an elected leader, while its lease holds.
  * - a number: durable at so many other nodes, counting the leader and the followers of that leader. Nodes
  *   further down, that follow a follower, do not count.
  *
@@ -11,13 +12,14 @@
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../core/errors.ts'
 import { hasGlob } from '../core/key.ts'
+import type { Durability } from '../storage-adapter.ts'
 import type { ChangeEnd } from '../store/operations.ts'
 import { parseTarget } from './request-url.ts'
 import type { Fate } from './write-fate.ts'
 import type { WriteFates } from './write-fates.ts'
 import { formatWriteId } from './write-id.ts'
 
-export type AckLevel = 'local' | 'leader' | number
+export type AckLevel = 'local' | 'leader' | 'majority' | number
 
 export interface Ack {
   readonly level: AckLevel
@@ -27,7 +29,7 @@ export interface Ack {
 
 /** How far a write has got. */
 export interface AckResult {
-  /** `local`, `leader`, or how many other nodes hold it. */
+  /** `local`, `leader`, `majority`, or how many other nodes hold it. */
   readonly reached: AckLevel
   /** Why that is less than was asked for; undefined when it is not. */
   readonly shortfall: string | undefined
@@ -53,8 +55,10 @@ export function ackOf(request: Pick<IncomingMessage, 'url'>): Ack | undefined {
   assertTimeout(timeoutMs, times.join(', '))
   if (levels.length === 0) return undefined
   const [given] = levels
-  if (levels.length === 1 && (given === 'local' || given === 'leader')) {
-    return { level: given, timeoutMs }
+  const named = NAMED.find((name) => name === given)
+  if (levels.length === 1 && named !== undefined) {
+    if (named === 'majority') assertNotMemory(query.getAll('durability'))
+    return { level: named, timeoutMs }
   }
   const level = integerOf(levels)
   assertLevel(level, levels.join(', '))
@@ -65,18 +69,32 @@ export function ackOf(request: Pick<IncomingMessage, 'url'>): Ack | undefined {
 export function resolveAck(
   level: AckLevel | undefined,
   timeoutMs: number = DEFAULT_ACK_TIMEOUT_MS,
+  durability?: Durability,
 ): Ack | undefined {
   assertTimeout(timeoutMs, String(timeoutMs))
   if (level === undefined) return undefined
-  if (level !== 'local' && level !== 'leader') assertLevel(level, String(level))
+  if (level === 'majority') assertNotMemory([durability])
+  if (typeof level === 'number' || !NAMED.includes(level)) assertLevel(level, String(level))
   return { level, timeoutMs }
 }
 
-function assertLevel(level: number, shown: string): void {
-  if (Number.isInteger(level) && level >= 1 && level <= MAX_ACK_NODES) return
+const NAMED: readonly Exclude<AckLevel, number>[] = ['local', 'leader', 'majority']
+
+/** What is lost with a process is held by no voter. */
+function assertNotMemory(durabilities: readonly (string | undefined)[]): void {
+  if (!durabilities.includes('memory')) return
   throw new StateError(
     'invalid_option',
-    `ooo: ack ${JSON.stringify(shown)} is not one of: local, leader, a number of nodes from 1 to ${MAX_ACK_NODES}`,
+    'ooo: ack majority counts voters that hold the write at durability process or disk, not memory',
+  )
+}
+
+function assertLevel(level: unknown, shown: string): void {
+  if (typeof level === 'number' && Number.isInteger(level) && level >= 1 && level <= MAX_ACK_NODES)
+    return
+  throw new StateError(
+    'invalid_option',
+    `ooo: ack ${JSON.stringify(shown)} is not one of: local, leader, majority, a number of nodes from 1 to ${MAX_ACK_NODES}`,
   )
 }
 
@@ -96,6 +114,7 @@ function integerOf(texts: readonly string[]): number {
 export interface AcksOptions {
   readonly fates: WriteFates
   readonly isReplicated: (key: string) => boolean
+  readonly hasVoters: (key: string) => boolean
   readonly leaderOf: (key: string) => string | undefined
 }
 
@@ -110,10 +129,20 @@ export class Acks {
   /**
    * To be called before the write, with its keys and globs: takes a place for waiting, which the result
    * gives back.
-   * @throws StateError `invalid_option` when no other node can ever hold a key; `overloaded`.
+   * @throws StateError `invalid_option` when no other node can ever hold a key, or it has no voters;
+   *   `overloaded`.
    */
   begin(ack: Ack | undefined, keysOrGlobs: readonly string[]): () => void {
     if (ack === undefined || ack.level === 'local') return () => undefined
+    if (ack.level === 'majority') {
+      const led = keysOrGlobs.find((key) => !this.#options.hasVoters(key))
+      if (led !== undefined) {
+        throw new StateError(
+          'invalid_option',
+          `ooo: ack majority can not be reached: the leader of key ${led} is not elected, so it has no voters`,
+        )
+      }
+    }
     if (typeof ack.level === 'number') {
       const lonely = keysOrGlobs.find((key) => !this.#mayBeReplicated(key))
       if (lonely !== undefined) {
@@ -130,15 +159,16 @@ export class Acks {
   async confirm({ level, timeoutMs }: Ack, writes: readonly ChangeEnd[]): Promise<AckResult> {
     if (level === 'local' || writes.length === 0) return { reached: level, shortfall: undefined }
     const { fates } = this.#options
+    const isAgreed = (fate: Fate): boolean => isReached(level, fate)
     const found = await Promise.all(
       writes.map(({ key, ...id }) => {
-        const until = (fate: Fate): boolean => isReached(level, fate)
-        return fates.wait({ id, key, until, level, timeoutMs })
+        return fates.wait({ id, key, until: isAgreed, level, timeoutMs })
       }),
     )
-    const worst = found.reduce((a, b) => (rank(a) <= rank(b) ? a : b))
+    const least = found.find((fate) => !isAgreed(fate))
+    const worst = least ?? found.reduce((a, b) => (rank(a) <= rank(b) ? a : b))
     if (isReached(level, worst)) {
-      return { reached: level === 'leader' ? level : worst.replicas, shortfall: undefined }
+      return { reached: typeof level === 'number' ? worst.replicas : level, shortfall: undefined }
     }
     const asked = `ooo: ack ${level} was not reached within ${timeoutMs} ms`
     return { reached: levelOf(worst), shortfall: `${asked}: ${this.#whereabouts(worst)}` }
@@ -160,8 +190,9 @@ export class Acks {
   }
 }
 
-function isReached(level: AckLevel, { state, replicas }: Fate): boolean {
+function isReached(level: AckLevel, { state, replicas, isMajority }: Fate): boolean {
   if (typeof level === 'number') return replicas >= level
+  if (level === 'majority') return isMajority
   return level === 'local' || state === 'leader' || state === 'replicated'
 }
 

@@ -6,6 +6,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { versionOf } from '../core/entry.ts'
 import { isStateError, StateError } from '../core/errors.ts'
+import { RETRY_AFTER_MS_HEADER } from '../core/retry-hint.ts'
 import { NS_PER_MS, type TimeSource } from '../core/time.ts'
 import type { Store } from '../store/store.ts'
 import { type Ack, MAX_ACK_TIMEOUT_MS } from './ack.ts'
@@ -167,7 +168,14 @@ function passedHeaders(request: IncomingMessage): Record<string, string | readon
 }
 
 /** Of the leader's headers, those that are about the write. */
-const ANSWER_HEADERS: readonly string[] = ['content-type', 'etag', 'ooo-ack', WRITE_ID_HEADER]
+const ANSWER_HEADERS: readonly string[] = [
+  'content-type',
+  'etag',
+  'ooo-ack',
+  'retry-after',
+  RETRY_AFTER_MS_HEADER,
+  WRITE_ID_HEADER,
+]
 
 function replyOf({ status, headers, body }: LeaderAnswer, leader: string): Reply {
   const kept: Record<string, string> = { [ANSWERED_BY_HEADER]: leader }

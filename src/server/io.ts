@@ -52,7 +52,7 @@ export interface IoListOptions {
 
 /** How far a write has to be before it is done. */
 export interface IoAckOptions {
-  /** `local` (default), `leader`, or how many other nodes have to hold it. See `ack.ts`. */
+  /** `local` (default), `leader`, `majority`, or how many other nodes have to hold it. See `ack.ts`. */
   readonly ack?: AckLevel | undefined
   /** Milliseconds to wait for that; then `ack_timeout`, and the write is kept. Default 5000, at most 60 000. */
   readonly ackTimeoutMs?: number | undefined
@@ -154,10 +154,14 @@ function ioEntry<T>({ key, created, updated, data }: Entry): IoEntry<T> {
 async function confirmed<Result extends ChangeEnd | undefined>(
   { acks }: IoTarget,
   keys: readonly string[],
-  { ack: level, ackTimeoutMs }: IoAckOptions = {},
+  {
+    ack: level,
+    ackTimeoutMs,
+    durability,
+  }: Pick<IoWriteOptions, 'ack' | 'ackTimeoutMs' | 'durability'> = {},
   write: () => Promise<Result>,
 ): Promise<Result> {
-  const ack = resolveAck(level, ackTimeoutMs)
+  const ack = resolveAck(level, ackTimeoutMs, durability)
   const leave = acks.begin(ack, keys)
   try {
     const result = await write()

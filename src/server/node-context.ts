@@ -112,7 +112,8 @@ function createWrites(
   const leaderOf = (key: string): string | undefined => store.leaderOf(key)
   const fates = new WriteFates({ store, replication, time, logger })
   const isReplicated = (key: string): boolean => plugins.replication?.isReplicated(key) ?? false
-  const acks = new Acks({ fates, isReplicated, leaderOf })
+  const hasVoters = (key: string): boolean => plugins.replication?.hasVoters(key) ?? false
+  const acks = new Acks({ fates, hasVoters, isReplicated, leaderOf })
   const flushed = (): Promise<void> | undefined => hub.flushed()
   return { fates, acks, leaderOf, flushed, forward: { store, replication, time, deadlineMs } }
 }

@@ -7,6 +7,8 @@ export interface Holders {
   readonly following: number
   /** How many of those hold it durably. */
   readonly holding: number
+  /** A majority of the voters holds it, this node leads by a lease that holds, and decides. */
+  readonly isMajority: boolean
 }
 
 export interface LeaderRequest {
@@ -29,6 +31,8 @@ export interface LeaderAnswer {
 export interface Replication {
   /** Whether the key is replicated: it has, or can have, followers or a leader. */
   isReplicated(key: string): boolean
+  /** Whether the key has an elected leader, and so voters. */
+  hasVoters(key: string): boolean
   /**
    * Who holds what is at `seq` of this node's log.
    * @param without a node that does not count

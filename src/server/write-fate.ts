@@ -22,6 +22,8 @@ export interface Fate {
   readonly state: FateState
   /** Other nodes than the one that took it which hold it, or what replaced it: leader, and its followers. */
   readonly replicas: number
+  /** A majority of the voters holds it, or what replaced it, and its leader may decide. */
+  readonly isMajority: boolean
   /** What replaced it; `state` and `replicas` are then those of that. */
   readonly overriddenBy?: WriteId | undefined
 }
@@ -53,7 +55,7 @@ export function fateAtLeader(
   id: WriteId,
   key: string,
   standing: Standing,
-  { holding, following }: Holders,
+  { holding, following, isMajority }: Holders,
   leaderId: string,
 ): Fate {
   const replicas = holding + (isOriginOf(leaderId, id.origin) ? 0 : 1)
@@ -63,6 +65,7 @@ export function fateAtLeader(
     key,
     state: isEverywhere ? 'replicated' : 'leader',
     replicas,
+    isMajority,
     overriddenBy: standing.overriddenBy,
   }
 }
@@ -72,14 +75,18 @@ export function isFinal({ state, overriddenBy }: Fate): boolean {
   return state === 'replicated' || state === 'unknown' || overriddenBy !== undefined
 }
 
-/** `{"id","key","version","state","replicas"[,"overriddenBy":{"version","origin"}]}`, versions as text. */
-export function fateJson({ id, key, state, replicas, overriddenBy }: Fate): string {
+/**
+ * `{"id","key","version","state","replicas"[,"majority":true][,"overriddenBy":{"version","origin"}]}`,
+ * versions as text.
+ */
+export function fateJson({ id, key, state, replicas, isMajority, overriddenBy }: Fate): string {
   return JSON.stringify({
     id: formatWriteId(id),
     key,
     version: String(id.version),
     state,
     replicas,
+    ...(isMajority ? { majority: true } : {}),
     ...(overriddenBy === undefined
       ? {}
       : {
@@ -99,12 +106,13 @@ export function parseFate(id: WriteId, key: string, text: string): Fate | undefi
     return undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const { state, replicas, overriddenBy } = value as Readonly<Record<string, unknown>>
+  const { state, replicas, majority, overriddenBy } = value as Readonly<Record<string, unknown>>
   const known = STATES.find((name) => name === state)
   if (known === undefined || typeof replicas !== 'number' || !Number.isSafeInteger(replicas)) {
     return undefined
   }
-  return { id, key, state: known, replicas, overriddenBy: parseWinner(overriddenBy) }
+  const isMajority = majority === true
+  return { id, key, state: known, replicas, isMajority, overriddenBy: parseWinner(overriddenBy) }
 }
 
 function parseWinner(value: unknown): WriteId | undefined {

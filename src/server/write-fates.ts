@@ -34,7 +34,7 @@ export interface FateWait {
   /** Ends the wait. */
   readonly until: (fate: Fate) => boolean
   /** The least of `until` that a leader can be asked to wait for. */
-  readonly level: 'leader' | 'replicated' | number
+  readonly level: 'leader' | 'replicated' | 'majority' | number
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
 }
@@ -227,7 +227,7 @@ export class WriteFates {
 /** Where fates are asked for. */
 export const WRITES_PREFIX = '/-/writes/'
 
-const NOBODY = Object.freeze({ following: 0, holding: 0 })
+const NOBODY = Object.freeze({ following: 0, holding: 0, isMajority: false })
 
 interface Question {
   readonly id: WriteId
@@ -249,9 +249,10 @@ function fateBelow(id: WriteId, key: string, slot: Slot | undefined, nodeId: str
   const standing = standingOf(id, slot?.record)
   if (!standing.isKnown) return unknown(id, key)
   const replicas = isOriginOf(nodeId, id.origin) ? 0 : 1
-  return { id, key, state: 'local', replicas, overriddenBy: standing.overriddenBy }
+  const { overriddenBy } = standing
+  return { id, key, state: 'local', replicas, isMajority: false, overriddenBy }
 }
 
 function unknown(id: WriteId, key: string): Fate {
-  return { id, key, state: 'unknown', replicas: 0 }
+  return { id, key, state: 'unknown', replicas: 0, isMajority: false }
 }

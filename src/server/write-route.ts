@@ -123,8 +123,9 @@ export async function serveFate(
   }
 }
 
-function isAt(level: FateWait['level'], { state, replicas }: Fate): boolean {
+function isAt(level: FateWait['level'], { state, replicas, isMajority }: Fate): boolean {
   if (typeof level === 'number') return replicas >= level
+  if (level === 'majority') return isMajority
   return state === 'replicated' || (level === 'leader' && state === 'leader')
 }
 

@@ -22,18 +22,18 @@ import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
 import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
+import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
-import { overlaid } from './overlay.ts'
 import { type Job, planJobs } from './plan-jobs.ts'
 import { type LoadedState, loadState, repairedOnce } from './recovery.ts'
 import { redirect } from './redirect.ts'
-import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
-import type { Slot, State, StateView } from './state.ts'
+import { type RecordScan, type ScanParts, scanRecords } from './scan-records.ts'
+import type { State, StateView } from './state.ts'
 import { StorageGuard } from './storage-guard.ts'
-import type { LeaderOf, StoreOptions } from './store-options.ts'
+import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import { WatchedStorage } from './watched-storage.ts'
 
 type CommitterState = 'closed' | 'opening' | 'open' | 'closing'
@@ -48,6 +48,8 @@ export class Committer {
   readonly #settledListeners = new Set<() => void>()
   /** Says which keys are owed to a leader. */
   leaderOf: LeaderOf = () => undefined
+  /** Says how this node decides about what it leads. */
+  decisionTerms: DecisionTermsOf = () => undefined
   readonly #options: StoreOptions
   readonly #logger: Logger
   readonly #queue: CommitQueue<Job>
@@ -132,25 +134,15 @@ export class Committer {
   }
 
   /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
-  async scan(prefix: string): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
-    const records = this.#records
-    if (records instanceof BoundedState) return records.scan(prefix)
-    // Streamed from the adapter, which has them in order: sorting a large state would take long.
-    return this.#queue.atRest(() => {
-      if (this.#writer.isBehind) return records.scan(prefix)
-      const rows = this.adapter.iterate(recordRows(prefix))
-      const decode = (key: string, value: string) => this.#decode(key, value)
-      return { seq: this.#head, rows: overlaid(rows, NOTHING_PINNED, decode) }
-    })
-  }
-
-  #decode(key: string, value: string): SequencedRow | undefined {
-    if (this.damage.has(key)) return undefined
-    const decoded = decodeRecord(key, value)
-    if (decoded !== undefined) return decoded
-    this.#guard.rewrite(key)
-    const slot = this.#records.slot(key)
-    return slot instanceof Promise ? undefined : slot
+  scan(prefix: string): Promise<RecordScan> {
+    const parts: ScanParts = {
+      ...{ adapter: this.adapter, records: this.#records, head: () => this.#head },
+      isBehind: () => this.#writer.isBehind,
+      atRest: async (take) => this.#queue.atRest(take),
+      isDamaged: (key) => this.damage.has(key),
+      rewrite: (key) => this.#guard.rewrite(key),
+    }
+    return scanRecords(parts, prefix)
   }
 
   /** What is known to be damaged. */
@@ -229,6 +221,7 @@ export class Committer {
       now: (above) => this.clock.now(above),
       identity: this.#identity,
       leaderOf: this.leaderOf,
+      decisionTerms: this.decisionTerms,
       meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
     }
   }
@@ -383,6 +376,10 @@ export class Committer {
     throw new StateError('not_open', `storage: storage is not active (${this.#state})`)
   }
 
+  get durability(): DurabilityLevels {
+    return durabilityLevels(this.adapter, this.#options.durability)
+  }
+
   /** A meta row that every open store has. @throws StateError `not_open` before that. */
   requireMeta(name: string): string {
     const value = this.#meta.get(name)
@@ -390,8 +387,6 @@ export class Committer {
     return value
   }
 }
-
-const NOTHING_PINNED: ReadonlyMap<string, Slot> = new Map()
 
 /** An empty operation: its batch carries what waits to be written. */
 const NOTHING: Planner<void> = {

@@ -11,6 +11,7 @@ import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
 import type { WritingIdentity } from './identity.ts'
 import type { Reads, Slot } from './state.ts'
+import type { DecisionTermsOf } from './store-options.ts'
 
 /** What a planner may look at and use. */
 export interface PlanContext {
@@ -22,6 +23,8 @@ export interface PlanContext {
   /** Under which name this node writes. */
   readonly identity: WritingIdentity
   leaderOf(key: string): string | undefined
+  /** Of a key that this node leads: how it may decide what does not merge. */
+  readonly decisionTerms: DecisionTermsOf
   /** A meta row as the batch so far leaves it. */
   meta(name: string): string | undefined
 }
@@ -104,14 +107,44 @@ export interface BatchResult {
   readonly ends?: readonly ChangeEnd[]
 }
 
-/** Refuses a condition that this node may not decide. @throws StateError `not_leader`. */
+/**
+ * Refuses what does not merge where this node may not decide it.
+ * @throws StateError `not_leader`; `undecided` while it leads and does not decide yet.
+ */
 export function assertLeads(context: PlanContext, key: string): void {
   const leader = context.leaderOf(key)
-  if (leader === undefined) return
+  if (leader === undefined) {
+    const refusal = context.decisionTerms(key)?.refusal
+    if (refusal === undefined) return
+    throw new StateError('undecided', `storage: key "${key}" is not decided yet: ${refusal}`)
+  }
   throw new StateError(
     'not_leader',
     `storage: key "${key}" is led by ${leader}; conditional writes are made only there`,
   )
+}
+
+/**
+ * The context in which a decision about these keys is planned: stamps are above what earlier leaders
+ * decided, and below what the next one begins with.
+ * @throws StateError when it gives a stamp: `undecided` when there is none left.
+ */
+export function deciding(context: PlanContext, keys: readonly string[]): PlanContext {
+  const all = keys.flatMap((key) => context.decisionTerms(key) ?? [])
+  const terms = all.flatMap((one) => (one.refusal === undefined ? [one] : []))
+  if (terms.length === 0) return context
+  return {
+    ...context,
+    now(above = 0n) {
+      const least = terms.reduce((most, one) => (one.above > most ? one.above : most), above)
+      const stamp = context.now(least)
+      if (terms.every(({ below }) => stamp < below)) return stamp
+      throw new StateError(
+        'undecided',
+        `storage: key "${keys[0]}" is not decided now: stamp ${stamp} is not below the ceiling of the leader's lease`,
+      )
+    },
+  }
 }
 
 export function planSet(
@@ -125,8 +158,9 @@ export function planSet(
     ...decidedBy(key, precondition),
     reads: () => ({ keys: [key] }),
     plan(context) {
-      if (precondition !== undefined) assertCondition(context, key, precondition)
-      return write(context, key, json)
+      if (precondition === undefined) return write(context, key, json)
+      assertCondition(context, key, precondition)
+      return write(deciding(context, [key]), key, json)
     },
   }
 }
@@ -159,8 +193,9 @@ export function planUpdate(
     plan(context) {
       const record = context.slot(key)?.record
       if (record?.kind !== 'entry') throw new StateError('not_found', 'ooo: not found')
-      if (precondition !== undefined) assertCondition(context, key, precondition)
-      return write(context, key, change(record))
+      if (precondition === undefined) return write(context, key, change(record))
+      assertCondition(context, key, precondition)
+      return write(deciding(context, [key]), key, change(record))
     },
   }
 }
@@ -174,7 +209,8 @@ export function planDelete(
   return {
     ...decidedBy(keyOrGlob, precondition),
     reads: () => readsOf(keyOrGlob),
-    plan(context) {
+    plan(given) {
+      const context = precondition === undefined ? given : deciding(given, [keyOrGlob])
       const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
       const live = keys.filter((key) => context.slot(key)?.record.kind === 'entry')
       if (live.length === 0) {

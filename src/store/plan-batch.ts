@@ -11,6 +11,7 @@ import {
   assertLeads,
   type BatchItem,
   type BatchResult,
+  deciding,
   type PlanContext,
   type Planned,
   type Planner,
@@ -32,7 +33,10 @@ export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
   return {
     decides: planners.flatMap(({ decides = [] }) => decides),
     reads: (now) => joined(planners.map((planner) => planner.reads(now))),
-    plan: (context) => planAll(context, planners, isConditional),
+    plan: (context) => {
+      const keys = items.map(({ key }) => key)
+      return planAll(isConditional ? deciding(context, keys) : context, planners, isConditional)
+    },
   }
 }
 
@@ -79,6 +83,7 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
     now: (above) => context.now(above),
     identity: context.identity,
     leaderOf: (key) => context.leaderOf(key),
+    decisionTerms: (key) => context.decisionTerms(key),
     meta: (name) => context.meta(name),
   }
 }

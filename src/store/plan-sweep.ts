@@ -1,11 +1,13 @@
 /** Deletes by choice: the entries of a glob are looked at and thinned out in one step. */
 import type { Entry } from '../core/entry.ts'
+import { isStateError } from '../core/errors.ts'
 import type { DeleteResult, PlanContext, Planned, Planner } from './operations.ts'
-import { localDelete } from './operations.ts'
+import { deciding, localDelete } from './operations.ts'
 
 /**
  * `choose` gets the entries of `glob` in any order and returns those to delete. Of these, the ones that
- * another node leads are left to it: thinning out does not merge, so one node alone does it.
+ * another node leads are left to it: thinning out does not merge, so one node alone does it. Nothing is deleted
+ * while this node leads and does not decide: the next sweep finds it again.
  */
 export function planSweep(
   glob: string,
@@ -13,21 +15,31 @@ export function planSweep(
 ): Planner<DeleteResult> {
   return {
     reads: () => ({ globs: [glob] }),
-    plan: (context) => thinOut(context, glob, choose),
+    plan: (context) => {
+      try {
+        return thinOut(context, glob, choose)
+      } catch (error) {
+        if (!isStateError(error, 'undecided')) throw error
+        return { plan: undefined, result: { deleted: 0 } }
+      }
+    },
   }
 }
 
 function thinOut(
-  context: PlanContext,
+  given: PlanContext,
   glob: string,
   choose: (entries: readonly Entry[]) => readonly Entry[],
 ): Planned<DeleteResult> {
+  const context = deciding(given, [glob])
   const entries: Entry[] = []
   for (const key of context.matching(glob)) {
     const record = context.slot(key)?.record
     if (record?.kind === 'entry') entries.push(record)
   }
-  const chosen = choose(entries).filter(({ key }) => context.leaderOf(key) === undefined)
+  const isLed = ({ key }: Entry): boolean =>
+    context.leaderOf(key) === undefined && context.decisionTerms(key)?.refusal === undefined
+  const chosen = choose(entries).filter(isLed)
   if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
   const stamp = context.now()
   const slots = chosen.map(({ key }) => localDelete(context, key, stamp))

@@ -27,5 +27,16 @@ export interface StoreOptions {
   readonly tailRows?: number
 }
 
+/**
+ * How a node may decide what does not merge about a key: not at all (`refusal` says why), or with stamps
+ * between two, both exclusive, nanoseconds.
+ */
+export type DecisionTerms =
+  | { readonly refusal: string }
+  | { readonly refusal?: undefined; readonly above: bigint; readonly below: bigint }
+
+/** The terms for a key that this node leads; undefined: it decides, with any stamp. */
+export type DecisionTermsOf = (key: string) => DecisionTerms | undefined
+
 /** Names the leader a key is followed from; undefined when this node leads it or it stays local. */
 export type LeaderOf = (key: string) => string | undefined

@@ -7,6 +7,7 @@ import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
+import type { DurabilityLevels } from './durability-levels.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
 import type {
   BatchItem,
@@ -20,8 +21,11 @@ import type {
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
 import { planBatch } from './plan-batch.ts'
 import { comeDown } from './plan-come-down.ts'
+import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
+import { recordsOf } from './records-of.ts'
+import { refill } from './refill.ts'
 import type {
   MergeOptions,
   MergeOutcome,
@@ -32,7 +36,7 @@ import type {
 import { planAcknowledge, planMerge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
 import type { ListOptions, Slot } from './state.ts'
-import type { LeaderOf, StoreOptions } from './store-options.ts'
+import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import {
   decodeRetention,
   type ForgetOptions,
@@ -41,7 +45,7 @@ import {
   type Retention,
 } from './tombstones.ts'
 
-export type { LeaderOf, StoreOptions } from './store-options.ts'
+export type { DecisionTerms, LeaderOf, StoreOptions } from './store-options.ts'
 
 export class Store {
   readonly #committer: Committer
@@ -96,11 +100,15 @@ export class Store {
   }
 
   /** Stores small values kept beside the data, such as a replication cursor; an empty one is removed. */
-  async saveMeta(meta: ReadonlyMap<string, string>): Promise<void> {
-    return this.#committer.run({
-      reads: () => ({}),
-      plan: () => ({ plan: { slots: [], meta }, result: undefined }),
-    })
+  async saveMeta(
+    meta: ReadonlyMap<string, string>,
+    { durability }: DurabilityOption = {},
+  ): Promise<void> {
+    return this.#committer.run(planMeta(meta), durability)
+  }
+
+  get durability(): DurabilityLevels {
+    return this.#committer.durability
   }
 
   /** The leader a key is followed from; undefined when it is led here. */
@@ -111,6 +119,11 @@ export class Store {
   /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
   setLeaderOf(leaderOf: LeaderOf): void {
     this.#committer.leaderOf = leaderOf
+  }
+
+  /** Says how this node may decide about the keys that it leads. Set before `open`. */
+  setDecisionTerms(decisionTerms: DecisionTermsOf): void {
+    this.#committer.decisionTerms = decisionTerms
   }
 
   /**
@@ -266,17 +279,10 @@ export class Store {
   }
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
-  async refill(leader: string, pageSize = 5000): Promise<void> {
+  async refill(leader: string): Promise<void> {
     const { rows } = await this.#committer.scan('')
-    let page: SequencedRow[] = []
-    for await (const row of rows) {
-      if (this.#committer.leaderOf(row.record.key) !== leader) continue
-      page.push(row)
-      if (page.length < pageSize) continue
-      await this.#committer.run(planRefill(leader, page))
-      page = []
-    }
-    if (page.length > 0) await this.#committer.run(planRefill(leader, page))
+    const leaderOf = (key: string): string | undefined => this.leaderOf(key)
+    await refill({ rows, leaderOf, run: (planner) => this.#committer.run(planner) }, leader)
   }
 
   /**
@@ -385,8 +391,4 @@ export class Store {
   onCommit(listener: (commit: Commit) => void): () => void {
     return this.#committer.onCommit(listener)
   }
-}
-
-async function* recordsOf(rows: AsyncIterable<SequencedRow>): AsyncGenerator<StoredRecord> {
-  for await (const { record } of rows) yield record
 }

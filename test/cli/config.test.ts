@@ -212,6 +212,11 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['a', 'a'],
     ['b', 'b'],
   ],
+  voters: [
+    ['a,b,c', ['a', 'b', 'c']],
+    ['ooo-0', ['ooo-0']],
+    ['a, 10.0.0.1:8800', ['a', '10.0.0.1:8800']],
+  ],
   leasePodLabel: [
     ['ooo-cluster/role=leader', { name: 'ooo-cluster/role', value: 'leader' }],
     ['leads=Yes_1.0', { name: 'leads', value: 'Yes_1.0' }],
@@ -280,6 +285,7 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   leaseName: ['A', 'a b', '-a', 'a_b', ' '],
   leaseSeconds: ['0', '601', '5s', '1.5'],
   leaseNamespace: [' '],
+  voters: ['a,,b', 'a b', 'a,a', ','],
   leasePodLabel: ['leader', 'a=', '=a', 'a/b/c=d', '/a=b', 'a=b=c', `${'a'.repeat(64)}=b`, 'a=-b'],
   leasePod: [' '],
   redis: ['10.0.0.1:6379', 'http://a', 'redis:a', 'redis+other://a', ' '],
@@ -310,6 +316,7 @@ function companions(name: keyof ServeConfig): string[] {
   if (name === 'leasePod') {
     return ['--leader=kubernetes', '--key=settings', '--lease-pod-label=a=b']
   }
+  if (name === 'voters') return ['--leader=kubernetes', '--key=settings', '--name=n']
   if (name.startsWith('lease')) return ['--leader=kubernetes', '--key=settings']
   if (name === 'redisCa') return ['--redis=rediss://a', '--key=settings']
   return name === 'clusterUrl' || name === 'redis' ? ['--key=settings'] : []

@@ -13,6 +13,7 @@ const progress = { cursor: { epoch: 'e1', seq: 5 }, seen: { epoch: 'e1', seq: 5 
 const collected = (seq: number): FollowerEvent => ({
   type: 'collected',
   rows: [{ seq, record: entry(`items/${seq}`, seq) }],
+  wholeOf: undefined,
 })
 
 const pushed = (n: number, outcome: PushOutcome): FollowerEvent => ({

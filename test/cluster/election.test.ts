@@ -1,6 +1,6 @@
 /** Real servers whose leader is elected, on a lease in memory. */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { LeaderOptions } from '../../cluster/election/options.ts'
+import type { CustomLeaderOptions } from '../../cluster/election/options.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { Subscriber } from '../support/subscriber.ts'
@@ -22,7 +22,7 @@ class Leases {
     this.server = new LeaseServer(createSystemTime(), durationMs)
   }
 
-  get election(): LeaderOptions {
+  get election(): CustomLeaderOptions {
     return {
       kind: 'custom',
       make: (self) =>
@@ -143,6 +143,73 @@ describe('nodes that elect their leader', () => {
     await waitFor(() => Object.keys(subscriber.dataByPath()).length === written)
     expect([subscriber.problems, subscriber.snapshots]).toEqual([[], 1])
     subscriber.close()
+  })
+
+  it('decide nothing from an old state when one that was cut off from the leader wins the lease', async () => {
+    const leases = new Leases()
+    const nodes = await trio(leases)
+    const [x, y, z] = (await settled(nodes)) as [TestNode, TestNode, TestNode]
+    await waitFor(() => x.plugin.status()?.voters?.voters.length === 3)
+    const write = (node: TestNode, value: number, condition: Record<string, string>) =>
+      node.request('POST', '/settings?ack=1', String(value), condition)
+    const first = await write(x, 1, { 'if-none-match': '*' })
+    const old = String((await x.request('GET', '/settings')).headers.etag)
+    await waitFor(async () => (await data(y, 'settings')) === '1')
+    y.link.cut()
+    expect(first.status).toBe(200)
+    expect((await write(x, 2, { 'if-match': old })).status).toBe(200)
+    // Z holds it, and takes part in nothing for a while; Y reaches the lease, and neither of them.
+    z.link.cut()
+    leases.cut.add(z.id)
+    leases.cut.add(x.id)
+    await x.server.close()
+    await waitFor(() => leads(y) && y.plugin.status()?.role === 'leader')
+    const early = await y.request('POST', '/settings', '9', { 'if-match': old })
+    expect([early.status, early.headers['retry-after']]).toEqual([503, '1'])
+    expect(early.body).toMatch(/is not decided yet: the leader by grant 2 waits until a majority/)
+    expect((await y.request('POST', '/items/plain', '1')).status).toBe(200)
+    const ready = await y.request('GET', '/-/readyz')
+    expect([ready.status, ready.body]).toEqual([
+      200,
+      expect.stringContaining('conditional writes are refused: the leader by grant 2 waits'),
+    ])
+    z.link.heal()
+    leases.cut.delete(z.id)
+    const late = await waitFor(async () => {
+      const answer = await z.request('POST', '/settings', '9', { 'if-match': old })
+      return answer.status !== 503 && answer.status !== 502 && answer
+    })
+    expect(late.status).toBe(412)
+    expect(await data(y, 'settings')).toBe('2')
+  })
+
+  it('tell and change their voters for who has the token, and answer 400 where there are none', async () => {
+    const { election } = new Leases(LONG_MS)
+    const a = await startNode({ election: { ...election, voter: 'a', voters: ['a'] }, token: 't' })
+    await waitFor(() => a.plugin.status()?.voters?.decides)
+    const post = (change: object, headers = {}) =>
+      a.request('POST', '/-/voters', JSON.stringify(change), headers)
+    const token = { 'x-ooo-cluster-token': 't' }
+    expect(JSON.parse((await a.request('GET', '/-/voters')).body)).toMatchObject({
+      ...{ voters: ['a'], change: 1, self: 'a', decides: true, held: ['a'] },
+    })
+    expect((await post({ add: 'b' })).status).toBe(401)
+    expect((await post({ remove: 'a' }, token)).body).toBe('voters: a is the last voter')
+    expect((await post({ remove: 'x' }, token)).status).toBe(400)
+    expect((await post({ add: 'b' }, token)).body).toContain('missing: b')
+    expect((await post({ add: 'b c' }, token)).status).toBe(400)
+    expect((await post({ add: 'b', remove: 'a' }, token)).status).toBe(400)
+    expect((await a.request('PUT', '/-/voters', '{}')).status).toBe(405)
+    const anew = await post({ found: ['a'] }, token)
+    expect(JSON.parse(anew.body)).toMatchObject({ voters: ['a'], change: 2, decides: true })
+    const fixed = await startNode()
+    expect((await fixed.request('GET', '/-/voters')).status).toBe(404)
+    const asked = await fixed.request('POST', '/items/a?ack=majority', '1')
+    expect([asked.status, asked.body]).toEqual([
+      400,
+      'ooo: ack majority can not be reached: the leader of key items/a is not elected, so it has no voters',
+    ])
+    expect((await fixed.request('GET', '/items/a')).status).toBe(404)
   })
 
   it('go on replicating without the lease, and refuse only what does not merge', async () => {

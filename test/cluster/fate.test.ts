@@ -292,7 +292,7 @@ describe('the fate of a write', () => {
       ['/-/writes/x:1?key=items/*', 'ooo: key items/* is a glob'],
       [
         '/-/writes/x:1?key=items/a&until=all',
-        'ooo: ack "all" is not one of: local, leader, a number of nodes from 1 to 100',
+        'ooo: ack "all" is not one of: local, leader, majority, a number of nodes from 1 to 100',
       ],
     ] as const) {
       expect(await leader.request('GET', path)).toMatchObject({ status: 400, body: text })

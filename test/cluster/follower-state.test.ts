@@ -62,7 +62,12 @@ const EVENTS = {
   close: { type: 'close' },
   beat: { type: 'beat' },
   outbox: { type: 'outbox' },
-  collected: { type: 'collected', rows: [{ seq: 3, record: entry('items/b', 2) }] },
+  collected: {
+    type: 'collected',
+    rows: [{ seq: 3, record: entry('items/b', 2) }],
+    wholeOf: undefined,
+  },
+  'collected: nothing': { type: 'collected', rows: [], wholeOf: 1 },
   applied: { type: 'applied', session: 1, seq: 7, progress: progressAt(7) },
   saved: { type: 'saved', session: 1, progress: progressAt(9) },
   compareDue: { type: 'compareDue', owed: 0 },
@@ -108,6 +113,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     beat: 'offline:',
     outbox: 'offline:',
     collected: 'offline:',
+    'collected: nothing': 'offline:',
     applied: 'offline:',
     saved: 'offline:',
     compareDue: 'offline:',
@@ -135,6 +141,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     beat: 'greeting:',
     outbox: 'greeting:',
     collected: 'greeting:',
+    'collected: nothing': 'greeting:',
     applied: 'greeting:',
     saved: 'greeting:',
     compareDue: 'greeting:',
@@ -162,6 +169,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     beat: 'comparing:',
     outbox: 'comparing: collect',
     collected: 'comparing: send push, collect',
+    'collected: nothing': 'comparing:',
     applied: 'comparing: send ack, collect',
     saved: 'comparing: send ack',
     compareDue: 'comparing:',
@@ -189,6 +197,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     beat: 'catchingUp:',
     outbox: 'catchingUp:',
     collected: 'catchingUp:',
+    'collected: nothing': 'catchingUp:',
     applied: 'catchingUp: send ack',
     saved: 'catchingUp: send ack',
     compareDue: 'catchingUp:',
@@ -216,6 +225,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     beat: 'live:',
     outbox: 'live: collect',
     collected: 'live: send push, collect',
+    'collected: nothing': 'live: held',
     applied: 'live: send ack, collect',
     saved: 'live: send ack',
     compareDue: 'live: ask',
@@ -243,6 +253,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     beat: 'closed:',
     outbox: 'closed:',
     collected: 'closed:',
+    'collected: nothing': 'closed:',
     applied: 'closed:',
     saved: 'closed:',
     compareDue: 'closed:',
@@ -355,15 +366,16 @@ describe('pushing', () => {
     const refused = stepFollower(pushing, { type: 'message', message }, context)
     expect(refused.effects).toMatchObject([{ type: 'settle', rows: [] }])
     const next = stepFollower(refused.state, EVENTS.settled, context)
-    expect(next.effects).toEqual([{ type: 'collect', limit: 10, skip: new Set([3]) }])
+    expect(next.effects).toEqual([{ type: 'collect', limit: 10, skip: new Set([3]), live: 1 }])
   })
 
   test('rows under way are left out of the next push, and pushes stop at the limit', () => {
     const one = stepFollower(pushing, EVENTS.outbox, context)
-    expect(one.effects).toEqual([{ type: 'collect', limit: 10, skip: new Set([3]) }])
+    expect(one.effects).toEqual([{ type: 'collect', limit: 10, skip: new Set([3]), live: 1 }])
     const second: FollowerEvent = {
       type: 'collected',
       rows: [{ seq: 4, record: entry('items/c', 3) }],
+      wholeOf: undefined,
     }
     const two = stepFollower(one.state, second, context)
     expect(stepFollower(two.state, EVENTS.outbox, context).effects).toEqual([])
@@ -458,6 +470,62 @@ describe('comparing with a log that is new', () => {
   test('a live link waits with comparing while much is on its way up', () => {
     const due: FollowerEvent = { type: 'compareDue', owed: 1000 }
     expect(stepFollower(reach(PATHS.live), due, context).effects).toEqual([])
+  })
+})
+
+describe('that the leader holds all that was held here', () => {
+  const rowsOf = (...seqs: number[]) =>
+    seqs.map((seq) => ({ seq, record: entry(`items/${seq}`, seq) }))
+  const read = (seqs: number[], wholeOf: number | 'part' = 1): FollowerEvent => ({
+    type: 'collected',
+    rows: rowsOf(...seqs),
+    wholeOf: wholeOf === 'part' ? undefined : wholeOf,
+  })
+  const answer = (n: number, ...outcomes: Pushed['outcomes']): FollowerEvent => ({
+    type: 'message',
+    message: { t: 'pushed', n, outcomes, head: 9 },
+  })
+  const done = (n: number): FollowerEvent => ({ ...EVENTS.settled, n })
+  /** Whether it is said, after each of the events on a live link. */
+  const said = (...events: FollowerEvent[]): boolean[] => {
+    let state = reach(PATHS.live)
+    return events.map((event) => {
+      const step = stepFollower(state, event, context)
+      state = step.state
+      return step.effects.some(({ type }) => type === 'held')
+    })
+  }
+
+  test('is said once all that was in the outbox is acknowledged, durably, and only once', () => {
+    const events = [read([3, 4]), answer(1, 'applied', 'superseded'), done(1), read([])]
+    expect(said(...events)).toEqual([false, false, true, false])
+  })
+
+  test('is said of an empty outbox at once', () => {
+    expect(said(read([]))).toEqual([true])
+  })
+
+  test('is not said before the whole outbox was read on this connection, once all was compared', () => {
+    expect(said(read([3], 'part'), answer(1, 'applied'), done(1), read([], 7))).not.toContain(true)
+    const comparing = stepFollower(reach(PATHS.comparing), read([]), context)
+    expect(comparing.effects.map(({ type }) => type)).not.toContain('held')
+  })
+
+  test('waits for pushes that were under way before, not for later ones', () => {
+    const events = [read([3], 'part'), read([4]), read([5]), answer(2, 'applied'), done(2)]
+    expect(said(...events, answer(1, 'equal'), done(1))).toEqual([...Array(6).fill(false), true])
+  })
+
+  test('is not said while something was refused', () => {
+    const events = [read([3, 4]), answer(1, 'refused', 'applied'), done(1), read([]), read([5])]
+    expect(said(...events, answer(2, 'applied'), done(2), read([]))).not.toContain(true)
+  })
+
+  test('is said of what was set aside as too far in the future once that is acknowledged anew', () => {
+    const events = [read([3]), answer(1, 'drift'), done(1), read([])]
+    const restamped: FollowerEvent = { type: 'restamped', session: 1 }
+    const late = [restamped, read([8]), answer(2, 'applied'), done(2)]
+    expect(said(...events, ...late)).toEqual([...Array(7).fill(false), true])
   })
 })
 

@@ -8,7 +8,7 @@ import {
   leadsAt,
   stepElection,
 } from '../../cluster/election/election-state.ts'
-import type { LeaseView } from '../../cluster/election/lease.ts'
+import { type LeaseView, NO_MARK } from '../../cluster/election/lease.ts'
 
 const SELF = { id: 'me', url: 'http://me:1' }
 const OTHER = { id: 'other', url: 'http://other:1' }
@@ -21,6 +21,7 @@ const view = (fields: Partial<LeaseView>): LeaseView => ({
   token: 7,
   isMine: false,
   heldForMs: 0,
+  mark: NO_MARK,
   ...fields,
 })
 const held = (holder = OTHER, token = 7): LeaseView => view({ holder, token, heldForMs: 4000 })
@@ -89,8 +90,9 @@ function short({ state, effects }: ElectionStep): string {
   return `${state.kind}${seen}: ${told.join(', ')}`
 }
 
-const LEADS_8 = 'leader 8: watch 100.75, leader 8, wake 1000'
-const LEADS_7 = 'leader 7: watch 100.75, leader 7, wake 1000'
+// A new leader renews at once, so that the lease keeps its ceiling.
+const LEADS_8 = 'leader 8: watch 100.75, leader 8, wake 0'
+const LEADS_7 = 'leader 7: watch 100.75, leader 7, wake 0'
 const LATE = 'demoting 7: wake 250'
 
 const TABLE: Record<ElectionState['kind'], Record<keyof typeof EVENTS, string>> = {

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { KubeApi } from '../../cluster/election/kube-api.ts'
 import { type KubeConfig, loadKubeConfig } from '../../cluster/election/kube-config.ts'
 import { kubernetesLease } from '../../cluster/election/kubernetes-lease.ts'
-import type { Candidate, Lease } from '../../cluster/election/lease.ts'
+import { type Candidate, type Lease, NO_MARK } from '../../cluster/election/lease.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
 import { CertificateFolder, NO_OPENSSL } from '../support/certificates.ts'
 import { KUBECONFIG, realConfig, remove } from '../support/kube-cluster.ts'
@@ -80,7 +80,7 @@ describe('a lease in Kubernetes', () => {
     const lease = leaseOf(configOf(api), as('a'), 'test', 15_000)
     await lease.take(0)
     const first = api.object('test')?.spec as Record<string, unknown>
-    await lease.renew(1)
+    await lease.renew(1, NO_MARK)
     const object = api.object('test')
     expect(object).toMatchObject({
       apiVersion: 'coordination.k8s.io/v1',
@@ -100,8 +100,8 @@ describe('a lease in Kubernetes', () => {
     const lease = leaseOf(configOf(api), as('a'))
     await lease.take(0)
     const before = { ...api.counts }
-    await lease.renew(1)
-    await lease.renew(1)
+    await lease.renew(1, NO_MARK)
+    await lease.renew(1, NO_MARK)
     expect(api.counts).toEqual({ ...before, 'PUT 200': 2 })
     await lease.close()
   })
@@ -160,9 +160,9 @@ describe('a lease in Kubernetes', () => {
     api.release()
     expect((await waitFor(() => lease.take(0))).isMine).toBe(true)
     api.down(true)
-    await expect(lease.renew(1)).rejects.toThrow()
+    await expect(lease.renew(1, NO_MARK)).rejects.toThrow()
     api.down(false)
-    expect((await waitFor(() => lease.renew(1))).isMine).toBe(true)
+    expect((await waitFor(() => lease.renew(1, NO_MARK))).isMine).toBe(true)
     await lease.close()
   })
 })
@@ -197,9 +197,9 @@ describe('the access to the API', () => {
     await lease.take(0)
     api.tokens.clear()
     api.tokens.add('token-2')
-    await expect(lease.renew(1)).rejects.toThrow('answers 401')
+    await expect(lease.renew(1, NO_MARK)).rejects.toThrow('answers 401')
     file('token', 'token-2')
-    expect(await lease.renew(1)).toMatchObject({ isMine: true })
+    expect(await lease.renew(1, NO_MARK)).toMatchObject({ isMine: true })
     await lease.close()
   })
 
@@ -270,7 +270,7 @@ users: [{name: u, user: {client-certificate: pki/client.pem, client-key-data: ${
       const lease = leaseOf(loadKubeConfig({ env: { KUBECONFIG: path } }), as('a'))
       expect(await lease.take(0)).toMatchObject({ isMine: true })
       file('pki/ca.pem', '')
-      await expect(lease.renew(1)).rejects.toThrow()
+      await expect(lease.renew(1, NO_MARK)).rejects.toThrow()
       await lease.close()
       await secure.stop()
       certificates.remove()

@@ -1,7 +1,12 @@
 /** What every lease must do, whatever keeps it. Run on each implementation. */
 import { randomUUID } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Candidate, Lease, LeaseView } from '../../cluster/election/lease.ts'
+import {
+  type Candidate,
+  type Lease,
+  type LeaseView,
+  NO_MARK,
+} from '../../cluster/election/lease.ts'
 import { waitFor } from '../support/wait.ts'
 
 /** One lease, as its candidates see it. */
@@ -44,7 +49,10 @@ export function describeLease(
   describe(`a lease in ${name}`, () => {
     it('that nobody ever held is free', async () => {
       const { a } = await open()
-      expect(await a.look()).toEqual({ holder: undefined, token: 0, isMine: false, heldForMs: 0 })
+      expect(await a.look()).toEqual({
+        ...{ holder: undefined, token: 0, isMine: false, heldForMs: 0 },
+        mark: NO_MARK,
+      })
     })
 
     it('is given to one of those who ask', async () => {
@@ -55,7 +63,7 @@ export function describeLease(
       expect(seen.holder).toEqual({ id: 'a', url: 'http://a:1' })
       expect(seen.heldForMs).toBeGreaterThan(durationMs / 2)
       expect(seen.heldForMs).toBeLessThanOrEqual(durationMs)
-      expect(await a.renew(1)).toMatchObject({ token: 1, isMine: true })
+      expect(await a.renew(1, NO_MARK)).toMatchObject({ token: 1, isMine: true })
       expect(await a.take(0)).toMatchObject({ token: 1, isMine: true })
     })
 
@@ -72,8 +80,8 @@ export function describeLease(
     it('is renewed by its holder only, with the number of the grant', async () => {
       const { a, b } = await open()
       await a.take(0)
-      expect(await b.renew(1)).toMatchObject({ isMine: false, holder: { id: 'a' } })
-      expect(await a.renew(1)).toMatchObject({ isMine: true })
+      expect(await b.renew(1, NO_MARK)).toMatchObject({ isMine: false, holder: { id: 'a' } })
+      expect(await a.renew(1, NO_MARK)).toMatchObject({ isMine: true })
     })
 
     it('given up is free at once, and the next grant has a greater number', async () => {
@@ -86,7 +94,7 @@ export function describeLease(
       expect(await b.take(1)).toMatchObject({ token: 2, isMine: true })
       await a.release(1)
       expect(await a.look()).toMatchObject({ holder: { id: 'b' }, token: 2 })
-      expect(await a.renew(1)).toMatchObject({ isMine: false, token: 2 })
+      expect(await a.renew(1, NO_MARK)).toMatchObject({ isMine: false, token: 2 })
     })
 
     it('that was not renewed in time is taken by another', async () => {
@@ -107,7 +115,7 @@ export function describeLease(
       await a.take(0)
       await b.look()
       await lapse([b])
-      expect(await a.renew(1)).toMatchObject({ isMine: true, token: 1 })
+      expect(await a.renew(1, NO_MARK)).toMatchObject({ isMine: true, token: 1 })
     })
 
     it('of an earlier life of a node is taken by the next one', async () => {
@@ -116,7 +124,28 @@ export function describeLease(
       const again = candidate(as('a'))
       expect(await again.look()).toMatchObject({ holder: { id: 'a' }, isMine: false })
       expect(await again.take(1)).toMatchObject({ token: 2, isMine: true })
-      expect(await a.renew(1)).toMatchObject({ isMine: false })
+      expect(await a.renew(1, NO_MARK)).toMatchObject({ isMine: false })
+    })
+
+    it('keeps the greatest ceiling and the latest voters of its holders for the next', async () => {
+      const { a, b, durationMs } = await open()
+      expect(durationMs).toBeGreaterThan(0)
+      await a.take(0)
+      // Beyond what a double tells apart, and shorter than stamps are.
+      const ceiling = 1_767_225_600_000_000_001n
+      const first = { ceiling, voters: '{"voters":["a","b"]}' }
+      expect((await a.renew(1, first)).mark).toEqual(first)
+      expect((await b.look()).mark).toEqual(first)
+      const none = await a.renew(1, { ceiling: 99n, voters: '' })
+      expect(none.mark).toEqual(first)
+      const more = { ceiling: ceiling + 1n, voters: '{"voters":["a"]}' }
+      expect((await a.renew(1, more)).mark).toEqual(more)
+      // Who does not hold it leaves nothing.
+      await b.renew(1, { ceiling: ceiling + 9n, voters: 'x' })
+      await a.release(1)
+      expect((await b.take(1)).mark).toEqual(more)
+      await a.renew(1, { ceiling: ceiling + 9n, voters: 'x' })
+      expect((await b.look()).mark).toEqual(more)
     })
 
     it('that forgot everything is restored by its holder', async ({ skip }) => {
@@ -126,7 +155,7 @@ export function describeLease(
       expect(await a.claim(6)).toMatchObject({ token: 7, isMine: true })
       await forget()
       expect(await b.take(7)).toMatchObject({ isMine: false, token: 0, holder: undefined })
-      expect(await a.renew(7)).toMatchObject({ isMine: true, token: 7 })
+      expect(await a.renew(7, NO_MARK)).toMatchObject({ isMine: true, token: 7 })
       expect(await b.claim(7)).toMatchObject({ isMine: false, token: 7, holder: { id: 'a' } })
     })
 
@@ -141,7 +170,7 @@ export function describeLease(
       expect(await fresh.take(0)).toMatchObject({ token: 1, isMine: true })
       expect(await b.take(7)).toMatchObject({ isMine: false, token: 1 })
       expect(await b.claim(7)).toMatchObject({ token: 8, isMine: true })
-      expect(await fresh.renew(1)).toMatchObject({ isMine: false, token: 8 })
+      expect(await fresh.renew(1, NO_MARK)).toMatchObject({ isMine: false, token: 8 })
     })
   })
 }

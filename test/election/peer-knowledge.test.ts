@@ -1,12 +1,15 @@
 /** A node that can not reach the lease asks others who leads. */
 import { describe, expect, it } from 'vitest'
-import type { Lease, LeaseView } from '../../cluster/election/lease.ts'
+import { type Lease, type LeaseView, NO_MARK } from '../../cluster/election/lease.ts'
 import { withPeerKnowledge } from '../../cluster/election/peer-knowledge.ts'
 import type { Entry } from '../../src/core/entry.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 
 const SELF = { id: 'me', url: 'http://me:1' }
-const FREE: LeaseView = { holder: undefined, token: 3, isMine: false, heldForMs: 0 }
+const FREE: LeaseView = {
+  ...{ holder: undefined, token: 3, isMine: false, heldForMs: 0 },
+  mark: NO_MARK,
+}
 
 function record(url: unknown): Entry {
   const data = JSON.stringify({ ip: '10.0.0.1', port: 1, url })
@@ -88,7 +91,7 @@ it('a lease may be an object of a class', async () => {
   const calls: string[] = []
   const { own } = setUp({}, new ClassLease(calls))
   expect([own.kind, own.name, own.durationMs]).toEqual(['own', 'lease', 5000])
-  for (const ask of [own.look, () => own.take(1), () => own.claim(1), () => own.renew(1)])
+  for (const ask of [own.look, () => own.take(1), () => own.claim(1), () => own.renew(1, NO_MARK)])
     await ask()
   await own.release(1)
   await own.close()
@@ -126,9 +129,10 @@ describe('beside a lease out of reach', () => {
       token: 5,
       isMine: false,
       heldForMs: 5000,
+      mark: NO_MARK,
     }
     expect(await under.own.look()).toEqual(view)
-    expect(await under.own.renew(4)).toEqual(view)
+    expect(await under.own.renew(4, NO_MARK)).toEqual(view)
     expect(new Set(under.asked)).toEqual(new Set(['http://a:1', 'http://c:1', 'http://e:1']))
     expect(under.state.questions).toBe(4)
     under.state.isDown = false
@@ -152,7 +156,7 @@ describe('beside a lease out of reach', () => {
     const under = setUp({ 'http://a:1': { leader: 'http://b:1', id: 'b', token: 4 } })
     await fail(under)
     // Its own grant has this number: nobody was granted a later one.
-    await expect(under.own.renew(4)).rejects.toThrow('down')
+    await expect(under.own.renew(4, NO_MARK)).rejects.toThrow('down')
     await expect(under.own.claim(3)).rejects.toThrow('down')
   })
 

@@ -4,7 +4,7 @@ import { afterAll, afterEach, describe, expect, it } from 'vitest'
 import { KubeApi } from '../../cluster/election/kube-api.ts'
 import type { KubeConfig } from '../../cluster/election/kube-config.ts'
 import { kubernetesLease } from '../../cluster/election/kubernetes-lease.ts'
-import type { Lease } from '../../cluster/election/lease.ts'
+import { type Lease, NO_MARK } from '../../cluster/election/lease.ts'
 import { PodLabel, withPodLabel } from '../../cluster/election/pod-label.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
@@ -132,7 +132,7 @@ function describeLabels(name: string, pods: Pods): void {
       await waitFor(() => third.label.report().others.length === 0)
       expect([role(a), role(b), role(c)]).toEqual([undefined, undefined, 'leader'])
       // The note is cleared with the next renewal, and stays so.
-      await third.lease.renew((await third.lease.look()).token)
+      await third.lease.renew((await third.lease.look()).token, NO_MARK)
       const before = { 'ooo-cluster/labelled': `${a} ${b} ${c}` }
       expect(third.label.notes(before)).toEqual({ 'ooo-cluster/labelled': c })
       expect(third.label.report()).toMatchObject({ others: [], failures: 0, isSet: true })
@@ -218,7 +218,7 @@ describe('a label that can not be set', () => {
     expect(lastError).toMatch(
       /answers 403: .*; the service account needs patch of the pod in "default"/,
     )
-    expect((await node.lease.renew(1)).isMine).toBe(true)
+    expect((await node.lease.renew(1, NO_MARK)).isMine).toBe(true)
     expect(node.lease.podLabel?.()?.label).toBe('ooo-cluster/role=leader')
     fake.podless.clear()
     await waitFor(() => node.label.report().isSet === true)

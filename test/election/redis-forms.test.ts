@@ -1,6 +1,7 @@
 /** The lease in every form that Redis runs in: behind TLS, under a Sentinel, as a Redis Cluster. */
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { NO_MARK } from '../../cluster/election/lease.ts'
 import { type RedisLeaseOptions, redisLease } from '../../cluster/election/redis-lease.ts'
 import { redisScripts } from '../../cluster/election/redis-scripts.ts'
 import { CertificateFolder, NO_OPENSSL } from '../support/certificates.ts'
@@ -60,7 +61,7 @@ describe.skipIf(program === undefined)('the lease', () => {
     await master.server.kill()
     // The replica has the lease or has it not: it is restored, by its number.
     const after = await waitFor(async () => {
-      const view = await own.renew(1)
+      const view = await own.renew(1, NO_MARK)
       return view.isMine && view
     }, WAIT)
     expect(after.token).toBe(1)
@@ -71,7 +72,7 @@ describe.skipIf(program === undefined)('the lease', () => {
     const hosts = nodes.map(({ port }) => `127.0.0.1:${port}`).join(',')
     const own = lease(`redis+cluster://${hosts}`)
     expect(await waitFor(() => own.take(0), WAIT)).toMatchObject({ isMine: true, token: 1 })
-    expect(await own.renew(1)).toMatchObject({ isMine: true })
+    expect(await own.renew(1, NO_MARK)).toMatchObject({ isMine: true })
     await own.release(1)
     expect(await own.look()).toMatchObject({ holder: undefined, token: 1 })
   })

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis'
 import { afterEach, describe, expect, it } from 'vitest'
+import { NO_MARK } from '../../cluster/election/lease.ts'
 import { redisLease } from '../../cluster/election/redis-lease.ts'
 import { redisScripts } from '../../cluster/election/redis-scripts.ts'
 import { useRedis } from '../support/services.ts'
@@ -31,7 +32,8 @@ describe('on a server', () => {
         return redisLease({ scripts, name, durationMs, self })
       },
       forget: async () => {
-        await admin.del(`ooo:{${name}}:lease`, `ooo:{${name}}:lease-token`)
+        const keys = ['lease', 'lease-token', 'lease-mark'].map((key) => `ooo:{${name}}:${key}`)
+        await admin.del(...keys)
       },
       lapse: async () => {
         await waitFor(async () => (await admin.exists(`ooo:{${name}}:lease`)) === 0)
@@ -70,13 +72,13 @@ describe('a server that goes away', () => {
     await waitFor(async () => (await lease.take(0)).isMine)
     await redis().control?.kill()
     await waitFor(() =>
-      lease.renew(1).then(
+      lease.renew(1, NO_MARK).then(
         () => false,
         () => true,
       ),
     )
     await redis().control?.start()
-    const view = await waitFor(() => lease.renew(1))
+    const view = await waitFor(() => lease.renew(1, NO_MARK))
     expect(view).toMatchObject({ isMine: true, token: 1 })
   })
 })

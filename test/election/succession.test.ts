@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Reign, Succession } from '../../cluster/election/succession.ts'
 import { type Placement, planPlacement, scopeOf } from '../../cluster/placement.ts'
+import { HybridClock } from '../../src/core/clock.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import type { Store } from '../../src/store/store.ts'
 import { FakeTime } from '../support/fake-time.ts'
@@ -64,6 +65,7 @@ async function rig(): Promise<Rig> {
   }
   const succession = new Succession<Reign>({
     ...{ store, time, run, random: new SeededRandom(1).next, logger: SILENT_LOGGER },
+    clock: new HybridClock(time),
     plan: (leader) => planPlacement(KEYS, leader, 'nodes/*'),
     newId: () => 'x',
   })

@@ -1,6 +1,8 @@
 /** What people and programs are told of who leads. */
 import { expect, it } from 'vitest'
 import { formatStatus } from '../../cli/status-text.ts'
+import { formatVoters } from '../../cli/voters.ts'
+import type { VotersReport } from '../../cluster/election/ballot.ts'
 import type { LeaseReport } from '../../cluster/election/election.ts'
 import { leaseMetrics } from '../../cluster/election/lease-metrics.ts'
 import { startNode } from '../cluster/nodes.ts'
@@ -30,6 +32,29 @@ it('ooo status shows the holder, its number, and for how long it may decide', ()
   expect(formatStatus({ name: 'a' })).not.toContain('lease')
 })
 
+const VOTERS: VotersReport = {
+  voters: ['a', 'b', 'c'],
+  change: 4,
+  self: 'a',
+  decides: false,
+  reason: 'missing: c (not connected)',
+  held: ['a'],
+}
+
+it('ooo status shows who votes, whose state the leader holds, and why it decides nothing', () => {
+  const text = formatStatus({ name: 'a', lease: LEASE, voters: VOTERS })
+  expect(text).toMatch(/voters +list +held +decides +reason/)
+  expect(text).toMatch(/a, b, c +4 +a +no +missing: c \(not connected\)/)
+  expect(formatStatus({ lease: LEASE })).not.toContain('voters')
+})
+
+it('ooo voters shows the list, a change that is under way, and why nothing is decided', () => {
+  const text = formatVoters({ ...VOTERS, before: ['a', 'b'] })
+  expect(text).toMatch(/voter +held +change\na +yes +-\nb +- +-\nc +- +being added\n/)
+  expect(text).toContain('list 4\nconditional writes are refused: missing: c (not connected)\n')
+  expect(formatVoters({ voters: [] })).toContain('no voters are known\n')
+})
+
 it('ooo status shows the label of the pod, where there is one', () => {
   const podLabel = { pod: 'ooo-1', label: 'a/b=c', isSet: false, others: [], failures: 2 }
   const shown = (change: object): string =>
@@ -42,18 +67,30 @@ it('ooo status shows the label of the pod, where there is one', () => {
 })
 
 it('the metrics of a node that elects its leader tell of the lease, others are silent', () => {
-  const text = leaseMetrics(LEASE).join('')
+  const text = leaseMetrics(LEASE, VOTERS).join('')
   expect(text).toContain('ooo_cluster_lease_held 1\n')
   expect(text).toContain('ooo_cluster_lease_token 7\n')
   expect(text).toContain('ooo_cluster_lease_failures_total 4\n')
-  expect(leaseMetrics({ ...LEASE, state: 'follower' }).join('')).toContain('lease_held 0\n')
-  expect(leaseMetrics(undefined)).toEqual([])
+  expect(text).toContain('ooo_cluster_voters 3\n')
+  expect(text).toContain('ooo_cluster_voters_list 4\n')
+  expect(text).toContain('ooo_cluster_voters_held{voter="c"} 0\n')
+  expect(text).toContain('ooo_cluster_decides 0\n')
+  expect(leaseMetrics({ ...LEASE, state: 'follower' }, undefined).join('')).toContain(
+    'lease_held 0\n',
+  )
+  expect(leaseMetrics(undefined, undefined)).toEqual([])
   expect(text).not.toContain('pod')
   const podLabel = { pod: 'ooo-1', label: 'a/b=c', others: [], failures: 2, lastError: 'gone' }
-  const labelled = leaseMetrics({ ...LEASE, podLabel: { ...podLabel, isSet: true } }).join('')
+  const labelled = leaseMetrics(
+    { ...LEASE, podLabel: { ...podLabel, isSet: true } },
+    undefined,
+  ).join('')
   expect(labelled).toContain('ooo_cluster_lease_pod_labelled 1\n')
   expect(labelled).toContain('ooo_cluster_lease_pod_label_failures_total 2\n')
-  const unknown = leaseMetrics({ ...LEASE, podLabel: { ...podLabel, isSet: undefined } }).join('')
+  const unknown = leaseMetrics(
+    { ...LEASE, podLabel: { ...podLabel, isSet: undefined } },
+    undefined,
+  ).join('')
   expect(unknown).toContain('ooo_cluster_lease_pod_labelled 0\n')
 })
 

@@ -13,12 +13,19 @@ class Followers implements Replication {
   holding = 0
   readonly #listeners = new Set<() => void>()
 
+  /** Whether a majority of the voters holds everything. */
+  isMajority = false
+
+  hasVoters(key: string): boolean {
+    return key === 'elected'
+  }
+
   isReplicated(key: string): boolean {
     return key !== 'private'
   }
 
   holders(): Holders {
-    return { following: 3, holding: this.holding }
+    return { following: 3, holding: this.holding, isMajority: this.isMajority }
   }
 
   call(): Promise<never> {
@@ -44,6 +51,28 @@ async function led(): Promise<{ node: TestServer; followers: Followers }> {
   const followers = new Followers()
   return { node: await serve({ plugins: [followers.plugin()] }), followers }
 }
+
+describe('?ack=majority', () => {
+  it('waits for a majority of the voters, and says so', async () => {
+    const { node, followers } = await led()
+    const early = await node.request('POST', '/elected?ack=majority&ackTimeoutMs=50', '1')
+    expect(early.status).toBe(504)
+    const late = node.request('POST', '/elected?ack=majority', '2')
+    followers.isMajority = true
+    followers.hold(0)
+    expect(await late).toMatchObject({ status: 200, headers: { 'ooo-ack': 'majority' } })
+  })
+
+  it('is refused where there are no voters, and for what only memory holds', async () => {
+    const { node } = await led()
+    for (const target of ['/a?ack=majority', '/elected?ack=majority&durability=memory']) {
+      const { status, body } = await node.request('POST', target, '1')
+      expect(status).toBe(400)
+      expect(body).toMatch(/^ooo: ack majority (can not be reached|counts voters)/)
+    }
+    expect(await node.server.store.keys()).toEqual([])
+  })
+})
 
 describe('the answer to a write', () => {
   it.each([
@@ -99,7 +128,7 @@ describe('?ack=', () => {
     const { node } = await led()
     const allowed = shown.startsWith('ackTimeout')
       ? 'is not an integer from 1 to 60000'
-      : 'is not one of: local, leader, a number of nodes from 1 to 100'
+      : 'is not one of: local, leader, majority, a number of nodes from 1 to 100'
     for (const [method, path, body] of [
       ['POST', '/a', '1'],
       ['POST', '/-/batch', BATCH],

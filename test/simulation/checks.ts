@@ -36,6 +36,7 @@ async function checkAll(world: World): Promise<void> {
     if (!node.up) continue
     const records = await world.complete(node.records())
     world.witness.check(node.host, (key) => node.holds(key), records, world.expired)
+    world.decisions.check(node.host, (key) => node.holds(key), records)
     const untold = node.view?.difference(records)
     if (untold !== undefined) throw new Error(untold)
     await assertRepaired(world, node)

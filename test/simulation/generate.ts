@@ -4,6 +4,9 @@ import { SeededRandom } from '../support/seeded-random.ts'
 import type { History, NodePlan, Step, StepName } from './history.ts'
 import { type Kind, WRITABLE } from './kinds.ts'
 
+/** Less than what nodes take from each other. */
+const CLOCK_AHEAD_MS = 50_000
+
 /** Where keys are made by the store. */
 const PUSHABLE = ['items/*', 'users/u/posts/*']
 
@@ -14,14 +17,7 @@ export function generate(kind: Kind, seed: number): History {
     // Half of the nodes keep everything in memory, the others a little or nothing.
     return { ...plan, cacheBytes: random.chance(0.5) ? 'all' : random.pick([900, 0]) }
   })
-  const count = 20 + random.below(60)
-  const steps: Step[] = []
-  const names = Object.keys(kind.weights) as StepName[]
-  const total = names.reduce((sum, name) => sum + (kind.weights[name] ?? 0), 0)
-  for (let i = 0; i < count; i++) {
-    const name = pickName(kind, names, random.next() * total)
-    steps.push(makeStep(name, { kind, plans, random, n: i }))
-  }
+  const steps = kind.script?.(random) ?? drawn(kind, plans, random)
   return {
     kind: kind.name,
     seed,
@@ -33,6 +29,18 @@ export function generate(kind: Kind, seed: number): History {
       : { tombstoneRetentionMs: kind.tombstoneRetentionMs }),
     ...(kind.bus === undefined ? {} : { bus: kind.bus }),
   }
+}
+
+function drawn(kind: Kind, plans: readonly NodePlan[], random: SeededRandom): Step[] {
+  const count = 20 + random.below(60)
+  const steps: Step[] = []
+  const names = Object.keys(kind.weights) as StepName[]
+  const total = names.reduce((sum, name) => sum + (kind.weights[name] ?? 0), 0)
+  for (let i = 0; i < count; i++) {
+    const name = pickName(kind, names, random.next() * total)
+    steps.push(makeStep(name, { kind, plans, random, n: i }))
+  }
+  return steps
 }
 
 function pickName(kind: Kind, names: readonly StepName[], at: number): StepName {
@@ -65,6 +73,10 @@ function makeStep(t: StepName, draw: Draw): Step {
       return { t, node, key: random.pick(PUSHABLE), n, ...durability(random) }
     case 'delete':
       return { t, node, key: random.pick([...writable, ...globs]), ...durability(random) }
+    case 'decide':
+      return { t, node, key: random.pick(writable), n }
+    case 'voter':
+      return { t, node, how: random.pick(['add', 'remove'] as const) }
     case 'read':
       return { t, node, key: random.pick([...writable, ...globs]) }
     case 'wait':
@@ -78,6 +90,7 @@ function makeStep(t: StepName, draw: Draw): Step {
       return { t, from: node, to: other, ms: random.below(2500) }
     case 'heal':
     case 'widen':
+    case 'roles':
       return { t }
     case 'follow':
       return { t, node, leader: other }
@@ -97,6 +110,8 @@ function nodeStep(
     | 'push'
     | 'delete'
     | 'read'
+    | 'decide'
+    | 'voter'
     | 'wait'
     | 'cut'
     | 'reset'
@@ -105,6 +120,7 @@ function nodeStep(
     | 'heal'
     | 'widen'
     | 'follow'
+    | 'roles'
     | 'blackout'
     | 'lead'
   >,
@@ -125,6 +141,8 @@ function nodeStep(
       return { t, node, which: random.next() }
     case 'clock':
       return { t, node, ms: clockStep(random, kind.clockStepMs ?? 1000) }
+    case 'clockAhead':
+      return { t, node, ms: random.below(CLOCK_AHEAD_MS) }
     case 'drift':
       return { t, node, ppm: random.below(20_000) - 10_000 }
     case 'reconfigure':

@@ -16,6 +16,8 @@ export interface NodePlan {
   readonly cacheBytes?: number | 'all'
   /** True: it leads or follows as a lease has it. */
   readonly elects?: boolean
+  /** Names of those who vote first. Default: the nodes that elect first. */
+  readonly voters?: readonly string[]
   /** True: it is not there at the beginning; its first `start` lets it join. */
   readonly joins?: boolean
 }
@@ -26,6 +28,10 @@ export type Step =
   | { t: 'set'; node: string; key: string; n: number; durability?: Durability }
   | { t: 'push'; node: string; key: string; n: number; durability?: Durability }
   | { t: 'delete'; node: string; key: string; durability?: Durability }
+  /** A conditional write: replaces what the node has of the key. */
+  | { t: 'decide'; node: string; key: string; n: number }
+  /** The leader is asked to make the node a voter, or none any more. */
+  | { t: 'voter'; node: string; how: 'add' | 'remove' }
   /** Reads a key or glob and compares with what subscribers were told up to that commit. */
   | { t: 'read'; node: string; key: string }
   | { t: 'wait'; ms: number }
@@ -62,6 +68,14 @@ export type Step =
   | { t: 'forget'; node: string; which: number }
   /** The wall clock steps, milliseconds. */
   | { t: 'clock'; node: string; ms: number }
+  /** From now on `@1` names the node that leads, `@2` and so on the others. */
+  | { t: 'roles' }
+  /** No message between the node and any other comes through; what keeps the lease is reached. */
+  | { t: 'isolate'; node: string }
+  /** The node does not reach what keeps the lease, until all is healed. */
+  | { t: 'freeze'; node: string }
+  /** The wall clock is set to so many milliseconds ahead of the right time. */
+  | { t: 'clockAhead'; node: string; ms: number }
   /** The wall clock runs too fast by so many parts in a million. */
   | { t: 'drift'; node: string; ppm: number }
   /** The wall clock is right from now on. */

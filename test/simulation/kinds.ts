@@ -2,6 +2,7 @@
 import type { ScopeOptions } from '../../cluster/options.ts'
 import type { BusQuality } from './bus.ts'
 import type { NodePlan, StepName } from './history.ts'
+import { clockAhead, type Script, scaled, staleNode, wipedVoter } from './scripts.ts'
 
 /** How often a step comes, relative to the others of its kind. */
 export type Weights = Readonly<Partial<Record<StepName, number>>>
@@ -12,6 +13,8 @@ export interface Kind {
   readonly weights: Weights
   /** How far a clock may step, milliseconds. Default 1000. */
   readonly clockStepMs?: number
+  /** Makes the steps, instead of `weights`. */
+  readonly script?: Script
   /** Longest wait, milliseconds. Default 8000. */
   readonly longWaitMs?: number
   readonly tombstoneRetentionMs?: number
@@ -35,6 +38,9 @@ export const WRITABLE: readonly string[] = [
   'users/u/posts/p',
   'users/v/posts/q',
 ]
+
+/** So few that decisions meet. */
+const DECIDED: readonly string[] = ['settings', 'items/a']
 
 /** One leader and two followers. */
 export const STAR: readonly NodePlan[] = [
@@ -94,6 +100,12 @@ const ELECTED: readonly NodePlan[] = ['a', 'b', 'c'].map((host) => ({
   elects: true,
 }))
 
+/** Five nodes of which a lease makes one the leader; three of them vote at first. */
+const VOTING: readonly NodePlan[] = ['a', 'b', 'c', 'd', 'e'].map((host) => ({
+  ...{ host, keys: KEYS, elects: true },
+  voters: ['a', 'b', 'c'],
+}))
+
 /** As the star, and two followers that come later. */
 const GROWING: readonly NodePlan[] = [
   ...STAR,
@@ -125,6 +137,7 @@ const BACKUPS: Weights = { ...POWER_CUTS, image: 5, restore: 3 }
 const BAD_LINKS: Weights = { ...CALM, cut: 6, flap: 4, slow: 3, reset: 8 }
 const MOVES: Weights = { ...CALM, lead: 2, reconfigure: 8 }
 const ELECTIONS: Weights = { ...CALM, cut: 10, crash: 4, stop: 3, start: 9, wait: 30 }
+const DECISIONS: Weights = { ...ELECTIONS, decide: 40, set: 10, delete: 4 }
 const MEMBERS: Weights = { ...CALM, start: 8, leave: 0.7, wipe: 0.5 }
 const WRONG_CLOCKS: Weights = { ...CALM, clock: 3, drift: 2, stop: 3, start: 7 }
 /** Clocks that are minutes wrong and set right again, and links that fail for long. */
@@ -141,6 +154,8 @@ const DRIFTING: Weights = {
 }
 const MOVED: Weights = { ...DRIFTING, follow: 4, reconfigure: 8 }
 const RECONFIGURED: Weights = { ...DRIFTING, respell: 2, widen: 1, reconfigure: 8 }
+/** Few enough that a majority of the disks mostly stays. */
+const LOST_FEW: Weights = { blackout: 0.3, crashAfter: 1, start: 9, wipe: 0.8 }
 const AWAY: Weights = { ...CALM, stop: 4, crash: 4, start: 4, clock: 0 }
 const EXPIRING = { longWaitMs: 120_000, tombstoneRetentionMs: 30_000 } as const
 const TEN_YEARS_MS = 10 * 365 * 86_400_000
@@ -186,6 +201,35 @@ export const KINDS: readonly Kind[] = [
     weights: { ...AWAY, cut: 10 },
     ...EXPIRING,
   },
+  { name: 'elections, decisions', plans: ELECTED, weights: DECISIONS, writable: DECIDED },
+  {
+    name: 'elections, decisions, power cuts, lost disks',
+    plans: ELECTED,
+    weights: { ...DECISIONS, ...LOST_FEW, cut: 8 },
+    writable: DECIDED,
+  },
+  {
+    name: 'elections, decisions, restored backups',
+    plans: ELECTED,
+    weights: { ...DECISIONS, image: 4, restore: 2 },
+    writable: DECIDED,
+  },
+  {
+    name: 'elections, decisions, voters change',
+    plans: VOTING,
+    weights: { ...DECISIONS, voter: 10 },
+    writable: DECIDED,
+  },
+  {
+    name: 'elections, decisions, clocks ahead',
+    plans: ELECTED,
+    weights: { ...DECISIONS, clock: 0, clockAhead: 4 },
+    writable: DECIDED,
+  },
+  { name: 'elections, decisions, a stale node', plans: ELECTED, weights: {}, script: staleNode },
+  { name: 'elections, decisions, a wiped voter', plans: ELECTED, weights: {}, script: wipedVoter },
+  { name: 'elections, decisions, a clock ahead', plans: ELECTED, weights: {}, script: clockAhead },
+  { name: 'elections, decisions, three to five', plans: VOTING, weights: {}, script: scaled },
   { name: 'growing and shrinking', plans: GROWING, weights: MEMBERS },
   { name: 'mixed roles', plans: MIXED, weights: { ...BAD_LINKS, ...POWER_CUTS } },
   { name: 'ring of leaders', plans: RING, weights: { ...BAD_LINKS, ...POWER_CUTS } },

@@ -1,5 +1,7 @@
 /** One virtual process: the production store and engine on a virtual disk, network and clock. */
+import type { Ballot } from '../../cluster/election/ballot.ts'
 import type { Holder, Lease } from '../../cluster/election/lease.ts'
+import type { Standing } from '../../cluster/election/standing.ts'
 import { type Reign, Succession } from '../../cluster/election/succession.ts'
 import { ClusterEngine } from '../../cluster/engine.ts'
 import { resolveClusterOptions } from '../../cluster/options.ts'
@@ -43,6 +45,9 @@ type VirtualReign = Reign & { readonly engine: ClusterEngine }
 
 /** Too little for the longest keys, which are then only announced on a bus. */
 const TINY_BYTES = 112
+
+/** Where the lease is kept, in histories whose steps name nodes by roles. */
+export const LEASE_HOST = 'lease'
 
 export class VirtualNode {
   readonly host: string
@@ -109,6 +114,11 @@ export class VirtualNode {
     return this.#succession?.leads === true
   }
 
+  /** Of a node that was elected, whether its lease still holds or not. */
+  get ballot(): Ballot | undefined {
+    return this.#succession?.ballot
+  }
+
   /** Whether this node replicates a key. */
   holds(key: string): boolean {
     return scopeOf(this.placement, key) !== undefined
@@ -135,6 +145,7 @@ export class VirtualNode {
     store.setLeaderOf((key) =>
       succession === undefined ? scopeOf(placement, key)?.leader : succession.leaderOf(key),
     )
+    store.setDecisionTerms((key) => succession?.decisionTerms(key))
     await store.open()
     this.#placement = placement
     this.configuration = configuration
@@ -152,13 +163,15 @@ export class VirtualNode {
   }
 
   #elect(life: number, parts: Parts): Succession<VirtualReign> {
-    const { store, time, newId, configuration } = parts
+    const { store, clock, time, newId, configuration } = parts
     return new Succession({
-      ...{ store, time, newId, random: this.#random.next, logger: this.#logger() },
+      ...{ store, clock, time, newId, random: this.#random.next, logger: this.#logger() },
+      voter: this.host,
+      voters: this.plan.voters,
       plan: (leader) => planPlacement(configuration.keys, leader, 'nodes/*'),
-      run: async (placement) => {
+      run: async (placement, standing) => {
         this.#world.count('changes of leader')
-        const engine = this.#engine(life, parts, placement)
+        const engine = this.#engine(life, parts, placement, standing)
         await engine.start()
         return { engine, stop: () => engine.stop() }
       },
@@ -168,7 +181,7 @@ export class VirtualNode {
   /** What keeps the lease is where the first node is, and does not share its fate. */
   #leaseOf(life: number, self: Holder): Lease {
     const { network, time, lease, nodes } = this.#world
-    const place = nodes[0]?.host ?? ''
+    const place = this.#world.hasRoles ? LEASE_HOST : (nodes[0]?.host ?? '')
     const pass = (): Promise<void> =>
       new Promise((resolve) => {
         time.after(network.delayMs(this.host, 'lease'), () => {
@@ -179,7 +192,7 @@ export class VirtualNode {
     return leaseOver(lease, { ...self, session: `${this.host}x${life}` }, pass)
   }
 
-  #engine(life: number, parts: Parts, placement: Placement): ClusterEngine {
+  #engine(life: number, parts: Parts, placement: Placement, standing?: Standing): ClusterEngine {
     const { configuration, ...rest } = parts
     const { keys, follows } = configuration
     const bus = this.#world.bus?.connect(this.host)
@@ -197,6 +210,7 @@ export class VirtualNode {
       placement,
       random: this.#random.next,
       transport: this.#transportOf(life),
+      ...(standing === undefined ? {} : { standing }),
       ...rest,
     })
   }
@@ -260,6 +274,9 @@ export class VirtualNode {
     if ((this.store?.waitingRows ?? 0) > 0) return false
     const office = this.#succession?.report()?.state
     if (office !== undefined && office !== 'leader' && office !== 'follower') return false
+    // A node that leads decides sooner or later, unless a disk is lost that had to vote.
+    const isWaiting = this.decides && this.ballot?.reason !== undefined
+    if (isWaiting && this.#world.keepsDisks) return false
     const links = this.engine?.status().links ?? []
     return links.every(
       ({ state, outbox, lagRows }) => state === 'live' && outbox === 0 && lagRows === 0,

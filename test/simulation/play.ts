@@ -5,9 +5,10 @@ import { hasGlob, matchKey } from '../../src/core/key.ts'
 import type { WriteResult } from '../../src/store/operations.ts'
 import type { Store } from '../../src/store/store.ts'
 import { checkEnd } from './checks.ts'
+import { decide } from './decide.ts'
 import type { VirtualDisk } from './disk.ts'
 import type { History, Step } from './history.ts'
-import type { VirtualNode } from './node.ts'
+import { LEASE_HOST, type VirtualNode } from './node.ts'
 import type { View } from './view.ts'
 import type { Loss } from './witness.ts'
 import { World } from './world.ts'
@@ -28,6 +29,7 @@ export async function play(history: History): Promise<World> {
   // What a node could not read when it was to be sent is found missing by comparing.
   const has = (name: Step['t']): boolean => history.steps.some(({ t }) => t === name)
   world.mayRepair = world.mayDiverge || has('rot')
+  world.hasRoles = has('roles')
   world.keepsDisks = !history.steps.some(takesFromDisk)
   await world.start()
   for (const step of history.steps) {
@@ -46,7 +48,7 @@ function skewOf({ steps }: History): number {
   return steps.reduce((sum, step) => sum + (step.t === 'clock' ? Math.abs(step.ms) : 0), 0)
 }
 
-type NodeStep = Extract<Step, { node: string }>
+type NodeStep = Exclude<Extract<Step, { node: string }>, { t: 'voter' }>
 
 async function take(world: World, step: Step): Promise<void> {
   const { network, time } = world
@@ -70,6 +72,10 @@ async function take(world: World, step: Step): Promise<void> {
       return world.lead(step.node)
     case 'widen':
       return world.widen()
+    case 'roles':
+      return world.assignRoles()
+    case 'voter':
+      return askForVoter(world, step)
     default: {
       const node = world.node(step.node)
       if (node !== undefined && !node.isGone) await takeAt(world, node, step)
@@ -78,12 +84,25 @@ async function take(world: World, step: Step): Promise<void> {
 }
 
 async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<void> {
+  const { network } = world
   switch (step.t) {
     case 'set':
     case 'push':
     case 'delete':
     case 'read':
       return act(world, node, step)
+    case 'decide':
+      pass(world, node, step)
+      return
+    case 'isolate':
+      for (const { host } of world.nodes) {
+        if (host === node.host) continue
+        network.cut(host, node.host)
+        network.cut(node.host, host)
+      }
+      return
+    case 'freeze':
+      return network.cut(node.host, LEASE_HOST)
     case 'start':
       if (!node.up) await tryStart(world, node)
       return
@@ -106,6 +125,9 @@ async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<
     case 'clock':
       node.skewMs += step.ms
       return
+    case 'clockAhead':
+      node.skewMs = step.ms
+      return
     case 'drift':
       node.driftPpm += step.ppm
       return
@@ -120,6 +142,25 @@ async function takeAt(world: World, node: VirtualNode, step: NodeStep): Promise<
     default:
       return harm(world, node, step)
   }
+}
+
+/** A node that does not lead passes on what is to be decided to the one that does. */
+function pass(world: World, node: VirtualNode, { key, n }: Extract<Step, { t: 'decide' }>): void {
+  const leader = node.decides ? node : (world.nodes.find(({ decides }) => decides) ?? node)
+  decide(world, leader, key, `{"n":${n}}`).catch((error: unknown) => world.fail(error))
+}
+
+/** Whoever decides is asked; a change that can not be made now, or takes too long, is none. */
+function askForVoter(world: World, { how, node }: Extract<Step, { t: 'voter' }>): void {
+  const leader = world.nodes.find(({ decides }) => decides)
+  const host = world.node(node)?.host ?? node
+  leader?.ballot?.change(how, host).then(
+    () => world.count('changes of the voters'),
+    (error: unknown) => {
+      if (!isStateError(error, 'undecided') && !isStateError(error, 'invalid_option'))
+        world.fail(error)
+    },
+  )
 }
 
 /** What takes away what was written, or puts other things in its place. */
@@ -137,7 +178,7 @@ async function harm(
       crash(world, node, 0)
       disk.wipe()
       node.rotten.clear()
-      lost(world, 'disk')
+      lost(world, 'disk', node)
       return tryStart(world, node)
     case 'image':
       return disk.takeImage()
@@ -145,7 +186,7 @@ async function harm(
       if (node.up) crash(world, node, 0)
       if (!disk.restoreImage()) return
       world.count('restored backups')
-      lost(world, 'disk')
+      lost(world, 'disk', node)
       return tryStart(world, node)
     case 'downgrade':
       if (!node.up) disk.downgrade()
@@ -157,19 +198,19 @@ async function harm(
       if (key === undefined) return
       world.count('damaged records')
       node.rotten.add(key)
-      return lost(world, 'disk')
+      return lost(world, 'disk', node)
     }
     case 'forget': {
       const key = disk.forget((rows) => rows[Math.floor(step.which * rows.length)] ?? '')
       if (key === undefined) return
       world.count('records that vanished')
-      return lost(world, 'disk')
+      return lost(world, 'disk', node)
     }
     case 'leave':
       if (node.up) await world.complete(node.stop())
       if ([...world.configuration.topology.values()].includes(node.host)) return
       node.isGone = true
-      return lost(world, 'disk')
+      return lost(world, 'disk', node)
     case 'lead':
       return
   }
@@ -181,16 +222,18 @@ function crash(world: World, node: VirtualNode, part: number): void {
   node.crash(batches)
   if (batches === 0) return
   world.count('batches lost in power cuts')
-  lost(world, 'power')
+  lost(world, 'power', node)
 }
 
-function lost(world: World, loss: Loss): void {
+function lost(world: World, loss: Loss, { host: place }: VirtualNode): void {
   const nodes = world.nodes.filter((node) => !node.isGone)
   // What a node stores for itself is no copy of what others replicate.
   const copies = (key: string): readonly VirtualDisk[] =>
     nodes.filter((node) => node.holds(key)).map(({ disk }) => disk)
   try {
     world.witness.lost(copies, loss, world.expired)
+    const diskOf = (voter: string) => nodes.find(({ host }) => host === voter)?.disk
+    world.decisions.lost(diskOf, loss, place)
   } catch (error) {
     // The disk calls this in the middle of a batch, whose process would take it for a disk error.
     world.fail(error)

@@ -16,6 +16,10 @@ const EXPECTED = [
   'records that vanished',
   'messages lost on the bus',
   'outages of the bus',
+  'decisions',
+  'decisions that a majority held',
+  'decisions refused until voters have voted',
+  'changes of the voters',
 ]
 
 async function traceOf(history: History): Promise<string> {

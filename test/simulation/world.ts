@@ -5,6 +5,7 @@ import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { LeaseServer } from '../support/virtual-lease.ts'
 import { type BusQuality, VirtualBus } from './bus.ts'
+import { Decisions } from './decisions.ts'
 import type { NodePlan } from './history.ts'
 import { VirtualNetwork } from './network.ts'
 import { VirtualNode } from './node.ts'
@@ -36,6 +37,7 @@ export class World {
   bus: VirtualBus | undefined
   readonly nodes: readonly VirtualNode[]
   readonly witness: Witness = new Witness()
+  readonly decisions: Decisions = new Decisions()
   /** By which nodes elect their leader. */
   readonly lease: LeaseServer = new LeaseServer(this.time)
   /** How often each thing happened that a history is meant to bring about. */
@@ -43,6 +45,9 @@ export class World {
   /** What nodes are configured with; each learns it when it starts. */
   configuration: Configuration
   #failure: unknown
+  readonly #roles = new Map<string, string>()
+  /** Steps name nodes by roles; what keeps the lease is then reached apart from all nodes. */
+  hasRoles = false
   /** Records vanish behind the engine's back: only comparing can find out. */
   mayDiverge = false
   /** Comparing may have something to repair, because disks are not what the engine made them. */
@@ -99,8 +104,20 @@ export class World {
     return record.kind === 'tombstone' && record.deleted < this.expired
   }
 
-  node(host: string): VirtualNode | undefined {
+  /** @param name a host, or `@1` and so on: see `assignRoles`. */
+  node(name: string): VirtualNode | undefined {
+    const host = this.#roles.get(name) ?? name
     return this.nodes.find((node) => node.host === host)
+  }
+
+  /** From now on `@1` is the node that leads, if any does, and `@2` and so on are the others. */
+  assignRoles(): void {
+    const leader = this.nodes.find(({ decides }) => decides) ?? this.nodes[0]
+    const others = this.nodes.filter((node) => node !== leader)
+    const all = leader === undefined ? others : [leader, ...others]
+    all.forEach(({ host }, i) => {
+      this.#roles.set(`@${i + 1}`, host)
+    })
   }
 
   /** Starts every node that is there from the beginning. */

@@ -25,6 +25,8 @@ export interface NodeSpec {
   readonly follows?: ProcessNode
   /** More arguments of the command, such as `['--cluster-token', 'secret']`. */
   readonly args?: readonly string[]
+  /** Program and arguments that run the command. Default: none. */
+  readonly enter?: readonly string[]
 }
 
 export interface ClusterOptions {
@@ -58,7 +60,8 @@ export class ProcessCluster {
     for (const key of this.#keys) args.push('--key', key)
     if (spec.follows !== undefined) args.push('--cluster-url', spec.follows.url)
     args.push(...this.#args, ...(spec.args ?? []))
-    const node = new ProcessNode(spec.name, port, directory, args)
+    const place = { host: '127.0.0.1', enter: spec.enter ?? [] }
+    const node = new ProcessNode(spec.name, port, directory, args, place)
     this.#nodes.push(node)
     return node
   }

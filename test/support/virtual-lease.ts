@@ -1,5 +1,11 @@
 /** A lease that exists in memory, with answers that take time, get lost, or come from a memory of before. */
-import type { Candidate, Lease, LeaseView } from '../../cluster/election/lease.ts'
+import {
+  type Candidate,
+  type Lease,
+  type LeaseMark,
+  type LeaseView,
+  NO_MARK,
+} from '../../cluster/election/lease.ts'
 import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
 
 interface Grant {
@@ -14,6 +20,7 @@ export class LeaseServer {
   readonly #time: TimeSource
   #grant: Grant | undefined
   #token = 0
+  #mark = NO_MARK
 
   constructor(time: TimeSource, durationMs = 5000) {
     this.#time = time
@@ -24,6 +31,7 @@ export class LeaseServer {
   flush(): void {
     this.#grant = undefined
     this.#token = 0
+    this.#mark = NO_MARK
   }
 
   get holder(): Candidate | undefined {
@@ -36,7 +44,8 @@ export class LeaseServer {
     const heldForMs =
       grant === undefined ? 0 : Number(grant.untilNs - this.#time.monotonicNs()) / 1e6
     const holder = grant && { id: grant.by.id, url: grant.by.url }
-    return { holder, token: grant?.token ?? this.#token, isMine, heldForMs }
+    const mark = this.#mark
+    return { holder, token: grant?.token ?? this.#token, isMine, heldForMs, mark }
   }
 
   take(by: Candidate, above: number, isClaim = false): LeaseView {
@@ -47,11 +56,17 @@ export class LeaseServer {
     return isOpen ? this.#put(by, Math.max(above, this.#token) + 1) : this.look(by)
   }
 
-  renew(by: Candidate, token: number): LeaseView {
+  renew(by: Candidate, token: number, mark: LeaseMark): LeaseView {
     const grant = this.#live()
     const isMine = grant?.by.session === by.session && grant.token === token
     const isForgotten = grant === undefined ? this.#token <= token : !isMine && grant.token < token
-    return isMine || isForgotten ? this.#put(by, token) : this.look(by)
+    if (!isMine && !isForgotten) return this.look(by)
+    const { ceiling, voters } = this.#mark
+    this.#mark = {
+      ceiling: mark.ceiling > ceiling ? mark.ceiling : ceiling,
+      voters: mark.voters === '' ? voters : mark.voters,
+    }
+    return this.#put(by, token)
   }
 
   release(by: Candidate, token: number): void {
@@ -91,7 +106,7 @@ export function leaseOver(server: LeaseServer, by: Candidate, pass: Passage): Le
     look: () => ask(() => server.look(by)),
     take: (above) => ask(() => server.take(by, above)),
     claim: (above) => ask(() => server.take(by, above, true)),
-    renew: (token) => ask(() => server.renew(by, token)),
+    renew: (token, mark) => ask(() => server.renew(by, token, mark)),
     release: (token) => ask(() => server.release(by, token)),
     close: async () => undefined,
   }

@@ -1,0 +1,38 @@
+/** What a follower's link to one leader is made of. */
+import type { HybridClock } from '../src/core/clock.ts'
+import type { Logger } from '../src/core/logger.ts'
+import type { KeySet } from '../src/core/protocol-comparison.ts'
+import type { Random, TimeSource } from '../src/core/time.ts'
+import type { Transport } from '../src/core/transport.ts'
+import type { Bus } from '../src/fanout/bus.ts'
+import type { Store } from '../src/store/store.ts'
+import type { DigestTable } from './digest-table.ts'
+import type { Voting } from './election/voting.ts'
+import type { FollowerIdentity, LinkProgress } from './follower-link.ts'
+import type { ClusterLimits } from './options.ts'
+
+export interface FollowerLinkOptions {
+  /** The leader, as `http(s)://host:port`. */
+  readonly leader: string
+  readonly identity: FollowerIdentity
+  /** What is compared with the leader. */
+  readonly sets: readonly KeySet[]
+  /** Hears every commit of the store. */
+  readonly digests: DigestTable
+  readonly progress: LinkProgress
+  /** Id of the placement the progress belongs to. */
+  readonly placementId: string
+  readonly store: Store
+  /** Corrected to this leader's time; undefined when another link does that. */
+  readonly clock: HybridClock | undefined
+  readonly time: TimeSource
+  readonly random: Random
+  readonly transport: Transport
+  /** Of a leader that is elected: what this node keeps of its votes. */
+  readonly voting?: Voting | undefined
+  readonly token: string | undefined
+  /** Where the leader's changes are listened to when it publishes them. */
+  readonly bus?: Bus | undefined
+  readonly limits: ClusterLimits
+  readonly logger: Logger
+}

@@ -1,0 +1,32 @@
+/** What the leader of a node is made of. */
+import type { HybridClock } from '../src/core/clock.ts'
+import type { Logger } from '../src/core/logger.ts'
+import type { TimeSource } from '../src/core/time.ts'
+import type { ConflictLog } from '../src/store/conflict-log.ts'
+import type { Store } from '../src/store/store.ts'
+import type { BusPublisher } from './bus-publisher.ts'
+import type { DigestTable } from './digest-table.ts'
+import type { Ballot } from './election/ballot.ts'
+import type { LeaderKeeping } from './leader-keeping.ts'
+import type { ClusterLimits } from './options.ts'
+import type { Placement } from './placement.ts'
+
+export interface LeaderOptions {
+  readonly store: Store
+  readonly placement: Placement
+  readonly clock: HybridClock
+  readonly time: TimeSource
+  readonly digests: DigestTable
+  /** Knows how far each follower is, and what is kept for them. */
+  readonly keeping: LeaderKeeping
+  /** Takes what is lost in concurrent writes of followers. */
+  readonly conflicts: ConflictLog
+  /** Publishes what is committed; undefined: nothing does. */
+  readonly publisher: BusPublisher | undefined
+  /** Of a leader that is elected: counts the votes of those who follow. */
+  readonly ballot?: Ballot | undefined
+  /** Hears that a follower may hold more than before, or is gone. */
+  readonly progressed: () => void
+  readonly limits: ClusterLimits
+  readonly logger: Logger
+}

@@ -1,0 +1,156 @@
+/**
+ * The voters over HTTP. Changes are for the nodes themselves and who has their credential; any node takes
+ * them, and passes them on to the leader.
+ *
+ * - `GET /-/voters`: the VotersReport of the leader, or what this node knows where the leader is out of reach.
+ * - `POST /-/voters` with `{"add":"<name>"}`, `{"remove":"<name>"}` or `{"found":["<name>",…]}`: answers the
+ *   report once it is done. `found` begins anew, for when a majority of the voters' disks is lost.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { text } from 'node:stream/consumers'
+import { isStateError, StateError } from '../src/core/errors.ts'
+import { retryHeaders } from '../src/core/retry-hint.ts'
+import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
+import type { Replication } from '../src/server/plugin.ts'
+import type { Ballot, VotersReport } from './election/ballot.ts'
+import type { Seat } from './seat.ts'
+import { requireToken } from './token.ts'
+
+export const VOTERS_PATH = '/-/voters'
+
+/** Header of a request that was passed on: it is not passed on again. */
+const PASSED_HEADER = 'ooo-voters-passed'
+/** Longer than a change may take at the leader, milliseconds. */
+const TIMEOUT_MS = 15_000
+const RETRY_MS = 1000
+const MAX_BODY_BYTES = 16_384
+
+export interface VoterRoutes {
+  readonly seat: Pick<Seat, 'ballot' | 'voters' | 'lease'>
+  readonly token: string | undefined
+  readonly calls: Pick<Replication, 'call'>
+}
+
+type Change =
+  | { readonly how: 'add' | 'remove'; readonly name: string }
+  | { readonly how: 'found'; readonly names: readonly string[] }
+
+/** Answers a request for `VOTERS_PATH`. @throws StateError `not_found`, `unauthorized`, `invalid_message`, … */
+export async function answerVoters(
+  routes: VoterRoutes,
+  request: IncomingMessage,
+  response: ServerResponse,
+  { pathname }: URL,
+): Promise<void> {
+  const { seat, token } = routes
+  if (pathname !== VOTERS_PATH) throw new StateError('not_found', `voters: nothing at ${pathname}`)
+  if (seat.voters() === undefined) {
+    throw new StateError('not_found', 'voters: there are none where the leader is configured')
+  }
+  if (request.method === 'GET' || request.method === 'HEAD') {
+    const own = seat.ballot?.report() ?? (await askLeader(routes, request))
+    send(response, 200, JSON.stringify(own ?? seat.voters()))
+    return
+  }
+  if (request.method !== 'POST') {
+    response.writeHead(405, { allow: 'GET, HEAD, POST' }).end()
+    return
+  }
+  requireToken(request, token)
+  const body = await bodyOf(request)
+  const change = parseChange(body)
+  const { ballot } = seat
+  if (ballot === undefined) await passOn(routes, request, response, body)
+  else await make(ballot, change, response)
+}
+
+async function make(ballot: Ballot, change: Change, response: ServerResponse): Promise<void> {
+  try {
+    if (change.how === 'found') await ballot.found(change.names)
+    else await ballot.change(change.how, change.name)
+    send(response, 200, JSON.stringify(ballot.report()))
+  } catch (error) {
+    if (!isStateError(error, 'undecided')) throw error
+    send(response, 503, error.message, { 'content-type': 'text/plain', ...retryHeaders(RETRY_MS) })
+  }
+}
+
+/** What the leader says; undefined when it is not asked, or says nothing. */
+async function askLeader(
+  { seat, calls }: VoterRoutes,
+  request: IncomingMessage,
+): Promise<VotersReport | undefined> {
+  const leader = seat.lease()?.holder?.url
+  if (leader === undefined || request.headers[PASSED_HEADER] !== undefined) return undefined
+  try {
+    const answer = await calls.call(leader, {
+      ...{ method: 'GET', target: VOTERS_PATH, timeoutMs: RETRY_MS },
+      headers: { [PASSED_HEADER]: '1' },
+    })
+    if (answer.status !== 200) return undefined
+    return JSON.parse(new TextDecoder().decode(answer.body)) as VotersReport
+  } catch {
+    // What this node has stored is told instead.
+    return undefined
+  }
+}
+
+async function passOn(
+  { seat, calls }: VoterRoutes,
+  request: IncomingMessage,
+  response: ServerResponse,
+  body: string,
+): Promise<void> {
+  const leader = seat.lease()?.holder?.url
+  if (leader === undefined || request.headers[PASSED_HEADER] !== undefined) {
+    throw new StateError('unreachable', 'voters: it is not known who leads; nobody was asked')
+  }
+  const answer = await calls.call(leader, {
+    ...{ method: 'POST', target: VOTERS_PATH, body, timeoutMs: TIMEOUT_MS },
+    headers: { [PASSED_HEADER]: '1', 'content-type': 'application/json' },
+  })
+  const { 'content-type': type = 'text/plain', 'retry-after': after } = answer.headers
+  const headers = { 'content-type': type, ...(after === undefined ? {} : { 'retry-after': after }) }
+  send(response, answer.status, new TextDecoder().decode(answer.body), headers)
+}
+
+async function bodyOf(request: IncomingMessage): Promise<string> {
+  const length = Number(request.headers['content-length'] ?? Number.NaN)
+  if (length <= MAX_BODY_BYTES) return text(request)
+  throw new StateError('too_large', `voters: give a body of at most ${MAX_BODY_BYTES} bytes`)
+}
+
+function parseChange(body: string): Change {
+  const invalid = (reason: string): StateError =>
+    new StateError('invalid_message', `voters: ${reason}`)
+  let fields: Readonly<Record<string, unknown>>
+  try {
+    fields = Object(JSON.parse(body)) as Readonly<Record<string, unknown>>
+  } catch (cause) {
+    throw new StateError('invalid_message', 'voters: the body is not JSON', { cause })
+  }
+  const { add, remove, found } = fields
+  if (Object.keys(fields).length !== 1) throw invalid('give one of "add", "remove" and "found"')
+  if (found === undefined)
+    return { how: add === undefined ? 'remove' : 'add', name: nameOf(add ?? remove) }
+  if (!Array.isArray(found) || found.length === 0 || found.length > MAX_VOTERS) {
+    throw invalid(`"found" must be a list of 1 to ${MAX_VOTERS} names`)
+  }
+  const names = [...new Set(found.map(nameOf))]
+  return { how: 'found', names }
+
+  function nameOf(value: unknown): string {
+    if (typeof value === 'string' && isVoterName(value)) return value
+    throw invalid(`${JSON.stringify(value) ?? 'nothing'} is no name: ${VOTER_NAME_RULE}`)
+  }
+}
+
+function send(
+  response: ServerResponse,
+  status: number,
+  body: string,
+  headers: Readonly<Record<string, string>> = { 'content-type': 'application/json' },
+): void {
+  response.writeHead(status, { 'cache-control': 'no-store', ...headers })
+  response.end(body)
+}

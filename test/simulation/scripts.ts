@@ -1,0 +1,137 @@
+/**
+ * Histories of changing leaders that chance alone rarely brings about. `@1` is the node that led at the last
+ * `roles`, `@2` and so on the others; what happens between the steps, and how long, is drawn.
+ */
+import type { SeededRandom } from '../support/seeded-random.ts'
+import type { Step } from './history.ts'
+
+export type Script = (random: SeededRandom) => readonly Step[]
+
+const KEY = 'settings'
+/** A lease has lapsed, and another node has taken it and been followed, milliseconds. */
+const FAILOVER_MS = 9000
+
+/** Numbers that make the data of each write unique. */
+class Writer {
+  #n = 0
+  readonly #random: SeededRandom
+
+  constructor(random: SeededRandom) {
+    this.#random = random
+  }
+
+  /** Some decisions at a node, each time it may answer in. */
+  decide(node: string, most = 3): Step[] {
+    const count = 1 + this.#random.below(most)
+    return Array.from({ length: count }, () => [
+      { t: 'decide', node, key: KEY, n: this.#n++ } as const,
+      { t: 'wait', ms: this.#random.below(400) } as const,
+    ]).flat()
+  }
+
+  set(node: string): Step[] {
+    return this.#random.chance(0.3) ? [{ t: 'set', node, key: KEY, n: this.#n++ }] : []
+  }
+}
+
+const begin: readonly Step[] = [{ t: 'wait', ms: FAILOVER_MS }, { t: 'roles' }]
+const failover: Step = { t: 'wait', ms: FAILOVER_MS }
+
+/** Y is away while X decides and Z holds it; X goes, and Y comes back first. */
+export const staleNode: Script = (random) => {
+  const write = new Writer(random)
+  const away: Step[] = random.chance(0.5)
+    ? [{ t: 'crash', node: '@2', lost: 0 }]
+    : [{ t: 'isolate', node: '@2' }]
+  return [
+    ...begin,
+    ...write.decide('@1'),
+    ...away,
+    { t: 'wait', ms: random.below(300) },
+    ...write.decide('@1'),
+    { t: 'crash', node: '@1', lost: 0 },
+    { t: 'isolate', node: '@3' },
+    { t: 'start', node: '@2' },
+    failover,
+    ...write.set('@2'),
+    ...write.decide('@2'),
+    { t: 'heal' },
+    ...write.decide('@2'),
+    { t: 'wait', ms: random.below(3000) },
+    ...write.decide('@2'),
+    { t: 'start', node: '@1' },
+    failover,
+  ]
+}
+
+/** The disk of the only other node that holds what X decided is lost, and X is away. */
+export const wipedVoter: Script = (random) => {
+  const write = new Writer(random)
+  return [
+    ...begin,
+    ...write.decide('@1'),
+    { t: 'isolate', node: '@2' },
+    ...write.decide('@1'),
+    { t: 'crash', node: '@1', lost: 0 },
+    { t: 'crash', node: '@3', lost: 0 },
+    { t: 'heal' },
+    { t: 'wipe', node: '@3' },
+    failover,
+    ...write.decide('@2'),
+    ...write.decide('@3'),
+    { t: 'start', node: '@1' },
+    failover,
+    ...write.decide('@2'),
+  ]
+}
+
+/** A leader whose clock is ahead is cut off with decisions that nobody else has. */
+export const clockAhead: Script = (random) => {
+  const write = new Writer(random)
+  return [
+    ...begin,
+    ...write.decide('@1'),
+    { t: 'wait', ms: 1000 + random.below(1000) },
+    { t: 'isolate', node: '@1' },
+    { t: 'clockAhead', node: '@1', ms: 10_000 + random.below(40_000) },
+    { t: 'wait', ms: 1000 + random.below(1500) },
+    ...write.decide('@1'),
+    // It can not renew: whoever reaches the lease takes over.
+    { t: 'freeze', node: '@1' },
+    failover,
+    ...write.decide('@2'),
+    { t: 'heal' },
+    failover,
+    ...write.decide('@2'),
+  ]
+}
+
+/** Two voters are added while what a majority of the three held is decided, and those of them are lost. */
+export const scaled: Script = (random) => {
+  const write = new Writer(random)
+  const add = (node: string): Step => ({ t: 'voter', node, how: 'add' })
+  return [
+    ...begin,
+    ...write.decide('@1'),
+    { t: 'isolate', node: '@3' },
+    ...write.decide('@1'),
+    add('@4'),
+    { t: 'wait', ms: random.below(600) },
+    ...write.decide('@1'),
+    add('@5'),
+    { t: 'wait', ms: random.below(600) },
+    { t: 'isolate', node: random.pick(['@4', '@5']) },
+    ...write.decide('@1', 2),
+    { t: 'crash', node: '@1', lost: 0 },
+    { t: 'crash', node: '@2', lost: 0 },
+    { t: 'heal' },
+    failover,
+    ...write.decide('@3'),
+    ...write.decide('@4'),
+    { t: 'start', node: '@1' },
+    failover,
+    ...write.decide('@3'),
+    { t: 'start', node: '@2' },
+    failover,
+  ]
+}
