@@ -14,7 +14,7 @@
  */
 import { addMarks, isCovered } from '../core/marks.ts'
 import { nextOrigin, previousOrigin } from '../core/origin.ts'
-import { pushedBeyond } from './pushed-marks.ts'
+import { pushedSince } from './pushed-marks.ts'
 
 /** Meta row: `<origin> <reach> <high>`, see the fields; without one the node writes under its id. */
 export const ORIGIN_ROW = 'origin'
@@ -59,7 +59,7 @@ export class WritingIdentity {
     const before = previousOrigin(this.#origin)
     if (version > this.#reach || before === this.#origin) return undefined
     const own = { origin: before, version: this.#reach }
-    return addMarks(undefined, [own, ...pushedBeyond(meta, version)])
+    return addMarks(undefined, [own, ...pushedSince(meta, version)])
   }
 
   /** Stamps up to `reach` were given out, and later ones will be lesser. */

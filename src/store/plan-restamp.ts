@@ -13,7 +13,7 @@ import { marksOf, type StoredRecord, versionOf, wasOf, withMarks, withWas } from
 import { addMarks, type ChangeName } from '../core/marks.ts'
 import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
 import type { Planner } from './operations.ts'
-import { pushedBeyond } from './pushed-marks.ts'
+import { pushedSince } from './pushed-marks.ts'
 import type { SentRow } from './replication.ts'
 import type { Slot } from './state.ts'
 
@@ -46,7 +46,7 @@ export function planRestamp(
       const reach = found.reduce((most, { record }) => max(most, versionOf(record)), 0n)
       const before = context.identity.origin
       const origin = found.length === 0 ? before : context.identity.restamp(reach)
-      const pushed = found.length === 0 ? [] : pushedBeyond(context.meta, base)
+      const pushed = found.length === 0 ? [] : pushedSince(context.meta, base)
       const slots = found.map((slot) => ({
         record: restampedRecord(slot, { stamps, origin, before, pushed }),
         owedTo: leader,
@@ -91,7 +91,8 @@ function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
   const own: ChangeName = { origin: before, version: first.version }
   const seen = changesOf(slot.seen ?? SEEN_NOTHING)
-  const known = [...seen, ...pushed].filter((change) => change.version > version)
+  // At equal stamps a delete wins, or the greater origin: those have to be covered as well.
+  const known = [...seen, ...pushed].filter((change) => change.version >= version)
   const marks = addMarks(marksOf(record), [first, own, ...known])
   return withMarks(withWas(moved, nextWas(record, first)), marks)
 }

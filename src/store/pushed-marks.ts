@@ -24,22 +24,22 @@ export function marksRow(follower: string): string {
 }
 
 /**
- * Of each node whose writes followers pushed, the latest beyond `version`: whatever it wrote up to there
- * has been merged here, and is older than what a key holds now.
+ * Of each node whose writes followers pushed, the latest that is not before `version`: whatever it wrote up
+ * to there has been merged here, and is older than what a key holds now.
  */
-export function pushedBeyond(
+export function pushedSince(
   meta: (name: string) => string | undefined,
   version: bigint,
 ): ChangeName[] {
-  const beyond: ChangeName[] = []
+  const found: ChangeName[] = []
   for (let i = 0; i < ROWS; i++) {
     const list = meta(`pushed-${i}`)?.split(' ')[2] ?? ''
     for (const part of list === '' ? [] : list.split(',')) {
       const [origin = '', latest = '0'] = part.split('=')
-      if (BigInt(latest) > version) beyond.push({ origin, version: BigInt(latest) })
+      if (BigInt(latest) >= version) found.push({ origin, version: BigInt(latest) })
     }
   }
-  return beyond
+  return found
 }
 
 /** The marks of one follower, as a row has them; change in place. */

@@ -39,11 +39,11 @@ export class Causality {
     return op
   }
 
-  /** Whether this record is the other one under another stamp: nobody else writes the same data. */
-  isRestamp(before: StoredRecord | undefined, after: StoredRecord): boolean {
-    if (after.kind === 'entry') return this.#before.has(this.opOf(after))
+  /** Whether this record is the other one under another stamp: no two writes have the same data. */
+  isRestamp(before: StoredRecord, after: StoredRecord): boolean {
+    if (after.kind === 'entry') return this.opOf(before) === this.opOf(after)
     // What is deleted cannot be deleted again.
-    return before?.kind === 'tombstone'
+    return before.kind === 'tombstone'
   }
 
   /** A tombstone was given another stamp. */

@@ -251,8 +251,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a restamp does not cover what followers pushed',
     file: 'src/store/plan-restamp.ts',
-    find: 'found.length === 0 ? [] : pushedBeyond(context.meta, base)',
-    replace: 'found.length === 0 ? [] : pushedBeyond(() => undefined, base)',
+    find: 'found.length === 0 ? [] : pushedSince(context.meta, base)',
+    replace: 'found.length === 0 ? [] : pushedSince(() => undefined, base)',
     kinds: 'leader moves',
   },
   {
