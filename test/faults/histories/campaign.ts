@@ -27,9 +27,9 @@ export interface CampaignOptions {
   readonly onRound?: (result: RoundResult) => void
 }
 
-/** The kinds whose names are listed, divided by commas; without a name, all that play by themselves. */
+/** The kinds whose names are listed, divided by commas; without a name, all. */
 export function kindsNamed(names: string | undefined): readonly RoundKind[] {
-  if (names === undefined) return KINDS.filter(({ onlyNamed }) => onlyNamed !== true)
+  if (names === undefined) return KINDS
   return names.split(',').map((name) => {
     const found = KINDS.find((kind) => kind.name === name)
     if (found !== undefined) return found

@@ -47,8 +47,6 @@ export interface RoundKind {
   readonly about: string
   /** What the machine must offer. */
   readonly needs?: keyof Machine
-  /** Only played when it is named: it shows a known fault, or takes long. */
-  readonly onlyNamed?: boolean
   /** Keys that the nodes replicate, where they are not the usual ones. */
   readonly keys?: readonly string[]
   /** Starts the nodes, loads and disturbs them, and ends with the load stopped; healing is done after it. */

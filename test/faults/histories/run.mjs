@@ -44,9 +44,7 @@ const { roundText, table } = await load('report.ts')
 
 if (values.list) {
   const { KINDS } = await load('kinds.ts')
-  for (const { name, about, onlyNamed } of KINDS) {
-    console.log(`${name}: ${about}${onlyNamed ? ' (only when named)' : ''}`)
-  }
+  for (const { name, about } of KINDS) console.log(`${name}: ${about}`)
   process.exit(0)
 }
 const obstacle = whyNoChecker()

