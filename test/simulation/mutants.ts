@@ -306,13 +306,6 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'drifting',
   },
   {
-    name: 'stamps of one origin go down',
-    file: 'src/store/identity.ts',
-    find: '    if (version < this.#high) this.#next()\n',
-    replace: '',
-    kinds: 'drifting',
-  },
-  {
     name: 'a write may be covered by the marks of its key',
     file: 'src/store/identity.ts',
     find: '    while (isCovered(marks, { origin: this.#origin, version })) this.#next()\n',
@@ -325,13 +318,6 @@ export const MUTANTS: readonly Mutant[] = [
     file: 'src/store/identity.ts',
     find: '    if (version > this.#reach || before === this.#origin) return undefined\n',
     replace: '    if (version > 0n || before === this.#origin) return undefined\n',
-    kinds: 'drifting',
-  },
-  {
-    name: 'a tombstone is forgotten though what it won against has a stamp to come',
-    file: 'src/core/entry.ts',
-    find: '  return latest > tombstone.deleted ? latest : tombstone.deleted',
-    replace: '  return latest > 0n ? tombstone.deleted : tombstone.deleted',
     kinds: 'drifting',
   },
   {
