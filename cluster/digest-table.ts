@@ -163,7 +163,7 @@ export class DigestTable {
       if (seq > after) return false
       const hashOf = hashedOnce(record)
       for (const { set, horizon, protocol, tree } of begun) {
-        if (!coversKey(set, record.key) || !countsInDigest(record, horizon)) continue
+        if (!coversKey(set, record.key) || !countsInDigest(record, horizon, protocol)) continue
         tree.add(leafOf(record.key), hashOf(protocol))
       }
       if (++records % BREATH === 0) await breathe(this.#time)
@@ -201,9 +201,9 @@ function apply(tracked: readonly Tracked[], { seq, changes }: Commit): void {
     const left = replaced === undefined ? undefined : hashedOnce(replaced)
     for (const { set, horizon, protocol, tree, count } of tracked) {
       if (count.after === undefined || seq <= count.after || !coversKey(set, key)) continue
-      if (countsInDigest(after, horizon)) tree.add(leaf, came(protocol))
+      if (countsInDigest(after, horizon, protocol)) tree.add(leaf, came(protocol))
       if (replaced === undefined || left === undefined) continue
-      if (countsInDigest(replaced, horizon)) tree.remove(leaf, left(protocol))
+      if (countsInDigest(replaced, horizon, protocol)) tree.remove(leaf, left(protocol))
     }
   }
 }

@@ -20,6 +20,7 @@
  */
 import type { StoredRecord } from '../src/core/entry.ts'
 import { lastStampOf, versionOf } from '../src/core/entry.ts'
+import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-fields.ts'
 
 export interface UnknownContext {
   /** The record is in the outbox for this leader. */
@@ -46,7 +47,16 @@ export function fateOfUnknown(record: StoredRecord, context: UnknownContext): Un
   return versionOf(record) <= context.forgotten ? 'drop' : 'push'
 }
 
-/** Whether a record counts in digests made with this horizon; with 0n everything does. */
-export function countsInDigest(record: StoredRecord, horizon: bigint): boolean {
-  return record.kind === 'entry' || lastStampOf(record) > horizon
+/**
+ * Whether a record counts in digests made with this horizon; with 0n everything does.
+ * @param protocol stream protocol of the peer that the digest is compared with: one that does not know marks
+ *   removes a tombstone by the stamp that it has.
+ */
+export function countsInDigest(
+  record: StoredRecord,
+  horizon: bigint,
+  protocol: number = PROTOCOL_WITH_FIELDS,
+): boolean {
+  if (record.kind === 'entry') return true
+  return (protocol < PROTOCOL_WITH_FIELDS ? record.deleted : lastStampOf(record)) > horizon
 }

@@ -20,6 +20,9 @@ export type Fields = Readonly<Record<string, unknown>>
 /** Most records in one message. */
 export const MAX_RECORDS = 10_000
 
+/** The first version of the stream in which records have fields, marks among them. */
+export const PROTOCOL_WITH_FIELDS = 3
+
 /**
  * Entry: `[key, origin, created, updated, data]`; tombstone: `[key, origin, deleted]`. After it an object
  * with the record's fields, where it has some and the protocol has them, which is from 3.
@@ -32,8 +35,6 @@ export function encodeRecord(record: StoredRecord, protocol: number): unknown[] 
       : [key, origin, String(record.created), String(record.updated), record.data]
   return fields === undefined || protocol < PROTOCOL_WITH_FIELDS ? parts : [...parts, fields]
 }
-
-const PROTOCOL_WITH_FIELDS = 3
 
 function decodeRecord(value: unknown): StoredRecord {
   if (!Array.isArray(value)) throw invalid('records', value)

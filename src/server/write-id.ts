@@ -21,6 +21,6 @@ export function parseWriteId(text: string): WriteId {
   if (origin !== undefined && version !== undefined) return { origin, version: BigInt(version) }
   throw new StateError(
     'invalid_option',
-    `ooo: write id ${JSON.stringify(text.slice(0, 100))} is not <node id>:<version>`,
+    `ooo: write id ${JSON.stringify(text.slice(0, 100))} is not <origin>:<version>`,
   )
 }

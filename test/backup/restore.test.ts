@@ -5,6 +5,7 @@ import { backupOfStore } from '../../backup/store-backup.ts'
 import { writeBackup } from '../../backup/write-backup.ts'
 import { HybridClock } from '../../src/core/clock.ts'
 import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
+import { isOriginOf } from '../../src/core/origin.ts'
 import type { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -61,6 +62,38 @@ describe('a storage made from a backup', () => {
     expect(version).toBeGreaterThan(header.clock)
     expect(version).toBeGreaterThan(before.map(versionOf).reduce((a, b) => (a > b ? a : b)))
     await restored.close()
+  })
+
+  test('writes under another origin of the same node, each time another one', async () => {
+    const clock = new HybridClock(new ManualTime())
+    const store = await openStore({ name: 'old', clock })
+    await store.set('items/a', '1')
+    const bytes = await backUp(store, clock)
+    const { id } = store
+    // It is not in the backup, and may be at other nodes under the first origin.
+    const unknown = await store.set('items/a', '2')
+    await store.close()
+
+    const origins: string[] = []
+    for (const draw of ['first', 'second']) {
+      const adapter = new MemoryStorage()
+      const header = { ...HEADER, node: id, clock: clock.last }
+      const options = { ...newOptions(), newId: () => draw }
+      await restoreStorage(adapter, header, readBackup(chunked(bytes)), options)
+      const restored = await openStore({ adapter })
+      expect((await restored.slot('items/a'))?.record.origin).toBe(id)
+      const { origin } = await restored.set('items/a', '3')
+      await restored.close()
+      const again = await openStore({ adapter })
+      expect((await again.set('items/a', '4')).origin).toBe(origin)
+      await again.close()
+      origins.push(origin)
+    }
+    for (const origin of origins) {
+      expect(origin).toMatch(/-b[0-9a-f]{16}$/)
+      expect(isOriginOf(id, origin)).toBe(true)
+    }
+    expect(new Set([unknown.origin, ...origins]).size).toBe(3)
   })
 
   test('keeps the clock even when the backup has no records', async () => {

@@ -287,7 +287,7 @@ describe('the fate of a write', () => {
     const { leader } = await trio()
     expect(await fateOf(leader, `${leader.id}:1`, 'items/none')).toMatchObject({ state: 'unknown' })
     for (const [path, text] of [
-      ['/-/writes/x?key=items/a', 'ooo: write id "x" is not <node id>:<version>'],
+      ['/-/writes/x?key=items/a', 'ooo: write id "x" is not <origin>:<version>'],
       ['/-/writes/x:1', 'ooo: ?key= is missing: the key that was written'],
       ['/-/writes/x:1?key=items/*', 'ooo: key items/* is a glob'],
       [

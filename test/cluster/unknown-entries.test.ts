@@ -36,6 +36,12 @@ test('digests count every entry, and tombstones newer than the horizon', () => {
   expect(countsInDigest(oldDelete, 0n)).toBe(true)
 })
 
+test('a tombstone counts as long as its marks say, but not with a peer that knows no marks', () => {
+  const kept = { ...oldDelete, fields: { marks: '150@x' } }
+  expect([2, 3].map((protocol) => countsInDigest(kept, 100n, protocol))).toEqual([false, true])
+  expect(countsInDigest(kept, 150n)).toBe(false)
+})
+
 describe('the horizon', () => {
   const RETENTION_MS = 8
   const MS = 1_000_000n

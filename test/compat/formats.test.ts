@@ -1,6 +1,6 @@
 /**
- * What earlier releases wrote is read by this one. The fixtures are of release 0.1.0: storage format 2, backup
- * format 1. When a format changes, its fixture stays, and the new one gets its own by `make.mjs`.
+ * What earlier releases wrote is read by this one. The fixtures are of release 0.1.0: storage formats 2 and 3,
+ * backup formats 1 and 2. When a format changes, its fixture stays, and the new one gets its own by `make.mjs`.
  */
 import { cp, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -9,46 +9,55 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { inspectBackup } from '../../backup/inspect-backup.ts'
 import { readBackup } from '../../backup/read-backup.ts'
+import { LATEST_STAMP } from '../../src/core/clock.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
+import { FORMAT } from '../../src/store/rows.ts'
 import type { Store } from '../../src/store/store.ts'
 import { LevelStorage } from '../../storage-adapters/leveldb.ts'
 import { rowsOf } from '../conformance/storage-case.ts'
 import { openStore } from '../support/store.ts'
 
-const FIXTURE = fileURLToPath(new URL('../fixtures/compat', import.meta.url))
+const FIXTURES = fileURLToPath(new URL('../fixtures', import.meta.url))
 const LEADER = 'http://leader.example:8800'
 
 type Place = readonly [seq: number, key: string]
+type Shown = Readonly<Record<string, unknown>>
 
 /** What `make.mjs` of the fixture wrote down; stamps are decimal text. */
 interface Expected {
   readonly id: string
   readonly epoch: string
   readonly head: number
-  readonly meta: Readonly<Record<string, string>>
+  readonly meta: Readonly<Record<string, string | undefined>>
   readonly owed: Readonly<Record<string, readonly Place[]>>
   readonly log: readonly Place[]
-  readonly records: readonly Readonly<Record<string, string>>[]
+  readonly records: readonly Shown[]
+  /** Since storage format 3. */
+  readonly conflicts?: readonly Shown[]
 }
 
-const expected = JSON.parse(
-  await readFile(join(FIXTURE, 'storage/expected.json'), 'utf8'),
-) as unknown as Expected
+/** As JSON has it, stamps as text. */
+const shown = (value: unknown): Shown[] =>
+  JSON.parse(
+    JSON.stringify(value, (_, part: unknown) => (typeof part === 'bigint' ? String(part) : part)),
+  ) as Shown[]
 
-const asTexts = (records: readonly StoredRecord[]): Record<string, string>[] =>
-  records
-    .map((record) =>
-      Object.fromEntries(Object.entries(record).map(([name, value]) => [name, String(value)])),
-    )
-    .toSorted((a, b) => ((a.key ?? '') < (b.key ?? '') ? -1 : 1))
+const byKey = (records: readonly Shown[]): Shown[] =>
+  records.toSorted((a, b) => (String(a.key) < String(b.key) ? -1 : 1))
 
-const wanted = expected.records.toSorted((a, b) => ((a.key ?? '') < (b.key ?? '') ? -1 : 1))
+async function expectedOf(folder: string): Promise<Expected> {
+  const text = await readFile(join(FIXTURES, folder, 'storage/expected.json'), 'utf8')
+  return JSON.parse(text) as unknown as Expected
+}
 
-describe('a folder in storage format 2', () => {
+describe.each([
+  ['2', 'compat', await expectedOf('compat')],
+  ['3', 'compat-3', await expectedOf('compat-3')],
+])('a folder in storage format %s', (format, folder, expected) => {
   let directory = ''
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), 'ooo-compat-'))
-    await cp(join(FIXTURE, 'storage/leveldb'), directory, { recursive: true })
+    await cp(join(FIXTURES, folder, 'storage/leveldb'), directory, { recursive: true })
   })
   afterEach(() => rm(directory, { recursive: true, force: true }))
 
@@ -60,11 +69,19 @@ describe('a folder in storage format 2', () => {
       ...(cacheBytes === undefined ? {} : { cacheBytes }),
     })
 
-  it('is in that format', async () => {
+  const formatOnDisk = async (): Promise<string | undefined> => {
     const storage = new LevelStorage({ directory })
     await storage.open()
-    expect(new Map(await rowsOf(storage)).get('m/format')).toBe('2')
+    const rows = new Map(await rowsOf(storage))
     await storage.close()
+    return rows.get('m/format')
+  }
+
+  it('is in that format, and is upgraded in place', async () => {
+    expect(await formatOnDisk()).toBe(format)
+    const store = await open()
+    await store.close()
+    expect(await formatOnDisk()).toBe(FORMAT)
   })
 
   it.each([
@@ -75,12 +92,11 @@ describe('a folder in storage format 2', () => {
       const store = await open(cacheBytes)
       const found: StoredRecord[] = []
       for await (const record of (await store.scan()).records) found.push(record)
-      expect(asTexts(found)).toEqual(wanted)
-      expect([store.id, store.head, store.meta('cursor')]).toEqual([
-        expected.id,
-        expected.head,
-        expected.meta.cursor,
-      ])
+      expect(byKey(shown(found))).toEqual(byKey(expected.records))
+      const { id, head, meta } = expected
+      expect([store.id, store.head, store.meta('cursor')]).toEqual([id, head, meta.cursor])
+      expect(store.meta('origin')).toBe(meta.origin)
+      expect(shown(await conflictsOf(store))).toEqual(expected.conflicts ?? [])
       expect([store.damaged(), store.damageFindings]).toEqual([[], []])
       // A follower that had followed it goes on where it was.
       expect(store.canResume({ epoch: expected.epoch, seq: expected.head })).toBe(true)
@@ -105,9 +121,44 @@ describe('a folder in storage format 2', () => {
   })
 })
 
-describe.each(['backup.ooo', 'backup.jsonl'])('%s in backup format 1', (name) => {
+/** The conflict log, whenever it was written. */
+function conflictsOf(store: Store): Promise<unknown> {
+  const log = store.conflictLog({
+    maxEntries: 1000,
+    maxAgeNs: LATEST_STAMP,
+    now: () => LATEST_STAMP,
+    scopeOf: (key) => key,
+    onError: (error) => {
+      throw error
+    },
+  })
+  return log.list({ limit: 1000 })
+}
+
+it('the folder in storage format 3 has every kind of record with fields', async () => {
+  const { records, conflicts = [], owed, meta } = await expectedOf('compat-3')
+  const named = new Map(records.map((record) => [record.key, record]))
+  const both = expect.stringMatching(/^\d+@fixture-1,\d+@other-node$/)
+  const [marks, was] = [expect.any(String), expect.any(String)]
+  expect(named.get('items/ahead')).toMatchObject({ kind: 'entry', fields: { marks, was } })
+  expect(named.get('items/ahead-gone')).toMatchObject({ kind: 'tombstone', fields: { marks, was } })
+  expect(named.get('items/two-clocks')).toMatchObject({ fields: { marks: both } })
+  expect(named.get('items/of-later-release')).toMatchObject({ fields: { later: 'x' } })
+  expect(conflicts).toMatchObject([{ key: 'contested', loser: { fields: { later: 'x' } } }])
+  expect(owed[LEADER]?.map(([, key]) => key)).toContain('items/ahead')
+  expect(meta.origin).toMatch(/^fixture-1-r1 /)
+})
+
+describe.each([
+  [1, 'compat', 'backup.ooo'],
+  [1, 'compat', 'backup.jsonl'],
+  [2, 'compat-3', 'backup.ooo'],
+  [2, 'compat-3', 'backup.jsonl'],
+])('in backup format %i %s/%s', (format, folder, name) => {
   it('holds everything, undamaged', async () => {
-    const bytes = await readFile(join(FIXTURE, name))
+    const bytes = await readFile(join(FIXTURES, folder, name))
+    if (name.endsWith('.jsonl')) expect(bytes.toString()).toContain(`"format":${format},`)
+    const expected = await expectedOf(folder)
     const found: StoredRecord[] = []
     async function* collect(): ReturnType<typeof readBackup> {
       for await (const event of readBackup(chunks(bytes))) {
@@ -118,7 +169,7 @@ describe.each(['backup.ooo', 'backup.jsonl'])('%s in backup format 1', (name) =>
     const report = await inspectBackup(collect())
     expect(report.damage).toEqual([])
     expect(report.header?.node).toBe(expected.id)
-    expect(asTexts(found)).toEqual(wanted)
+    expect(byKey(shown(found))).toEqual(byKey(expected.records))
   })
 })
 

@@ -330,8 +330,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'digests leave out deletes',
     file: 'cluster/unknown-entries.ts',
-    find: "return record.kind === 'entry' || lastStampOf(record) > horizon",
-    replace: "return record.kind === 'entry'",
+    find: 'return (protocol < PROTOCOL_WITH_FIELDS ? record.deleted : lastStampOf(record)) > horizon',
+    replace: 'return protocol < 0',
     kinds: 'lost disks',
   },
   {
