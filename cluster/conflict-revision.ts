@@ -3,7 +3,7 @@
  * that stamp is decided again, since it may be later than what its key holds now.
  */
 import type { HybridClock } from '../src/core/clock.ts'
-import { type Change, type Commit, marksOf, versionOf } from '../src/core/entry.ts'
+import { type Change, type Commit, marksOf, nameOf } from '../src/core/entry.ts'
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { isCovered } from '../src/core/marks.ts'
@@ -70,5 +70,5 @@ export class ConflictRevision {
 function isUncovering({ replaced, after }: Change): boolean {
   const marks = marksOf(after)
   if (replaced === undefined || marks === undefined || marks === marksOf(replaced)) return false
-  return isCovered(marks, { origin: replaced.origin, version: versionOf(replaced) })
+  return isCovered(marks, nameOf(replaced))
 }

@@ -2,7 +2,7 @@
  * What is stored under a key: an entry, or the tombstone that says it was deleted. Also the shape
  * of a committed change, as the store emits it and the fan-out consumes it.
  */
-import { latestOfMarks } from './marks.ts'
+import { latestOfMarks, type MarkedChange } from './marks.ts'
 
 /**
  * What a record carries beside its value: small texts by name. A name that this release does not know is
@@ -111,6 +111,11 @@ function withField<Kind extends StoredRecord>(
 ): Kind {
   if (value === undefined || record.fields?.[name] === value) return record
   return { ...record, fields: { ...record.fields, [name]: value } }
+}
+
+/** The record as marks see it. */
+export function nameOf(record: StoredRecord): MarkedChange {
+  return { origin: record.origin, version: versionOf(record), was: wasOf(record) }
 }
 
 /** Whether two records of one key are one change: same origin, stamp and kind. */

@@ -7,7 +7,7 @@
  * commutative and idempotent, and in whatever order nodes exchange what they hold, they end equal.
  */
 import type { StoredRecord } from './entry.ts'
-import { marksOf, versionOf, withMarks } from './entry.ts'
+import { marksOf, nameOf, versionOf, withMarks } from './entry.ts'
 import { isCovered, unionMarks } from './marks.ts'
 
 /** Negative when `a` loses to `b`, positive when it wins, 0 when they are the same change. Without marks. */
@@ -23,8 +23,7 @@ export function compareRecords(a: StoredRecord, b: StoredRecord): number {
 /** As `compareRecords`, under the marks of their key. */
 export function compareUnder(marks: string | undefined, a: StoredRecord, b: StoredRecord): number {
   if (marks !== undefined) {
-    const isOld = (record: StoredRecord): boolean =>
-      isCovered(marks, { origin: record.origin, version: versionOf(record) })
+    const isOld = (record: StoredRecord): boolean => isCovered(marks, nameOf(record))
     const [coversA, coversB] = [isOld(a), isOld(b)]
     if (coversA !== coversB) return coversA ? -1 : 1
   }

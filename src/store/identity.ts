@@ -12,7 +12,7 @@
  *
  * The row is written in the batch of the first write that depends on it.
  */
-import { addMarks, isCovered } from '../core/marks.ts'
+import { addLaterMarks, isCovered } from '../core/marks.ts'
 import { nextOrigin, previousOrigin } from '../core/origin.ts'
 import { pushedSince } from './pushed-marks.ts'
 
@@ -59,7 +59,7 @@ export class WritingIdentity {
     const before = previousOrigin(this.#origin)
     if (version > this.#reach || before === this.#origin) return undefined
     const own = { origin: before, version: this.#reach }
-    return addMarks(undefined, [own, ...pushedSince(meta, version)])
+    return addLaterMarks(undefined, [own, ...pushedSince(meta, version)])
   }
 
   /** Stamps up to `reach` were given out, and later ones will be lesser. */

@@ -11,7 +11,7 @@
  * known, such as those that refill a leader, are never called concurrent.
  */
 import type { StoredRecord } from '../core/entry.ts'
-import { marksOf, versionOf } from '../core/entry.ts'
+import { marksOf, nameOf, versionOf } from '../core/entry.ts'
 import { isCovered, unionMarks } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { parseOrigin } from '../core/origin.ts'
@@ -85,7 +85,7 @@ function isConcurrent(
 /** An older copy of what was given another stamp is no write of its own. */
 function isReplacedByRestamp(record: StoredRecord, current: StoredRecord): boolean {
   const known = unionMarks(marksOf(current), marksOf(record))
-  return isCovered(known, { origin: record.origin, version: versionOf(record) })
+  return isCovered(known, nameOf(record))
 }
 
 /** Nothing is lost where both sides had it. */

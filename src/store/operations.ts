@@ -3,9 +3,10 @@
  * is synchronous, so a read–change–write can not interleave with another.
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
-import { indexOfKey, marksOf, versionOf, withMarks } from '../core/entry.ts'
+import { indexOfKey, marksOf, versionOf, wasOf, withMarks } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
+import { addLaterMarks, changesIn } from '../core/marks.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
@@ -289,7 +290,10 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
 
 /** A change that this node makes itself. */
 function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
-  const marks = context.identity.marksFor(versionOf(record), context.meta)
+  const own = context.identity.marksFor(versionOf(record), context.meta)
+  // What is replaced may come again under another stamp, from whoever holds it under its first one.
+  const before = context.slot(record.key)?.record
+  const marks = addLaterMarks(own, changesIn(before === undefined ? undefined : wasOf(before)))
   return { record: withMarks(record, marks), owedTo: context.leaderOf(record.key) }
 }
 

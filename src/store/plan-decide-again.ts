@@ -2,7 +2,7 @@
  * Deciding conflicts again whose winner turned out to be older than its stamp: it was given a lesser one,
  * and what it had won against may be later than what the key holds now.
  */
-import { marksOf, type StoredRecord, versionOf } from '../core/entry.ts'
+import { marksOf, nameOf, type StoredRecord, versionOf } from '../core/entry.ts'
 import { isCovered } from '../core/marks.ts'
 import { compareRecords, mergeRecords } from '../core/merge.ts'
 import type { Conflict, ConflictLog } from './conflict-log.ts'
@@ -52,8 +52,4 @@ function decide(
   const slots = [{ record, owedTo: context.leaderOf(record.key) }]
   // As from elsewhere: it is no write of a client of this node.
   return { plan: { slots, rows, source: 'conflicts' }, result: true }
-}
-
-function nameOf(record: StoredRecord): { origin: string; version: bigint } {
-  return { origin: record.origin, version: versionOf(record) }
 }

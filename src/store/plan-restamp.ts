@@ -5,12 +5,20 @@
  *
  * A restamp must not be undone by older copies, which other nodes may hold under the greater first
  * stamp. So the node takes the next origin in the same batch, the restamped records are written under
- * it, and each key gets marks that cover all that this node knows to be older: the record under its
- * first stamp, whatever else was under the key since the leader last acknowledged it, everything that
- * this node wrote before, and everything that its followers had pushed.
+ * it, and each key gets marks (see `core/marks.ts`): for the record under its first stamp, and later ones
+ * for all that this node knows to be older: what its makers wrote before, whatever else was under the key
+ * since the leader last acknowledged it, and everything that its followers had pushed.
  */
-import { marksOf, type StoredRecord, versionOf, wasOf, withMarks, withWas } from '../core/entry.ts'
-import { addMarks, type ChangeName } from '../core/marks.ts'
+import {
+  marksOf,
+  nameOf,
+  type StoredRecord,
+  versionOf,
+  wasOf,
+  withMarks,
+  withWas,
+} from '../core/entry.ts'
+import { addLaterMarks, addMarks, type ChangeName, isCovered } from '../core/marks.ts'
 import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
 import type { Planner } from './operations.ts'
 import { pushedSince } from './pushed-marks.ts'
@@ -90,11 +98,20 @@ function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
   if (version === versionOf(record)) return { ...record }
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
   const own: ChangeName = { origin: before, version: first.version }
+  const named = withWas(moved, nextWas(record, first))
+  const marks = addMarks(marksOf(record), [first, own])
   const seen = changesOf(slot.seen ?? SEEN_NOTHING)
-  // At equal stamps a delete wins, or the greater origin: those have to be covered as well.
-  const known = [...seen, ...pushed].filter((change) => change.version >= version)
-  const marks = addMarks(marksOf(record), [first, own, ...known])
-  return withMarks(withWas(moved, nextWas(record, first)), marks)
+  const older = [...justBefore([first, own]), ...seen, ...pushed].filter(
+    // At equal stamps a delete wins, or the greater origin: those have to be covered as well.
+    (change) =>
+      change.version >= version && !isCovered(addLaterMarks(undefined, [change]), nameOf(named)),
+  )
+  return withMarks(named, addLaterMarks(marks, older))
+}
+
+/** What the makers of these changes wrote before them. */
+function justBefore(changes: readonly ChangeName[]): ChangeName[] {
+  return changes.map(({ origin, version }) => ({ origin, version: version - 1n }))
 }
 
 function withStamps(

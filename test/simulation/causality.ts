@@ -31,6 +31,13 @@ export class Causality {
     return this.#name(spelled, record.key)
   }
 
+  /** Whether the operation of a record has been told of. */
+  knows(record: StoredRecord): boolean {
+    return record.kind === 'entry'
+      ? this.#before.has(this.opOf(record))
+      : this.#deletes.has(spellingOf(record))
+  }
+
   /** A client's write became visible at its node, where these had been visible. @returns its operation. */
   wrote(record: StoredRecord, seen: Iterable<Op>): Op {
     const op =

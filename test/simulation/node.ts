@@ -19,7 +19,7 @@ import { leaseOver } from '../support/virtual-lease.ts'
 import { VirtualDisk } from './disk.ts'
 import type { NodePlan } from './history.ts'
 import { configurationOf, type NodeConfiguration, placementOf } from './topology.ts'
-import { View } from './view.ts'
+import { View, type ViewOptions } from './view.ts'
 import type { World } from './world.ts'
 
 /** Small, so that short histories fill windows and pages. */
@@ -81,6 +81,8 @@ export class VirtualNode {
   /** Ends the wait of a stop under way. */
   #died: () => void = () => undefined
   #pastRepairs = 0
+  /** What a subscriber of the latest life knew. */
+  #past: View | undefined
 
   constructor(world: World, plan: NodePlan) {
     this.host = plan.host
@@ -217,7 +219,7 @@ export class VirtualNode {
 
   async #watch(store: Store): Promise<View> {
     const { witness, time } = this.#world
-    const view = await View.open({
+    const options: ViewOptions = {
       host: this.host,
       store,
       causality: witness.causality,
@@ -225,7 +227,9 @@ export class VirtualNode {
       isForgettable: (record) => this.#world.isForgettable(record),
       replaced: (before, after) => this.#world.replaced(this, before, after),
       restamped: () => this.#world.count('restamped records'),
-    })
+    }
+    const view = await View.open(options, this.#past)
+    this.#past = view
     // After the view, which says which operations the changes are.
     store.onCommit(({ changes }) => {
       for (const { after } of changes) {

@@ -35,11 +35,15 @@ export class View {
   /** What was wrong first. */
   #failure: Error | undefined
 
-  /** Begins with what the store holds; nothing may be written meanwhile. */
-  static async open(options: ViewOptions): Promise<View> {
+  /**
+   * Begins with what the store holds; nothing may be written meanwhile.
+   * @param past what the life before knew: the process may have died before it told of what it had written.
+   */
+  static async open(options: ViewOptions, past: View | undefined): Promise<View> {
     const view = new View(options)
     const { seq, records } = await options.store.scan()
     for await (const record of records) {
+      if (past !== undefined && !options.causality.knows(record)) past.#written(record)
       view.records.set(record.key, record)
       view.#see(record.key, options.causality.opOf(record))
     }
@@ -111,6 +115,18 @@ export class View {
       this.records.set(key, after)
       if (commit.source === undefined) this.own.push(after)
     }
+  }
+
+  /** This life wrote this, and died before it told of it. */
+  #written(record: StoredRecord): void {
+    const { causality } = this.#options
+    const known = this.records.get(record.key)
+    if (known !== undefined && causality.isRestamp(known, record)) {
+      causality.restamped(known, record)
+      return
+    }
+    const op = causality.wrote(record, this.#seen.get(record.key) ?? [])
+    if (known !== undefined) causality.replaced(causality.opOf(known), op)
   }
 
   /** Takes a change into what is known of causes, and says whether it may be. */

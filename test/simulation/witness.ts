@@ -84,6 +84,8 @@ export class Witness {
   lost(disksOf: (key: string) => readonly VirtualDisk[], loss: Loss, expired: bigint): void {
     for (const [key, promised] of this.#promised) {
       const records = disksOf(key).flatMap((disk) => disk.record(key) ?? [])
+      // On a disk already, and not told yet: nobody knows what it follows.
+      if (records.some((record) => !this.causality.knows(record))) continue
       const held = records.map((record) => this.causality.opOf(record))
       const kept = promised.flatMap(({ op, isSynced }): Promised[] => {
         // With one disk gone, nobody knows what the others have synced.

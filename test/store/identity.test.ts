@@ -31,10 +31,10 @@ describe('a writing identity', () => {
     expect(identity.marksFor(10n, nothing)).toBeUndefined()
     identity.comeDown(190n)
     identity.originFor(100n, undefined)
-    expect(identity.marksFor(100n, nothing)).toBe('190@n')
+    expect(identity.marksFor(100n, nothing)).toBe('+190@n')
     const pushed = (name: string): string | undefined =>
       name === 'pushed-7' ? 'f 0 f=150,g=90' : undefined
-    expect(identity.marksFor(100n, pushed)).toBe('150@f,190@n')
+    expect(identity.marksFor(100n, pushed)).toBe('+150@f,+190@n')
     expect(identity.marksFor(191n, pushed)).toBeUndefined()
   })
 
@@ -100,7 +100,7 @@ describe('a store', () => {
     const other = await record(again, 'other')
     expect(other.origin).toBe(`${again.id}-r1`)
     expect(versionOf(other)).toBeLessThan(first)
-    expect(marksOf(other)).toBe(`${first}@${again.id}`)
+    expect(marksOf(other)).toBe(`+${first}@${again.id}`)
     time.ns = first + 1n
     await again.set('later', '1')
     expect(marksOf(await record(again, 'later'))).toBeUndefined()
