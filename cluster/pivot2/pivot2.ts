@@ -162,14 +162,14 @@ export class Pivot2 {
 
   #makeLinks(): [string, PivotLink][] {
     const { options, placement, store, clock, time } = this.#options
-    const { random, limits, logger, token } = options
+    const { random, limits, logger, token, nodesKey } = options
     if (token !== undefined) return []
     return [...placement.upstreams].flatMap(([leader, paths]) => {
       if (!leader.startsWith('http://')) return []
       const scopes = paths.flatMap((path) => pivotScope(path) ?? [])
       const originator = (): Promise<string | undefined> => this.#ownAddress()
       const link = new PivotLink({
-        ...{ leader, scopes, store, clock, time, random, limits, logger, originator },
+        ...{ leader, scopes, store, clock, time, random, limits, logger, originator, nodesKey },
         http: this.#http,
       })
       return [[streamUrl(leader), link]]
