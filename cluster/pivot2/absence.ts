@@ -54,11 +54,17 @@ export class Absence {
     if (record.kind !== 'entry' || this.#sighting === undefined || !this.isKnown(ours)) {
       return undefined
     }
-    if (this.#setBackTo !== undefined && record.created > this.#setBackTo) return undefined
+    if (this.isDoubtful(record)) return undefined
     const { atNs } = this.#sighting
     // It was made after the look: what was written elsewhere before that has to give way, no more.
     const version = versionOf(record)
     return atNs > version ? atNs : version
+  }
+
+  /** It may be missing because the peer got an older disk. */
+  isDoubtful(record: StoredRecord): boolean {
+    if (this.#setBackTo === undefined || record.kind !== 'entry') return false
+    return record.created > this.#setBackTo
   }
 
   #setBack(to: bigint): void {

@@ -77,11 +77,16 @@ export class ActivityTable {
     }
   }
 
-  /** Makes every 2.0 node that asks from now on pull the list. */
-  raise(scope: PivotScope): void {
+  /**
+   * Makes every 2.0 node that asks from now on pull the list.
+   * @param above a stamp that one of them has; nothing is done about one of a clock that is far ahead
+   */
+  raise(scope: PivotScope, above: bigint = 0n): void {
     const activity = this.#scopes.get(scope.path)
     if (activity === undefined || !scope.isList) return
-    activity.latest = this.#options.clock.now(activity.latest)
+    const { clock } = this.#options
+    clock.observe(above)
+    activity.latest = clock.now(activity.latest)
     const isAwaited = this.#unsaved.size > 0
     this.#unsaved.add(scope)
     if (isAwaited) return

@@ -22,12 +22,12 @@ export class StandingConnection {
   readonly #known = new WeakSet<Socket>()
   #isClosed = false
 
-  /** @param ended hears that a connection over which a whole answer came has ended */
+  /** @param ended hears that a connection over which an answer came has ended */
   constructor(ended: () => void) {
     this.#ended = ended
   }
 
-  /** A whole answer has come over it. */
+  /** An answer has begun to come over it. */
   answered({ socket, headers }: IncomingMessage): void {
     // A peer that keeps no connections open says nothing by ending them.
     if (headers.connection === 'close' || this.#known.has(socket)) return
@@ -94,12 +94,11 @@ export class PivotHttp {
   async stream(request: PivotRequest): Promise<PivotStream> {
     const response = await this.#send(request)
     const { url, connection } = request
-    const isDirect = this.#agentFor?.(url) === undefined
+    // What a proxy does with its connections says nothing of the peer.
+    if (this.#agentFor?.(url) === undefined) connection?.answered(response)
     async function* chunks(): AsyncGenerator<Uint8Array, undefined> {
       try {
         for await (const chunk of response) yield chunk as Uint8Array
-        // What a proxy does with its connections says nothing of the peer.
-        if (isDirect) connection?.answered(response)
       } catch (cause) {
         throw unreachable(url, cause)
       }

@@ -163,10 +163,13 @@ class Pull {
       // An absent key has no other stamp than that of its delete.
       const noted = await this.#noted(activity, 0n)
       const proof = proofOf(noted, view)
-      // The only delete that can have been noted is that of this key.
-      const known = (ours: Slot): bigint | undefined =>
-        noted > 0n ? later(this.absence.deletedAt(ours), noted) : undefined
-      await this.#settle([this.#scope.base], (ours) => known(ours) ?? this.#provenBy(proof, ours))
+      // The only delete that can be noted there is that of this key.
+      const isNoted = noted > 0n
+      await this.#settle(
+        [this.#scope.base],
+        (ours) =>
+          (isNoted ? this.absence.deletedAt(ours) : undefined) ?? this.#provenBy(proof, ours),
+      )
       view.deleteNoted = noted
     }
     return this.#result()
@@ -182,9 +185,9 @@ class Pull {
 
   /** A delete that was noted there is one of what had been there. */
   #provenBy(proof: bigint, { record }: Slot): bigint | undefined {
-    const wasThere =
-      this.#options.sighting !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
-    return wasThere && versionOf(record) <= proof ? proof : undefined
+    const wasThere = this.#options.sighting !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
+    if (!wasThere || this.absence.isDoubtful(record)) return undefined
+    return versionOf(record) <= proof ? proof : undefined
   }
 
   async #take(entries: readonly Entry[]): Promise<void> {
@@ -222,8 +225,4 @@ class Pull {
  */
 function proofOf(noted: bigint | undefined, view: ScopeView): bigint {
   return noted === undefined || noted === view.deleteNoted ? 0n : noted
-}
-
-function later(a: bigint | undefined, b: bigint): bigint | undefined {
-  return a === undefined || a > b ? a : b
 }

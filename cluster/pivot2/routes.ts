@@ -26,10 +26,14 @@ export interface PivotRoutesOptions {
   readonly maxBodyBytes: number
   /** Stamp of the latest change of a scope. */
   readonly activity: (scope: PivotScope) => Promise<bigint>
+  /** Whether that may be told to this address now; see `node-hold.ts`. */
+  readonly mayTell: (scope: PivotScope, remote: string) => Promise<boolean>
+  /** Hears that a list was given to this address, as of a seq at least. */
+  readonly served: (scope: PivotScope, remote: string, seq: number) => void
   /** Makes 2.0 nodes pull the scope; the sender of what was not taken too. */
   readonly spread: (scope: PivotScope) => void
-  /** The stamp of the latest delete that the sender has noted, to prove one; 0n: none is known. */
-  readonly deleteNotedBy: (originator: string, scope: PivotScope) => Promise<bigint>
+  /** Looks at the sender, whether it has deleted what it wants deleted; false when it is no known node. */
+  readonly suspect: (scope: PivotScope, originator: string) => Promise<boolean>
   /** Pulls now, one path or all; false when this node follows nobody. */
   readonly pull: (path: string | undefined) => Promise<boolean>
   /** JSON text of the known nodes; undefined on a node that does not lead. */
@@ -88,6 +92,8 @@ async function answer(
   const base = rest.startsWith('activity/') ? rest.slice('activity/'.length) : undefined
   const scope = options.scopes.find((candidate) => candidate.base === base)
   if (scope === undefined) throw notHere(path)
+  // What a 2.0 server answers whose storage is not active: the peer skips the key.
+  if (!(await options.mayTell(scope, remoteOf(exchange)))) return empty(response, 400)
   json(response, `{"lastEntry":${await options.activity(scope)}}\n`)
 }
 
@@ -103,7 +109,7 @@ async function answerRecords(
   assertMethod(exchange, ['GET', 'POST', 'DELETE'])
   if (method === 'POST') return takeSet(options, exchange, target.scope)
   if (method === 'DELETE') return takeDelete(options, exchange, target)
-  if (target.scope.isList) return sendList(options, exchange.response, target.scope)
+  if (target.scope.isList) return sendList(options, exchange, target.scope)
   const entry = await options.store.get(target.scope.base)
   // An absent key is a 500 in 2.0, and its nodes tell absence from failure by nothing else.
   if (entry === undefined) return text(exchange.response, 500, 'storage: not found')
@@ -133,10 +139,13 @@ function findTarget(
 
 /** The whole list, oldest first, written as the reader takes it. */
 async function sendList(
-  { store }: PivotRoutesOptions,
-  response: ServerResponse,
+  { store, served }: PivotRoutesOptions,
+  exchange: Exchange,
   scope: PivotScope,
 ): Promise<void> {
+  const { response } = exchange
+  const remote = remoteOf(exchange)
+  const seq = store.head
   const entries = await store.list(scope.path, { order: 'oldest' })
   response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' })
   let piece = '['
@@ -148,6 +157,7 @@ async function sendList(
     piece = ''
   }
   response.end(`${piece}]\n`)
+  served(scope, remote, seq)
 }
 
 async function takeSet(
@@ -184,7 +194,7 @@ async function takeDelete(
   { request, response }: Exchange,
   { scope, tail }: Target,
 ): Promise<void> {
-  const { store, clock, logger, spread } = options
+  const { store, clock, logger, spread, suspect } = options
   const stamp = parseStamp(tail.at(-1) ?? '')
   const key = scope.isList ? `${scope.base}/${tail[0]}` : scope.base
   const originator = originatorIn(request)
@@ -195,31 +205,9 @@ async function takeDelete(
   const source = sourceOf(originator)
   const wasThere = hasGlob(key) || (await store.get(key)) !== undefined
   const { kept } = await store.run(planNodeDelete(key, stamp, source))
-  if (kept.length > 0) {
-    const isProven = await deleteProven(options, scope, kept, originator)
-    if (!isProven) spread(scope)
-  }
+  // A node that syncs deletes at its leader all that it merely lacks, with the entries' own stamps.
+  if (kept.length > 0 && !(await suspect(scope, originator))) spread(scope)
   empty(response, wasThere ? 200 : 500)
-}
-
-/**
- * A 2.0 node that syncs deletes at its leader all that it merely lacks, with the entries' own stamps.
- * So it is asked for its own note of its latest delete: what is not later than that note goes.
- */
-async function deleteProven(
-  { store, clock, deleteNotedBy }: PivotRoutesOptions,
-  scope: PivotScope,
-  kept: readonly string[],
-  originator: string,
-): Promise<boolean> {
-  const noted = await deleteNotedBy(originator, scope)
-  if (noted === 0n || noted > clock.latest) return false
-  let isProven = true
-  for (const key of kept) {
-    const result = await store.run(planNodeDelete(key, noted, sourceOf(originator)))
-    if (result.kept.length > 0) isProven = false
-  }
-  return isProven
 }
 
 function isTarget(scope: PivotScope, key: string): boolean {
@@ -229,6 +217,10 @@ function isTarget(scope: PivotScope, key: string): boolean {
     return false
   }
   return !hasGlob(key) || key === scope.path
+}
+
+function remoteOf({ request }: Exchange): string {
+  return request.socket.remoteAddress ?? ''
 }
 
 function originatorIn(request: IncomingMessage): string {
