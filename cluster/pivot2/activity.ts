@@ -77,16 +77,19 @@ export class ActivityTable {
     }
   }
 
-  /**
-   * Makes every 2.0 node that asks from now on pull the list.
-   * @param above a stamp that one of them has; nothing is done about one of a clock that is far ahead
-   */
-  raise(scope: PivotScope, above: bigint = 0n): void {
+  /** Makes a 2.0 node pull whose activity is `above`. Nothing is done about one whose clock is far ahead. */
+  exceed(scope: PivotScope, above: bigint): void {
+    const activity = this.#scopes.get(scope.path)
+    if (activity === undefined || activity.latest > above) return
+    this.#options.clock.observe(above)
+    this.raise(scope)
+  }
+
+  /** Makes every 2.0 node that asks from now on pull the list. */
+  raise(scope: PivotScope): void {
     const activity = this.#scopes.get(scope.path)
     if (activity === undefined || !scope.isList) return
-    const { clock } = this.#options
-    clock.observe(above)
-    activity.latest = clock.now(activity.latest)
+    activity.latest = this.#options.clock.now(activity.latest)
     const isAwaited = this.#unsaved.size > 0
     this.#unsaved.add(scope)
     if (isAwaited) return

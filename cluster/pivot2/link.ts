@@ -273,7 +273,7 @@ export class PivotLink {
     const sighting = this.#held.of(scope.path)
     const options: PullOptions = {
       ...{ store, clock, leader, peer, isWanted, sighting },
-      hasSameDisk: () => this.#hasSameDisk(),
+      hasSameDisk: () => this.#hasSameDisk(sighting),
     }
     const result = await pullScope(options, scope, view, isForced)
     if (result !== undefined && result.applied + result.owed > 0) {
@@ -281,10 +281,10 @@ export class PivotLink {
     }
   }
 
-  #hasSameDisk(): Promise<SameDisk> {
+  #hasSameDisk(sighting: Sighting | undefined): Promise<SameDisk> {
     const { store, scopes, nodesKey } = this.#options
     const nodes = scopes.find(({ path }) => path === nodesKey)
-    return sameDisk({ store, peer: this.#peer, nodes, sighting: this.#held.of(nodesKey) })
+    return sameDisk({ store, peer: this.#peer, nodes, held: this.#held, sighting })
   }
 
   /** After a run that went well, all that is held here and not in the outbox is at the leader. */

@@ -31,7 +31,7 @@ export interface CompareOptions {
   /** The activity of the scope here, before the look. */
   readonly activity: bigint
   /** Looks elsewhere at the node whether it has the disk it had. */
-  readonly hasSameDisk: () => Promise<SameDisk>
+  readonly hasSameDisk: (sighting: Sighting | undefined) => Promise<SameDisk>
 }
 
 /** What was found. */
@@ -171,7 +171,7 @@ class Look {
   /** Deletes what the node has deleted. @returns how many of `known` that were. */
   async #settle(known: readonly SequencedRow[], absence: Absence): Promise<number> {
     const { store, peer, scope, source, hasSameDisk } = this.#options
-    if (!absence.hasSurvivor && (await hasSameDisk()) !== 'same') return 0
+    if (!absence.hasSurvivor && (await hasSameDisk(this.#sighting)) !== 'same') return 0
     const again = await keysOf(peer, scope)
     // A list that is just being filled grows meanwhile: then nothing is sure.
     if (known.some(({ record }) => again.has(record.key))) return 0

@@ -55,8 +55,9 @@ export class NodeHold {
     }
   }
 
-  has(path: string): boolean {
-    return this.#unseen.has(path)
+  /** Anything is yet to be looked at: a node that pulls one list meanwhile hides that it lost the others. */
+  get isActive(): boolean {
+    return this.#unseen.size > 0
   }
 
   /** Paths to be looked at. */

@@ -35,8 +35,8 @@ export interface PivotNodeOptions {
   readonly look: (at: LookAt) => Promise<NodeLook>
   /** What a node has been seen to hold. */
   readonly heldBy: (address: string) => HeldByPeer
-  /** Makes the activity of a path greater than that of all nodes, of which one has `above`. */
-  readonly raise: (path: string, above: bigint) => void
+  /** Makes the activity of a path greater than that of a node. */
+  readonly exceed: (path: string, above: bigint) => void
   /** Hears that a look has ended well. */
   readonly seen: () => void
   /** From a change to the look whether a node has it, milliseconds. Default 20. */
@@ -102,7 +102,7 @@ export class PivotNode {
       delayMs: options.checkDelayMs,
       compare: async (path) => !this.#speaks || (await this.#lookAt(path)),
       tell: (path) => {
-        options.raise(path, this.#latest)
+        options.exceed(path, this.#latest)
         return this.notify(path)
       },
     })
@@ -146,14 +146,13 @@ export class PivotNode {
   /** Whether the node has yet to be looked at before anybody at its address is told this activity. */
   holds(path: string, isShared: boolean): boolean {
     if (this.#looking?.path === path) return true
-    if (!this.#hold.has(path) || this.#isOther) return false
+    if (!this.#hold.isActive || this.#isOther) return false
     return !this.#hold.isSpent(this.#nowNs, isShared)
   }
 
-  /** The path has not been looked at, and is not waited for any longer: what was seen there is void. */
-  async letGo(path: string): Promise<void> {
-    if (!this.#hold.has(path) || this.#isOther) return
-    await this.#held.forget(path)
+  /** It has not been looked at, and is not waited for any longer: what was seen there is void. */
+  async letGo(): Promise<void> {
+    if (this.#hold.isActive && !this.#isOther) await this.#held.forget()
   }
 
   /** Whether a look is under way that waits for the answer to the question that it brought on. */
@@ -173,8 +172,8 @@ export class PivotNode {
   }
 
   /** As `hurry`, of one that is not waited for any longer: resolves when it was dialled, or soon. */
-  async lookFor(path: string): Promise<void> {
-    if (!this.#hold.has(path) || this.#nowNs - this.#lastProbeNs <= HURRY_NS) return
+  async lookFor(): Promise<void> {
+    if (!this.#hold.isActive || this.#nowNs - this.#lastProbeNs <= HURRY_NS) return
     const { time } = this.#options
     await Promise.race([this.probe(), new Promise<void>((done) => time.after(DIAL_MS, done))])
   }
@@ -270,10 +269,10 @@ export class PivotNode {
 
   /** Takes over what is newer there, while it still is. @returns whether that went well. */
   async #see(path: string): Promise<boolean> {
-    const { logger, raise, seen } = this.#options
+    const { logger, exceed, seen } = this.#options
     try {
       if (!(await this.#lookAt(path))) {
-        raise(path, this.#latest)
+        exceed(path, this.#latest)
         this.#untold.add(path)
       }
       seen()

@@ -100,9 +100,9 @@ export class PivotNodes {
       const isShared = here.length > 1
       const holding = here.filter((node) => node.holds(path, isShared))
       if (this.#isLoaded && holding.length === 0) {
-        await Promise.all(here.map((node) => node.lookFor(path)))
+        await Promise.all(here.map((node) => node.lookFor()))
         if (here.some((node) => node.holds(path, isShared))) continue
-        await Promise.all(here.map((node) => node.letGo(path)))
+        await Promise.all(here.map((node) => node.letGo()))
         return true
       }
       for (const node of holding) node.hurry()

@@ -73,8 +73,8 @@ export class Pivot2 {
       paths: this.#led.map(({ path }) => path),
       look: (at) => this.#look(at),
       heldBy: (address) => new HeldByPeer(store, address),
-      raise: (path, above) => {
-        for (const scope of this.#led) if (scope.path === path) this.#activity.raise(scope, above)
+      exceed: (path, above) => {
+        for (const scope of this.#led) if (scope.path === path) this.#activity.exceed(scope, above)
       },
     })
     this.#activity = new ActivityTable({
@@ -233,7 +233,7 @@ export class Pivot2 {
     const activity = await this.#activity.of(scope)
     return compareWithNode({
       ...{ store, clock, peer, scope, held, servedSeq, activity, source: sourceOf(address) },
-      hasSameDisk: () => sameDisk({ store, peer, nodes, sighting: held.of(options.nodesKey) }),
+      hasSameDisk: (sighting) => sameDisk({ store, peer, nodes, held, sighting }),
     })
   }
 

@@ -4,7 +4,7 @@
  */
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
-import type { Sighting } from './held.ts'
+import type { HeldByPeer, Sighting } from './held.ts'
 import type { PeerClient } from './peer-client.ts'
 import { isOfScope, type PivotScope } from './wire.ts'
 
@@ -16,15 +16,17 @@ export interface DiskQuestion {
   readonly peer: PeerClient
   /** The scope of the node records; undefined when 2.0 does not carry it. */
   readonly nodes: PivotScope | undefined
-  /** What has been seen of that scope at the peer. */
+  readonly held: HeldByPeer
+  /** What had been seen when: what came there after this look may have come to another disk. */
   readonly sighting: Sighting | undefined
 }
 
 /** Never rejects: a peer that does not give the list leaves it `unknown`. */
 export async function sameDisk(question: DiskQuestion): Promise<SameDisk> {
-  const { store, peer, nodes, sighting } = question
-  if (nodes === undefined || sighting === undefined) return 'unknown'
-  const absence = new Absence(sighting)
+  const { store, peer, nodes, held, sighting } = question
+  const seen = nodes === undefined ? undefined : held.of(nodes.path)
+  if (nodes === undefined || seen === undefined || sighting === undefined) return 'unknown'
+  const absence = new Absence({ ...seen, seq: Math.min(seen.seq, sighting.seq) })
   try {
     for await (const entry of peer.list(nodes)) {
       absence.met(await store.slot(entry.key), entry)

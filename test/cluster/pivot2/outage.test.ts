@@ -28,13 +28,25 @@ async function waitForHealth(leader: OwnNode, node: PivotPeer, isHealthy: boolea
   )
 }
 
-/** The node holds what the leader holds, and the leader has seen that. */
+/**
+ * The nodes hold what the leader holds, the leader has seen that, and no call is under way: a 2.0 node
+ * that writes during a pull may lose that write to the pull.
+ */
 async function inStep(leader: OwnNode, ...nodes: readonly PivotPeer[]): Promise<void> {
   for (const node of nodes) {
     await waitFor(
       async () => JSON.stringify(thingsOf(node)) === JSON.stringify(await leader.things()),
     )
     await waitFor(() => leader.hasSeen(node.address, 'things/*'), { what: 'a look at the node' })
+    let taken = -1
+    await waitFor(
+      () => {
+        const isQuiet = taken === node.requests
+        taken = node.requests
+        return isQuiet
+      },
+      { what: 'a node that is left alone', intervalMs: 150 },
+    )
   }
 }
 
@@ -84,6 +96,7 @@ test('a plain key that both wrote has the later value on both sides', async () =
   await leader.set('settings', '0')
   const node = await startNode(leader)
   await waitForValue(() => node.value('settings'), '0')
+  await inStep(leader, node)
   node.cut(true)
   await leader.set('settings', '"leader"')
   const written = (await leader.server.store.get('settings'))?.updated ?? 0n
@@ -100,6 +113,7 @@ test('a plain key that a node deleted, and its leader wrote later, comes back to
   await leader.set('settings', '0')
   const node = await startNode(leader)
   await waitForValue(() => node.value('settings'), '0')
+  await inStep(leader, node)
   node.cut(true)
   await node.delete('settings')
   const deleted = node.deletes.get('settings') ?? 0n

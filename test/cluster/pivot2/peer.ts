@@ -40,6 +40,8 @@ export class PivotPeer {
   readonly deletes: Map<string, bigint> = new Map()
   /** Requests taken, as `METHOD path`. */
   readonly taken: string[] = []
+  /** How many requests it took. */
+  requests = 0
   /** Lists are answered with 500, as by a storage that fails. */
   isBroken = false
   readonly #options: PeerOptions
@@ -369,6 +371,7 @@ export class PivotPeer {
     const url = new URL(incoming.url ?? '/', 'http://peer')
     const path = decodeURIComponent(url.pathname)
     const method = incoming.method ?? 'GET'
+    this.requests++
     this.taken.push(`${method} ${path}`)
     if (this.taken.length > 10_000) this.taken.shift()
     if (path === '/') return reply(outgoing, 200, '<html></html>')
