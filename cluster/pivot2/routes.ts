@@ -14,7 +14,14 @@ import type { PluginHost } from '../../src/server/plugin.ts'
 import type { Store } from '../../src/store/store.ts'
 import { makeTakeable } from './node-compare.ts'
 import { planNodeDelete } from './plans.ts'
-import { decodeMeta, ORIGINATOR_HEADER, type PivotScope, parseStamp, VERSION_BODY } from './wire.ts'
+import {
+  decodeMeta,
+  decodePathOf,
+  ORIGINATOR_HEADER,
+  type PivotScope,
+  parseStamp,
+  VERSION_BODY,
+} from './wire.ts'
 
 /** What the routes stand on. */
 export interface PivotRoutesOptions {
@@ -105,6 +112,9 @@ async function answerRecords(
 ): Promise<void> {
   const { method } = exchange.request
   const target = findTarget(options.scopes, rest, method === 'DELETE')
+  if (target === undefined && method === 'POST' && isNested(options.scopes, rest)) {
+    return takeSet(options, exchange, undefined)
+  }
   if (target === undefined) throw notHere(`/_pivot/pivot/${rest}`)
   assertMethod(exchange, ['GET', 'POST', 'DELETE'])
   if (method === 'POST') return takeSet(options, exchange, target.scope)
@@ -137,6 +147,11 @@ function findTarget(
   return undefined
 }
 
+/** Whether a nested plain key ends in this: 2.0 nodes push one to its last segment. */
+function isNested(scopes: readonly PivotScope[], segment: string): boolean {
+  return scopes.some(({ base, isList }) => !isList && base.endsWith(`/${segment}`))
+}
+
 /** The whole list, oldest first, written as the reader takes it. */
 async function sendList(
   { store, served }: PivotRoutesOptions,
@@ -160,16 +175,20 @@ async function sendList(
   served(scope, remote, seq)
 }
 
+/** @param addressed undefined: the plain key that the body names */
 async function takeSet(
   options: PivotRoutesOptions,
   { request, response }: Exchange,
-  scope: PivotScope,
+  addressed: PivotScope | undefined,
 ): Promise<void> {
-  const { store, clock, logger, spread } = options
+  const { store, clock, logger, spread, scopes } = options
   const originator = originatorIn(request)
+  let scope: PivotScope
   let entry: Entry
   try {
-    entry = decodeMeta(scope, await readBody(request, options.maxBodyBytes))
+    const body = await readBody(request, options.maxBodyBytes)
+    scope = addressed ?? plainScopeIn(scopes, body)
+    entry = decodeMeta(scope, body)
   } catch (error) {
     logger.warn('a push of a 2.0 node was refused', { from: originator, error: errorText(error) })
     return empty(response, isStateError(error, 'too_large') ? 413 : 500)
@@ -208,6 +227,14 @@ async function takeDelete(
   // A node that syncs deletes at its leader all that it merely lacks, with the entries' own stamps.
   if (kept.length > 0 && !(await suspect(scope, originator))) spread(scope)
   empty(response, wasThere ? 200 : 500)
+}
+
+/** @throws StateError `invalid_message` when the body names no plain key that is synced. */
+function plainScopeIn(scopes: readonly PivotScope[], body: string): PivotScope {
+  const path = decodePathOf(body)
+  const scope = scopes.find((candidate) => !candidate.isList && candidate.base === path)
+  if (scope !== undefined) return scope
+  throw new StateError('invalid_message', `pivot: "${path.slice(0, 100)}" is no synced plain key`)
 }
 
 function isTarget(scope: PivotScope, key: string): boolean {
