@@ -50,6 +50,16 @@ export class NodeChecks {
     this.#schedule(path, 0)
   }
 
+  /** Looks at once at what is due, and at nothing from then on. */
+  async finish(): Promise<void> {
+    this.#isStopped = true
+    for (const [path, { cancel }] of [...this.#due]) {
+      cancel()
+      this.#begin(path, 0)
+    }
+    await Promise.all(this.#running)
+  }
+
   /** Waits for looks under way. */
   async stop(): Promise<void> {
     this.#isStopped = true
@@ -63,13 +73,15 @@ export class NodeChecks {
     const least = looks === 0 ? delayMs : AGAIN_MS * 2 ** (looks - 1)
     const sinceMs = Number((time.monotonicNs() - this.#lastEndNs) / NS_PER_MS)
     const wait = Math.max(least, this.#lastMs * DUTY - sinceMs)
-    const cancel = time.after(wait, () => {
-      this.#due.delete(path)
-      const look = this.#look(path, looks)
-      this.#running.add(look)
-      void look.finally(() => this.#running.delete(look))
-    })
+    const cancel = time.after(wait, () => this.#begin(path, looks))
     this.#due.set(path, { cancel })
+  }
+
+  #begin(path: string, looks: number): void {
+    this.#due.delete(path)
+    const look = this.#look(path, looks)
+    this.#running.add(look)
+    void look.finally(() => this.#running.delete(look))
   }
 
   async #look(path: string, looks: number): Promise<void> {

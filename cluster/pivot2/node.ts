@@ -108,6 +108,12 @@ export class PivotNode {
     })
   }
 
+  /** Sees a last time what the node has got: what is deleted there later is known to have been there. */
+  async finish(): Promise<void> {
+    await this.#tending
+    await this.checks.finish()
+  }
+
   /** Waits for what is under way. */
   async stop(): Promise<void> {
     this.#isStopped = true

@@ -21,6 +21,7 @@ const LOOK_INTERVAL_NS = 60n * NS_PER_SECOND
 /** How long a question for the activity waits for looks under way. */
 const PATIENCE_NS = NS_PER_SECOND
 const PAUSE_MS = 5
+const FINISH_MS = 500
 
 export class PivotNodes {
   readonly #options: PivotNodesOptions
@@ -145,6 +146,17 @@ export class PivotNodes {
     }
   }
 
+  /** Before the end of this node: waits for last looks at the nodes, half a second at most. */
+  async finish(): Promise<void> {
+    this.#cancel?.()
+    const late = new Promise<void>((done) => {
+      this.#cancel = this.#options.time.after(FINISH_MS, done)
+    })
+    const ended = Promise.all([...this.#nodes.values()].map((node) => node.finish()))
+    await Promise.race([ended, late])
+  }
+
+  /** Ends what is under way. Idempotent. */
   async stop(): Promise<void> {
     this.#isStopped = true
     this.#cancel?.()

@@ -127,6 +127,7 @@ export class Pivot2 {
   /** Before the engine stops. Waits for what is under way, which is cut. Idempotent. */
   async stop(): Promise<void> {
     this.#stopListening?.()
+    await this.#nodes.finish()
     const ended = [...this.#links.values()].map((link) => link.stop())
     this.#http.close()
     await Promise.all([...ended, this.#nodes.stop(), this.#refreshing])

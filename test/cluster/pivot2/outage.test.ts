@@ -176,6 +176,24 @@ test.each([
   },
 )
 
+test('a leader that is stopped right after a write has seen that write at its nodes', async () => {
+  const storage = new MemoryStorage()
+  const port = await freePort()
+  const first = await startOwn({ storage, port })
+  const node = await startNode(first)
+  await inStep(first, node)
+  await first.set('things/a', '1')
+  await first.set('things/b', '1')
+  await waitFor(() => node.value('things/b') !== undefined)
+  await first.server.close()
+  await node.delete('things/a')
+  await node.set('things/c', '1')
+  const second = await startOwn({ storage, port })
+  const expected = { 'things/b': '1', 'things/c': '1' }
+  await waitForValue(() => second.things(), expected)
+  await waitForValue(() => thingsOf(node), expected)
+})
+
 test('a delete of a node that was cut off holds, at the leader, its followers and other nodes', async () => {
   const leader = await startOwn()
   const own = await startOwn({ follows: leader.address })
