@@ -56,6 +56,7 @@ export interface PivotNodeStatus {
 
 /** How long one who asks waits for another node at its address to be dialled. */
 const DIAL_MS = 500
+const SLOW_NS = 3_000n * NS_PER_MS
 /** Between two probes for the sake of one who asks. */
 const HURRY_NS = 200n * NS_PER_MS
 /** A question that comes so long after the beginning of a look is one that the look itself brought on. */
@@ -78,6 +79,7 @@ export class PivotNode {
   #isStopped = false
   #lastCheckMs = 0
   #lastProbeNs = 0n
+  #probeTookNs = 0n
   #probing: Promise<void> | undefined
   #tending: Promise<void> | undefined
   #turn: Promise<unknown> = Promise.resolve()
@@ -177,9 +179,13 @@ export class PivotNode {
     if (this.#nowNs - this.#lastProbeNs > HURRY_NS) void this.probe()
   }
 
-  /** As `hurry`, of one that is not waited for any longer: resolves when it was dialled, or soon. */
+  /**
+   * As `hurry`, of one that is not waited for any longer: resolves when it was dialled, or soon. One that
+   * does not even refuse is not dialled each time.
+   */
   async lookFor(): Promise<void> {
-    if (!this.#hold.isActive || this.#nowNs - this.#lastProbeNs <= HURRY_NS) return
+    const isSlow = this.#probeTookNs > OWN_QUESTION_NS
+    if (!this.#hold.isActive || (isSlow && this.#nowNs - this.#lastProbeNs < SLOW_NS)) return
     const { time } = this.#options
     await Promise.race([this.probe(), new Promise<void>((done) => time.after(DIAL_MS, done))])
   }
@@ -199,6 +205,7 @@ export class PivotNode {
   probe(): Promise<void> {
     this.#probing ??= this.#probe().finally(() => {
       this.#probing = undefined
+      this.#probeTookNs = this.#nowNs - this.#lastProbeNs
       const isWaiting = this.#untold.size + this.#hold.paths.length > 0
       if (this.#isHealthy && isWaiting) void this.#tend()
     })
