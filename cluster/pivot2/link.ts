@@ -210,8 +210,11 @@ export class PivotLink {
     const startNs = this.#options.clock.physicalNs()
     try {
       failure = await this.#pullAll(depth)
-      if (failure === undefined) await this.#push(depth)
-      if (failure === undefined && this.#isWanted()) await this.#noteHeld(startNs)
+      await this.#noteHeld(startNs)
+      if (failure === undefined) {
+        await this.#push(depth)
+        await this.#noteHeld(startNs)
+      }
     } catch (error) {
       failure = error
     }
@@ -287,8 +290,9 @@ export class PivotLink {
     return sameDisk({ store, peer: this.#peer, nodes, held: this.#held, sighting })
   }
 
-  /** After a run that went well, all that is held here and not in the outbox is at the leader. */
+  /** Once a path was compared with, all that is held here of it and is not in the outbox is at the leader. */
   async #noteHeld(atNs: bigint): Promise<void> {
+    if (!this.#isWanted()) return
     const { store, scopes } = this.#options
     const seq = store.head
     const news = new Map<string, Sighting>()

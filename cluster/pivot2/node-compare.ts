@@ -4,6 +4,7 @@
  * its own. So its leader looks: what is newer there is taken, what was deleted there is deleted here,
  * and what is older there is told anew.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { HybridClock } from '../../src/core/clock.ts'
 import { type Entry, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
@@ -138,7 +139,7 @@ class Look {
       const held = slot === undefined ? this.#forgotten : versionOf(slot.record)
       if (version > held) newer.push(entry)
       else if (slot === undefined || slot.record.kind === 'tombstone') this.#isSame = false
-      else if (version < held) {
+      else if (version < held || !isSameData(slot.record, entry)) {
         this.#isSame = false
         await makeTakeable(store, slot.record, entry)
       }
@@ -195,6 +196,11 @@ class Look {
     const sighting = { seq: this.#seq, atNs: this.#atNs, activity: this.#latest }
     await held.note(new Map([[scope.path, sighting]]))
   }
+}
+
+/** Whether two entries of one stamp, which two nodes may give, are the same. Go escapes and spaces otherwise. */
+function isSameData(a: Entry, b: Entry): boolean {
+  return a.data === b.data || isDeepStrictEqual(JSON.parse(a.data), JSON.parse(b.data))
 }
 
 /** 2.0 nodes take an entry only when its `updated` is greater than theirs: writes ours again if it is not. */

@@ -8,12 +8,12 @@ const THIS_MACHINE = 'this machine'
 
 export class NodePlace {
   readonly #host: string
-  #addresses: ReadonlySet<string>
+  #places: ReadonlySet<string>
 
   /** @param address `host:port`, an IPv6 host in brackets */
   constructor(address: string) {
     this.#host = address.slice(0, address.lastIndexOf(':')).replace(/^\[|\]$/g, '')
-    this.#addresses = isIP(this.#host) === 0 ? new Set() : new Set([this.#host])
+    this.#places = isIP(this.#host) === 0 ? new Set() : new Set([placeOf(this.#host)])
   }
 
   /** Asks again for the addresses of a name. Never rejects: without an answer those of before stay. */
@@ -21,26 +21,25 @@ export class NodePlace {
     if (isIP(this.#host) !== 0) return
     try {
       const found = await lookup(this.#host, { all: true })
-      this.#addresses = new Set(found.map(({ address }) => address))
+      this.#places = new Set(found.map(({ address }) => placeOf(address)))
     } catch {
       // It can not be dialled either, which its health shows.
     }
   }
 
-  /** Whether requests of the node come from here. @param remote as a socket tells it */
-  isAt(remote: string): boolean {
-    const place = placeOf(remote)
-    for (const address of this.#addresses) if (placeOf(address) === place) return true
-    return false
+  /** Whether requests of the node come from there. @param place as `placeOf` gives it */
+  isAt(place: string): boolean {
+    return this.#places.has(place)
   }
 
   /** Whether requests of the other node may come from where those of this one do. */
   overlaps(other: NodePlace): boolean {
-    return [...other.#addresses].some((address) => this.isAt(address))
+    return [...other.#places].some((place) => this.#places.has(place))
   }
 }
 
-function placeOf(address: string): string {
+/** What stands for an address when places are compared. @param address as a socket tells it */
+export function placeOf(address: string): string {
   const ip = address.replace(/^::ffff:(?=\d+\.)/i, '').replace(/%.*$/, '')
   if (ip === '::1' || ip.startsWith('127.')) return THIS_MACHINE
   const own = Object.values(networkInterfaces()).flatMap((list) => list ?? [])

@@ -54,6 +54,10 @@ export interface PivotNodeStatus {
   readonly protocol: string
 }
 
+/** How long a node waits for the look that its deletes bring on, and how often there is one. */
+const SUSPECT_MS = 1_000
+const SUSPECT_NS = 100n * NS_PER_MS
+const DUTY = 10n
 /** How long one who asks waits for another node at its address to be dialled. */
 const DIAL_MS = 500
 const SLOW_NS = 3_000n * NS_PER_MS
@@ -83,6 +87,8 @@ export class PivotNode {
   #probing: Promise<void> | undefined
   #tending: Promise<void> | undefined
   #turn: Promise<unknown> = Promise.resolve()
+  #lookedNs = 0n
+  #lookTookNs = 0n
   #looking: { readonly path: string; readonly sinceNs: bigint } | undefined
   /** As many as there are scopes, at most. */
   readonly #untold = new Set<string>()
@@ -142,9 +148,9 @@ export class PivotNode {
     }
   }
 
-  /** Whether requests of the node come from this address. */
-  isAt(remote: string): boolean {
-    return this.#place.isAt(remote)
+  /** Whether requests of the node come from there; see `placeOf`. */
+  isAt(place: string): boolean {
+    return this.#place.isAt(place)
   }
 
   sharesPlace(other: PivotNode): boolean {
@@ -195,10 +201,14 @@ export class PivotNode {
     this.#served.set(path, seq)
   }
 
-  /** The node wants something of a path that can not be told without a look. */
+  /** The node wants keys of a path deleted that it may merely lack. Resolves after a look, or soon. */
   async suspect(path: string): Promise<void> {
+    const { time } = this.#options
+    const sinceNs = this.#nowNs - this.#lookedNs
+    // A sync names its keys one by one: one look is for many of them.
+    if (sinceNs < SUSPECT_NS || sinceNs < this.#lookTookNs * DUTY) return this.checks.due(path)
     this.#hold.suspect(path, this.#nowNs)
-    await this.#tend()
+    await Promise.race([this.#tend(), new Promise<void>((done) => time.after(SUSPECT_MS, done))])
   }
 
   /** Never rejects; one at a time. What could not be seen or told is when the node is well again. */
@@ -301,7 +311,8 @@ export class PivotNode {
   #lookAt(path: string): Promise<boolean> {
     const turn = this.#turn.then(async () => {
       const ended = this.#hold.look(path)
-      this.#looking = { path, sinceNs: this.#nowNs }
+      const sinceNs = this.#nowNs
+      this.#looking = { path, sinceNs }
       try {
         const { isSame, latest } = await this.#options.look({
           ...{ peer: this.#peer, address: this.address, path, held: this.#held },
@@ -312,6 +323,8 @@ export class PivotNode {
         return isSame
       } finally {
         this.#looking = undefined
+        this.#lookedNs = this.#nowNs
+        this.#lookTookNs = this.#lookedNs - sinceNs
       }
     })
     this.#turn = turn.catch(() => undefined)

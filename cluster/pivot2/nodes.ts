@@ -7,6 +7,7 @@ import { parseExact } from '../../src/core/json.ts'
 import { type CancelTimer, NS_PER_SECOND } from '../../src/core/time.ts'
 import { hostAndPort, nodeAddress } from '../membership.ts'
 import { PivotNode, type PivotNodeOptions, type PivotNodeStatus } from './node.ts'
+import { placeOf } from './node-place.ts'
 
 export interface PivotNodesOptions extends Omit<PivotNodeOptions, 'seen'> {
   /** Between two probes of a node, milliseconds. Default 3 000. */
@@ -131,7 +132,8 @@ export class PivotNodes {
   }
 
   #nodesAt(remote: string): PivotNode[] {
-    return [...this.#nodes.values()].filter((node) => !node.hasStream && node.isAt(remote))
+    const place = placeOf(remote)
+    return [...this.#nodes.values()].filter((node) => !node.hasStream && node.isAt(place))
   }
 
   /** Those who were told nothing for the sake of another are called, once nothing keeps them. */

@@ -109,7 +109,9 @@ async function inStep(leader: Side, nodes: readonly Side[], seed: number): Promi
   await allSame([leader, ...nodes], seed)
   for (const node of nodes) {
     if (node instanceof OwnNode) {
-      if (node.isSpeaking) await waitFor(() => node.outbox === 0)
+      if (leader instanceof OwnNode) continue
+      await waitFor(() => node.outbox === 0)
+      await waitFor(() => node.hasSeen(leader.url, 'things/*'))
       continue
     }
     if (leader instanceof OwnNode) await waitFor(() => leader.hasSeen(node.address, 'things/*'))

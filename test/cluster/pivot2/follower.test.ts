@@ -174,6 +174,19 @@ test.each(['while the link was cut', 'while this node did not run'])(
   },
 )
 
+test('what goes at the leader without a note, as by a limit filter, goes here too', async () => {
+  const leader = await startPeer()
+  await leader.set('things/a', '1')
+  await leader.set('things/b', '1')
+  const own = await startOwn({ follows: leader.address })
+  await own.speaking()
+  leader.entries.delete('things/a')
+  await leader.set('things/b', '2')
+  await waitForValue(() => own.things(), { 'things/b': '2' })
+  await waitFor(() => own.outbox === 0)
+  expect(thingsOf(leader)).toEqual({ 'things/b': '2' })
+})
+
 test('a leader that was restored from an older backup, and written since, gets back what it lacks', async () => {
   const leader = await startPeer()
   await leader.set('things/a', '1')

@@ -280,3 +280,18 @@ test('until the lists of a node are read, its questions for the activity are ans
   node.cut(false)
   await waitFor(async () => (await leader.request('GET', '/_pivot/activity/things')).status === 200)
 })
+
+test('of two values that two nodes gave one stamp, all have the same in the end', async () => {
+  const leader = await startOwn()
+  const one = await startNode(leader, 'one')
+  const two = await startNode(leader, 'two')
+  await inStep(leader, one, two)
+  const created = one.now()
+  for (const node of [one, two]) node.cut(true)
+  one.entries.set('things/a', { created, updated: 0n, data: '{"by":"one"}' })
+  two.entries.set('things/a', { created, updated: 0n, data: '{"by":"two"}' })
+  for (const node of [one, two]) node.cut(false)
+  await waitFor(async () => (await leader.value('things/a')) !== undefined)
+  await inStep(leader, one, two)
+  expect(thingsOf(one)).toEqual(thingsOf(two))
+})
