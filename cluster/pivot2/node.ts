@@ -64,7 +64,7 @@ const SLOW_NS = 3_000n * NS_PER_MS
 /** Between two probes for the sake of one who asks. */
 const HURRY_NS = 200n * NS_PER_MS
 /** A question that comes so long after the beginning of a look is one that the look itself brought on. */
-const OWN_QUESTION_NS = 50n * NS_PER_MS
+const OWN_QUESTION_NS = 20n * NS_PER_MS
 
 export class PivotNode {
   readonly address: string

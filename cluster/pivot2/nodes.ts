@@ -4,7 +4,7 @@
  */
 import type { Entry } from '../../src/core/entry.ts'
 import { parseExact } from '../../src/core/json.ts'
-import { type CancelTimer, NS_PER_SECOND } from '../../src/core/time.ts'
+import { type CancelTimer, NS_PER_MS, NS_PER_SECOND } from '../../src/core/time.ts'
 import { hostAndPort, nodeAddress } from '../membership.ts'
 import { PivotNode, type PivotNodeOptions, type PivotNodeStatus } from './node.ts'
 import { placeOf } from './node-place.ts'
@@ -19,8 +19,8 @@ const MAX_NODES = 1000
 const PROBE_INTERVAL_MS = 3_000
 /** All of a node is looked at again after this, also when nothing has changed. */
 const LOOK_INTERVAL_NS = 60n * NS_PER_SECOND
-/** How long a question for the activity waits for looks under way. */
-const PATIENCE_NS = NS_PER_SECOND
+/** How long a question for the activity waits for looks under way. Not long: a node that pulls sends nothing. */
+const PATIENCE_NS = 200n * NS_PER_MS
 const PAUSE_MS = 5
 const FINISH_MS = 500
 
@@ -92,7 +92,7 @@ export class PivotNodes {
 
   /**
    * Whether the activity of a path may be told to who asks from `remote`: not before the nodes there
-   * have been looked at. Waits for looks under way, a second at most.
+   * have been looked at. Waits for looks under way, a moment at most.
    */
   async mayTell(remote: string, path: string): Promise<boolean> {
     const { time } = this.#options

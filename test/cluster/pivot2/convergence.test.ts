@@ -118,7 +118,7 @@ async function inStep(leader: Side, nodes: readonly Side[], seed: number): Promi
     let taken = -1
     await waitFor(
       () => {
-        const isQuiet = taken === node.requests
+        const isQuiet = taken === node.requests && node.isIdle
         taken = node.requests
         return isQuiet
       },

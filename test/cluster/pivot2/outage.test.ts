@@ -41,7 +41,7 @@ async function inStep(leader: OwnNode, ...nodes: readonly PivotPeer[]): Promise<
     let taken = -1
     await waitFor(
       () => {
-        const isQuiet = taken === node.requests
+        const isQuiet = taken === node.requests && node.isIdle
         taken = node.requests
         return isQuiet
       },

@@ -57,6 +57,7 @@ export class PivotPeer {
   readonly #background = new Set<Promise<unknown>>()
   #isBusy = false
   #isReading = false
+  #queued = 0
   #retryTimer: NodeJS.Timeout | undefined
 
   constructor(options: PeerOptions) {
@@ -99,7 +100,7 @@ export class PivotPeer {
 
   /** No request leaves or arrives, or all do again. */
   cut(isCut: boolean): void {
-    this.#calls.isCut = isCut
+    this.#calls.cut(isCut)
     if (isCut) this.#server?.closeAllConnections()
   }
 
@@ -149,6 +150,11 @@ export class PivotPeer {
     const wall = BigInt(Date.now()) * 1_000_000n
     this.#clock = wall > this.#clock ? wall : this.#clock + 1n
     return this.#clock
+  }
+
+  /** Nothing is under way: no pull, no sync, no event. */
+  get isIdle(): boolean {
+    return !this.#isBusy && !this.#isReading && this.#queued === 0
   }
 
   /** Waits for events and notifications under way. */
@@ -213,7 +219,9 @@ export class PivotPeer {
 
   /** One sync or pull at a time. */
   #alone(work: () => Promise<void>): Promise<void> {
+    this.#queued++
     const done = this.#operation.then(async () => {
+      this.#queued--
       this.#isBusy = true
       try {
         await work()
