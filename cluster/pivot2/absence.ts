@@ -32,10 +32,13 @@ export class Absence {
 
   /** Takes notice of what the peer holds. @param ours what is held here under that key */
   met(ours: OwnRecord | undefined, theirs: Entry): void {
-    if (ours === undefined || ours.record.kind !== 'entry' || !this.isKnown(ours)) return
-    if (ours.record.created === theirs.created) this.#hasSurvivor = true
+    const sighting = this.#sighting
+    if (sighting === undefined || ours === undefined || ours.record.kind !== 'entry') return
+    const { created } = ours.record
+    // It may have changed since, on either side: it was made before the look, and was not made anew.
+    if (created === theirs.created && created <= sighting.atNs) this.#hasSurvivor = true
     const version = versionOf(theirs)
-    if (version < versionOf(ours.record)) this.#setBack(version)
+    if (this.isKnown(ours) && version < versionOf(ours.record)) this.#setBack(version)
   }
 
   /** Takes notice of the peer's activity. */

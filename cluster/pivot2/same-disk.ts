@@ -26,7 +26,7 @@ export async function sameDisk(question: DiskQuestion): Promise<SameDisk> {
   const { store, peer, nodes, held, sighting } = question
   const seen = nodes === undefined ? undefined : held.of(nodes.path)
   if (nodes === undefined || seen === undefined || sighting === undefined) return 'unknown'
-  const absence = new Absence({ ...seen, seq: Math.min(seen.seq, sighting.seq) })
+  const absence = new Absence(seen.seq < sighting.seq ? seen : sighting)
   try {
     for await (const entry of peer.list(nodes)) {
       absence.met(await store.slot(entry.key), entry)

@@ -39,10 +39,10 @@ test('a peer that shows older data than it had deleted only what is older still'
 test('a key that was made anew is no survivor, nor is one that came after the look', () => {
   const absence = new Absence({ seq: 10, atNs: 1000n, activity: 0n })
   absence.met(own(entry('a', 100n), 3), entry('a', 700n))
-  absence.met(own(entry('b', 100n), 11), entry('b', 100n))
+  absence.met(own(entry('b', 1100n), 11), entry('b', 1100n))
   absence.met(undefined, entry('c', 100n))
   expect(absence.hasSurvivor).toBe(false)
-  absence.met(own(entry('d', 100n, 300n), 3), entry('d', 100n, 400n))
+  absence.met(own(entry('d', 100n, 1300n), 12), entry('d', 100n, 400n))
   expect(absence.hasSurvivor).toBe(true)
 })
 

@@ -114,7 +114,9 @@ async function inStep(leader: Side, nodes: readonly Side[], seed: number): Promi
       await waitFor(() => node.hasSeen(leader.url, 'things/*'))
       continue
     }
-    if (leader instanceof OwnNode) await waitFor(() => leader.hasSeen(node.address, 'things/*'))
+    for (const path of ['things/*', 'nodes/*']) {
+      if (leader instanceof OwnNode) await waitFor(() => leader.hasSeen(node.address, path))
+    }
     let taken = -1
     await waitFor(
       () => {

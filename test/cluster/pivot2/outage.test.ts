@@ -37,7 +37,9 @@ async function inStep(leader: OwnNode, ...nodes: readonly PivotPeer[]): Promise<
     await waitFor(
       async () => JSON.stringify(thingsOf(node)) === JSON.stringify(await leader.things()),
     )
-    await waitFor(() => leader.hasSeen(node.address, 'things/*'), { what: 'a look at the node' })
+    for (const path of ['things/*', 'nodes/*']) {
+      await waitFor(() => leader.hasSeen(node.address, path), { what: `a look at ${path}` })
+    }
     let taken = -1
     await waitFor(
       () => {
