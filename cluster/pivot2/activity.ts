@@ -77,6 +77,14 @@ export class ActivityTable {
     }
   }
 
+  /** Makes a 2.0 node pull whose activity is `above`. Nothing is done about one whose clock is far ahead. */
+  exceed(scope: PivotScope, above: bigint): void {
+    const activity = this.#scopes.get(scope.path)
+    if (activity === undefined || activity.latest > above) return
+    this.#options.clock.observe(above)
+    this.raise(scope)
+  }
+
   /** Makes every 2.0 node that asks from now on pull the list. */
   raise(scope: PivotScope): void {
     const activity = this.#scopes.get(scope.path)

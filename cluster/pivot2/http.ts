@@ -1,5 +1,6 @@
 /** HTTP calls to 2.0 peers, with the deadlines of wire protocol 2.0. Plain HTTP, connections kept. */
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import { StateError } from '../../src/core/errors.ts'
 
 export interface PivotRequest {
@@ -10,6 +11,39 @@ export interface PivotRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** Milliseconds for all of it, the body included. Default 30 000. */
   readonly timeoutMs?: number
+  /** Where it goes over. Default: any connection. */
+  readonly connection?: StandingConnection
+}
+
+/** One connection to a peer that stays open between requests, and tells of its end. */
+export class StandingConnection {
+  readonly agent: Agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  readonly #ended: () => void
+  readonly #known = new WeakSet<Socket>()
+  #isClosed = false
+
+  /** @param ended hears that a connection over which an answer came has ended */
+  constructor(ended: () => void) {
+    this.#ended = ended
+  }
+
+  /** An answer has begun to come over it. */
+  answered({ socket, headers }: IncomingMessage): void {
+    // A peer that keeps no connections open says nothing by ending them.
+    if (headers.connection === 'close' || this.#known.has(socket)) return
+    this.#known.add(socket)
+    const end = (): void => {
+      if (!this.#isClosed) this.#ended()
+    }
+    if (socket.destroyed) end()
+    else socket.once('close', end)
+  }
+
+  /** Ends it, untold. Idempotent. */
+  close(): void {
+    this.#isClosed = true
+    this.agent.destroy()
+  }
 }
 
 export interface PivotAnswer {
@@ -59,7 +93,9 @@ export class PivotHttp {
   /** As `call`, the body as it comes; a cut body throws `unreachable` while it is read. */
   async stream(request: PivotRequest): Promise<PivotStream> {
     const response = await this.#send(request)
-    const { url } = request
+    const { url, connection } = request
+    // What a proxy does with its connections says nothing of the peer.
+    if (this.#agentFor?.(url) === undefined) connection?.answered(response)
     async function* chunks(): AsyncGenerator<Uint8Array, undefined> {
       try {
         for await (const chunk of response) yield chunk as Uint8Array
@@ -81,7 +117,14 @@ export class PivotHttp {
     this.#agent.destroy()
   }
 
-  #send({ method, url, body, headers, timeoutMs }: PivotRequest): Promise<IncomingMessage> {
+  #send({
+    method,
+    url,
+    body,
+    headers,
+    timeoutMs,
+    connection,
+  }: PivotRequest): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
       const sent: Record<string, string> = { ...headers }
       if (body !== undefined) {
@@ -92,7 +135,7 @@ export class PivotHttp {
         this.#stop.signal,
         AbortSignal.timeout(timeoutMs ?? TOTAL_MS),
       ])
-      const agent = this.#agentFor?.(url) ?? this.#agent
+      const agent = this.#agentFor?.(url) ?? connection?.agent ?? this.#agent
       const options = { method, headers: sent, agent, signal }
       const outgoing = httpRequest(url, options, resolve)
       outgoing.setTimeout(SILENCE_MS, () => outgoing.destroy(new Error('silent for too long')))

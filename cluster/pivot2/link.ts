@@ -12,12 +12,14 @@ import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { ClusterLimits } from '../options.ts'
 import { cutRows } from '../page.ts'
+import { HeldByPeer, type Sighting } from './held.ts'
 import type { PivotHttp } from './http.ts'
 import type { Depth, PivotLinkEffect, PivotLinkEvent, PivotLinkState } from './link-state.ts'
 import { DORMANT, stepPivotLink } from './link-state.ts'
 import { PeerClient } from './peer-client.ts'
 import { type PullOptions, pullScope, type ScopeView, unknownView } from './pull.ts'
 import { pushRows } from './push.ts'
+import { type SameDisk, sameDisk } from './same-disk.ts'
 import { isOfScope, PIVOT_PROTOCOL, type PivotScope } from './wire.ts'
 
 export interface PivotLinkOptions {
@@ -25,6 +27,8 @@ export interface PivotLinkOptions {
   readonly leader: string
   /** What is followed there, as far as 2.0 carries it. */
   readonly scopes: readonly PivotScope[]
+  /** The glob under which nodes register. */
+  readonly nodesKey: string
   readonly store: Store
   readonly clock: HybridClock
   readonly time: TimeSource
@@ -52,6 +56,8 @@ export interface PivotLinkStatus {
 const MAX_REFUSED = 10_000
 /** Between two attempts to send what was refused. */
 const REFUSED_RETRY_NS = 60_000n * NS_PER_MS
+/** What was seen at the leader is noted again after this, also when nothing has changed. */
+const NOTE_NS = 3_600_000n * NS_PER_MS
 /** Pulling everything without a reason may take this part of the time, at most. */
 const FULL_DUTY = 20n
 
@@ -59,6 +65,7 @@ export class PivotLink {
   readonly #options: PivotLinkOptions
   readonly #peer: PeerClient
   readonly #views: ReadonlyMap<string, ScopeView>
+  readonly #held: HeldByPeer
   #state: PivotLinkState = DORMANT
   #cancelTimer: CancelTimer | undefined
   #work: Promise<void> = Promise.resolve()
@@ -80,6 +87,7 @@ export class PivotLink {
     this.#options = options
     this.#peer = new PeerClient(options.http, options.leader)
     this.#views = new Map(options.scopes.map(({ path }) => [path, unknownView()]))
+    this.#held = new HeldByPeer(options.store, options.leader)
   }
 
   /** The stream to the leader is up: it needs no 2.0. */
@@ -190,7 +198,7 @@ export class PivotLink {
     if (isPivot) {
       this.#options.logger.info('the leader has no stream: following by protocol 2.0', this.#name)
     }
-    for (const view of this.#views.values()) view.activity = undefined
+    for (const view of this.#views.values()) Object.assign(view, unknownView())
     this.#hasSynced = false
     this.#lastError = undefined
     this.#dispatch({ type: 'answered', isPivot })
@@ -199,9 +207,14 @@ export class PivotLink {
   async #run(depth: Depth): Promise<void> {
     if (this.#state.kind !== 'syncing') return
     let failure: unknown
+    const startNs = this.#options.clock.physicalNs()
     try {
       failure = await this.#pullAll(depth)
-      if (failure === undefined) await this.#push(depth)
+      await this.#noteHeld(startNs)
+      if (failure === undefined) {
+        await this.#push(depth)
+        await this.#noteHeld(startNs)
+      }
     } catch (error) {
       failure = error
     }
@@ -259,11 +272,41 @@ export class PivotLink {
     if (view === undefined || !this.#isWanted()) return
     const { store, clock, leader, logger } = this.#options
     const isWanted = (): boolean => this.#isWanted()
-    const options: PullOptions = { store, clock, leader, peer: this.#peer, isWanted }
+    const peer = this.#peer
+    const sighting = this.#held.of(scope.path)
+    const options: PullOptions = {
+      ...{ store, clock, leader, peer, isWanted, sighting },
+      hasSameDisk: () => this.#hasSameDisk(sighting),
+    }
     const result = await pullScope(options, scope, view, isForced)
     if (result !== undefined && result.applied + result.owed > 0) {
       logger.debug('pulled from the 2.0 leader', { leader, path: scope.path, ...result })
     }
+  }
+
+  #hasSameDisk(sighting: Sighting | undefined): Promise<SameDisk> {
+    const { store, scopes, nodesKey } = this.#options
+    const nodes = scopes.find(({ path }) => path === nodesKey)
+    return sameDisk({ store, peer: this.#peer, nodes, held: this.#held, sighting })
+  }
+
+  /** Once a path was compared with, all that is held here of it and is not in the outbox is at the leader. */
+  async #noteHeld(atNs: bigint): Promise<void> {
+    if (!this.#isWanted()) return
+    const { store, scopes } = this.#options
+    const seq = store.head
+    const news = new Map<string, Sighting>()
+    for (const { path } of scopes) {
+      const view = this.#views.get(path)
+      if (view?.isWhole !== true) continue
+      const before = this.#held.of(path)
+      const activity = view.activity ?? view.told
+      const isOld = before === undefined || atNs - before.atNs > NOTE_NS
+      if (isOld || before.seq !== seq || before.activity !== activity) {
+        news.set(path, { seq, atNs, activity })
+      }
+    }
+    if (news.size > 0) await this.#held.note(news)
   }
 
   /** Sends what is owed, oldest change first. What the leader refuses stays in the outbox. */

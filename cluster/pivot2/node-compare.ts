@@ -1,13 +1,22 @@
 /**
  * Puts a 2.0 node's list beside what its leader holds. 2.0 can not tell that a change was missed: a
  * push that failed is never repeated, and a node pulls only when its leader's activity is greater than
- * its own. So its leader looks: what is newer there is taken, and what is older there is told anew.
+ * its own. So its leader looks: what is newer there is taken, what was deleted there is deleted here,
+ * and what is older there is told anew.
  */
+import { isDeepStrictEqual } from 'node:util'
 import type { HybridClock } from '../../src/core/clock.ts'
 import { type Entry, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
+import { NS_PER_SECOND } from '../../src/core/time.ts'
+import type { SequencedRow } from '../../src/store/rows.ts'
+import type { Slot } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
-import type { PeerClient } from './peer-client.ts'
+import { Absence } from './absence.ts'
+import type { HeldByPeer, Sighting } from './held.ts'
+import { keysOf, type PeerClient } from './peer-client.ts'
+import { planAnew, planGone } from './plans.ts'
+import type { SameDisk } from './same-disk.ts'
 import { isOfScope, type PivotScope } from './wire.ts'
 
 export interface CompareOptions {
@@ -17,54 +26,181 @@ export interface CompareOptions {
   readonly scope: PivotScope
   /** Marks what is taken from the node. */
   readonly source: string
+  readonly held: HeldByPeer
+  /** The node has been given the list as of this seq, at least; 0: that is not known. */
+  readonly servedSeq: number
+  /** The activity of the scope here, before the look. */
+  readonly activity: bigint
+  /** Looks elsewhere at the node whether it has the disk it had. */
+  readonly hasSameDisk: (sighting: Sighting | undefined) => Promise<SameDisk>
+}
+
+/** What was found. */
+export interface NodeLook {
+  /** The node holds all that is held here. */
+  readonly isSame: boolean
+  /** The latest stamp there, of an entry or a delete. */
+  readonly latest: bigint
 }
 
 const PAGE = 500
+/** What was seen at a node is noted again after this, also when nothing has changed. */
+const NOTE_NS = 3600n * NS_PER_SECOND
 /** Greatest list that is compared, entries: their keys are remembered meanwhile. */
 const MAX_LIST = 5_000_000
 
-/**
- * Takes what the node has that is newer. @returns whether it then holds all that is held here.
- * @throws StateError of the peer and of the storage.
- */
-export async function compareWithNode(options: CompareOptions): Promise<boolean> {
-  const { store, peer, scope } = options
-  const there = new Set<string>()
-  let isSame = true
-  for await (const page of pagesOf(peer, scope)) {
-    for (const { key } of page) there.add(key)
-    if (there.size > MAX_LIST) {
-      throw new StateError('too_large', `pivot: ${scope.path} has over ${MAX_LIST} entries there`)
-    }
-    if (!(await comparePage(options, page))) isSame = false
-  }
-  const { rows } = await store.scanRows({ prefix: scope.base })
-  for await (const { record } of rows) {
-    if (record.kind === 'tombstone' || !isOfScope(scope, record.key)) continue
-    if (!there.has(record.key)) isSame = false
-  }
-  return isSame
+/** Takes what the node has that is newer. @throws StateError of the peer and of the storage. */
+export async function compareWithNode(options: CompareOptions): Promise<NodeLook> {
+  const look = new Look(options)
+  return options.scope.isList ? look.list() : look.object()
 }
 
-/** @returns false when something is older there. */
-async function comparePage(options: CompareOptions, page: readonly Entry[]): Promise<boolean> {
-  const { store, clock, source } = options
-  const newer: Entry[] = []
-  let isSame = true
-  for (const entry of page) {
-    const slot = await store.slot(entry.key)
-    const version = versionOf(entry)
-    // Unknown here, and old enough to have been deleted and forgotten: it was.
-    const held = slot === undefined ? store.retention.forgotten : versionOf(slot.record)
-    if (version > held) newer.push(entry)
-    else if (slot === undefined || slot.record.kind === 'tombstone') isSame = false
-    else if (version < held) {
-      isSame = false
-      await makeTakeable(store, slot.record, entry)
-    }
+class Look {
+  readonly #options: CompareOptions
+  readonly #seq: number
+  readonly #atNs: bigint
+  readonly #sighting: Sighting | undefined
+  #isSame = true
+  #latest = 0n
+
+  constructor(options: CompareOptions) {
+    this.#options = options
+    this.#seq = options.store.head
+    this.#atNs = options.clock.physicalNs()
+    this.#sighting = options.held.of(options.scope.path)
   }
-  if (newer.length > 0) await store.merge(newer, { source, notAfter: clock.latest })
-  return isSame
+
+  async list(): Promise<NodeLook> {
+    const { store, peer, scope, held } = this.#options
+    const { sighting, note } = await this.#known()
+    const absence = new Absence(sighting)
+    const there = new Set<string>()
+    for await (const page of pagesOf(peer, scope)) {
+      for (const entry of page) {
+        there.add(entry.key)
+        absence.met(await store.slot(entry.key), entry)
+      }
+      if (there.size > MAX_LIST) {
+        throw new StateError('too_large', `pivot: ${scope.path} has over ${MAX_LIST} entries there`)
+      }
+      await this.#take(page)
+    }
+    if (note > this.#latest) this.#latest = note
+    absence.told(this.#latest)
+    const missing = await this.#missing(there)
+    const known = missing.filter((row) => absence.isKnown({ ...row, owedTo: undefined }))
+    const gone = known.length === 0 ? 0 : await this.#settle(known, absence)
+    if (gone < missing.length) this.#isSame = false
+    // It lacks what it had, and did not delete it: it may be about to fill an empty disk.
+    if (gone < known.length) await held.forget(scope.path)
+    else if (this.#isSame) await this.#noteHeld()
+    return { isSame: this.#isSame, latest: this.#latest }
+  }
+
+  async object(): Promise<NodeLook> {
+    const { store, clock, peer, scope, source } = this.#options
+    const entry = await peer.object(scope)
+    const slot = await store.slot(scope.base)
+    if (entry !== undefined) {
+      await this.#take([entry])
+      return { isSame: this.#isSame, latest: this.#latest }
+    }
+    if (slot === undefined || slot.record.kind === 'tombstone') return { isSame: true, latest: 0n }
+    // The note is one of this key; a key that is missing without one has never come there.
+    const noted = await peer.deleteStamp(scope)
+    this.#latest = noted
+    if (noted >= versionOf(slot.record) && noted <= clock.latest) {
+      await store.run(planGone([slot], () => noted, source))
+      return { isSame: true, latest: noted }
+    }
+    if (noted > slot.record.created && noted <= clock.latest) await store.run(planAnew(slot, noted))
+    return { isSame: false, latest: noted }
+  }
+
+  /**
+   * What the node is known to have had. A delete that it notes later than all that is here is its own: then
+   * it had taken over what it was given before, whether that was seen or not.
+   */
+  async #known(): Promise<{ sighting: Sighting | undefined; note: bigint }> {
+    const { peer, scope, clock, activity, servedSeq } = this.#options
+    const note = await peer.deleteStamp(scope)
+    const isOwn = note > activity && note <= clock.latest
+    if (!isOwn || servedSeq <= (this.#sighting?.seq ?? 0)) return { sighting: this.#sighting, note }
+    return { sighting: { seq: servedSeq, atNs: note, activity: 0n }, note }
+  }
+
+  async #take(page: readonly Entry[]): Promise<void> {
+    const { store, clock, source } = this.#options
+    const newer: Entry[] = []
+    for (const entry of page) {
+      const slot = await store.slot(entry.key)
+      const version = versionOf(entry)
+      if (version > this.#latest) this.#latest = version
+      const held = slot === undefined ? this.#forgotten : versionOf(slot.record)
+      if (version > held) newer.push(entry)
+      else if (slot === undefined || slot.record.kind === 'tombstone') this.#isSame = false
+      else if (version < held || !isSameData(slot.record, entry)) {
+        this.#isSame = false
+        await makeTakeable(store, slot.record, entry)
+      }
+    }
+    if (newer.length > 0) await store.merge(newer, { source, notAfter: clock.latest })
+  }
+
+  /**
+   * What is not known here, and not later than this, was deleted here and forgotten. What is later than
+   * the latest look at the node is news.
+   */
+  get #forgotten(): bigint {
+    const { forgotten } = this.#options.store.retention
+    const seenNs = this.#sighting?.atNs
+    return seenNs !== undefined && seenNs < forgotten ? seenNs : forgotten
+  }
+
+  async #missing(there: ReadonlySet<string>): Promise<SequencedRow[]> {
+    const { store, scope } = this.#options
+    const missing: SequencedRow[] = []
+    const { rows } = await store.scanRows({ prefix: `${scope.base}/` })
+    for await (const row of rows) {
+      const { record } = row
+      if (record.kind === 'tombstone' || !isOfScope(scope, record.key)) continue
+      if (!there.has(record.key)) missing.push(row)
+    }
+    return missing
+  }
+
+  /** Deletes what the node has deleted. @returns how many of `known` that were. */
+  async #settle(known: readonly SequencedRow[], absence: Absence): Promise<number> {
+    const { store, peer, scope, source, hasSameDisk } = this.#options
+    if (!absence.hasSurvivor && (await hasSameDisk(this.#sighting)) !== 'same') return 0
+    const again = await keysOf(peer, scope)
+    // A list that is just being filled grows meanwhile: then nothing is sure.
+    if (known.some(({ record }) => again.has(record.key))) return 0
+    const deletedAt = (ours: Slot): bigint | undefined => absence.deletedAt(ours)
+    let gone = 0
+    for (let i = 0; i < known.length; i += PAGE) {
+      gone += await store.run(planGone(known.slice(i, i + PAGE), deletedAt, source))
+    }
+    return gone
+  }
+
+  async #noteHeld(): Promise<void> {
+    const { held, scope } = this.#options
+    const before = this.#sighting
+    const isNews =
+      before?.seq !== this.#seq ||
+      before.activity !== this.#latest ||
+      this.#atNs - before.atNs > NOTE_NS
+    // Forgotten during the look: what it began from does not hold any more.
+    if (!isNews || held.of(scope.path) !== before) return
+    const sighting = { seq: this.#seq, atNs: this.#atNs, activity: this.#latest }
+    await held.note(new Map([[scope.path, sighting]]))
+  }
+}
+
+/** Whether two entries of one stamp, which two nodes may give, are the same. Go escapes and spaces otherwise. */
+function isSameData(a: Entry, b: Entry): boolean {
+  return a.data === b.data || isDeepStrictEqual(JSON.parse(a.data), JSON.parse(b.data))
 }
 
 /** 2.0 nodes take an entry only when its `updated` is greater than theirs: writes ours again if it is not. */
@@ -74,11 +210,6 @@ export async function makeTakeable(store: Store, ours: Entry, theirs: Entry): Pr
 }
 
 async function* pagesOf(peer: PeerClient, scope: PivotScope): AsyncGenerator<Entry[], undefined> {
-  if (!scope.isList) {
-    const entry = await peer.object(scope)
-    if (entry !== undefined) yield [entry]
-    return undefined
-  }
   let page: Entry[] = []
   for await (const entry of peer.list(scope)) {
     page.push(entry)

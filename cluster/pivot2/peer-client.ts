@@ -1,8 +1,8 @@
 /** Typed calls to one 2.0 peer. */
 import type { Entry, StoredRecord } from '../../src/core/entry.ts'
-import { indexOfKey, metaJson } from '../../src/core/entry.ts'
+import { indexOfKey, metaJson, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import type { PivotAnswer, PivotHttp } from './http.ts'
+import type { PivotAnswer, PivotHttp, StandingConnection } from './http.ts'
 import { splitArray } from './split-array.ts'
 import type { PeerVersion, PivotScope } from './wire.ts'
 import {
@@ -30,9 +30,19 @@ export class PeerClient {
     this.#url = url
   }
 
-  /** @throws StateError `unreachable` when it does not answer 200. */
-  async version(): Promise<PeerVersion> {
-    return decodeVersion((await this.#expect('/_pivot/version', SHORT_MS)).body)
+  /**
+   * @param connection the one that is kept open to the peer, if there is one
+   * @throws StateError `unreachable` when it does not answer 200.
+   */
+  async version(connection?: StandingConnection): Promise<PeerVersion> {
+    const url = `${this.#url}/_pivot/version`
+    const request = { method: 'GET', url, timeoutMs: SHORT_MS } as const
+    const answer = await this.#http.call({
+      ...request,
+      ...(connection === undefined ? {} : { connection }),
+    })
+    if (answer.status !== 200) throw unexpected(url, answer.status)
+    return decodeVersion(answer.body)
   }
 
   /** Whether the peer serves at all: its start page answers 200. */
@@ -105,16 +115,16 @@ export class PeerClient {
     const url = `${this.#url}/_pivot/pivot/${target}`
     const { status, body } =
       record.kind === 'entry'
-        ? await this.#http.call({ method: 'POST', url, headers, body: `${metaJson(record)}\n` })
+        ? await this.#http.call({ method: 'POST', url, headers, body: `${pushed(record)}\n` })
         : await this.#http.call({ method: 'DELETE', url: `${url}/${record.deleted}`, headers })
     // A peer answers nothing more; who answers a page is something on the way, such as a portal.
     if (status === 200 && body.trim() !== '') throw notThePeer(url)
     return status
   }
 
-  /** Tells a node to pull. @throws StateError when it does not answer 200 in time. */
-  async notify(path: string): Promise<void> {
-    await this.#expect(`/_pivot/synchronize/pivot?key=${path}`, SHORT_MS)
+  /** Tells a node to pull. @returns its status. @throws StateError when it does not answer in time. */
+  async notify(path: string): Promise<number> {
+    return (await this.#get(`/_pivot/synchronize/pivot?key=${path}`, SHORT_MS)).status
   }
 
   #get(path: string, timeoutMs?: number): Promise<PivotAnswer> {
@@ -131,6 +141,21 @@ export class PeerClient {
     if (answer.status !== 200) throw unexpected(this.#url + path, answer.status)
     return answer
   }
+}
+
+/** The keys of a list as it is now. @throws StateError as `PeerClient.list`. */
+export async function keysOf(peer: PeerClient, scope: PivotScope): Promise<Set<string>> {
+  const keys = new Set<string>()
+  for await (const { key } of peer.list(scope)) keys.add(key)
+  return keys
+}
+
+/**
+ * An entry as it is sent. Other 2.0 nodes compare nothing but `updated`, so the stamp of this change
+ * stands there also when it made the key: they may still have one that was overwritten before.
+ */
+function pushed(record: Entry): string {
+  return metaJson({ ...record, updated: versionOf(record) })
 }
 
 function notThePeer(url: string): StateError {

@@ -20,12 +20,14 @@ import type { Placement } from '../placement.ts'
 import { inScopes, streamUrl } from '../placement.ts'
 import { requireToken } from '../token.ts'
 import { ActivityTable } from './activity.ts'
+import { HeldByPeer } from './held.ts'
 import { PivotHttp } from './http.ts'
 import { PivotLink, type PivotLinkStatus } from './link.ts'
-import { compareWithNode } from './node-compare.ts'
+import type { LookAt } from './node.ts'
+import { compareWithNode, type NodeLook } from './node-compare.ts'
 import { PivotNodes } from './nodes.ts'
-import { PeerClient } from './peer-client.ts'
 import { originatorOf, type PivotRoutesOptions, routePivot, sourceOf } from './routes.ts'
+import { sameDisk } from './same-disk.ts'
 import { isOfScope, PIVOT_PROTOCOL, type PivotScope, pivotScope } from './wire.ts'
 
 export interface Pivot2Options {
@@ -43,8 +45,6 @@ export interface Pivot2Options {
 /** A link that follows by 2.0, as people are shown it. */
 export type PivotLinkReport = LinkReport & { readonly protocol: typeof PIVOT_PROTOCOL }
 
-const MAX_PROVEN = 10_000
-
 export class Pivot2 {
   readonly #options: Pivot2Options
   readonly #http: PivotHttp
@@ -54,8 +54,6 @@ export class Pivot2 {
   /** Scopes that this node leads. */
   readonly #led: readonly PivotScope[]
   readonly #routes: PivotRoutesOptions
-  /** The latest note of a delete that was taken as a proof, by node and path. */
-  readonly #proven = new Map<string, bigint>()
   #stopListening: (() => void) | undefined
   #refreshing: Promise<void> | undefined
   #isStale = false
@@ -73,9 +71,10 @@ export class Pivot2 {
       time,
       logger,
       paths: this.#led.map(({ path }) => path),
-      compare: (peer, address, path) => this.#compare(peer, address, path),
-      raise: (path) => {
-        for (const scope of this.#led) if (scope.path === path) this.#activity.raise(scope)
+      look: (at) => this.#look(at),
+      heldBy: (address) => new HeldByPeer(store, address),
+      exceed: (path, above) => {
+        for (const scope of this.#led) if (scope.path === path) this.#activity.exceed(scope, above)
       },
     })
     this.#activity = new ActivityTable({
@@ -93,8 +92,11 @@ export class Pivot2 {
       scopes,
       maxBodyBytes: limits.maxMessageBytes,
       activity: (scope) => this.#activity.of(scope),
+      mayTell: async ({ path }, remote) =>
+        !led.has(path) || (await this.#nodes.mayTell(remote, path)),
+      served: ({ path }, remote, seq) => this.#nodes.served(remote, path, seq),
       spread: (scope) => this.#spread(scope),
-      deleteNotedBy: (originator, scope) => this.#deleteNotedBy(originator, scope),
+      suspect: ({ path }, originator) => this.#nodes.suspect(originator, path),
       pull: (path) => this.#pull(path),
       nodes: () => this.#tellNodes(),
     }
@@ -125,6 +127,7 @@ export class Pivot2 {
   /** Before the engine stops. Waits for what is under way, which is cut. Idempotent. */
   async stop(): Promise<void> {
     this.#stopListening?.()
+    await this.#nodes.finish()
     const ended = [...this.#links.values()].map((link) => link.stop())
     this.#http.close()
     await Promise.all([...ended, this.#nodes.stop(), this.#refreshing])
@@ -162,14 +165,14 @@ export class Pivot2 {
 
   #makeLinks(): [string, PivotLink][] {
     const { options, placement, store, clock, time } = this.#options
-    const { random, limits, logger, token } = options
+    const { random, limits, logger, token, nodesKey } = options
     if (token !== undefined) return []
     return [...placement.upstreams].flatMap(([leader, paths]) => {
       if (!leader.startsWith('http://')) return []
       const scopes = paths.flatMap((path) => pivotScope(path) ?? [])
       const originator = (): Promise<string | undefined> => this.#ownAddress()
       const link = new PivotLink({
-        ...{ leader, scopes, store, clock, time, random, limits, logger, originator },
+        ...{ leader, scopes, store, clock, time, random, limits, logger, originator, nodesKey },
         http: this.#http,
       })
       return [[streamUrl(leader), link]]
@@ -218,35 +221,21 @@ export class Pivot2 {
         this.#nodes.update(await store.list(options.nodesKey))
       }
     } catch (error) {
+      this.#nodes.update([])
       options.logger.warn('the node records could not be read', { error: errorText(error) })
     }
   }
 
-  async #compare(peer: PeerClient, address: string, path: string): Promise<boolean> {
-    const { store, clock } = this.#options
+  async #look({ peer, address, path, held, servedSeq }: LookAt): Promise<NodeLook> {
+    const { store, clock, options } = this.#options
     const scope = this.#led.find((candidate) => candidate.path === path)
-    if (scope === undefined) return true
-    return compareWithNode({ store, clock, peer, scope, source: sourceOf(address) })
-  }
-
-  /**
-   * Only registered nodes are asked: anybody can claim to be at any address. A node's note may be the
-   * activity it pulled from here; one that is later than all that is held here is of its own delete.
-   */
-  async #deleteNotedBy(originator: string, scope: PivotScope): Promise<bigint> {
-    if (!this.#nodes.has(originator)) return 0n
-    const name = `${originator} ${scope.path}`
-    try {
-      const noted = await new PeerClient(this.#http, `http://${originator}`).deleteStamp(scope)
-      // The deletes of one sync are proven by one note, and the first of them makes it known here.
-      if (noted !== this.#proven.get(name) && noted <= (await this.#activity.of(scope))) return 0n
-      if (this.#proven.size > MAX_PROVEN) this.#proven.clear()
-      this.#proven.set(name, noted)
-      return noted
-    } catch {
-      // No proof: the entry stays, and the node gets it back.
-      return 0n
-    }
+    if (scope === undefined) return { isSame: true, latest: 0n }
+    const nodes = this.#led.find((candidate) => candidate.path === options.nodesKey)
+    const activity = await this.#activity.of(scope)
+    return compareWithNode({
+      ...{ store, clock, peer, scope, held, servedSeq, activity, source: sourceOf(address) },
+      hasSameDisk: (sighting) => sameDisk({ store, peer, nodes, held, sighting }),
+    })
   }
 
   async #pull(path: string | undefined): Promise<boolean> {

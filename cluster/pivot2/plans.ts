@@ -6,6 +6,7 @@
 import { type Entry, type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import { hasGlob } from '../../src/core/key.ts'
 import type { PlanContext, Planned, Planner } from '../../src/store/operations.ts'
+import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Slot } from '../../src/store/state.ts'
 import { PIVOT_ORIGIN } from './wire.ts'
 
@@ -21,8 +22,15 @@ interface Work {
   readonly debts: Map<string, Slot>
 }
 
-/** Takes entries of the 2.0 leader: the later version wins, and the leader is owed what is later here. */
-export function planTake(leader: string, entries: readonly Entry[]): Planner<PullResult> {
+/**
+ * Takes entries of the 2.0 leader: the later version wins, and the leader is owed what is later here.
+ * @param met hears of each with what was here under its key
+ */
+export function planTake(
+  leader: string,
+  entries: readonly Entry[],
+  met: (ours: Slot | undefined, theirs: Entry) => void,
+): Planner<PullResult> {
   return {
     reads: () => ({ keys: entries.map(({ key }) => key) }),
     plan(context) {
@@ -31,6 +39,7 @@ export function planTake(leader: string, entries: readonly Entry[]): Planner<Pul
       const last = new Map(entries.map((entry) => [entry.key, entry]))
       let owed = 0
       for (const entry of last.values()) {
+        met(context.slot(entry.key), entry)
         if (context.leaderOf(entry.key) === leader) owed += takeOne(context, work, leader, entry)
       }
       return planned(work, leader, owed)
@@ -66,13 +75,12 @@ function takeOne(context: PlanContext, work: Work, leader: string, entry: Entry)
 
 /**
  * Settles keys that the 2.0 leader lacks: a delete owed to it is done; an entry that it had is
- * deleted when `provenUpTo`, the stamp of a delete noted there, is not older than the entry; any other
- * entry is owed to it.
+ * deleted when `deletedAt` gives the stamp of its delete there; any other entry is owed to it.
  */
 export function planAbsent(
   leader: string,
   keys: readonly string[],
-  provenUpTo: bigint,
+  deletedAt: (ours: Slot) => bigint | undefined,
 ): Planner<PullResult> {
   return {
     reads: () => ({ keys }),
@@ -82,18 +90,65 @@ export function planAbsent(
       for (const key of keys) {
         const slot = context.slot(key)
         if (slot === undefined || context.leaderOf(key) !== leader) continue
-        const { record } = slot
-        if (record.kind === 'tombstone') {
+        if (slot.record.kind === 'tombstone') {
           if (slot.owedTo === leader) work.debts.set(key, { ...slot, owedTo: undefined })
-        } else if (slot.owedTo === leader) continue
-        else if (versionOf(record) <= provenUpTo) {
-          work.slots.push({ record: tombstone(key, provenUpTo), owedTo: undefined })
+          continue
+        }
+        // What is in the outbox was written here, and goes there.
+        if (slot.owedTo === leader) continue
+        const deleted = deletedAt(slot)
+        if (deleted !== undefined) {
+          work.slots.push({ record: tombstone(key, deleted), owedTo: undefined })
         } else {
           work.debts.set(key, { ...slot, owedTo: leader })
           owed++
         }
       }
       return planned(work, leader, owed)
+    },
+  }
+}
+
+/**
+ * Deletes entries that a 2.0 node has deleted, where they are still the ones that were judged.
+ * @returns how many.
+ */
+export function planGone(
+  rows: readonly SequencedRow[],
+  deletedAt: (ours: Slot) => bigint | undefined,
+  source: string,
+): Planner<number> {
+  return {
+    reads: () => ({ keys: rows.map(({ record }) => record.key) }),
+    plan(context) {
+      const slots = rows.flatMap(({ record: { key }, seq }) => {
+        const slot = context.slot(key)
+        if (slot?.seq !== seq || slot.record.kind !== 'entry') return []
+        const deleted = deletedAt(slot)
+        if (deleted === undefined) return []
+        return [{ record: tombstone(key, deleted), owedTo: context.leaderOf(key) }]
+      })
+      return { plan: { slots, source }, result: slots.length }
+    },
+  }
+}
+
+/**
+ * Makes an entry anew, as created after `above`. A 2.0 node that deleted a plain key takes none that was
+ * created before that, however late it was written.
+ */
+export function planAnew({ record: { key }, seq }: SequencedRow, above: bigint): Planner<void> {
+  return {
+    reads: () => ({ keys: [key] }),
+    plan(context) {
+      const slot = context.slot(key)
+      if (slot?.seq !== seq || slot.record.kind !== 'entry') {
+        return { plan: undefined, result: undefined }
+      }
+      const version = versionOf(slot.record)
+      const created = context.now(above > version ? above : version)
+      const record: Entry = { ...slot.record, created, updated: 0n, origin: context.origin }
+      return { plan: { slots: [{ record, owedTo: context.leaderOf(key) }] }, result: undefined }
     },
   }
 }

@@ -5,10 +5,14 @@
 import type { HybridClock } from '../../src/core/clock.ts'
 import { type Entry, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
+import type { Slot } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
-import type { PeerClient } from './peer-client.ts'
+import { Absence } from './absence.ts'
+import type { Sighting } from './held.ts'
+import { keysOf, type PeerClient } from './peer-client.ts'
 import { type PullResult, planAbsent, planTake } from './plans.ts'
-import { isOfScope, type PivotScope } from './wire.ts'
+import type { SameDisk } from './same-disk.ts'
+import { isOfScope, PIVOT_ORIGIN, type PivotScope } from './wire.ts'
 
 export interface PullOptions {
   readonly store: Store
@@ -18,6 +22,10 @@ export interface PullOptions {
   readonly peer: PeerClient
   /** Ends early when it says no. */
   readonly isWanted: () => boolean
+  /** What has been seen of the scope at the leader. */
+  readonly sighting: Sighting | undefined
+  /** Looks elsewhere at the leader whether it has the disk it had; for a list that has nothing to tell. */
+  readonly hasSameDisk: () => Promise<SameDisk>
 }
 
 /** What is known of the leader's side of a scope. Kept by the caller between pulls. */
@@ -28,9 +36,19 @@ export interface ScopeView {
   newest: bigint
   /** The stamp of a delete that was noted there when last looked; 0n: none was. */
   deleteNoted: bigint
+  /** The activity that the leader told last. */
+  told: bigint
+  /** All that is held here and not owed is at the leader: it was compared with, and heard of since. */
+  isWhole: boolean
 }
 
-export const unknownView = (): ScopeView => ({ activity: undefined, newest: 0n, deleteNoted: 0n })
+export const unknownView = (): ScopeView => ({
+  activity: undefined,
+  newest: 0n,
+  deleteNoted: 0n,
+  told: 0n,
+  isWhole: false,
+})
 
 /** Entries merged in one batch. */
 const PAGE = 500
@@ -45,24 +63,33 @@ export async function pullScope(
   isForced: boolean,
 ): Promise<PullResult | undefined> {
   const activity = await options.peer.activity(scope)
+  view.told = activity
   if (!isForced && activity === view.activity) return undefined
   view.activity = undefined
   const pull = new Pull(options, scope)
+  pull.absence.told(activity)
   const result = await (scope.isList ? pull.list(activity, view) : pull.object(activity, view))
   // What happened there since the first reading shows as another activity next time.
-  if (options.isWanted()) view.activity = activity
+  if (options.isWanted()) {
+    view.activity = activity
+    view.isWhole = true
+  }
   return result
 }
+
+type DeletedAt = (ours: Slot) => bigint | undefined
 
 class Pull {
   readonly #options: PullOptions
   readonly #scope: PivotScope
+  readonly absence: Absence
   #applied = 0
   #owed = 0
 
   constructor(options: PullOptions, scope: PivotScope) {
     this.#options = options
     this.#scope = scope
+    this.absence = new Absence(options.sighting)
   }
 
   async list(activity: bigint, view: ScopeView): Promise<PullResult> {
@@ -96,21 +123,34 @@ class Pull {
     view: ScopeView,
   ): Promise<void> {
     const { store, isWanted } = this.#options
-    let noted: bigint | undefined
-    let keys: string[] = []
-    const settle = (): Promise<void> => this.#settle(keys, proofOf(noted, view))
+    const missing: string[] = []
+    let isJudged = false
     const { rows } = await store.scanRows({ prefix: `${this.#scope.base}/` })
     for await (const { record } of rows) {
       if (there.has(record.key) || !isOfScope(this.#scope, record.key)) continue
-      if (!isWanted()) return
-      if (record.kind === 'entry') noted ??= await this.#noted(activity, view.newest)
-      keys.push(record.key)
-      if (keys.length < PAGE) continue
-      await settle()
-      keys = []
+      missing.push(record.key)
+      // What is owed is on its way there: there is nothing to judge of it.
+      isJudged ||= record.kind === 'entry' && (await store.slot(record.key))?.owedTo === undefined
     }
-    await settle()
-    view.deleteNoted = noted ?? view.deleteNoted
+    const deletedAt = isJudged ? await this.#judge(activity, view, missing) : undefined
+    for (let i = 0; i < missing.length && isWanted(); i += PAGE) {
+      await this.#settle(missing.slice(i, i + PAGE), deletedAt ?? (() => undefined))
+    }
+  }
+
+  /** How to tell when an entry that the list lacks was deleted there, if it was. */
+  async #judge(activity: bigint, view: ScopeView, missing: string[]): Promise<DeletedAt> {
+    const disk = this.absence.hasSurvivor ? 'same' : await this.#options.hasSameDisk()
+    if (disk === 'another') return () => undefined
+    const noted = await this.#noted(activity, view.newest)
+    const proof = proofOf(noted, view)
+    view.deleteNoted = noted
+    const again =
+      disk === 'same' ? await keysOf(this.#options.peer, this.#scope) : new Set<string>()
+    // A list that is just being filled again grows meanwhile: then nothing is sure.
+    const isStill = disk === 'same' && !missing.some((key) => again.has(key))
+    return (ours) =>
+      (isStill ? this.absence.deletedAt(ours) : undefined) ?? this.#provenBy(proof, ours)
   }
 
   async object(activity: bigint, view: ScopeView): Promise<PullResult> {
@@ -122,7 +162,14 @@ class Pull {
       view.newest = 0n
       // An absent key has no other stamp than that of its delete.
       const noted = await this.#noted(activity, 0n)
-      await this.#settle([this.#scope.base], proofOf(noted, view))
+      const proof = proofOf(noted, view)
+      // The only delete that can be noted there is that of this key.
+      const isNoted = noted > 0n
+      await this.#settle(
+        [this.#scope.base],
+        (ours) =>
+          (isNoted ? this.absence.deletedAt(ours) : undefined) ?? this.#provenBy(proof, ours),
+      )
       view.deleteNoted = noted
     }
     return this.#result()
@@ -136,18 +183,30 @@ class Pull {
     return activity > newest ? activity : peer.deleteStamp(this.#scope)
   }
 
+  /** A delete that was noted there is one of what had been there. */
+  #provenBy(proof: bigint, { record }: Slot): bigint | undefined {
+    const wasThere = this.#options.sighting !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
+    if (!wasThere || this.absence.isDoubtful(record)) return undefined
+    return versionOf(record) <= proof ? proof : undefined
+  }
+
   async #take(entries: readonly Entry[]): Promise<void> {
     if (entries.length === 0) return
     const { store, clock, leader } = this.#options
     for (const entry of entries) clock.observe(versionOf(entry))
-    this.#add(await store.run(planTake(leader, entries)))
+    const met = (ours: Slot | undefined, theirs: Entry): void => this.absence.met(ours, theirs)
+    this.#add(await store.run(planTake(leader, entries, met)))
   }
 
-  async #settle(keys: readonly string[], proof: bigint): Promise<void> {
+  async #settle(keys: readonly string[], deletedAt: DeletedAt): Promise<void> {
     if (keys.length === 0) return
     const { store, clock, leader } = this.#options
-    clock.observe(proof)
-    this.#add(await store.run(planAbsent(leader, keys, proof)))
+    const observed: DeletedAt = (ours) => {
+      const stamp = deletedAt(ours)
+      if (stamp !== undefined) clock.observe(stamp)
+      return stamp
+    }
+    this.#add(await store.run(planAbsent(leader, keys, observed)))
   }
 
   #add({ applied, owed }: PullResult): void {

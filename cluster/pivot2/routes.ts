@@ -14,7 +14,14 @@ import type { PluginHost } from '../../src/server/plugin.ts'
 import type { Store } from '../../src/store/store.ts'
 import { makeTakeable } from './node-compare.ts'
 import { planNodeDelete } from './plans.ts'
-import { decodeMeta, ORIGINATOR_HEADER, type PivotScope, parseStamp, VERSION_BODY } from './wire.ts'
+import {
+  decodeMeta,
+  decodePathOf,
+  ORIGINATOR_HEADER,
+  type PivotScope,
+  parseStamp,
+  VERSION_BODY,
+} from './wire.ts'
 
 /** What the routes stand on. */
 export interface PivotRoutesOptions {
@@ -26,10 +33,14 @@ export interface PivotRoutesOptions {
   readonly maxBodyBytes: number
   /** Stamp of the latest change of a scope. */
   readonly activity: (scope: PivotScope) => Promise<bigint>
+  /** Whether that may be told to this address now; see `node-hold.ts`. */
+  readonly mayTell: (scope: PivotScope, remote: string) => Promise<boolean>
+  /** Hears that a list was given to this address, as of a seq at least. */
+  readonly served: (scope: PivotScope, remote: string, seq: number) => void
   /** Makes 2.0 nodes pull the scope; the sender of what was not taken too. */
   readonly spread: (scope: PivotScope) => void
-  /** The stamp of the latest delete that the sender has noted, to prove one; 0n: none is known. */
-  readonly deleteNotedBy: (originator: string, scope: PivotScope) => Promise<bigint>
+  /** Looks at the sender, whether it has deleted what it wants deleted; false when it is no known node. */
+  readonly suspect: (scope: PivotScope, originator: string) => Promise<boolean>
   /** Pulls now, one path or all; false when this node follows nobody. */
   readonly pull: (path: string | undefined) => Promise<boolean>
   /** JSON text of the known nodes; undefined on a node that does not lead. */
@@ -88,6 +99,8 @@ async function answer(
   const base = rest.startsWith('activity/') ? rest.slice('activity/'.length) : undefined
   const scope = options.scopes.find((candidate) => candidate.base === base)
   if (scope === undefined) throw notHere(path)
+  // What a 2.0 server answers whose storage is not active: the peer skips the key.
+  if (!(await options.mayTell(scope, remoteOf(exchange)))) return empty(response, 400)
   json(response, `{"lastEntry":${await options.activity(scope)}}\n`)
 }
 
@@ -99,11 +112,14 @@ async function answerRecords(
 ): Promise<void> {
   const { method } = exchange.request
   const target = findTarget(options.scopes, rest, method === 'DELETE')
+  if (target === undefined && method === 'POST' && isNested(options.scopes, rest)) {
+    return takeSet(options, exchange, undefined)
+  }
   if (target === undefined) throw notHere(`/_pivot/pivot/${rest}`)
   assertMethod(exchange, ['GET', 'POST', 'DELETE'])
   if (method === 'POST') return takeSet(options, exchange, target.scope)
   if (method === 'DELETE') return takeDelete(options, exchange, target)
-  if (target.scope.isList) return sendList(options, exchange.response, target.scope)
+  if (target.scope.isList) return sendList(options, exchange, target.scope)
   const entry = await options.store.get(target.scope.base)
   // An absent key is a 500 in 2.0, and its nodes tell absence from failure by nothing else.
   if (entry === undefined) return text(exchange.response, 500, 'storage: not found')
@@ -131,12 +147,20 @@ function findTarget(
   return undefined
 }
 
+/** Whether a nested plain key ends in this: 2.0 nodes push one to its last segment. */
+function isNested(scopes: readonly PivotScope[], segment: string): boolean {
+  return scopes.some(({ base, isList }) => !isList && base.endsWith(`/${segment}`))
+}
+
 /** The whole list, oldest first, written as the reader takes it. */
 async function sendList(
-  { store }: PivotRoutesOptions,
-  response: ServerResponse,
+  { store, served }: PivotRoutesOptions,
+  exchange: Exchange,
   scope: PivotScope,
 ): Promise<void> {
+  const { response } = exchange
+  const remote = remoteOf(exchange)
+  const seq = store.head
   const entries = await store.list(scope.path, { order: 'oldest' })
   response.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' })
   let piece = '['
@@ -148,18 +172,23 @@ async function sendList(
     piece = ''
   }
   response.end(`${piece}]\n`)
+  served(scope, remote, seq)
 }
 
+/** @param addressed undefined: the plain key that the body names */
 async function takeSet(
   options: PivotRoutesOptions,
   { request, response }: Exchange,
-  scope: PivotScope,
+  addressed: PivotScope | undefined,
 ): Promise<void> {
-  const { store, clock, logger, spread } = options
+  const { store, clock, logger, spread, scopes } = options
   const originator = originatorIn(request)
+  let scope: PivotScope
   let entry: Entry
   try {
-    entry = decodeMeta(scope, await readBody(request, options.maxBodyBytes))
+    const body = await readBody(request, options.maxBodyBytes)
+    scope = addressed ?? plainScopeIn(scopes, body)
+    entry = decodeMeta(scope, body)
   } catch (error) {
     logger.warn('a push of a 2.0 node was refused', { from: originator, error: errorText(error) })
     return empty(response, isStateError(error, 'too_large') ? 413 : 500)
@@ -184,7 +213,7 @@ async function takeDelete(
   { request, response }: Exchange,
   { scope, tail }: Target,
 ): Promise<void> {
-  const { store, clock, logger, spread } = options
+  const { store, clock, logger, spread, suspect } = options
   const stamp = parseStamp(tail.at(-1) ?? '')
   const key = scope.isList ? `${scope.base}/${tail[0]}` : scope.base
   const originator = originatorIn(request)
@@ -195,31 +224,17 @@ async function takeDelete(
   const source = sourceOf(originator)
   const wasThere = hasGlob(key) || (await store.get(key)) !== undefined
   const { kept } = await store.run(planNodeDelete(key, stamp, source))
-  if (kept.length > 0) {
-    const isProven = await deleteProven(options, scope, kept, originator)
-    if (!isProven) spread(scope)
-  }
+  // A node that syncs deletes at its leader all that it merely lacks, with the entries' own stamps.
+  if (kept.length > 0 && !(await suspect(scope, originator))) spread(scope)
   empty(response, wasThere ? 200 : 500)
 }
 
-/**
- * A 2.0 node that syncs deletes at its leader all that it merely lacks, with the entries' own stamps.
- * So it is asked for its own note of its latest delete: what is not later than that note goes.
- */
-async function deleteProven(
-  { store, clock, deleteNotedBy }: PivotRoutesOptions,
-  scope: PivotScope,
-  kept: readonly string[],
-  originator: string,
-): Promise<boolean> {
-  const noted = await deleteNotedBy(originator, scope)
-  if (noted === 0n || noted > clock.latest) return false
-  let isProven = true
-  for (const key of kept) {
-    const result = await store.run(planNodeDelete(key, noted, sourceOf(originator)))
-    if (result.kept.length > 0) isProven = false
-  }
-  return isProven
+/** @throws StateError `invalid_message` when the body names no plain key that is synced. */
+function plainScopeIn(scopes: readonly PivotScope[], body: string): PivotScope {
+  const path = decodePathOf(body)
+  const scope = scopes.find((candidate) => !candidate.isList && candidate.base === path)
+  if (scope !== undefined) return scope
+  throw new StateError('invalid_message', `pivot: "${path.slice(0, 100)}" is no synced plain key`)
 }
 
 function isTarget(scope: PivotScope, key: string): boolean {
@@ -229,6 +244,10 @@ function isTarget(scope: PivotScope, key: string): boolean {
     return false
   }
   return !hasGlob(key) || key === scope.path
+}
+
+function remoteOf({ request }: Exchange): string {
+  return request.socket.remoteAddress ?? ''
 }
 
 function originatorIn(request: IncomingMessage): string {

@@ -67,6 +67,11 @@ export function decodeMeta(scope: PivotScope, text: string): Entry {
   }
 }
 
+/** The whole key that a meta object names; empty when it names none. @throws StateError as `decodeMeta`. */
+export function decodePathOf(text: string): string {
+  return textOf(membersOf(text).get('path'))
+}
+
 /** @throws StateError `invalid_message` or `invalid_json`. */
 export function decodeActivity(text: string): bigint {
   return stampOf('lastEntry', membersOf(text).get('lastEntry'))

@@ -1,7 +1,10 @@
 /** Random writes and deletes on all sides, with cuts and lost calls; then all must hold the same. */
 import { expect, test } from 'vitest'
+import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { freePort } from '../../support/free-port.ts'
 import { SeededRandom } from '../../support/seeded-random.ts'
 import { waitFor } from '../../support/wait.ts'
+import { OutageOracle } from './outage-oracle.ts'
 import { OwnNode, startOwn, startPeer, thingsOf } from './own-node.ts'
 import type { PivotPeer } from './peer.ts'
 
@@ -80,3 +83,129 @@ test.each([1, 2, 3, 4, 5, 6])(
     expect(Object.keys(await leader.things()).length).toBeGreaterThan(0)
   },
 )
+
+/** Some changes on one side, noted by the oracle. */
+async function changesApart(
+  name: string,
+  side: Side,
+  random: SeededRandom,
+  oracle: OutageOracle,
+): Promise<void> {
+  for (let i = random.below(6); i > 0; i--) {
+    const key = `things/${NAMES[random.below(NAMES.length)]}`
+    if ((await thingsAt(side))[key] !== undefined && random.below(2) === 0) {
+      await side.delete(key)
+      oracle.changed(name, key, undefined)
+    } else {
+      const value = JSON.stringify(`${name} ${random.below(1_000_000)}`)
+      await side.set(key, value)
+      oracle.changed(name, key, value)
+    }
+  }
+}
+
+/** All hold the same, the leader has seen that at its 2.0 nodes, and those are left alone. */
+async function inStep(leader: Side, nodes: readonly Side[], seed: number): Promise<void> {
+  await allSame([leader, ...nodes], seed)
+  for (const node of nodes) {
+    if (node instanceof OwnNode) {
+      if (leader instanceof OwnNode) continue
+      await waitFor(() => node.outbox === 0)
+      await waitFor(() => node.hasSeen(leader.url, 'things/*'))
+      continue
+    }
+    for (const path of ['things/*', 'nodes/*']) {
+      if (leader instanceof OwnNode) await waitFor(() => leader.hasSeen(node.address, path))
+    }
+    let taken = -1
+    await waitFor(
+      () => {
+        const isQuiet = taken === node.requests && node.isIdle
+        taken = node.requests
+        return isQuiet
+      },
+      { intervalMs: 150 },
+    )
+  }
+  await allSame([leader, ...nodes], seed)
+}
+
+test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+  'what is changed apart under our leader holds after the outage, seed %i',
+  async (seed) => {
+    const random = new SeededRandom(seed)
+    const storage = new MemoryStorage()
+    const port = await freePort()
+    let leader = await startOwn({ storage, port })
+    const own = await startOwn({ follows: leader.address })
+    const one = await startPeer({ leader: leader.address, autoSync: true, retryMs: 50 })
+    const two = await startPeer({ leader: leader.address })
+    await one.register('one')
+    await two.register('two')
+    for (const name of NAMES) await leader.set(`things/${name}`, `"${name}"`)
+    for (let round = 0; round < 3; round++) {
+      await inStep(leader, [own, one, two], seed)
+      const oracle = new OutageOracle(await leader.things())
+      const isLeaderAway = random.below(2) === 0
+      const cut = [one, two].filter(() => isLeaderAway || random.below(3) > 0)
+      for (const node of cut) node.cut(true)
+      if (isLeaderAway) await leader.server.close()
+      else await changesApart('leader', leader, random, oracle)
+      for (const [i, node] of cut.entries()) {
+        await changesApart(`node ${i}`, node, random, oracle)
+        if (random.below(3) > 0) continue
+        await node.stop()
+        await node.start()
+      }
+      if (isLeaderAway) {
+        await changesApart('follower', own, random, oracle)
+        leader = await startOwn({ storage, port })
+        if (random.below(2) === 0) await changesApart('leader', leader, random, oracle)
+      }
+      for (const node of cut) node.cut(false)
+      for (const node of cut) await node.read('things/a')
+      await inStep(leader, [own, one, two], seed)
+      expect(oracle.faults(await leader.things()), `seed ${seed}, round ${round}`).toEqual([])
+    }
+  },
+)
+
+test.each([1, 2, 3, 4, 5, 6, 7, 8])(
+  'what is changed apart under a 2.0 leader holds after the outage, seed %i',
+  async (seed) => {
+    const random = new SeededRandom(seed)
+    const leader = await startPeer()
+    const storage = new MemoryStorage()
+    let a = await startOwn({ follows: leader.address, storage })
+    const b = await startOwn({ follows: leader.address })
+    await Promise.all([a.speaking(), b.speaking()])
+    for (const name of NAMES) await leader.set(`things/${name}`, `"${name}"`)
+    for (let round = 0; round < 3; round++) {
+      await inStep(leader, [a, b], seed)
+      await Promise.all([a.speaking(), b.speaking()])
+      const oracle = new OutageOracle(await a.things())
+      leader.cut(true)
+      await changesApart('a', a, random, oracle)
+      await changesApart('b', b, random, oracle)
+      const isAway = random.below(2) === 0
+      if (isAway) await a.server.close()
+      await changesApart('leader', leader, random, oracle)
+      leader.cut(false)
+      if (isAway) a = await startOwn({ follows: leader.address, storage })
+      await a.speaking()
+      await inStep(leader, [a, b], seed)
+      expect(oracle.faults(await a.things()), `seed ${seed}, round ${round}`).toEqual([])
+    }
+  },
+)
+
+test('the oracle finds a write that is lost, a delete that is undone, and a value from nowhere', () => {
+  const oracle = new OutageOracle({ kept: '1', written: '1', deleted: '1', both: '1' })
+  oracle.changed('a', 'written', '2')
+  oracle.changed('a', 'deleted', undefined)
+  oracle.changed('a', 'both', '2')
+  oracle.changed('b', 'both', '3')
+  expect(oracle.faults({ kept: '1', written: '2', both: '3' })).toEqual([])
+  const faults = oracle.faults({ written: '1', deleted: '1', both: '1', other: '1' })
+  expect(faults).toHaveLength(5)
+})

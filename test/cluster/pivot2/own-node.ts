@@ -67,6 +67,16 @@ export class OwnNode {
     return this.plugin.status()?.links[0]?.outbox ?? -1
   }
 
+  /** Whether a look at the 2.0 node `host:port` has found all of the path that is held here by now. */
+  async hasSeen(address: string, path: string): Promise<boolean> {
+    const { store } = this.server
+    const row = store.meta(`pivot2/held/${encodeURIComponent(address)}`) ?? ''
+    const line = row.split('\n').find((found) => found.startsWith(`${path} `))
+    const slots = await Promise.all((await store.list(path)).map(({ key }) => store.slot(key)))
+    const seq = Math.max(...slots.map((slot) => slot?.seq ?? 0))
+    return line !== undefined && Number(line.split(' ')[1]) >= seq
+  }
+
   /** Resolves when it follows by 2.0 and is in step. */
   async speaking(): Promise<void> {
     await waitFor(() => this.isSpeaking && this.plugin.status()?.links[0]?.state === 'live', {

@@ -3,8 +3,8 @@ import { request } from '../../support/http.ts'
 import { baseOf, last, type Meta, parse, print, quoted, stamp, unquoted } from './peer-format.ts'
 
 export class PeerCalls {
-  /** No request leaves. */
-  isCut = false
+  #isCut = false
+  readonly #underWay = new Set<() => void>()
   readonly #leader: string
   readonly #originator: () => string
 
@@ -12,6 +12,16 @@ export class PeerCalls {
   constructor(leader: string | undefined, originator: () => string) {
     this.#leader = `http://${leader}`
     this.#originator = originator
+  }
+
+  get isCut(): boolean {
+    return this.#isCut
+  }
+
+  /** No request leaves, and no answer comes to those under way; or all do again. */
+  cut(isCut: boolean): void {
+    this.#isCut = isCut
+    if (isCut) for (const end of this.#underWay) end()
   }
 
   /** Pushes an entry. */
@@ -59,13 +69,28 @@ export class PeerCalls {
   }
 
   /** One request; rejects when cut. */
-  call(method: string, url: string, body?: string): Promise<{ status: number; body: string }> {
-    if (this.isCut) return Promise.reject(new Error('cut'))
+  async call(
+    method: string,
+    url: string,
+    body?: string,
+  ): Promise<{ status: number; body: string }> {
+    if (this.#isCut) throw new Error('cut')
     const headers = { 'X-Pivot-Originator': this.#originator() }
-    return request(method, url, {
+    const answer = request(method, url, {
       headers,
       timeoutMs: 30_000,
       ...(body === undefined ? {} : { body }),
     })
+    let end = (): void => undefined
+    const cut = new Promise<never>((_, reject) => {
+      end = () => reject(new Error('cut'))
+    })
+    this.#underWay.add(end)
+    try {
+      return await Promise.race([answer, cut])
+    } finally {
+      this.#underWay.delete(end)
+      answer.catch(() => undefined)
+    }
   }
 }

@@ -1,7 +1,8 @@
 /**
  * A small peer of protocol 2.0, written from its description alone and sharing no code with the
  * cluster: a leader or a node with its data in maps. It keeps the traps of 2.0: sets take the stamp of
- * a delete away, pushes overwrite and are never repeated, a pull deletes what the leader lacks.
+ * a delete away, pushes overwrite and are never repeated, a pull deletes what the leader lacks, and
+ * whatever reads or writes a key of a node makes the node pull that key first.
  */
 import { once } from 'node:events'
 import * as http from 'node:http'
@@ -25,6 +26,10 @@ export interface PeerOptions {
   readonly leader?: string
   /** Released peers route letters and digits only. Default true. */
   readonly strictKeys?: boolean
+  /** Syncs both ways when it starts, again and again until something moved. Default false. */
+  readonly autoSync?: boolean
+  /** Between the first two of those syncs, milliseconds; doubled up to a minute. Default 1 000. */
+  readonly retryMs?: number
 }
 
 const NODES = 'nodes/*'
@@ -35,6 +40,8 @@ export class PivotPeer {
   readonly deletes: Map<string, bigint> = new Map()
   /** Requests taken, as `METHOD path`. */
   readonly taken: string[] = []
+  /** How many requests it took. */
+  requests = 0
   /** Lists are answered with 500, as by a storage that fails. */
   isBroken = false
   readonly #options: PeerOptions
@@ -48,6 +55,10 @@ export class PivotPeer {
   readonly #pulled = new Set<string>()
   readonly #originators = new Map<string, string>()
   readonly #background = new Set<Promise<unknown>>()
+  #isBusy = false
+  #isReading = false
+  #queued = 0
+  #retryTimer: NodeJS.Timeout | undefined
 
   constructor(options: PeerOptions) {
     this.#options = options
@@ -73,21 +84,23 @@ export class PivotPeer {
     server.listen(this.#port, '127.0.0.1')
     await once(server, 'listening')
     this.#server = server
+    if (this.#options.autoSync === true) this.#syncUntilMoved(this.#options.retryMs ?? 1_000)
     return this
   }
 
   /** Ends the process of the peer, so to say; its data stays. */
   async stop(): Promise<void> {
-    await this.settled()
     const server = this.#server
     this.#server = undefined
+    clearTimeout(this.#retryTimer)
+    await this.settled()
     server?.closeAllConnections()
     if (server !== undefined) await new Promise((resolve) => server.close(resolve))
   }
 
   /** No request leaves or arrives, or all do again. */
   cut(isCut: boolean): void {
-    this.#calls.isCut = isCut
+    this.#calls.cut(isCut)
     if (isCut) this.#server?.closeAllConnections()
   }
 
@@ -106,6 +119,7 @@ export class PivotPeer {
   }
 
   async set(key: string, data: string): Promise<void> {
+    await this.#beforeRead(key)
     const now = this.now()
     const found = this.entries.get(key)
     this.entries.set(key, {
@@ -117,8 +131,15 @@ export class PivotPeer {
   }
 
   async delete(key: string): Promise<void> {
+    await this.#beforeRead(key)
     this.entries.delete(key)
     await this.#event('del', key)
+  }
+
+  /** What a client gets that reads a key. */
+  async read(key: string): Promise<string | undefined> {
+    await this.#beforeRead(key)
+    return this.value(key)
   }
 
   value(key: string): string | undefined {
@@ -131,17 +152,30 @@ export class PivotPeer {
     return this.#clock
   }
 
+  /** Nothing is under way: no pull, no sync, no event. */
+  get isIdle(): boolean {
+    return !this.#isBusy && !this.#isReading && this.#queued === 0
+  }
+
   /** Waits for events and notifications under way. */
   async settled(): Promise<void> {
     await this.#events
     await Promise.allSettled(this.#background)
   }
 
-  /** Bidirectional sync of everything followed. */
-  sync(): Promise<void> {
-    return this.#alone(async () => {
-      for (const path of this.#keys) await this.#syncKey(path)
+  /** Bidirectional sync of everything followed. @returns whether any key moved. */
+  async sync(): Promise<boolean> {
+    let hasMoved = false
+    await this.#alone(async () => {
+      for (const path of this.#keys) {
+        try {
+          if (await this.#syncKey(path)) hasMoved = true
+        } catch {
+          // 2.0 skips the key.
+        }
+      }
     })
+    return hasMoved
   }
 
   /** Takes over what the leader has that is newer, for one path or all. */
@@ -158,9 +192,43 @@ export class PivotPeer {
     })
   }
 
+  /** Sync-on-read: one at a time, and none while another operation is under way. */
+  async #beforeRead(keyOrPath: string): Promise<void> {
+    if (this.#options.leader === undefined || this.#isReading || this.#isBusy) return
+    const path = this.#keys.find((found) => found === keyOrPath || matches(found, keyOrPath))
+    if (path === undefined) return
+    this.#isReading = true
+    try {
+      await this.pull(path)
+    } finally {
+      this.#isReading = false
+    }
+  }
+
+  #syncUntilMoved(delayMs: number): void {
+    const work = this.sync().then((hasMoved) => {
+      if (hasMoved || this.#server === undefined) return
+      this.#retryTimer = setTimeout(
+        () => this.#syncUntilMoved(Math.min(2 * delayMs, 60_000)),
+        delayMs,
+      )
+    })
+    this.#background.add(work)
+    void work.finally(() => this.#background.delete(work))
+  }
+
   /** One sync or pull at a time. */
   #alone(work: () => Promise<void>): Promise<void> {
-    const done = this.#operation.then(work)
+    this.#queued++
+    const done = this.#operation.then(async () => {
+      this.#queued--
+      this.#isBusy = true
+      try {
+        await work()
+      } finally {
+        this.#isBusy = false
+      }
+    })
     this.#operation = done.catch(() => undefined)
     return done
   }
@@ -187,8 +255,10 @@ export class PivotPeer {
     if (leader !== undefined && this.#pulled.delete(`${kind} ${key}`)) return
     if (kind === 'del') this.deletes.set(baseOf(path), this.now())
     else this.deletes.delete(baseOf(path))
-    if (leader === undefined) this.#notifyAll(path, key)
-    else await this.#pushEvent(kind, key, path)
+    if (leader === undefined) return this.#notifyAll(path, key)
+    // What is written during a pull is sent after it.
+    while (this.#isBusy) await this.#operation
+    await this.#pushEvent(kind, key, path)
   }
 
   #notifyAll(path: string, key: string): void {
@@ -232,14 +302,13 @@ export class PivotPeer {
     for (const key of [...this.entries.keys()]) {
       if (!matches(path, key) || list.has(key)) continue
       changed = true
-      this.#pulled.add(`del ${key}`)
-      await this.delete(key)
+      this.#drop(key)
     }
     for (const [key, meta] of list) {
       const ours = this.entries.get(key)
       if (ours !== undefined && meta.updated <= ours.updated) continue
       changed = true
-      await this.#take(key, meta)
+      this.#take(key, meta)
     }
     if (changed) this.deletes.set(baseOf(path), theirs)
   }
@@ -247,47 +316,58 @@ export class PivotPeer {
   async #pullPlain(path: string): Promise<void> {
     const found = await this.#calls.object(path)
     if (found === undefined) {
-      if (this.entries.has(path)) {
-        this.#pulled.add(`del ${path}`)
-        await this.delete(path)
-      }
+      if (this.entries.has(path)) this.#drop(path)
       this.deletes.delete(path)
       return
     }
     if ((this.deletes.get(path) ?? 0n) > found.created) return
-    await this.#take(path, found)
+    this.#take(path, found)
     this.deletes.delete(path)
   }
 
-  async #take(key: string, meta: Meta): Promise<void> {
+  #take(key: string, meta: Meta): void {
     this.#pulled.add(`set ${key}`)
     this.entries.set(key, meta)
-    await this.#event('set', key)
+    void this.#event('set', key)
   }
 
-  async #syncKey(path: string): Promise<void> {
+  #drop(key: string): void {
+    this.#pulled.add(`del ${key}`)
+    this.entries.delete(key)
+    void this.#event('del', key)
+  }
+
+  /** @returns whether the key moved. */
+  async #syncKey(path: string): Promise<boolean> {
     const theirs = await this.#calls.activity(path)
     const ours = this.activity(path)
-    if (ours < theirs) return this.#pullKey(path)
-    if (ours === theirs) return
-    if (!path.includes('*')) {
+    if (ours === theirs) return false
+    if (ours < theirs) await this.#pullKey(path)
+    else if (path.includes('*')) await this.#sendList(path, theirs)
+    else {
       const found = this.entries.get(path)
       if (found !== undefined) await this.#calls.post(path, path, found)
       else if ((await this.#calls.object(path)) !== undefined) {
         await this.#calls.remove(path, path, this.now())
       }
-      return
     }
+    return true
+  }
+
+  async #sendList(path: string, first: bigint): Promise<void> {
     const list = await this.#calls.list(path)
+    const second = await this.#calls.activity(path)
+    const theirs = second > first ? second : first
     for (const [key, meta] of [...this.entries]) {
-      if (!matches(path, key)) continue
+      if (!matches(path, key) || this.#pulled.delete(`del ${key}`)) continue
       const there = list.get(key)
       const goes =
         there === undefined ? theirs === 0n || meta.created > theirs : meta.updated > there.updated
       if (goes) await this.#calls.post(path, key, meta)
     }
     for (const [key, meta] of list) {
-      if (!this.entries.has(key)) await this.#calls.remove(path, key, meta.updated)
+      if (this.entries.has(key) || this.#pulled.delete(`del ${key}`)) continue
+      await this.#calls.remove(path, key, meta.updated)
     }
   }
 
@@ -299,6 +379,7 @@ export class PivotPeer {
     const url = new URL(incoming.url ?? '/', 'http://peer')
     const path = decodeURIComponent(url.pathname)
     const method = incoming.method ?? 'GET'
+    this.requests++
     this.taken.push(`${method} ${path}`)
     if (this.taken.length > 10_000) this.taken.shift()
     if (path === '/') return reply(outgoing, 200, '<html></html>')
@@ -314,17 +395,20 @@ export class PivotPeer {
     if (path.startsWith('/_pivot/activity/')) {
       const base = path.slice('/_pivot/activity/'.length)
       const found = this.#keys.find((key) => baseOf(key) === base)
-      if (found !== undefined)
+      if (found !== undefined) {
+        await this.#beforeRead(found)
         return reply(outgoing, 200, `{"lastEntry":${this.activity(found)}}\n`)
+      }
     }
     if (path.startsWith('/_pivot/pivot/')) {
       return this.#records(incoming, outgoing, path.slice('/_pivot/pivot/'.length))
     }
-    this.#data(outgoing, path.slice(1))
+    await this.#data(outgoing, path.slice(1))
   }
 
   /** Plain reads of data, as any client does them. */
-  #data(outgoing: http.ServerResponse, key: string): void {
+  async #data(outgoing: http.ServerResponse, key: string): Promise<void> {
+    await this.#beforeRead(key)
     const noted = key.startsWith('pivot/') ? this.deletes.get(key.slice(6)) : undefined
     const meta = noted === undefined ? this.entries.get(key) : undefined
     if (noted !== undefined) {
@@ -350,6 +434,7 @@ export class PivotPeer {
     const isList = path.includes('*')
     if (this.isBroken) return reply(outgoing, 500, 'storage: closed')
     if (method === 'GET') {
+      await this.#beforeRead(path)
       if (isList) return reply(outgoing, 200, this.#printList(path))
       const meta = this.entries.get(path)
       return meta === undefined

@@ -67,6 +67,18 @@ test('a push is stored with its stamps and digits under the index of its body', 
   expect(again).toMatchObject({ status: 500, body: '' })
 })
 
+test('a nested plain key that was pushed to its last segment is stored where its body says', async () => {
+  const own = await startOwn({ keys: ['deep/down/value', 'things/*'] })
+  const push = async (path: string): Promise<number> => {
+    const body = `{"created":${10n ** 18n},"updated":0,"index":"value","path":"${path}","data":1}`
+    return (await own.request('POST', '/_pivot/pivot/value', { body })).status
+  }
+  expect(await push('deep/down/value')).toBe(200)
+  expect(await own.value('deep/down/value')).toBe('1')
+  expect(await push('other/value')).toBe(500)
+  expect(await own.value('other/value')).toBeUndefined()
+})
+
 test('a glob delete takes what is older than its stamp', async () => {
   const own = await startOwn()
   await own.set('things/a', '1')
