@@ -8,6 +8,7 @@ import { StateError } from '../src/core/errors.ts'
 import type { LogPosition } from '../src/core/protocol.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
+import type { SentRow } from '../src/store/replication.ts'
 import type { Store } from '../src/store/store.ts'
 import type { FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
 import { HashSet } from './hash-set.ts'
@@ -54,6 +55,11 @@ export class FollowerSteps {
    * outbox has ours already. MAX_HASHES at most; what is beyond is counted as a difference.
    */
   #underWay = new HashSet()
+  /**
+   * Hashes of keys that the leader acknowledged since the exchange before: when it said what it lacks it
+   * may not have had them yet. Those of one connection.
+   */
+  #acknowledged = { session: 0, keys: new HashSet() }
 
   constructor(options: FollowerStepsOptions) {
     this.#options = options
@@ -94,6 +100,7 @@ export class FollowerSteps {
       }
       case 'settle': {
         const { n, rows } = effect
+        this.#noteAcknowledged(session, rows)
         const progress = { ...this.#durable, seen: this.#later(effect.seen) }
         await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta))
         return { type: 'settled', session, n, progress }
@@ -135,12 +142,29 @@ export class FollowerSteps {
       throw new StateError('invalid_message', `stream: more than ${MAX_HASHES} hashes lacking`)
     }
     const lacks = isAll ? undefined : this.#lacks
-    const unknown = { leader, lacks, underWay: this.#underWay, ...terms, isWanted }
+    const acknowledged = this.#acknowledgedIn(session)
+    const unknown = {
+      ...{ leader, lacks, underWay: this.#underWay, acknowledged, ...terms, isWanted },
+    }
     const owed =
       last && (isAll || this.#lacks.size > 0)
         ? await settleUnknown({ store, time, set, nodes, protocol: protocol() }, unknown)
         : 0
+    if (last) this.#acknowledged = { session, keys: new HashSet() }
     return { type: 'took', session, n, part, last, applied, owed, progress }
+  }
+
+  #acknowledgedIn(session: number): HashSet {
+    if (this.#acknowledged.session !== session) {
+      this.#acknowledged = { session, keys: new HashSet() }
+    }
+    return this.#acknowledged.keys
+  }
+
+  /** One more than `MAX_HASHES` at most, which says that some are not in it. */
+  #noteAcknowledged(session: number, rows: readonly SentRow[]): void {
+    const keys = this.#acknowledgedIn(session)
+    for (const { key } of rows) if (keys.size <= MAX_HASHES) keys.add(hashText(key))
   }
 
   /** `base` when all that is held for this leader is owed to it. */

@@ -2,6 +2,7 @@
 import type { Hash } from '../src/core/digest.ts'
 import { encodeHash, hashRecord, hashText } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
+import { StateError } from '../src/core/errors.ts'
 import { literalPrefix } from '../src/core/key.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
@@ -92,6 +93,8 @@ export interface SettleOptions {
   readonly lacks: HashSet | undefined
   /** Hashes of keys that the log tells of: what is pushed of those is not counted. */
   readonly underWay: HashSet
+  /** Hashes of keys that the leader acknowledged meanwhile: it has what it said it lacked. */
+  readonly acknowledged: HashSet
   /** See `UnknownContext`. */
   readonly forgotten: bigint
   readonly horizon: bigint
@@ -106,7 +109,7 @@ export interface SettleOptions {
  */
 export async function settleUnknown(reading: SetReading, options: SettleOptions): Promise<number> {
   const { store } = reading
-  const { leader, lacks, underWay, forgotten, horizon, isWanted } = options
+  const { leader, lacks, underWay, acknowledged, forgotten, horizon, isWanted } = options
   const pages: Record<'push' | 'drop', SequencedRow[]> = { push: [], drop: [] }
   let settled = 0
   const news = (rows: readonly SequencedRow[]): readonly SequencedRow[] =>
@@ -127,12 +130,24 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
     // What is owed already is left as it is by either of them.
     const fate = fateOfUnknown(row.record, { isOwed: false, forgotten, horizon })
     if (fate === 'leave') continue
+    if (fate === 'drop' && isAcknowledged(acknowledged, row.record.key)) continue
     pages[fate].push(row)
     if (pages[fate].length >= PAGE) await flush(fate)
   }
   await flush('push')
   await flush('drop')
   return settled
+}
+
+/**
+ * Whether the leader has got the key since it said that it lacks it.
+ * @throws StateError `overloaded` when that can not be told, so that the two compare again.
+ */
+function isAcknowledged(acknowledged: HashSet, key: string): boolean {
+  if (acknowledged.size > MAX_HASHES) {
+    throw new StateError('overloaded', `stream: more than ${MAX_HASHES} pushes while comparing`)
+  }
+  return acknowledged.meet(hashText(key))
 }
 
 /**

@@ -3,7 +3,7 @@
  * The rule throughout: a key that a peer lacks is deleted only where the peer's bookkeeping of
  * deletes proves it; else it is owed to that peer.
  */
-import { type Entry, type StoredRecord, versionOf } from '../../src/core/entry.ts'
+import { type Entry, marksOf, type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import { hasGlob } from '../../src/core/key.ts'
 import type { PlanContext, Planned, Planner } from '../../src/store/operations.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
@@ -147,7 +147,8 @@ export function planAnew({ record: { key }, seq }: SequencedRow, above: bigint):
       }
       const version = versionOf(slot.record)
       const created = context.now(above > version ? above : version)
-      const record: Entry = { ...slot.record, created, updated: 0n, origin: context.origin }
+      const origin = context.identity.originFor(created, marksOf(slot.record))
+      const record: Entry = { ...slot.record, created, updated: 0n, origin }
       return { plan: { slots: [{ record, owedTo: context.leaderOf(key) }] }, result: undefined }
     },
   }
