@@ -3,7 +3,8 @@
  * leader has acknowledged, owe a leader everything.
  */
 
-import { marksOf, type StoredRecord, versionOf } from '../core/entry.ts'
+import { marksOf, nameOf, type StoredRecord, versionOf, wasOf, withMarks } from '../core/entry.ts'
+import { addLaterMarks, changesIn } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
 import type { PlannedSlot } from './draft.ts'
@@ -98,7 +99,8 @@ function mergeOne(
   const current = winners.get(record.key) ?? slot?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
-  const { order, record: held } = mergeRecords(current, record)
+  const came = aheadOfFuture(current, record, options)
+  const { order, record: held } = mergeRecords(current, came)
   if (order < 0 && isTooLate(record, current, options)) return 'drift'
   const isAtSender = order <= 0 && marksOf(held) === marksOf(record)
   // The leader has what we have, marks too: no debt. It has less than we have: it is owed ours.
@@ -128,6 +130,22 @@ function noteLost(
   if (slot?.owedTo !== leader || slot.seen === undefined) return
   const { record, seq, seen } = slot
   if (record.origin !== winner.origin) plan.lost.push({ record, seq, seen, owedTo: leader })
+}
+
+/**
+ * A record that was given a lesser stamp, pushed to a leader that holds one under the same key with a stamp
+ * to come: what it was before decides between the two, as it would have if the clock had not been set
+ * back in between. It is given the mark that says so.
+ */
+function aheadOfFuture(
+  current: StoredRecord | undefined,
+  record: StoredRecord,
+  options: MergeOptions | TakeOptions,
+): StoredRecord {
+  if (!('notAfter' in options) || current === undefined) return record
+  if (versionOf(current) <= options.notAfter) return record
+  const before = changesIn(wasOf(record)).some(({ version }) => version > versionOf(current))
+  return before ? withMarks(record, addLaterMarks(marksOf(record), [nameOf(current)])) : record
 }
 
 /** A write over a record of a wrong clock has to be just as far ahead: that one is taken. */

@@ -79,9 +79,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a pushed record replaces a later one',
     file: 'src/store/replication.ts',
-    find: '  const { order, record: held } = mergeRecords(current, record)',
+    find: '  const { order, record: held } = mergeRecords(current, came)',
     replace:
-      '  const merged = mergeRecords(current, record)\n  const { order, record: held } = merged.order === 0 ? merged : { order: -1, record }',
+      '  const merged = mergeRecords(current, came)\n  const { order, record: held } = merged.order === 0 ? merged : { order: -1, record }',
     isQuick: true,
   },
   {

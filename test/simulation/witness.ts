@@ -127,10 +127,11 @@ export class Witness {
     }
   }
 
-  /** Whether an operation is a delete, or gave way to one, that may be forgotten. */
+  /** Whether an operation is a delete, or may have given way to one, that may be forgotten. */
   #isForgotten(key: string, op: Op, expired: bigint): boolean {
     for (const [deleted, madeNs] of this.#deletes.get(key) ?? []) {
-      if (madeNs < expired && this.causality.livesOn(op, [deleted])) return true
+      // Of two that know nothing of each other either may have won.
+      if (madeNs < expired && !this.causality.follows(op, deleted)) return true
     }
     return false
   }
