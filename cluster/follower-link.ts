@@ -207,6 +207,8 @@ export type FollowerEffect =
       readonly session: number
       readonly n: number
       readonly rows: readonly SentRow[]
+      /** Of these, the seqs of those that lost at the leader. Default: none. */
+      readonly superseded?: ReadonlySet<number>
       readonly seen: LogPosition
     }
 

@@ -125,6 +125,8 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
     else if (outcomes[i] === 'drift') drifted.push(row)
     else taken.push(row)
   })
+  const lost = rows.filter((_row, i) => outcomes[i] === 'superseded').map(({ seq }) => seq)
+  const superseded = lost.length === 0 ? {} : { superseded: new Set(lost) }
   const applied = outcomes.filter((outcome) => outcome === 'applied').length
   const own = { head, count: state.own.count + applied }
   const isKept = taken.length === rows.length || state.hold === 'yes'
@@ -136,7 +138,7 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
       own,
       hold: isKept ? state.hold : undefined,
     },
-    effects: [{ type: 'settle', session: state.session, n, rows: taken, seen }],
+    effects: [{ type: 'settle', session: state.session, n, rows: taken, ...superseded, seen }],
   }
 }
 

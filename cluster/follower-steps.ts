@@ -99,8 +99,9 @@ export class FollowerSteps {
         return { type: 'applied', session, seq: cursor.seq, progress }
       }
       case 'settle': {
-        const { n, rows } = effect
-        this.#noteAcknowledged(session, rows)
+        const { n, rows, superseded } = effect
+        const held = rows.filter(({ seq }) => superseded?.has(seq) !== true)
+        this.#noteAcknowledged(session, held)
         const progress = { ...this.#durable, seen: this.#later(effect.seen) }
         await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta))
         return { type: 'settled', session, n, progress }

@@ -244,8 +244,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a restamp leaves no mark',
     file: 'src/store/plan-restamp.ts',
-    find: '  return withMarks(withWas(moved, nextWas(record, first)), marks)',
-    replace: '  return marks === undefined ? moved : withWas(moved, nextWas(record, first))',
+    find: '  return withMarks(named, addLaterMarks(marks, older))',
+    replace: '  return older.length < 0 ? withMarks(named, marks) : named',
     kinds: 'drifting',
   },
   {
@@ -258,8 +258,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a restamp covers only the record under its last stamp',
     file: 'src/store/plan-restamp.ts',
-    find: 'addMarks(marksOf(record), [first, own, ...known])',
-    replace: 'addMarks(marksOf(record), [first, own, ...known].slice(0, 1))',
+    find: '  return withMarks(named, addLaterMarks(marks, older))',
+    replace: '  return withMarks(named, addLaterMarks(marks, older.slice(older.length)))',
     kinds: 'drifting',
   },
   {
@@ -304,6 +304,20 @@ export const MUTANTS: readonly Mutant[] = [
     find: '  const isAtLeader = fromLeader && isAtSender',
     replace: '  const isAtLeader = fromLeader && order <= 0',
     kinds: 'drifting',
+  },
+  {
+    name: 'what is replaced comes back under the stamp that another holder gave it',
+    file: 'src/core/marks.ts',
+    find: '  return changesIn(change.was).some((name) => {',
+    replace: '  return changesIn(undefined).some((name) => {',
+    kinds: 'wrong clocks, power cuts',
+  },
+  {
+    name: 'a leader compares a restamped record with a stamp to come',
+    file: 'src/store/replication.ts',
+    find: '  return before ? withMarks(record,',
+    replace: '  return before && versionOf(record) < 0n ? withMarks(record,',
+    kinds: 'wrong clocks, power cuts',
   },
   {
     name: 'a write may be covered by the marks of its key',
