@@ -46,6 +46,22 @@ describe('marks', () => {
     expect(covers('120@r-r2', 'r', 10_000n)).toBe(true)
   })
 
+  test('later ones cover a record under any stamp, also one that another holder gave it', () => {
+    const copy = { origin: 'e-r1', version: 200n, was: '190@r' }
+    expect(isCovered('190@r', copy)).toBe(false)
+    expect(isCovered('+190@r', copy)).toBe(true)
+    expect(isCovered('+189@r', copy)).toBe(false)
+    expect(covers('+190@r', 'r', 190n)).toBe(true)
+    const again = { origin: 'f-r3', version: 300n, was: '190@r,200@e-r1' }
+    expect(isCovered('+200@e-r1', again)).toBe(true)
+  })
+
+  test('of both kinds are told apart, unless the later one says it all', () => {
+    expect(unionMarks('190@r', '+189@r')).toBe('190@r,+189@r')
+    expect(unionMarks('190@r,+189@r', '+190@r')).toBe('+190@r')
+    expect(unionMarks('120/190@r-r1', '+130@r-r1')).toBe('+130/190@r-r1')
+  })
+
   test('of one node the later place stays, and for how long the earlier one mattered', () => {
     expect(unionMarks('190@r', '120@r-r1')).toBe('120/190@r-r1')
     expect(unionMarks('120/190@r-r1', '130@r-r1')).toBe('130/190@r-r1')

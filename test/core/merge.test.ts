@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { StoredRecord } from '../../src/core/entry.ts'
-import { marksOf, versionOf, withMarks } from '../../src/core/entry.ts'
-import { addMarks, isCovered, unionMarks } from '../../src/core/marks.ts'
+import { marksOf, nameOf, withMarks, withWas } from '../../src/core/entry.ts'
+import { addLaterMarks, addMarks, isCovered, unionMarks } from '../../src/core/marks.ts'
 import { compareRecords, compareUnder, mergeRecords } from '../../src/core/merge.ts'
 import { fc } from '../support/property.ts'
 
@@ -83,13 +83,17 @@ const mark = fc.record({
   origin: fc.constantFrom('a', 'a-r1', 'b', 'b-r2', 'c'),
   version: stamp,
 })
-const marks = fc.array(mark, { maxLength: 3 }).map((changes) => addMarks(undefined, changes))
+const marks = fc
+  .tuple(fc.array(mark, { maxLength: 3 }), fc.array(mark, { maxLength: 2 }))
+  .map(([changes, later]) => addLaterMarks(addMarks(undefined, changes), later))
 const lateOrigin = fc.constantFrom('a', 'a-r1', 'b', 'b-r1', 'c')
 const marked = fc
-  .record({ record, origin: lateOrigin, marks })
-  .map(({ record: plain, origin, marks: known }): StoredRecord => {
+  .record({ record, origin: lateOrigin, marks, was: fc.option(mark) })
+  .map(({ record: plain, origin, marks: known, was }): StoredRecord => {
     const made = { ...plain, origin }
-    return withMarks(made.kind === 'entry' ? { ...made, data: dataOf(made) } : made, known)
+    const one = made.kind === 'entry' ? { ...made, data: dataOf(made) } : made
+    const named = was === null ? one : withWas(one, `${was.version}@${was.origin}`)
+    return withMarks(named, known)
   })
 const state = (value: StoredRecord): string => `${content(value)} ${marksOf(value) ?? ''}`
 
@@ -108,9 +112,7 @@ test('marks alone merge associatively, and a record that they cover loses to any
     fc.property(marks, marks, marks, marked, marked, (a, b, c, one, other) => {
       expect(unionMarks(unionMarks(a, b), c)).toBe(unionMarks(a, unionMarks(b, c)))
       const known = unionMarks(marksOf(one), marksOf(other))
-      const [isOld, isOtherOld] = [one, other].map((record) =>
-        isCovered(known, { origin: record.origin, version: versionOf(record) }),
-      )
+      const [isOld, isOtherOld] = [one, other].map((record) => isCovered(known, nameOf(record)))
       if (isOld === isOtherOld) return
       expect(content(merged(one, other))).toBe(content(isOld === true ? other : one))
     }),
