@@ -56,8 +56,9 @@ export class WritingIdentity {
    * @param meta reads meta rows.
    */
   marksFor(version: bigint, meta: (name: string) => string | undefined): string | undefined {
+    if (version > this.#reach) return undefined
     const before = previousOrigin(this.#origin)
-    if (version > this.#reach || before === this.#origin) return undefined
+    if (before === this.#origin) return undefined
     const own = { origin: before, version: this.#reach }
     return addLaterMarks(undefined, [own, ...pushedSince(meta, version)])
   }
