@@ -320,14 +320,6 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'wrong clocks, power cuts',
   },
   {
-    name: 'a write may be covered by the marks of its key',
-    file: 'src/store/identity.ts',
-    find: '    while (isCovered(marks, { origin: this.#origin, version })) this.#next()\n',
-    replace:
-      '    if (isCovered(marks, { origin: this.#origin, version: -version })) this.#next()\n',
-    kinds: 'drifting',
-  },
-  {
     name: 'below the stamps of before, a write does not cover what its node wrote there',
     file: 'src/store/identity.ts',
     find: '    if (version > this.#reach) return undefined\n',
