@@ -287,7 +287,7 @@ describe('voters', () => {
 
 describe('a leader whose clock is ahead', () => {
   it('and that is lost with a decision nobody else has does not win against the next one', async () => {
-    const skew = `${import.meta.dirname}/../support/clock-ahead.mjs`
+    const skew = new URL('../support/clock-ahead.mjs', import.meta.url).href
     const { x, y, z } = await trio([], ['env', `NODE_OPTIONS=--import=${skew}`])
     expect((await replace(x, undefined, 1, '?ack=2')).status).toBe(200)
     const { version } = await read(x)
