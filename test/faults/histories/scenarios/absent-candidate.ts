@@ -19,7 +19,6 @@ export const ABSENT_CANDIDATE: RoundKind = {
   needs: 'redis',
   async play(round) {
     const nodes = await candidates(round, ['p', 'q', 'r'])
-    // All of them are there when the lease is first taken: they all have a vote.
     await Promise.all(nodes.map((node) => node.start()))
     const x = await waitForLeader(round)
     const [y, z] = nodes.filter((node) => node !== x)

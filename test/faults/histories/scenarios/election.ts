@@ -21,6 +21,8 @@ export async function candidates(
   for (const name of names) {
     const member = await world.add(name)
     await member.elect({ redis: machine.redis, lease })
+    // The first leader may be killed before the others have become voters by themselves.
+    member.extra = ['--voters', names.join(',')]
     members.push(member)
   }
   return members
