@@ -4,10 +4,11 @@
  */
 import { waitFor } from '../../../support/wait.ts'
 import { conditionOf } from '../load.ts'
+import type { OperationLine } from '../record.ts'
 import type { Round, RoundKind } from '../round.ts'
 import type { Member } from '../world.ts'
 import { candidates, decisionAck, leaderAmong, waitForLeader } from './election.ts'
-import { ask, waitUntilSeen, write } from './scripted.ts'
+import { ask, waitUntilSeen } from './scripted.ts'
 
 const KEY = 'once/n'
 const INCREMENTS = 10
@@ -24,7 +25,14 @@ export const ABSENT_CANDIDATE: RoundKind = {
     const [y, z] = nodes.filter((node) => node !== x)
     if (y === undefined || z === undefined) throw new Error('three candidates are needed')
     const condition = { tag: undefined, expects: null }
-    const created = await write(round, x, { op: 'set', key: KEY, condition })
+    const create = async (): Promise<OperationLine | undefined> => {
+      const made = await ask(round, x, { op: 'set', key: KEY, condition })
+      return made.outcome === 'ok' ? made : undefined
+    }
+    // It decides once another voter has said that it holds what that one held.
+    const created = await waitFor(create, {
+      ...{ deadlineMs: DEADLINE_MS, intervalMs: 20, what: 'the first decision' },
+    })
     for (const node of [y, z]) await waitUntilSeen(round, node, KEY, created.value)
     const ack = await decisionAck(round, x)
     round.owesConfirmed(ack)
