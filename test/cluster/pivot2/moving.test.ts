@@ -127,5 +127,5 @@ test('a running cluster of 2.0 servers is moved to ours, the leader first, and n
   await waitForValue(async () => {
     const info = JSON.parse((await leader.get('?api=pivot')).body)
     return info.nodes.map(({ protocol }: { protocol: string }) => protocol)
-  }, ['2', '2'])
+  }, ['3', '3'])
 })
