@@ -306,20 +306,6 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'drifting',
   },
   {
-    name: 'what is replaced comes back under the stamp that another holder gave it',
-    file: 'src/core/marks.ts',
-    find: '  return changesIn(change.was).some((name) => {',
-    replace: '  return changesIn(undefined).some((name) => {',
-    kinds: 'wrong clocks, power cuts',
-  },
-  {
-    name: 'a leader compares a restamped record with a stamp to come',
-    file: 'src/store/replication.ts',
-    find: '  return before ? withMarks(record,',
-    replace: '  return before && versionOf(record) < 0n ? withMarks(record,',
-    kinds: 'wrong clocks, power cuts',
-  },
-  {
     name: 'below the stamps of before, a write does not cover what its node wrote there',
     file: 'src/store/identity.ts',
     find: '    if (version > this.#reach) return undefined\n',

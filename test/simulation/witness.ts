@@ -84,14 +84,15 @@ export class Witness {
   lost(disksOf: (key: string) => readonly VirtualDisk[], loss: Loss, expired: bigint): void {
     for (const [key, promised] of this.#promised) {
       const records = disksOf(key).flatMap((disk) => disk.record(key) ?? [])
-      // On a disk already, and not told yet: nobody knows what it follows.
-      if (records.some((record) => !this.causality.knows(record))) continue
-      const held = records.map((record) => this.causality.opOf(record))
+      const told = records.filter((record) => this.causality.knows(record))
+      const held = told.map((record) => this.causality.opOf(record))
       const kept = promised.flatMap(({ op, isSynced }): Promised[] => {
         // With one disk gone, nobody knows what the others have synced.
         const stillSynced = isSynced && loss === 'power'
         if (this.causality.livesOn(op, held)) return [{ op, isSynced: stillSynced }]
-        if (!stillSynced || this.#isForgotten(key, op, expired)) return []
+        // What is on a disk already and not told yet may follow it: nobody knows.
+        const mayLiveOn = told.length < records.length
+        if (!stillSynced || mayLiveOn || this.#isForgotten(key, op, expired)) return []
         throw new Error(`a power cut took ${op}, which had been synced`)
       })
       this.#promised.set(key, kept)
