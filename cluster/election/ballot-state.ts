@@ -299,10 +299,6 @@ function change(
   const isIn = list.voters.includes(name)
   if (how === 'add' ? isIn : !isIn)
     return refuse(`${name} is ${isIn ? 'a voter already' : 'no voter'}`)
-  // A name that nobody has could not be taken back once others are away.
-  if (!isIn && name !== state.self && !state.connected.has(name)) {
-    return refuse(`no node named ${name} is connected`)
-  }
   const voters = isIn ? list.voters.filter((one) => one !== name) : [...list.voters, name]
   if (voters.length === 0) return refuse(`${name} is the last voter`)
   if (voters.length > MAX_VOTERS) return refuse(`there are ${list.voters.length} voters, the most`)

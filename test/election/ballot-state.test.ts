@@ -236,8 +236,7 @@ describe('the machine of a ballot', () => {
   })
 
   it('ends a change once majorities of both lists have stored it and hold what was there', () => {
-    const newcomer = vote('d', { voters: undefined, whole: false, held: false })
-    const ready = run(deciding, vote('c'), newcomer, { type: 'change', how: 'add', name: 'd' })
+    const ready = run(deciding, vote('c'), { type: 'change', how: 'add', name: 'd' })
     const saved = run(ready, { type: 'saved', list: CHANGING })
     expect(saved.list).toEqual(CHANGING)
     const two = run(saved, vote('b', { voters: CHANGING }))
@@ -249,14 +248,6 @@ describe('the machine of a ballot', () => {
     const { state, effects } = stepBallot(late, { type: 'progress' }, CAUGHT_UP)
     expect(state.list).toEqual(done(CHANGING))
     expect(effects.map(({ type }) => type)).toEqual(['save', 'mark', 'tell'])
-  })
-
-  it('refuses to add a name that no connected node has', () => {
-    const three = run(deciding, vote('c'))
-    const event = { type: 'change', how: 'add', name: 'typo' } as const
-    const { state, effects } = stepBallot(three, event, CAUGHT_UP)
-    expect(state).toBe(three)
-    expect(effects).toEqual([{ type: 'refuse', reason: 'no node named typo is connected' }])
   })
 
   it('refuses a change that would leave too few who can vote', () => {
