@@ -156,9 +156,21 @@ class KeyCheck:
             return
         before = self.sweep.before[write.id]
         later = [other for other in self.followers(base, before) if other.op != "patch"]
-        if later:
+        if later and not self.carriers(write, later):
             text = f"{write.value} was made on {base.value}, which its node had replaced"
             self.findings.add("wentBack", self.key, text, [base, *later, write])
+
+    def carriers(self, write, later):
+        """Patches that knew of none of `later`: one of them may have won, and brought an earlier base here."""
+        return [
+            other
+            for other in self.sweep.writes
+            if other.op == "patch"
+            and other is not write
+            and other.may_have_happened
+            and other.invoke < write.complete
+            and not any(self.sweep.follows(other, one) for one in later)
+        ]
 
     def losers(self, final):
         """Acknowledged writes that are not the final value and that nothing later had seen."""
