@@ -71,7 +71,7 @@ export function isGood({ verdict, error }: RoundResult): boolean {
 }
 
 async function startRedis(kinds: readonly RoundKind[]): Promise<RunningService | undefined> {
-  if (!kinds.some(({ needs }) => needs === 'redis')) return undefined
+  if (!kinds.some(({ needs = [] }) => needs.includes('redis'))) return undefined
   const program = findRedis() ?? (installWithApt('redis-server') ? findRedis() : undefined)
   if (program === undefined)
     throw new Error('redis-server is needed (Debian: apt install redis-server)')
@@ -79,7 +79,7 @@ async function startRedis(kinds: readonly RoundKind[]): Promise<RunningService |
 }
 
 function faketimeFor(kinds: readonly RoundKind[]): string | undefined {
-  if (!kinds.some(({ needs }) => needs === 'faketime')) return undefined
+  if (!kinds.some(({ needs = [] }) => needs.includes('faketime'))) return undefined
   const library = findFaketime()
   if (library === undefined) throw new Error('libfaketime is needed (Debian: apt install faketime)')
   return library

@@ -3,7 +3,7 @@ import type { RoundKind } from './round.ts'
 import { ABSENT_CANDIDATE } from './scenarios/absent-candidate.ts'
 import { CLOCKS, CLOCKS_TREE } from './scenarios/clocks.ts'
 import { DRIFT_TREE, DRIFT_TREE_LATER } from './scenarios/drift-tree.ts'
-import { REDIS } from './scenarios/election.ts'
+import { REDIS, REDIS_CLOCKS, REDIS_TREE } from './scenarios/election.ts'
 import { MOVED_LEAD } from './scenarios/moved-lead.ts'
 import { REPARENT } from './scenarios/reparent.ts'
 import { RESTORE } from './scenarios/restore.ts'
@@ -24,4 +24,6 @@ export const KINDS: readonly RoundKind[] = [
   DRIFT_TREE,
   DRIFT_TREE_LATER,
   ABSENT_CANDIDATE,
+  REDIS_TREE,
+  REDIS_CLOCKS,
 ]

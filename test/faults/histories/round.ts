@@ -46,7 +46,7 @@ export interface RoundKind {
   readonly name: string
   readonly about: string
   /** What the machine must offer. */
-  readonly needs?: keyof Machine
+  readonly needs?: readonly (keyof Machine)[]
   /** Keys that the nodes replicate, where they are not the usual ones. */
   readonly keys?: readonly string[]
   /** Starts the nodes, loads and disturbs them, and ends with the load stopped; healing is done after it. */

@@ -148,6 +148,10 @@ export class Member implements Place {
     return link
   }
 
+  get isCandidate(): boolean {
+    return this.#front !== undefined
+  }
+
   /** The way to it, of all others, where a leader is elected. */
   get front(): LinkProxy {
     if (this.#front === undefined) throw new Error(`${this.name} takes part in no election`)
@@ -231,19 +235,16 @@ export class Member implements Place {
 
   /** The node that decides what is conditional here; told by the header where nodes elect. */
   decider(answeredBy: string | undefined): string {
-    if (this.#electionArgs.length > 0) {
-      if (answeredBy === undefined) return this.name
-      const { port } = new URL(answeredBy)
-      const found = this.#world.nodes.find((node) => String(node.front.port) === port)
-      return found?.name ?? 'unknown'
-    }
     let root: Member = this
     for (let depth = 0; root.leader !== undefined; depth++) {
       // While leads move there may be a circle, in which nobody decides.
       if (depth > this.#world.nodes.length) return 'unknown'
       root = root.leader
     }
-    return root.name
+    if (answeredBy === undefined || root.#front === undefined) return root.name
+    const { port } = new URL(answeredBy)
+    const found = this.#world.nodes.find((node) => String(node.#front?.port) === port)
+    return found?.name ?? 'unknown'
   }
 
   proxies(): LinkProxy[] {

@@ -17,7 +17,7 @@ const DEADLINE_MS = 30_000
 export const ABSENT_CANDIDATE: RoundKind = {
   name: 'absent-candidate',
   about: 'a candidate that was away while the leader decided is elected next',
-  needs: 'redis',
+  needs: ['redis'],
   async play(round) {
     const nodes = await candidates(round, ['p', 'q', 'r'])
     await Promise.all(nodes.map((node) => node.start()))

@@ -13,12 +13,12 @@ const OFFSETS: readonly number[] = [25, 61, 90, 10 * MINUTE, DAY, 3650 * DAY]
 /** How long the edge of a region is away from it while that meets its centre. */
 const REGION_ALONE_MS = 4000
 
-const clockJumps: Fault = async ({ world, random }) => {
+export const clockJumps: Fault = async ({ world, random }) => {
   random.pick(world.nodes).setClock(wrongBy({ random }))
   await lasts(random)
 }
 
-const clockIsSetRight: Fault = async ({ world, random }) => {
+export const clockIsSetRight: Fault = async ({ world, random }) => {
   random.pick(world.nodes).setClock(0)
   await lasts(random)
 }
@@ -42,7 +42,7 @@ async function playWithWrongClocks(round: Round, begin?: () => Promise<void>): P
 export const CLOCKS: RoundKind = {
   name: 'clocks',
   about: 'a leader and two followers with wrong clocks',
-  needs: 'faketime',
+  needs: ['faketime'],
   async play(round) {
     const leader = await round.world.add('a')
     for (const name of ['b', 'c']) await (await round.world.add(name)).follow(leader)
@@ -53,7 +53,7 @@ export const CLOCKS: RoundKind = {
 export const CLOCKS_TREE: RoundKind = {
   name: 'clocks-tree',
   about: 'followers of followers with wrong clocks',
-  needs: 'faketime',
+  needs: ['faketime'],
   async play(round) {
     const { r, e } = await growTree(round)
     // A region that has not met its centre yet does not know that its clock is wrong, and its edge takes its stamps.

@@ -19,7 +19,7 @@ interface Drift {
 export const DRIFT_TREE: RoundKind = {
   name: 'drift-tree',
   about: 'an edge that holds first stamps of what its region restamped',
-  needs: 'faketime',
+  needs: ['faketime'],
   play: (round) => playDrift(round, { aheadS: 65, awayMs: 12_000 }),
 }
 
@@ -27,7 +27,7 @@ export const DRIFT_TREE: RoundKind = {
 export const DRIFT_TREE_LATER: RoundKind = {
   name: 'drift-tree-later',
   about: 'the same, and the edge is back when its first stamps are past (two minutes)',
-  needs: 'faketime',
+  needs: ['faketime'],
   play: (round) => playDrift(round, { aheadS: 90, awayMs: 100_000 }),
 }
 

@@ -2,9 +2,10 @@
 import { request } from '../../../support/http.ts'
 import { waitFor } from '../../../support/wait.ts'
 import { perform } from '../client.ts'
-import { allGood, disturb, type Fault, frozen, killed, spoil, stopped } from '../faults.ts'
+import { allGood, badLink, disturb, type Fault, frozen, killed, spoil, stopped } from '../faults.ts'
 import type { Round, RoundKind } from '../round.ts'
 import type { Member } from '../world.ts'
+import { clockIsSetRight, clockJumps } from './clocks.ts'
 import { loaded } from './loaded.ts'
 
 const NO_PROCESS = -1
@@ -55,35 +56,62 @@ export async function decisionAck(round: Round, node: Member): Promise<string> {
 
 /** The way of others to a node, or its way to Redis, is bad: it is half connected. */
 const halfConnected: Fault = async (context) => {
-  const node = context.random.pick(context.world.nodes)
+  const node = context.random.pick(context.world.nodes.filter(({ isCandidate }) => isCandidate))
   if (context.random.chance(0.5)) await spoil(context, node.front, `others to ${node.name}`)
   else await spoil(context, node.redis, `${node.name} to redis`)
+}
+
+const FAULTS: readonly Fault[] = [
+  ...[halfConnected, halfConnected, halfConnected],
+  ...[killed, killed, frozen, stopped, allGood, allGood],
+]
+
+/** Three candidates, followers of theirs where `join` starts any, a load, and faults until the time is over. */
+async function playElection(
+  round: Round,
+  faults: readonly Fault[],
+  join?: (nodes: readonly Member[]) => Promise<void>,
+): Promise<void> {
+  const nodes = await candidates(round, ['x', 'y', 'z'])
+  await Promise.all(nodes.map((node) => node.start()))
+  const options = { conditionalAck: await decisionAck(round, await waitForLeader(round)) }
+  round.owesConfirmed(options.conditionalAck)
+  await join?.(nodes)
+  const act = async (_load: unknown, untilMs: number): Promise<void> => {
+    await disturb(round, faults, untilMs)
+  }
+  await loaded(round, act, options)
 }
 
 export const REDIS: RoundKind = {
   name: 'redis',
   about: 'three nodes that elect their leader, killed, frozen and half-connected',
-  needs: 'redis',
-  async play(round) {
-    const nodes = await candidates(round, ['x', 'y', 'z'])
-    await Promise.all(nodes.map((node) => node.start()))
-    const options = { conditionalAck: await decisionAck(round, await waitForLeader(round)) }
-    round.owesConfirmed(options.conditionalAck)
-    await loaded(
+  needs: ['redis'],
+  play: (round) => playElection(round, FAULTS),
+}
+
+export const REDIS_TREE: RoundKind = {
+  name: 'redis-tree',
+  about:
+    'three nodes that elect their leader, and a follower of one of them with a follower of its own',
+  needs: ['redis'],
+  play: (round) =>
+    playElection(round, [...FAULTS, badLink, badLink, badLink], async ([x]) => {
+      const r = await round.world.add('r')
+      const e = await round.world.add('e')
+      await r.follow(x)
+      await e.follow(r)
+    }),
+}
+
+export const REDIS_CLOCKS: RoundKind = {
+  name: 'redis-clocks',
+  about: 'three nodes with wrong clocks that elect their leader, and a follower of one of them',
+  needs: ['redis', 'faketime'],
+  play: (round) =>
+    playElection(
       round,
-      async (_load, untilMs) => {
-        const faults = [
-          halfConnected,
-          halfConnected,
-          halfConnected,
-          killed,
-          killed,
-          frozen,
-          stopped,
-        ]
-        await disturb(round, [...faults, allGood, allGood], untilMs)
-      },
-      options,
-    )
-  },
+      [...FAULTS, badLink, clockJumps, clockJumps, clockJumps, clockIsSetRight],
+      async ([x]) => (await round.world.add('r')).follow(x),
+    ),
 }
