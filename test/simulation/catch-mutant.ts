@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Plugin, runnerImport } from 'vite'
+import { readCorpus } from './corpus.ts'
 import type { Mutant } from './mutants.ts'
 import type * as Simulation from './simulation.ts'
 
@@ -28,7 +29,10 @@ export function assertFits({ name, file, find }: Mutant): void {
   throw new Error(`mutant "${name}": the text to replace occurs ${times} times in ${file}`)
 }
 
-/** Plays the same seed of all kinds, seed after seed, until one fails or `seeds` have been played. */
+/**
+ * Plays what failed once of these kinds, then the same seed of all of them, seed after seed, until one fails or
+ * `seeds` have been played.
+ */
 export async function catchMutant(mutant: Mutant, seeds: number): Promise<Verdict> {
   assertFits(mutant)
   const { module } = await runnerImport<typeof Simulation>(
@@ -49,19 +53,40 @@ async function playAll(
   seeds: number,
   failures: Failures,
 ): Promise<Verdict> {
-  const kinds = simulation.kindsNamed(mutant.kinds ?? '')
   let played = 0
-  for (let seed = 1; seed <= seeds; seed++) {
-    for (const kind of kinds) {
-      played++
-      const failure = await simulation.failureOf(simulation.generate(kind, seed))
-      const error = failure ?? failures.take()
-      if (error === undefined) continue
-      const caught = { kind: kind.name, seed, error: error.message.slice(0, 200) }
-      return { mutant: mutant.name, caught, played }
-    }
+  for (const { kind, seed, history } of histories(mutant, simulation, seeds)) {
+    played++
+    const failure = await simulation.failureOf(history)
+    const error = failure ?? failures.take()
+    if (error === undefined) continue
+    const caught = { kind, seed, error: error.message.slice(0, 200) }
+    return { mutant: mutant.name, caught, played }
   }
   return { mutant: mutant.name, caught: undefined, played }
+}
+
+interface Candidate {
+  readonly kind: string
+  readonly seed: number
+  readonly history: Simulation.History
+}
+
+function* histories(
+  { kinds: wanted = '' }: Mutant,
+  simulation: typeof Simulation,
+  seeds: number,
+): Generator<Candidate> {
+  const kinds = simulation.kindsNamed(wanted)
+  for (const { kind: name, seed, history } of readCorpus()) {
+    const kind = kinds.find((each) => each.name === name)
+    if (kind !== undefined)
+      yield { kind: name, seed, history: history ?? simulation.generate(kind, seed) }
+  }
+  for (let seed = 1; seed <= seeds; seed++) {
+    for (const kind of kinds) {
+      yield { kind: kind.name, seed, history: simulation.generate(kind, seed) }
+    }
+  }
 }
 
 /** Promises that an engine with a bug leaves unhandled count as noticed. */

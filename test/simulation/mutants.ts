@@ -306,13 +306,6 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'drifting',
   },
   {
-    name: 'below the stamps of before, a write does not cover what its node wrote there',
-    file: 'src/store/identity.ts',
-    find: '    if (version > this.#reach) return undefined\n',
-    replace: '    if (version > 0n) return undefined\n',
-    kinds: 'drifting',
-  },
-  {
     name: 'digests are always alike',
     file: 'cluster/anti-entropy.ts',
     find: 'if (their === undefined || our === undefined || sameDigest(their, our)) return',

@@ -109,6 +109,27 @@ describe('a node that was away while its leader gave records lesser stamps', () 
     expect(held).toEqual({ c: EXPECTED, r: EXPECTED, e: EXPECTED })
   })
 
+  test('moves to the leader of its leader, which alone wrote over it twice', async () => {
+    const twice = [21, 31].flatMap((n) => [
+      ...cut('r', 'c'),
+      set('c', 'k', n),
+      n === 21 ? set('c', 'd', n + 1) : remove('c', 'd'),
+      set('c', 'e', n + 2),
+      wait(SECOND),
+    ])
+    const moved: readonly Step[] = [
+      { t: 'wipe', node: 'r' },
+      wait(30 * SECOND),
+      { t: 'follow', node: 'e', leader: 'c' },
+      { t: 'reconfigure', node: 'e', clean: true },
+      { t: 'heal' },
+      wait(10 * SECOND),
+    ]
+    const { held } = await outcome(TREE, [...WRONG, ...RESTAMPED, ...LATER, ...twice, ...moved])
+    const expected = { k: 31, e: 33 }
+    expect(held).toEqual({ c: expected, r: expected, e: expected })
+  })
+
   test('finds its leader restored from a backup taken before the restamp', async () => {
     const { held } = await outcome(TREE, [
       ...WRONG,
