@@ -89,11 +89,12 @@ describe('a running node', () => {
       deadlineMs: 60_000,
     })
     node.signal('SIGKILL')
-    const { code } = await command.ended
+    const { code, stderr } = await command.ended
     // It may have been quick enough; what never may be is half a file under the name.
     if (code === 0) expect((await bench.ooo('verify', 'x.jsonl')).code).toBe(0)
     else expect(existsSync(bench.at('x.jsonl'))).toBe(false)
-    expect((await readdir(bench.folder)).filter((name) => name.includes('partial'))).toEqual([])
+    const left = (await readdir(bench.folder)).filter((name) => name.includes('partial'))
+    expect(left, `exit code ${code}: ${stderr}`).toEqual([])
   })
 })
 

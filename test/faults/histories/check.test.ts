@@ -83,11 +83,7 @@ describe('the checker flags', () => {
     story.set('a', 'items/1')
     const patch = story.write('a', 'items/1', 'patch')
     story.read('a', 'items/1', patch, { seen: { id: patch, set: first, patch } })
-    story.end({})
-    for (const line of story.lines) {
-      if (line.type === 'final')
-        Object.assign(line, { keys: { 'items/1': { id: patch, set: first, patch } } })
-    }
+    story.end({ 'items/1': { id: patch, set: first, patch } })
     expect(found(story.judge())).toEqual({ wentBack: 1 })
   })
 
@@ -169,6 +165,18 @@ describe('the checker passes', () => {
     story.write('a', 'items/2', 'delete')
     story.set('b', 'items/2', { outcome: 'fail', status: 400, acked: null })
     expect(found(story.end({ 'items/1': last }).judge())).toEqual({})
+  })
+
+  it('a patch made on an earlier value, which another patch had brought back', () => {
+    const story = new Story()
+    const first = story.set('a', 'items/1')
+    story.read('b', 'items/1', first)
+    const carrier = story.write('b', 'items/1', 'patch')
+    story.set('a', 'items/1')
+    story.read('a', 'items/1', carrier, { seen: { id: carrier, set: first, patch: carrier } })
+    const patch = story.write('a', 'items/1', 'patch')
+    story.end({ 'items/1': { id: patch, set: first, patch } })
+    expect(found(story.judge())).toEqual({})
   })
 
   it('either of two concurrent writes, when the other is in a conflict log or reported', () => {

@@ -60,8 +60,8 @@ export class Story {
     this.lines.push(backup === undefined ? line : { ...line, backup })
   }
 
-  /** All nodes hold these values in the end; undefined ones are absent. */
-  end(values: Readonly<Record<string, string | null>>, equalAfterSeconds = 1): this {
+  /** All nodes hold these values in the end, or whole documents; null ones are absent. */
+  end(values: Readonly<Record<string, unknown>>, equalAfterSeconds = 1): this {
     const healed = this.#time + SECOND
     const equal = healed + equalAfterSeconds * SECOND
     this.lines.push({ type: 'healed', time: healed }, { type: 'equal', time: equal })
@@ -69,13 +69,14 @@ export class Story {
     return this
   }
 
-  endAt(
-    node: string,
-    values: Readonly<Record<string, string | null>>,
-    time: number = this.#time,
-  ): void {
+  endAt(node: string, values: Readonly<Record<string, unknown>>, time: number = this.#time): void {
     const present = Object.entries(values).filter(([, value]) => value !== null)
-    const keys = Object.fromEntries(present.map(([key, id]) => [key, { id, set: id }]))
+    const keys = Object.fromEntries(
+      present.map(([key, value]) => [
+        key,
+        typeof value === 'string' ? { id: value, set: value } : value,
+      ]),
+    )
     this.lines.push({ type: 'final', node, time, keys })
   }
 
