@@ -22,6 +22,7 @@ import { followedSets, usualSets } from './key-set.ts'
 import { type FollowerStatus, Leader } from './leader.ts'
 import { LeaderKeeping } from './leader-keeping.ts'
 import { loadProgress, settlePlacement } from './link-progress.ts'
+import { type LivedTime, livedTimeOf } from './lived-time.ts'
 import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import { type Placement, type Scope, scopeOf } from './placement.ts'
@@ -84,6 +85,7 @@ export class ClusterEngine {
   readonly #leader: Leader
   readonly #digests: DigestTable
   readonly #keeping: LeaderKeeping
+  readonly #lived: LivedTime
   readonly #revision: ConflictRevision
   readonly #monitor: Monitor
   readonly #publisher: BusPublisher | undefined
@@ -102,9 +104,10 @@ export class ClusterEngine {
     const { store, placement, clock, time, options } = engine
     const { limits, logger } = options
     this.#digests = engine.digests ?? new DigestTable(store, time, usualSets(placement))
+    this.#lived = livedTimeOf(engine)
     this.conflicts = store.conflictLog({
       maxEntries: limits.conflictEntries,
-      maxAgeNs: BigInt(limits.conflictAgeMs) * NS_PER_MS,
+      oldNs: () => this.#lived.oldNs('conflicts'),
       now: () => clock.physicalNs(),
       scopeOf: (key) => scopeOf(placement, key)?.path ?? '',
       onError: (error) => {
@@ -117,6 +120,7 @@ export class ClusterEngine {
       placement,
       clock,
       time,
+      lived: this.#lived,
       logger,
       tombstoneRetentionMs: options.tombstoneRetentionMs,
       removed: (forgotten) => this.#digests.removed(forgotten),
@@ -171,6 +175,7 @@ export class ClusterEngine {
       for (const stop of unsubscribe) stop()
     }
     if (this.#engine.digests === undefined) void this.#count()
+    this.#lived.start()
     this.#keeping.start()
     this.#engine.standing?.ballot?.begin()
     for (const link of this.#links) link.start()
@@ -180,8 +185,8 @@ export class ClusterEngine {
   async #count(): Promise<void> {
     try {
       // The leaders of what is followed have not told theirs, which is likely the same.
-      const { clock, options } = this.#engine
-      await this.#digests.recount(horizonAt(clock.physicalNs(), options.tombstoneRetentionMs))
+      const { tombstoneRetentionMs } = this.#engine.options
+      await this.#digests.recount(horizonAt(this.#lived.oldNs('tombstones'), tombstoneRetentionMs))
     } catch (error) {
       if (this.#isStopped) return
       this.#engine.options.logger.warn('the digests could not be counted', {
@@ -200,6 +205,7 @@ export class ClusterEngine {
     await this.#endStreams('the node is closing')
     await this.#revision.stop()
     await this.#keeping.stop()
+    await this.#lived.stop()
     await this.#restarts
   }
 

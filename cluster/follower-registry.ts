@@ -1,7 +1,8 @@
 /**
  * The followers a leader knows, connected or away, and how far each is: tombstones stay until all
  * of them have passed. Kept on disk, in one meta row; bounded. A follower that was silent for longer
- * than tombstones are kept is forgotten: when it returns it is compared with.
+ * than tombstones are kept is forgotten: when it returns it is compared with. Silence is counted in time that
+ * this node has lived: a wall clock that jumps makes nobody silent.
  */
 
 import type { Logger } from '../src/core/logger.ts'
@@ -18,6 +19,12 @@ export interface RegisteredFollower {
   readonly lastContactMs: number
 }
 
+/** As it is kept. */
+interface KnownFollower extends RegisteredFollower {
+  /** How long this node had lived when it was last heard of, milliseconds. */
+  readonly contactLivedMs: number
+}
+
 /** One connection of a follower. */
 export interface Registration {
   /** The follower has this node's log durably up to `seq`. */
@@ -32,6 +39,8 @@ export interface FollowerRegistryOptions {
   readonly store: Store
   /** This node's time, milliseconds since the Unix epoch. */
   readonly nowMs: () => number
+  /** How long this node has lived, milliseconds; see `lived-time.ts`. */
+  readonly livedMs: () => number
   readonly logger: Logger
 }
 
@@ -41,7 +50,7 @@ const MAX_FOLLOWERS = 1000
 
 export class FollowerRegistry {
   readonly #options: FollowerRegistryOptions
-  readonly #followers = new Map<string, RegisteredFollower>()
+  readonly #followers = new Map<string, KnownFollower>()
   /** Connections by follower. */
   readonly #connections = new Map<string, number>()
   #isChanged = false
@@ -49,8 +58,13 @@ export class FollowerRegistry {
   /** Reads what is on disk; the store is open. */
   constructor(options: FollowerRegistryOptions) {
     this.#options = options
+    const livedMs = options.livedMs()
     for (const follower of decode(options.store.meta(ROW))) {
-      this.#followers.set(follower.id, follower)
+      const { contactLivedMs = livedMs } = follower
+      // Not told by an earlier release: heard of now, which is noted, or it would be so at every start.
+      if (follower.contactLivedMs === undefined) this.#isChanged = true
+      const known = { ...follower, contactLivedMs: Math.min(contactLivedMs, livedMs) }
+      this.#followers.set(follower.id, known)
     }
   }
 
@@ -59,10 +73,11 @@ export class FollowerRegistry {
     { id, name, scopes }: Pick<RegisteredFollower, 'id' | 'name' | 'scopes'>,
     cursor: LogPosition | null,
   ): Registration {
-    const { store, nowMs } = this.#options
+    const { store, nowMs, livedMs } = this.#options
     const change = (fields: Partial<RegisteredFollower>): void => {
-      const known = this.#followers.get(id) ?? { id, name, scopes, cursor, lastContactMs: 0 }
-      this.#followers.set(id, { ...known, lastContactMs: nowMs(), ...fields })
+      const known = this.#followers.get(id) ?? { id, name, scopes, cursor }
+      const contact = { lastContactMs: nowMs(), contactLivedMs: livedMs() }
+      this.#followers.set(id, { ...known, ...contact, ...fields })
       this.#isChanged = true
     }
     change({ name, scopes, cursor })
@@ -93,15 +108,15 @@ export class FollowerRegistry {
     return least
   }
 
-  /** Forgets those away that were not heard of for so long, and those beyond the bound. */
+  /** Forgets those away that were not heard of for so long of lived time, and those beyond the bound. */
   forgetSilent(silentMs: number): void {
-    const { nowMs, logger } = this.#options
-    const since = nowMs() - silentMs
+    const { livedMs, logger } = this.#options
+    const since = livedMs() - silentMs
     const away = [...this.#followers.values()]
       .filter(({ id }) => !this.#connections.has(id))
-      .sort((a, b) => a.lastContactMs - b.lastContactMs)
-    for (const { id, name, lastContactMs } of away) {
-      if (lastContactMs >= since && this.#followers.size <= MAX_FOLLOWERS) return
+      .sort((a, b) => a.contactLivedMs - b.contactLivedMs)
+    for (const { id, name, lastContactMs, contactLivedMs } of away) {
+      if (contactLivedMs >= since && this.#followers.size <= MAX_FOLLOWERS) return
       this.#followers.delete(id)
       this.#isChanged = true
       logger.warn('a follower was away too long: deletions are not kept for it any more', {
@@ -117,7 +132,8 @@ export class FollowerRegistry {
     if (!this.#isChanged) return
     this.#isChanged = false
     try {
-      await this.#options.store.saveMeta(new Map([[ROW, JSON.stringify(this.list())]]))
+      const known = [...this.#followers.values()]
+      await this.#options.store.saveMeta(new Map([[ROW, JSON.stringify(known)]]))
     } catch (error) {
       this.#isChanged = true
       throw error
@@ -126,10 +142,12 @@ export class FollowerRegistry {
 
   /** By the order in which they first joined. */
   list(): RegisteredFollower[] {
-    return [...this.#followers.values()]
+    return [...this.#followers.values()].map(({ contactLivedMs: _, ...follower }) => follower)
   }
 }
 
-function decode(text: string | undefined): RegisteredFollower[] {
-  return text === undefined ? [] : (JSON.parse(text) as RegisteredFollower[])
+type KeptFollower = RegisteredFollower & Partial<KnownFollower>
+
+function decode(text: string | undefined): KeptFollower[] {
+  return text === undefined ? [] : (JSON.parse(text) as KeptFollower[])
 }

@@ -8,7 +8,6 @@ import { StateError } from '../src/core/errors.ts'
 import type { LogPosition } from '../src/core/protocol.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
-import type { SentRow } from '../src/store/replication.ts'
 import type { Store } from '../src/store/store.ts'
 import type { FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
 import { HashSet } from './hash-set.ts'
@@ -56,8 +55,8 @@ export class FollowerSteps {
    */
   #underWay = new HashSet()
   /**
-   * Hashes of keys that the leader acknowledged since the exchange before: when it said what it lacks it
-   * may not have had them yet. Those of one connection.
+   * Hashes of keys that the leader acknowledged since the exchange before, or told of in this one: when it
+   * said what it lacks it may not have had them yet. Those of one connection.
    */
   #acknowledged = { session: 0, keys: new HashSet() }
 
@@ -101,7 +100,7 @@ export class FollowerSteps {
       case 'settle': {
         const { n, rows, superseded } = effect
         const held = rows.filter(({ seq }) => superseded?.has(seq) !== true)
-        this.#noteAcknowledged(session, held)
+        this.#noteHeld(session, held)
         const progress = { ...this.#durable, seen: this.#later(effect.seen) }
         await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta))
         return { type: 'settled', session, n, progress }
@@ -139,6 +138,8 @@ export class FollowerSteps {
       this.#underWay.add(hashText(key))
     })
     this.#lacks.addAll(effect.lacks)
+    // Where it had nothing when it was asked, it has by now what it sends: another follower delivered that.
+    if (isAll) this.#noteHeld(session, records)
     if (this.#lacks.size > MAX_HASHES) {
       throw new StateError('invalid_message', `stream: more than ${MAX_HASHES} hashes lacking`)
     }
@@ -163,7 +164,7 @@ export class FollowerSteps {
   }
 
   /** One more than `MAX_HASHES` at most, which says that some are not in it. */
-  #noteAcknowledged(session: number, rows: readonly SentRow[]): void {
+  #noteHeld(session: number, rows: readonly { readonly key: string }[]): void {
     const keys = this.#acknowledgedIn(session)
     for (const { key } of rows) if (keys.size <= MAX_HASHES) keys.add(hashText(key))
   }

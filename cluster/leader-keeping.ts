@@ -17,6 +17,7 @@ import {
   type RegisteredFollower,
   type Registration,
 } from './follower-registry.ts'
+import type { LivedTime } from './lived-time.ts'
 import { type Placement, scopeOf } from './placement.ts'
 import { horizonAt, TombstoneRemover } from './retention.ts'
 
@@ -26,6 +27,8 @@ export interface LeaderKeepingOptions {
   readonly placement: Placement
   readonly clock: HybridClock
   readonly time: TimeSource
+  /** By which age is told. */
+  readonly lived: LivedTime
   readonly logger: Logger
   /** 0: tombstones are never removed. */
   readonly tombstoneRetentionMs: number
@@ -52,10 +55,11 @@ export class LeaderKeeping {
 
   constructor(options: LeaderKeepingOptions) {
     this.#options = options
-    const { store, placement, clock, time, logger, tombstoneRetentionMs } = options
+    const { store, placement, clock, time, lived, logger, tombstoneRetentionMs } = options
     this.#registry = new FollowerRegistry({
       store,
       nowMs: () => Number(clock.physicalNs() / NS_PER_MS),
+      livedMs: () => lived.ms,
       logger,
     })
     this.#remover = new TombstoneRemover({
@@ -155,8 +159,8 @@ export class LeaderKeeping {
   }
 
   #horizon(leader: string | undefined): bigint {
-    const { clock, tombstoneRetentionMs, horizonOfLeader } = this.#options
+    const { lived, tombstoneRetentionMs, horizonOfLeader } = this.#options
     if (leader !== undefined) return horizonOfLeader(leader)
-    return horizonAt(clock.physicalNs(), tombstoneRetentionMs)
+    return horizonAt(lived.oldNs('tombstones'), tombstoneRetentionMs)
   }
 }

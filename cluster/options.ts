@@ -41,8 +41,8 @@ export interface ClusterOptions {
    */
   readonly maxClockDriftMs?: number
   /**
-   * How long a deletion is remembered at least, milliseconds; followers away for longer are compared
-   * with. The leader's counts. Default 604 800 000 (7 days); 0: forever.
+   * How long a deletion is remembered at least, milliseconds for which the node was up; followers away for
+   * longer are compared with. The leader's counts. Default 604 800 000 (7 days); 0: forever.
    */
   readonly tombstoneRetentionMs?: number
   /** Jitter of reconnect delays. Default `Math.random`. */
@@ -109,7 +109,7 @@ export interface ClusterLimits {
   readonly maxPendingBytes: number
   /** Values kept in the conflict log of each scope that is led here. Default 1000. */
   readonly conflictEntries: number
-  /** A value in the conflict log is dropped after so long, milliseconds. Default 30 days. */
+  /** A value in the conflict log is dropped after so long of being up, milliseconds. Default 30 days. */
   readonly conflictAgeMs: number
   /**
    * On the bus a leader says this often how far its log is, milliseconds; what was lost there is noticed

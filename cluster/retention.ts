@@ -1,6 +1,6 @@
 /**
  * Removes tombstones that are older than the retention. For a scope that this node leads it decides
- * by its own clock up to which stamp they are old: the **horizon**. For a scope it follows, the
+ * by its own clock, and by the time it has lived (`lived-time.ts`), up to which stamp they are old: the **horizon**. For a scope it follows, the
  * leader tells, so that all nodes agree. A tombstone goes when neither it nor what it may have to win
  * against (`lastStampOf`) is newer than the horizon, it is owed to nobody, and every registered follower has passed it.
  */
@@ -37,12 +37,10 @@ const BREATH = 1000
 const MAX_INTERVAL_MS = 6 * 3_600_000
 const MIN_INTERVAL_MS = 1000
 
-/** Up to which stamp tombstones are old at `nowNs`; 0n when they never are. */
-export function horizonAt(nowNs: bigint, retentionMs: number): bigint {
-  const retentionNs = BigInt(Math.round(retentionMs)) * NS_PER_MS
-  if (retentionNs === 0n || nowNs <= retentionNs) return 0n
-  const step = retentionNs / STEPS
-  return ((nowNs - retentionNs) / step) * step
+/** The horizon when everything up to the stamp `oldNs` is older than the retention; 0n when there is no retention. */
+export function horizonAt(oldNs: bigint, retentionMs: number): bigint {
+  const step = (BigInt(Math.round(retentionMs)) * NS_PER_MS) / STEPS
+  return step === 0n ? 0n : (oldNs / step) * step
 }
 
 export class TombstoneRemover {

@@ -11,6 +11,7 @@ import { type ElectedOptions, makeLease } from './election/options.ts'
 import { withPeerKnowledge } from './election/peer-knowledge.ts'
 import { Succession } from './election/succession.ts'
 import { usualSets } from './key-set.ts'
+import { livedTimeOf } from './lived-time.ts'
 import { Member } from './member.ts'
 import { whereabouts } from './membership.ts'
 import type { ResolvedClusterOptions } from './options.ts'
@@ -173,10 +174,11 @@ interface KeptDigests {
 
 /** Counted once, so that a change of leader does not cost a scan of everything. */
 function keepDigests({ host, options }: SeatOptions, placement: Placement): KeptDigests {
-  const { store, clock, time } = host
+  const { store, time } = host
   const digests = new DigestTable(store, time, usualSets(placement))
   const unhear = store.onCommit((commit) => digests.committed(commit))
-  const horizon = horizonAt(clock.physicalNs(), options.tombstoneRetentionMs)
+  const oldNs = livedTimeOf({ ...host, options }).oldNs('tombstones')
+  const horizon = horizonAt(oldNs, options.tombstoneRetentionMs)
   digests.recount(horizon).catch((error: unknown) => {
     // They are counted when they are asked for.
     options.logger.debug('the digests were not counted', { error: errorText(error) })

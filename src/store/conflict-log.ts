@@ -39,8 +39,8 @@ export interface Conflict {
 export interface ConflictLimits {
   /** Entries of one scope. Beyond them the oldest go, a tenth at a time. */
   readonly maxEntries: number
-  /** Nanoseconds after which an entry goes. */
-  readonly maxAgeNs: bigint
+  /** What was decided before goes, nanoseconds; 0n and less: nothing does. */
+  readonly oldNs: () => bigint
 }
 
 export interface ConflictLogOptions extends ConflictLimits {
@@ -104,10 +104,10 @@ export class ConflictLog {
 
   /** Newest first. Rows that cannot be read are left out. */
   async list({ pattern, limit }: ConflictQuery): Promise<Conflict[]> {
-    const oldestNs = this.#options.now() - this.#options.maxAgeNs
+    const oldNs = this.#options.oldNs()
     let found: Conflict[] = []
     for await (const conflict of this.#read(CONFLICT_ROWS)) {
-      if (conflict.decidedNs < oldestNs) continue
+      if (conflict.decidedNs < oldNs) continue
       if (pattern !== undefined && !matchKey(pattern, conflict.key)) continue
       found.push(conflict)
       if (found.length >= limit * 2) found = newest(found, limit)
@@ -151,8 +151,9 @@ export class ConflictLog {
   }
 
   async #trimScope(scope: string): Promise<void> {
-    const { adapter, maxEntries, maxAgeNs, now } = this.#options
-    const oldest = conflictRow(scope, now() - maxAgeNs)
+    const { adapter, maxEntries } = this.#options
+    const oldNs = this.#options.oldNs()
+    const oldest = conflictRow(scope, oldNs > 0n ? oldNs : 0n)
     const doomed: string[] = []
     let kept = 0
     for await (const [row] of adapter.iterate({ ...conflictRows(scope), reverse: true })) {

@@ -66,7 +66,7 @@ export class ModelNode {
     })
     this.log = this.#store.conflictLog({
       maxEntries: 1000,
-      maxAgeNs: 30n * DAY_NS,
+      oldNs: () => this.time.ns - 30n * DAY_NS,
       now: () => this.time.ns,
       scopeOf: () => 'items/*',
       onError: (error) => {

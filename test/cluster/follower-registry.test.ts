@@ -6,13 +6,18 @@ import { openStore } from '../support/store.ts'
 
 const FOLLOWER = { id: 'f', name: 'edge', scopes: ['items/*'] }
 
-async function setUp(adapter = new MemoryStorage()) {
+async function setUp(adapter = new MemoryStorage(), livedMs = 1000) {
   const store = await openStore({ adapter })
-  const at = { ms: 1000 }
+  const at = { ms: 1000, livedMs }
   const told: string[] = []
   const tell = (message: string): void => void told.push(message)
   const logger: Logger = { debug: tell, info: tell, warn: tell, error: tell }
-  const registry = new FollowerRegistry({ store, nowMs: () => at.ms, logger })
+  const registry = new FollowerRegistry({
+    store,
+    nowMs: () => at.ms,
+    livedMs: () => at.livedMs,
+    logger,
+  })
   return { store, at, told, registry, adapter }
 }
 
@@ -51,13 +56,26 @@ describe('forgetting', () => {
     const position = { epoch: store.epoch, seq: 0 }
     registry.joined({ ...FOLLOWER, id: 'stays' }, position)
     registry.joined(FOLLOWER, position).left()
-    at.ms += 500
+    at.livedMs += 500
     registry.forgetSilent(500)
     expect(registry.list()).toHaveLength(2)
-    at.ms += 1
+    at.livedMs += 1
     registry.forgetSilent(500)
     expect(registry.list().map(({ id }) => id)).toEqual(['stays'])
     expect(told).toHaveLength(1)
+  })
+
+  test('takes nobody because the clock says that much time has passed', async () => {
+    const { store, at, registry } = await setUp()
+    registry.joined(FOLLOWER, { epoch: store.epoch, seq: 0 }).left()
+    at.ms += 315_576_000_000
+    registry.forgetSilent(500)
+    at.ms = 0
+    registry.forgetSilent(500)
+    expect(registry.list()).toHaveLength(1)
+    at.livedMs += 501
+    registry.forgetSilent(500)
+    expect(registry.list()).toHaveLength(0)
   })
 
   test('a follower that is connected twice is away when both have ended', async () => {
@@ -67,7 +85,7 @@ describe('forgetting', () => {
     const second = registry.joined(FOLLOWER, position)
     first.left()
     first.left()
-    at.ms += 1000
+    at.livedMs += 1000
     registry.forgetSilent(500)
     expect(registry.list()).toHaveLength(1)
     second.left()
@@ -79,7 +97,7 @@ describe('forgetting', () => {
     const { store, at, registry } = await setUp()
     const position = { epoch: store.epoch, seq: 0 }
     for (let i = 0; i < 1005; i++) {
-      at.ms++
+      at.livedMs++
       const { left } = registry.joined({ ...FOLLOWER, id: `f${i}` }, position)
       if (i !== 0) left()
     }
@@ -106,4 +124,35 @@ test('what is saved is there after a restart, and only changes are written', asy
     { ...FOLLOWER, cursor: { epoch, seq: 1 }, lastContactMs: 1000 },
   ])
   expect(again.registry.passed).toBe(1)
+})
+
+test('silence goes on over restarts, and begins anew where no lived time was noted', async () => {
+  const { store, at, registry, adapter } = await setUp()
+  registry.joined(FOLLOWER, { epoch: store.epoch, seq: 0 }).left()
+  at.livedMs += 400
+  registry.joined({ ...FOLLOWER, id: 'earlier' }, null).left()
+  await registry.save()
+  const rows = JSON.parse(store.meta('followers') ?? '[]') as { contactLivedMs?: number }[]
+  expect(rows.map(({ contactLivedMs }) => contactLivedMs)).toEqual([1000, 1400])
+  if (rows[1] !== undefined) delete rows[1].contactLivedMs
+  await store.saveMeta(new Map([['followers', JSON.stringify(rows)]]))
+  await store.close()
+  const again = await setUp(adapter, 1501)
+  again.registry.forgetSilent(500)
+  expect(again.registry.list().map(({ id }) => id)).toEqual(['earlier'])
+  await again.registry.save()
+  const [row] = JSON.parse(again.store.meta('followers') ?? '[]') as { contactLivedMs?: number }[]
+  expect(row?.contactLivedMs).toBe(1501)
+})
+
+test('a follower last heard of when this node had lived longer than it knows of is not kept for that', async () => {
+  const { store, at, registry, adapter } = await setUp()
+  at.livedMs = 1_000_000
+  registry.joined(FOLLOWER, { epoch: store.epoch, seq: 0 }).left()
+  await registry.save()
+  await store.close()
+  const again = await setUp(adapter, 10)
+  again.at.livedMs += 501
+  again.registry.forgetSilent(500)
+  expect(again.registry.list()).toEqual([])
 })

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { LeaderKeeping } from '../../cluster/leader-keeping.ts'
 import { GREETING, type StreamingState, stepLeaderSession } from '../../cluster/leader-session.ts'
+import { LivedTime } from '../../cluster/lived-time.ts'
 import { planPlacement } from '../../cluster/placement.ts'
 import { PushTaker } from '../../cluster/push-taker.ts'
 import { HybridClock } from '../../src/core/clock.ts'
@@ -28,12 +29,13 @@ beforeEach(async () => {
   const placement = planPlacement([{ path: 'items/*' }], undefined, 'nodes/*')
   const keeping = new LeaderKeeping({
     ...{ store, placement, clock, time, logger },
+    lived: new LivedTime({ store, clock, time, logger, ages: { tombstones: 0, conflicts: 1 } }),
     tombstoneRetentionMs: 0,
     horizonOfLeader: () => 0n,
     removed: () => undefined,
   })
   const conflicts = new ConflictLog({
-    ...{ adapter, maxEntries: 100, maxAgeNs: 2n ** 62n },
+    ...{ adapter, maxEntries: 100, oldNs: () => 0n },
     run: (planner) => store.run(planner),
     now: () => time.wallNs(),
     scopeOf: () => 'items/*',

@@ -125,7 +125,7 @@ describe.each([
 function conflictsOf(store: Store): Promise<unknown> {
   const log = store.conflictLog({
     maxEntries: 1000,
-    maxAgeNs: LATEST_STAMP,
+    oldNs: () => 0n,
     now: () => LATEST_STAMP,
     scopeOf: (key) => key,
     onError: (error) => {

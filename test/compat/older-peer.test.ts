@@ -35,10 +35,14 @@ afterEach(async () => {
   for (const rig of rigs.splice(0)) await rig.close()
 })
 
+/** Of a node that has been up for a week, the retention, before it was started. */
+const LIVED = `${7n * DAY_NS} tombstones=0:${FAKE_START_NS - 7n * DAY_NS}`
+
 async function leaderWith(records: readonly StoredRecord[]): Promise<RigNode> {
   const rig = new EngineRig()
   rigs.push(rig)
   const fill = async (store: Store): Promise<void> => {
+    await store.saveMeta(new Map([['lived', LIVED]]))
     await store.merge(records, { source: 'x' })
   }
   return rig.add({ host: 'leader', fill })

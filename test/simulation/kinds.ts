@@ -2,7 +2,15 @@
 import type { ScopeOptions } from '../../cluster/options.ts'
 import type { BusQuality } from './bus.ts'
 import type { NodePlan, StepName } from './history.ts'
-import { clockAhead, type Script, scaled, staleNode, wipedVoter } from './scripts.ts'
+import {
+  clockAhead,
+  JUMP_RETENTION_MS,
+  jumpingClock,
+  type Script,
+  scaled,
+  staleNode,
+  wipedVoter,
+} from './scripts.ts'
 
 /** How often a step comes, relative to the others of its kind. */
 export type Weights = Readonly<Partial<Record<StepName, number>>>
@@ -200,6 +208,13 @@ export const KINDS: readonly Kind[] = [
     plans: ELECTED,
     weights: { ...AWAY, cut: 10 },
     ...EXPIRING,
+  },
+  {
+    name: 'elections, deletes expire, a clock that jumps',
+    plans: ELECTED,
+    weights: {},
+    script: jumpingClock,
+    tombstoneRetentionMs: JUMP_RETENTION_MS,
   },
   { name: 'elections, decisions', plans: ELECTED, weights: DECISIONS, writable: DECIDED },
   {

@@ -409,6 +409,14 @@ export const MUTANTS: readonly Mutant[] = [
     isQuick: true,
   },
   {
+    name: 'what is old is told by the wall clock alone',
+    file: 'cluster/lived-samples.ts',
+    find: 'return lowered(sample, { livedNs, wallNs }).wallNs',
+    replace: 'return wallNs - this.#ageNs',
+    kinds: 'a clock that jumps',
+    isQuick: true,
+  },
+  {
     name: 'a majority counts voters that do not hold the write yet',
     file: 'cluster/election/ballot.ts',
     find: ' && this.#cursorOf(voter.id) >= seq',

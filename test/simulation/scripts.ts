@@ -7,6 +7,10 @@ import type { Step } from './history.ts'
 
 export type Script = (random: SeededRandom) => readonly Step[]
 
+/** How long deletes are remembered where a clock jumps: longer than the rest of the history. */
+export const JUMP_RETENTION_MS = 80_000
+const TEN_YEARS_MS = 10 * 365 * 86_400_000
+
 const KEY = 'settings'
 /** A lease has lapsed, and another node has taken it and been followed, milliseconds. */
 const FAILOVER_MS = 9000
@@ -103,6 +107,32 @@ export const clockAhead: Script = (random) => {
     { t: 'heal' },
     failover,
     ...write.decide('@2'),
+  ]
+}
+
+/**
+ * Z is away while X deletes, and X's clock is years ahead for a while, less than deletes are remembered; Y takes
+ * over before Z comes back.
+ */
+export const jumpingClock: Script = (random) => {
+  const key = 'items/a'
+  return [
+    ...begin,
+    { t: 'wait', ms: 2 * JUMP_RETENTION_MS },
+    { t: 'set', node: '@3', key, n: 1 },
+    { t: 'wait', ms: 2000 },
+    { t: 'stop', node: '@3' },
+    { t: 'delete', node: '@1', key },
+    { t: 'wait', ms: 500 + random.below(500) },
+    { t: 'clockAhead', node: '@1', ms: TEN_YEARS_MS },
+    { t: 'wait', ms: 10_000 + random.below(10_000) },
+    { t: 'setClock', node: '@1' },
+    { t: 'wait', ms: 3000 },
+    random.chance(0.5) ? { t: 'stop', node: '@1' } : { t: 'crash', node: '@1', lost: 0 },
+    failover,
+    { t: 'start', node: '@3' },
+    failover,
+    { t: 'start', node: '@1' },
   ]
 }
 

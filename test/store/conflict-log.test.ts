@@ -14,7 +14,7 @@ const SECOND = 1_000_000_000n
 function logOf(store: Store, time: ManualTime, maxEntries = 20): ConflictLog {
   return store.conflictLog({
     maxEntries,
-    maxAgeNs: 100n * SECOND,
+    oldNs: () => time.ns - 100n * SECOND,
     now: () => time.ns,
     scopeOf: (key) => `${key.split('/')[0]}/*`,
     onError: (error) => {

@@ -131,7 +131,7 @@ describe('a leader that judges what is pushed', () => {
     const time = new ManualTime()
     const store = await openStore({ time })
     const conflicts = store.conflictLog({
-      ...{ maxEntries: 10, maxAgeNs: 10n ** 18n, now: () => time.ns, scopeOf: () => 'k' },
+      ...{ maxEntries: 10, oldNs: () => 0n, now: () => time.ns, scopeOf: () => 'k' },
       onError: (error) => {
         throw error
       },

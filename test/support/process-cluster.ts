@@ -104,7 +104,7 @@ export class ProcessNode {
   readonly directory: string
   /** The last part of what its processes wrote to stdout and stderr. */
   output = ''
-  readonly #args: readonly string[]
+  #args: readonly string[]
   readonly #place: NodePlace
   readonly #subscribers: Subscriber[] = []
   #process: ChildProcess | undefined
@@ -124,6 +124,13 @@ export class ProcessNode {
     this.url = `http://${place.host}:${port}`
     this.directory = directory
     this.#args = args
+  }
+
+  /** Whom it follows from its next start on; undefined: it leads. */
+  set follows(leader: ProcessNode | undefined) {
+    const at = this.#args.indexOf('--cluster-url')
+    const others = at < 0 ? this.#args : this.#args.toSpliced(at, 2)
+    this.#args = leader === undefined ? others : [...others, '--cluster-url', leader.url]
   }
 
   get running(): boolean {
