@@ -1,4 +1,5 @@
 /** The status of a node as tables for people. It came over the wire, so nothing of it is certain. */
+import { NOBODY } from '../src/core/nobody.ts'
 import { formatBytes, formatCount, plural } from './progress.ts'
 import { formatTable } from './table.ts'
 
@@ -128,13 +129,13 @@ function countText(count: number | undefined): string {
 const SCOPE: Columns = [
   ['scope', text('path')],
   ['role', text('role')],
-  ['leader', text('leader')],
+  ['leader', (row) => leaderText(fieldOf(row, 'leader'))],
   ['state', text('state')],
   ['epoch', text('epoch')],
 ]
 
 const LINK: Columns = [
-  ['follows', text('url')],
+  ['follows', (row) => leaderText(fieldOf(row, 'url'))],
   ['state', (row) => stateText(row)],
   ['cursor', text('cursor')],
   ['behind', behindText],
@@ -161,6 +162,11 @@ function table(rows: readonly unknown[], columns: Columns): string {
     columns.map(([head]) => head),
     cells,
   )
+}
+
+/** An address, or that there is nobody to have one. */
+function leaderText(url: unknown): string {
+  return url === NOBODY ? 'nobody at present' : cellText(url)
 }
 
 /** Followers that deletions are kept for and that are not connected. */

@@ -9,6 +9,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { isStateError, StateError } from '../src/core/errors.ts'
+import { undecidedByNobody } from '../src/core/nobody.ts'
 import { retryHeaders } from '../src/core/retry-hint.ts'
 import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
 import type { Replication } from '../src/server/plugin.ts'
@@ -103,7 +104,7 @@ async function passOn(
 ): Promise<void> {
   const leader = seat.lease()?.holder?.url
   if (leader === undefined || request.headers[PASSED_HEADER] !== undefined) {
-    throw new StateError('unreachable', 'voters: it is not known who leads; nobody was asked')
+    throw undecidedByNobody('voters: nothing is changed now')
   }
   const answer = await calls.call(leader, {
     ...{ method: 'POST', target: VOTERS_PATH, body, timeoutMs: TIMEOUT_MS },

@@ -12,6 +12,7 @@
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../core/errors.ts'
 import { hasGlob } from '../core/key.ts'
+import { NOBODY } from '../core/nobody.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { ChangeEnd } from '../store/operations.ts'
 import { parseTarget } from './request-url.ts'
@@ -177,7 +178,8 @@ export class Acks {
   #whereabouts({ id, key, state, replicas }: Fate): string {
     const kept = `the write ${formatWriteId(id)} of ${key} is kept`
     if (state === 'local') {
-      const leader = this.#options.leaderOf(key) ?? 'its leader'
+      const known = this.#options.leaderOf(key) ?? 'its leader'
+      const leader = known === NOBODY ? 'whoever leads next' : known
       return `${kept}, durable at this node, and will be pushed to ${leader}`
     }
     const others = `${replicas} other ${replicas === 1 ? 'node' : 'nodes'}`

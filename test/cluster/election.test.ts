@@ -1,5 +1,6 @@
 /** Real servers whose leader is elected, on a lease in memory. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { formatStatus } from '../../cli/status-text.ts'
 import type { CustomLeaderOptions } from '../../cluster/election/options.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
@@ -224,15 +225,17 @@ describe('nodes that elect their leader', () => {
     await waitFor(async () => (await data(one, 'items/b')) === '1')
     for (const node of [leader, one]) {
       const refused = await node.request('POST', '/items/c', '1', { 'if-none-match': '*' })
-      expect([refused.status, refused.body]).toEqual([
-        502,
-        'cluster: it is not known who leads; nobody was asked',
+      expect([refused.status, refused.headers['retry-after'], refused.body]).toEqual([
+        503,
+        '1',
+        'storage: key "items/c" is not decided now: no leader at present; nobody was asked',
       ])
       expect((await node.request('GET', '/-/leader')).status).toBe(503)
     }
     const ready = await leader.request('GET', '/-/readyz')
     expect(ready.status).toBe(200)
-    expect(ready.body).toContain('it is not known who leads (out of reach)')
+    expect(ready.body).toContain('no leader at present (out of reach)')
+    expect(ready.body).not.toContain('.invalid')
     const before = leader.plugin.status()?.epoch
     for (const node of nodes) if (node !== leader) leases.cut.add(node.id)
     leases.cut.delete('all')
@@ -247,6 +250,30 @@ describe('nodes that elect their leader', () => {
     await waitFor(() => leader.server.store.owedCount('https://no-leader.invalid') === 0)
   })
 
+  it('that pass nothing on say while nobody leads that there is no leader, and name no address', async () => {
+    const leases = new Leases()
+    leases.cut.add('all')
+    const node = await startNode({ election: leases.election, forward: false })
+    const operations = [{ op: 'set', path: 'items/a', data: 1, ifNoneMatch: '*' }]
+    const answers = [
+      await node.request('POST', '/items/a', '1', { 'if-none-match': '*' }),
+      await node.request('POST', '/-/batch', JSON.stringify({ operations })),
+    ]
+    for (const { status, headers, body } of answers) {
+      expect([status, headers['retry-after']]).toEqual([503, '1'])
+      expect(body).toContain('is not decided now: no leader at present')
+    }
+    const late = await node.request('POST', '/items/a?ack=leader&ackTimeoutMs=50', '1')
+    expect([late.status, late.headers['ooo-ack']]).toEqual([504, 'local'])
+    expect(late.body).toContain('will be pushed to whoever leads next')
+    const told = formatStatus(JSON.parse((await node.request('GET', '/-/cluster')).body))
+    expect(told).toMatch(/follows +state[^\n]+\nnobody at present /)
+    const reasons = (await node.request('GET', '/-/readyz')).body
+    for (const text of [...answers.map(({ body }) => body), late.body, told, reasons]) {
+      expect(text).not.toContain('.invalid')
+    }
+  })
+
   it('demote a leader that is cut off from the lease, and what it took then reaches all', async () => {
     const leases = new Leases()
     const nodes = await trio(leases)
@@ -255,7 +282,7 @@ describe('nodes that elect their leader', () => {
     await waitFor(() => old.plugin.status()?.lease?.state === 'demoting')
     for (const node of nodes) if (node !== old) old.link.cut()
     const refused = await old.request('POST', '/items/x', '1', { 'if-none-match': '*' })
-    expect(refused.status).toBe(502)
+    expect(refused.status).toBe(503)
     expect((await old.request('POST', '/items/late', '"late"')).status).toBe(200)
     const rest = nodes.filter((node) => node !== old)
     const [next] = await settled(rest)
