@@ -77,14 +77,20 @@ const LEASE: Columns = [
   ['last error', text('lastError')],
 ]
 
-/** Who votes; of the leader also whose state it holds, and why it decides nothing. */
+/** Who votes; of the leader also who is here, whose vote it has, and why it decides nothing. */
 const VOTERS: Columns = [
   ['voters', (row) => rowsOf(row, 'voters').map(cellText).join(', ') || '-'],
   ['list', text('change')],
-  ['held', (row) => rowsOf(row, 'held').map(cellText).join(', ') || '-'],
+  ['connected', (row) => connectedOf(row).join(', ') || '-'],
+  ['have voted', (row) => rowsOf(row, 'held').map(cellText).join(', ') || '-'],
   ['decides', (row) => (fieldOf(row, 'decides') === true ? 'yes' : 'no')],
   ['reason', text('reason')],
 ]
+
+function connectedOf(row: unknown): string[] {
+  const here = rowsOf(row, 'attendance').filter((voter) => fieldOf(voter, 'connected') === true)
+  return here.map((voter) => text('name')(voter))
+}
 
 const POD_LABEL: Columns = [
   ['pod', text('pod')],

@@ -172,10 +172,10 @@ export class Acks {
       return { reached: typeof level === 'number' ? worst.replicas : level, shortfall: undefined }
     }
     const asked = `ooo: ack ${level} was not reached within ${timeoutMs} ms`
-    return { reached: levelOf(worst), shortfall: `${asked}: ${this.#whereabouts(worst)}` }
+    return { reached: levelOf(worst), shortfall: `${asked}: ${this.#whereabouts(worst, level)}` }
   }
 
-  #whereabouts({ id, key, state, replicas }: Fate): string {
+  #whereabouts({ id, key, state, replicas, unconfirmed }: Fate, level: AckLevel): string {
     const kept = `the write ${formatWriteId(id)} of ${key} is kept`
     if (state === 'local') {
       const known = this.#options.leaderOf(key) ?? 'its leader'
@@ -183,7 +183,9 @@ export class Acks {
       return `${kept}, durable at this node, and will be pushed to ${leader}`
     }
     const others = `${replicas} other ${replicas === 1 ? 'node' : 'nodes'}`
-    return `${kept}, durable at this node and ${others}, and goes on to its followers`
+    const voters =
+      level === 'majority' && unconfirmed ? `; not confirmed by the voters: ${unconfirmed}` : ''
+    return `${kept}, durable at this node and ${others}, and goes on to its followers${voters}`
   }
 
   #mayBeReplicated(keyOrGlob: string): boolean {

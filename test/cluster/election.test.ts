@@ -196,13 +196,19 @@ describe('nodes that elect their leader', () => {
     })
     expect((await post({ add: 'b' })).status).toBe(401)
     expect((await post({ remove: 'a' }, token)).body).toBe('voters: a is the last voter')
-    expect((await post({ remove: 'x' }, token)).status).toBe(400)
-    expect((await post({ add: 'b' }, token)).body).toContain('missing: b')
+    for (const [change, note] of [
+      [{ remove: 'x' }, 'x is no voter'],
+      [{ add: 'a' }, 'a is a voter already'],
+    ] as const) {
+      const same = await post(change, token)
+      expect([same.status, JSON.parse(same.body)]).toMatchObject([200, { voters: ['a'], note }])
+    }
+    expect((await post({ add: 'b', absent: true }, token)).body).toContain('missing: b')
     expect((await post({ add: 'b c' }, token)).status).toBe(400)
     expect((await post({ add: 'b', remove: 'a' }, token)).status).toBe(400)
     expect((await a.request('PUT', '/-/voters', '{}')).status).toBe(405)
-    const anew = await post({ found: ['a'] }, token)
-    expect(JSON.parse(anew.body)).toMatchObject({ voters: ['a'], change: 2, decides: true })
+    expect((await post({ found: ['a'], giveUp: 'x' }, token)).status).toBe(400)
+    expect((await post({ found: ['a'], giveUp: [] }, token)).body).toContain('a majority of')
     const fixed = await startNode()
     expect((await fixed.request('GET', '/-/voters')).status).toBe(404)
     const asked = await fixed.request('POST', '/items/a?ack=majority', '1')
@@ -286,6 +292,7 @@ describe('nodes that elect their leader', () => {
     expect((await old.request('POST', '/items/late', '"late"')).status).toBe(200)
     const rest = nodes.filter((node) => node !== old)
     const [next] = await settled(rest)
+    await waitFor(() => next.plugin.status()?.voters?.decides)
     expect((await next.request('POST', '/items/x', '2', { 'if-none-match': '*' })).status).toBe(200)
     leases.cut.clear()
     old.link.heal()
@@ -380,7 +387,7 @@ describe('a node whose leader is elected', () => {
     const leases = new Leases()
     const storage = new HeldStorage()
     const node = await startNode({ election: leases.election, storage })
-    await waitFor(async () => (await node.request('GET', '/-/leader')).status === 200)
+    await waitFor(() => node.plugin.status()?.voters?.decides)
     storage.hold('items/')
     const absent = { 'if-none-match': '*' }
     const asked = node.request('POST', '/items/a', '1', absent)

@@ -51,6 +51,7 @@ const gathering: BallotState = {
   issuedAt: undefined,
   isEarly: false,
   hasFounded: false,
+  isWaiting: false,
 }
 const fresh: BallotState = {
   ...{ ...gathering, list: undefined, isWhole: false, founder: FOUNDER, isEarly: true },
@@ -286,7 +287,7 @@ describe('the machine of a ballot', () => {
     const step = stepBallot(one, twin, CAUGHT_UP)
     expect([step.state.phase, step.effects]).toEqual([
       'gathering',
-      [{ type: 'twin', name: 'b', node: 'n-x' }],
+      [{ type: 'twin', name: 'b', node: 'n-x', id: 's-x' }],
     ])
   })
 
