@@ -180,7 +180,8 @@ export class Acks {
     if (state === 'local') {
       const known = this.#options.leaderOf(key) ?? 'its leader'
       const leader = known === NOBODY ? 'whoever leads next' : known
-      return `${kept}, durable at this node, and will be pushed to ${leader}`
+      const voters = level === 'majority' ? '; no other voter is known to hold it' : ''
+      return `${kept}, durable at this node, and will be pushed to ${leader}${voters}`
     }
     const others = `${replicas} other ${replicas === 1 ? 'node' : 'nodes'}`
     const voters =

@@ -150,7 +150,10 @@ describe('nodes that elect their leader', () => {
     const leases = new Leases()
     const nodes = await trio(leases)
     const [x, y, z] = (await settled(nodes)) as [TestNode, TestNode, TestNode]
-    await waitFor(() => x.plugin.status()?.voters?.voters.length === 3)
+    await waitFor(() => {
+      const { voters = [], decides } = x.plugin.status()?.voters ?? {}
+      return voters.length === 3 && decides
+    })
     const write = (node: TestNode, value: number, condition: Record<string, string>) =>
       node.request('POST', '/settings?ack=1', String(value), condition)
     const first = await write(x, 1, { 'if-none-match': '*' })

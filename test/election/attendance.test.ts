@@ -95,9 +95,37 @@ describe('a leader that has lost two of three voters', () => {
     const [leader, one] = await trio()
     await one.server.close()
     const reasons = await waitFor(async () => (await reasonsOf(leader)) || undefined)
-    expect(reasons).toContain(`1 of 3 voters is away: ${nameOf(one) || ''}`)
+    expect(reasons).toContain(`1 of 3 voters is away: ${nameOf(one)}`)
     expect((await votersOf(leader)).missing).toBe(0)
     expect(reasons).not.toContain('no majority')
+  })
+})
+
+describe('a write through a follower that waits for a majority', () => {
+  it('names the voters that have not confirmed it', async () => {
+    const election = elections([...NAMES, 'never'])
+    const nodes = await Promise.all(
+      NAMES.map((name) => startNode({ name, election: election(name) })),
+    )
+    const leader = await waitFor(() => nodes.find((node) => node.plugin.status()?.voters?.decides))
+    const [one, other] = nodes.filter((node) => node !== leader) as [TestNode, TestNode]
+    await waitFor(() => one.plugin.status()?.links[0]?.state === 'live')
+    await other.server.close()
+    await waitFor(async () => (await votersOf(leader)).missing === 1)
+    const late = await one.request('POST', '/items/a?ack=majority&ackTimeoutMs=500', '1')
+    expect(late.status).toBe(504)
+    expect(late.body).toContain('not confirmed by the voters: ')
+    for (const name of [nameOf(other), 'never']) {
+      expect(late.body).toContain(`${name} (not connected since 20`)
+    }
+    const id = String(late.headers['ooo-write-id'])
+    const fate = await leader.request(
+      'GET',
+      `/-/writes/${id}?key=items/a&until=majority&timeoutMs=50`,
+    )
+    expect(JSON.parse(fate.body).unconfirmed).toContain('never (not connected since 20')
+    const plain = await leader.request('GET', `/-/writes/${id}?key=items/a`)
+    expect(JSON.parse(plain.body).unconfirmed).toBeUndefined()
   })
 })
 

@@ -14,7 +14,11 @@ const DEADLINE_MS = 60_000
 
 interface Status {
   readonly lease: { readonly state: string; readonly token: number }
-  readonly voters: { readonly voters: readonly string[]; readonly before?: readonly string[] }
+  readonly voters: {
+    readonly voters: readonly string[]
+    readonly before?: readonly string[]
+    readonly decides: boolean
+  }
   readonly links: readonly { readonly url: string; readonly state: string }[]
 }
 
@@ -52,8 +56,8 @@ async function trio(): Promise<{ nodes: ProcessNode[]; leader: ProcessNode }> {
   const leader = await leaderOf(nodes)
   // While there are fewer, the lease of one that is lost can be taken, and nothing decided.
   const areVoters = async (): Promise<boolean> => {
-    const { voters, before } = (await statusOf(leader)).voters
-    return voters.length === nodes.length && before === undefined
+    const { voters, before, decides } = (await statusOf(leader)).voters
+    return decides && voters.length === nodes.length && before === undefined
   }
   await waitFor(areVoters, { deadlineMs: DEADLINE_MS, what: 'all nodes to be voters' })
   return { nodes, leader }
