@@ -1,5 +1,5 @@
 /** The status of a node as tables for people. It came over the wire, so nothing of it is certain. */
-import { NOBODY } from '../src/core/nobody.ts'
+import { leaderText } from '../src/core/nobody.ts'
 import { formatBytes, formatCount, plural } from './progress.ts'
 import { formatTable } from './table.ts'
 
@@ -135,13 +135,13 @@ function countText(count: number | undefined): string {
 const SCOPE: Columns = [
   ['scope', text('path')],
   ['role', text('role')],
-  ['leader', (row) => leaderText(fieldOf(row, 'leader'))],
+  ['leader', (row) => leaderCell(fieldOf(row, 'leader'))],
   ['state', text('state')],
   ['epoch', text('epoch')],
 ]
 
 const LINK: Columns = [
-  ['follows', (row) => leaderText(fieldOf(row, 'url'))],
+  ['follows', (row) => leaderCell(fieldOf(row, 'url'))],
   ['state', (row) => stateText(row)],
   ['cursor', text('cursor')],
   ['behind', behindText],
@@ -171,8 +171,8 @@ function table(rows: readonly unknown[], columns: Columns): string {
 }
 
 /** An address, or that there is nobody to have one. */
-function leaderText(url: unknown): string {
-  return url === NOBODY ? 'nobody at present' : cellText(url)
+function leaderCell(url: unknown): string {
+  return cellText(typeof url === 'string' ? leaderText(url) : url)
 }
 
 /** Followers that deletions are kept for and that are not connected. */

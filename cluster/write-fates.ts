@@ -41,7 +41,8 @@ export function replicationOf({
       if (found.holding < found.following) engine()?.ask(seq)
       if (!isElected(key)) return { ...found, isMajority: false }
       const own = ballot()
-      if (own === undefined) return { ...found, isMajority: false, unconfirmed: NOBODY_LEADS }
+      if (own === undefined)
+        return { ...found, isMajority: false, unconfirmed: `all; ${NOBODY_LEADS}` }
       if (own.isHeldByMajority(seq)) return { ...found, isMajority: true }
       return { ...found, isMajority: false, unconfirmed: own.unconfirmed(seq) }
     },

@@ -189,7 +189,7 @@ export class Ballot {
   unconfirmed(seq: number): string {
     const { list } = this.#state
     const { reason } = this
-    if (reason !== undefined || list === undefined) return reason ?? 'no voters are known'
+    if (reason !== undefined || list === undefined) return `all; ${reason ?? 'none are known'}`
     const missing = votersOf(list).filter((name) => !this.#holds(name, seq))
     return missing.map((name) => tell(this.#view, name)).join(', ')
   }

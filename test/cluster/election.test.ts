@@ -262,7 +262,10 @@ describe('nodes that elect their leader', () => {
   it('that pass nothing on say while nobody leads that there is no leader, and name no address', async () => {
     const leases = new Leases()
     leases.cut.add('all')
-    const node = await startNode({ election: leases.election, forward: false })
+    const logged: string[] = []
+    const log = (...told: unknown[]): void => void logged.push(JSON.stringify(told))
+    const logger = { debug: log, info: log, warn: log, error: log }
+    const node = await startNode({ election: leases.election, forward: false, logger })
     const operations = [{ op: 'set', path: 'items/a', data: 1, ifNoneMatch: '*' }]
     const answers = [
       await node.request('POST', '/items/a', '1', { 'if-none-match': '*' }),
@@ -278,7 +281,8 @@ describe('nodes that elect their leader', () => {
     const told = formatStatus(JSON.parse((await node.request('GET', '/-/cluster')).body))
     expect(told).toMatch(/follows +state[^\n]+\nnobody at present /)
     const reasons = (await node.request('GET', '/-/readyz')).body
-    for (const text of [...answers.map(({ body }) => body), late.body, told, reasons]) {
+    expect(logged.join('\n')).toContain('no leader at present')
+    for (const text of [...answers.map(({ body }) => body), late.body, told, reasons, ...logged]) {
       expect(text).not.toContain('.invalid')
     }
   })
