@@ -28,6 +28,7 @@ import { VoterChanges } from './voter-changes.ts'
 import {
   type BallotView,
   GATHER_MS,
+  onlyVoterText,
   reasonOf,
   reportBallot,
   tell,
@@ -308,6 +309,8 @@ export class Ballot {
     this.#presence.note(state.connected, nowMs(this.#options.time))
     if (before !== state.phase && state.phase === 'deciding') {
       this.#options.logger.info('decides by its grant', { token: this.n })
+      const only = onlyVoterText(state.list)
+      if (only !== undefined) this.#options.logger.warn(only)
     }
     for (const effect of effects) this.#run(effect)
     this.#changes.wake()

@@ -143,16 +143,19 @@ function concernsOf(view: BallotView): string[] {
   return [`${whose}: ${told}; nothing is decided until they can; ${WAY_OUT}`, ...same]
 }
 
+/** What a list of one voter means; undefined for longer ones. */
+export function onlyVoterText(list: VoterList | undefined): string | undefined {
+  const [only, ...more] = list === undefined ? [] : votersOf(list)
+  if (only === undefined || more.length > 0) return undefined
+  return `${only} is the only voter: while it is away nobody decides; add others by "ooo voters add NAME", or name them all by --voters at the first start`
+}
+
 /** What a leader that decides can not do without those who are away. */
 function awayOf(view: BallotView, list: VoterList): string[] {
   const { state } = view
   const all = votersOf(list)
-  const [only] = all
-  if (all.length === 1 && only !== undefined) {
-    return [
-      `${only} is the only voter: while it is away nobody decides; add others by "ooo voters add NAME", or name them all by --voters at the first start`,
-    ]
-  }
+  const only = onlyVoterText(list)
+  if (only !== undefined) return [only]
   const away = all.filter((name) => !isHere(state, name))
   if (away.length === 0) return []
   const told = away.map((name) => tell(view, name)).join(', ')

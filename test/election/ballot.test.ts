@@ -9,6 +9,7 @@ import { openStore } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
 
 interface Rig {
+  readonly warnings: readonly string[]
   readonly time: FakeTime
   readonly ballot: Ballot
   /** A node with this name connects, and holds nothing that the leader has not. */
@@ -20,8 +21,10 @@ async function rig(founders?: readonly string[]): Promise<Rig> {
   const time = new FakeTime()
   const voting = new Voting({ store: await openStore(), name: 'a' })
   voting.start()
+  const warnings: string[] = []
+  const logger = { ...SILENT_LOGGER, warn: (text: string) => void warnings.push(text) }
   const ballot: Ballot = new Ballot({
-    ...{ n: 1, voting, marked: '', founders, paths: ['items/*'], time, logger: SILENT_LOGGER },
+    ...{ n: 1, voting, marked: '', founders, paths: ['items/*'], time, logger },
     head: () => 0,
     heard: () => undefined,
     renewSoon: () => ballot.marked(ballot.mark),
@@ -47,7 +50,7 @@ async function rig(founders?: readonly string[]): Promise<Rig> {
     })
     return session
   }
-  return { time, ballot, join }
+  return { warnings, time, ballot, join }
 }
 
 const decided = (ballot: Ballot): Promise<unknown> => waitFor(() => ballot.phase === 'deciding')
@@ -107,10 +110,12 @@ describe('a leader that begins a list for itself', () => {
   })
 
   it('goes on alone, and takes in who comes later', async () => {
-    const { time, ballot, join } = await rig()
+    const { warnings, time, ballot, join } = await rig()
     time.advance(3000)
     await decided(ballot)
     expect(ballot.list?.voters).toEqual(['a'])
+    expect(warnings).toEqual([expect.stringContaining('a is the only voter')])
+    expect(ballot.report().concerns).toEqual(warnings)
     join('b')
     await waitFor(() => ballot.list?.voters.length === 2)
   })
