@@ -54,8 +54,8 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     env: 'OOO_NAME',
     kind: named(TEXT, 'NAME'),
     fallback: undefined,
-    fallbackText: "the machine's name",
-    meaning: 'name of this node, for people',
+    fallbackText: "the machine's name; among the voters the node's id, which is lost with its disk",
+    meaning: 'name of this node, for people and among the voters',
   },
   data: {
     flag: 'data',

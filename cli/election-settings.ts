@@ -3,6 +3,7 @@ import { hostname } from 'node:os'
 import { isPodLabel } from '../cluster/election/options.ts'
 import type { KubernetesLeaderOptions, LeaderOptions, VoterOptions } from '../cluster/index.ts'
 import { StateError } from '../src/core/errors.ts'
+import type { Logger } from '../src/core/logger.ts'
 import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
 import { loadTrustedCas } from '../src/server/tls.ts'
 import type { BusConfig } from './bus-settings.ts'
@@ -129,6 +130,18 @@ export async function electionOf(
   if (kind === 'static' || url === undefined) return {}
   const ca = redisCa === undefined ? {} : { ca: await loadTrustedCas([redisCa]) }
   return { leader: { kind, ...lease, url, ...ca } }
+}
+
+/** Tells a node that is to vote and has no name that voters can have. */
+export function warnOfNamelessVoter(
+  { leader, name }: ElectionConfig & { readonly name: string | undefined },
+  logger: Logger,
+): void {
+  if (leader === 'static' || (name !== undefined && isVoterName(name))) return
+  logger.warn(
+    'this node votes by its id, which is lost with its disk: give it a --name of its own that voters can have',
+    { name: name ?? 'none', allowed: VOTER_NAME_RULE },
+  )
 }
 
 /** A name that was not given is the machine's, which other nodes on it have too. */

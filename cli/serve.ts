@@ -20,7 +20,7 @@ import {
 } from './command.ts'
 import { SERVE_SETTINGS, type ServeConfig, serveConfig, serveVariables } from './config.ts'
 import { createConsoleLogger } from './console-logger.ts'
-import { electionOf } from './election-settings.ts'
+import { electionOf, warnOfNamelessVoter } from './election-settings.ts'
 import { admissionOf } from './limits-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
@@ -51,6 +51,7 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   const logger = createConsoleLogger({ level: config.logLevel, write, journal })
   warnIfExposed(config, logger)
   warnOfMistyped(context.env, serveVariables(), logger)
+  warnOfNamelessVoter(config, logger)
   const name = config.name ?? hostname()
   const stop = untilStopped(context)
   let server: Server | undefined

@@ -1,4 +1,5 @@
 /** The status of a node as tables for people. It came over the wire, so nothing of it is certain. */
+import { leaderText } from '../src/core/nobody.ts'
 import { formatBytes, formatCount, plural } from './progress.ts'
 import { formatTable } from './table.ts'
 
@@ -76,14 +77,20 @@ const LEASE: Columns = [
   ['last error', text('lastError')],
 ]
 
-/** Who votes; of the leader also whose state it holds, and why it decides nothing. */
+/** Who votes; of the leader also who is here, whose vote it has, and why it decides nothing. */
 const VOTERS: Columns = [
   ['voters', (row) => rowsOf(row, 'voters').map(cellText).join(', ') || '-'],
   ['list', text('change')],
-  ['held', (row) => rowsOf(row, 'held').map(cellText).join(', ') || '-'],
+  ['connected', (row) => connectedOf(row).join(', ') || '-'],
+  ['have voted', (row) => rowsOf(row, 'held').map(cellText).join(', ') || '-'],
   ['decides', (row) => (fieldOf(row, 'decides') === true ? 'yes' : 'no')],
   ['reason', text('reason')],
 ]
+
+function connectedOf(row: unknown): string[] {
+  const here = rowsOf(row, 'attendance').filter((voter) => fieldOf(voter, 'connected') === true)
+  return here.map((voter) => text('name')(voter))
+}
 
 const POD_LABEL: Columns = [
   ['pod', text('pod')],
@@ -128,13 +135,13 @@ function countText(count: number | undefined): string {
 const SCOPE: Columns = [
   ['scope', text('path')],
   ['role', text('role')],
-  ['leader', text('leader')],
+  ['leader', (row) => leaderCell(fieldOf(row, 'leader'))],
   ['state', text('state')],
   ['epoch', text('epoch')],
 ]
 
 const LINK: Columns = [
-  ['follows', text('url')],
+  ['follows', (row) => leaderCell(fieldOf(row, 'url'))],
   ['state', (row) => stateText(row)],
   ['cursor', text('cursor')],
   ['behind', behindText],
@@ -161,6 +168,11 @@ function table(rows: readonly unknown[], columns: Columns): string {
     columns.map(([head]) => head),
     cells,
   )
+}
+
+/** An address, or that there is nobody to have one. */
+function leaderCell(url: unknown): string {
+  return cellText(typeof url === 'string' ? leaderText(url) : url)
 }
 
 /** Followers that deletions are kept for and that are not connected. */

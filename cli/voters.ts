@@ -1,19 +1,34 @@
 /** `ooo voters`: who votes for what an elected leader decides, and changes of that list. */
 import { errorText, StateError } from '../src/core/errors.ts'
 import { TOKEN_HEADER } from '../src/core/protocol.ts'
+import { isVoterName, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
 import { type Command, type CommandContext, EXIT } from './command.ts'
 import { CLIENT_SETTINGS, type ClientConfig, SERVE_SETTINGS } from './config.ts'
 import { resolveSettings, settingsOf } from './resolve.ts'
-import { type SettingsTable, SWITCH } from './setting.ts'
+import { type Kind, type SettingsTable, SWITCH } from './setting.ts'
 import { cellText, fieldOf, rowsOf } from './status-text.ts'
 import { formatTable } from './table.ts'
 
 /** Longer than a change may take, milliseconds. */
-const TIMEOUT_MS = 30_000
+const TIMEOUT_MS = 40_000
 
 interface VotersConfig extends ClientConfig {
   readonly clusterToken: string | undefined
+  /** A node that is added may connect later. */
+  readonly absent: boolean
+  /** Voters of before that are not to be in a list that is begun anew; undefined: nobody has said so. */
+  readonly giveUp: readonly string[] | undefined
   readonly json: boolean
+}
+
+const GIVEN_UP: Kind<readonly string[] | undefined> = {
+  placeholder: 'NAME,…',
+  allowed: `names of voters, separated by commas, or none: ${VOTER_NAME_RULE}`,
+  parse: (text) => {
+    if (text === 'none') return []
+    const names = text.split(',').map((name) => name.trim())
+    return names.every(isVoterName) ? names : undefined
+  },
 }
 
 const VOTERS_SETTINGS: SettingsTable<VotersConfig> = {
@@ -21,6 +36,21 @@ const VOTERS_SETTINGS: SettingsTable<VotersConfig> = {
   clusterToken: {
     ...SERVE_SETTINGS.clusterToken,
     meaning: 'secret of the cluster, for changes; better given by the variable',
+  },
+  absent: {
+    flag: 'absent',
+    env: undefined,
+    kind: SWITCH,
+    fallback: false,
+    meaning: 'add a node that is not there yet; without it the leader waits 10 s for it to connect',
+  },
+  giveUp: {
+    flag: 'give-up',
+    env: undefined,
+    kind: GIVEN_UP,
+    fallback: undefined,
+    fallbackText: 'none, so that found only tells what it would do',
+    meaning: 'for found: all voters of before that are not in the new list, or none',
   },
   json: {
     flag: 'json',
@@ -39,7 +69,8 @@ export const VOTERS: Command = {
   settings: settingsOf(VOTERS_SETTINGS),
   notes: [
     'Any node can be asked; a change is made by the leader, once majorities of the list before and of the new one have it.',
-    'found begins with a new list whatever the voters of before held: for when a majority of their disks is lost or restored. What only those had acknowledged may be lost then.',
+    'found begins with a new list whatever the voters of before held: for when a majority of them or of their disks is lost or restored. What only those had acknowledged is lost then. It is refused while a majority can be waited for.',
+    'has voted: the leader holds all that the voter held, also when that is away now.',
   ],
   async run(args, context) {
     const [action = 'list', ...names] = args.positionals
@@ -48,9 +79,14 @@ export const VOTERS: Command = {
     const [name] = names
     if (action === 'list' && name === undefined) return tell(config, undefined, context)
     if ((action === 'add' || action === 'remove') && name !== undefined && names.length === 1) {
-      return tell(config, { [action]: name }, context)
+      if (action === 'add') await announceWait(config, name, context)
+      const mayBeAbsent = action === 'add' && config.absent ? { absent: true } : {}
+      return tell(config, { [action]: name, ...mayBeAbsent }, context)
     }
-    if (action === 'found' && name !== undefined) return tell(config, { found: names }, context)
+    if (action === 'found' && name !== undefined) {
+      const { giveUp } = config
+      return tell(config, { found: names, ...(giveUp === undefined ? {} : { giveUp }) }, context)
+    }
     throw new StateError(
       'invalid_option',
       `${args.positionals.join(' ')}: give list, add NAME, remove NAME or found NAME…`,
@@ -68,23 +104,60 @@ async function tell(
   return EXIT.done
 }
 
-/** The list as a table, and why nothing is decided. */
+/** Says so before a node that is not there is waited for. */
+async function announceWait(
+  config: VotersConfig,
+  name: string,
+  context: CommandContext,
+): Promise<void> {
+  if (config.absent) return
+  const told = await call(config, undefined)
+  const known = [fieldOf(told, 'self'), ...rowsOf(told, 'voters'), ...rowsOf(told, 'others')]
+  if (known.includes(name)) return
+  context.stderr(`ooo: no node named ${name} is connected; waiting up to 10 s for it\n`)
+}
+
+/** The list as a table, why nothing is decided, and what to look at. */
 export function formatVoters(told: unknown): string {
-  const held = rowsOf(told, 'held')
+  const attendance = rowsOf(told, 'attendance')
   const before = rowsOf(told, 'before')
   const voters = rowsOf(told, 'voters')
   const all = [...new Set([...voters, ...before])]
   const rows = all.map((name) => [
     cellText(name),
-    held.includes(name) ? 'yes' : '-',
+    ...presenceCells(attendance.find((row) => fieldOf(row, 'name') === name)),
     changeText(voters.includes(name), before.length === 0 || before.includes(name)),
   ])
   const reason = fieldOf(told, 'reason')
+  const note = fieldOf(told, 'note')
   return [
-    rows.length === 0 ? 'no voters are known\n' : formatTable(['voter', 'held', 'change'], rows),
+    note === undefined ? '' : `${cellText(note)}: nothing was changed\n`,
+    rows.length === 0 ? 'no voters are known\n' : formatTable(HEAD, rows),
     `list ${cellText(fieldOf(told, 'change'))}\n`,
     reason === undefined ? '' : `conditional writes are refused: ${cellText(reason)}\n`,
+    ...rowsOf(told, 'concerns').map((concern) => `attention: ${cellText(concern)}\n`),
   ].join('')
+}
+
+const HEAD = ['voter', 'connected', 'since', 'has voted', 'lacks', 'change']
+
+/** What the leader says of a voter; dashes where it was not asked. */
+function presenceCells(row: unknown): string[] {
+  if (row === undefined) return ['-', '-', '-', '-']
+  const sinceMs = fieldOf(row, 'sinceMs')
+  const isConnected = fieldOf(row, 'connected') === true
+  return [
+    isConnected ? 'yes' : 'no',
+    typeof sinceMs === 'number' ? utcText(sinceMs) : '-',
+    fieldOf(row, 'counts') === true ? 'yes' : 'no',
+    isConnected ? cellText(fieldOf(row, 'lack')) : '-',
+  ]
+}
+
+/** To the second; a dash for what is no time. */
+function utcText(ms: number): string {
+  const date = new Date(ms)
+  return Number.isNaN(date.getTime()) ? '-' : `${date.toISOString().slice(0, 19)}Z`
 }
 
 function changeText(isIn: boolean, wasIn: boolean): string {

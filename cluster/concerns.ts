@@ -1,4 +1,5 @@
 /** What people should look at of a node's links to its leaders, as sentences; no reason not to serve. */
+import { NOBODY } from '../src/core/nobody.ts'
 import type { LinkReport } from './monitor.ts'
 
 /** A live follower that is this far behind is worth a sentence, milliseconds. */
@@ -16,6 +17,9 @@ export function linkConcerns(links: readonly Told[]): string[] {
 
 function describe(link: Told): string | undefined {
   const { url, state, lagRows, lagMs, outbox, lastError, lastCheckMs } = link
+  if (url === NOBODY) {
+    return outbox === 0 ? undefined : `${rows(outbox)} to be sent to whoever leads next`
+  }
   if (state === 'live') {
     if (lagRows === 0 || (lagMs ?? 0) < WORTH_TELLING_MS) return undefined
     return `${rows(lagRows)} and ${seconds(lagMs)} behind ${url}`

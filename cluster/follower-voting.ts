@@ -45,6 +45,7 @@ export class FollowerVoting {
       drop(`it leads by grant ${grant.n}, this node took part in ${voting.n}`)
       return
     }
+    voting.isTwin = grant.isTwin === true
     this.#grant = grant
     this.#takePart(grant)
   }

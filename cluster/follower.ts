@@ -5,6 +5,7 @@
  */
 import { Connection } from '../src/client/connection.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
+import { leaderText } from '../src/core/nobody.ts'
 import type { Rows } from '../src/core/protocol.ts'
 import {
   decodeLeaderMessage,
@@ -231,7 +232,7 @@ export class FollowerLink {
     const text = reason === '' ? `connection closed (${code})` : explainRefusal(reason)
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
       this.#options.logger.warn('leader out of reach; serving and taking writes locally', {
-        leader: this.#options.leader,
+        leader: leaderText(this.#options.leader),
         reason: text,
       })
     }

@@ -1,13 +1,14 @@
 /** Public API of the cluster: the plugin that makes a server a node of a replicated cluster. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorText, StateError } from '../src/core/errors.ts'
+import { NOBODY_LEADS } from '../src/core/nobody.ts'
 import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
 import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import { linkConcerns } from './concerns.ts'
 import { answerConflicts, CONFLICTS_PATH } from './conflict-routes.ts'
-import { callsWithoutNobody, NOBODY_LEADS } from './election/nobody.ts'
+import { callsWithoutNobody } from './election/nobody.ts'
 import { LEADER_PATH } from './election/peer-knowledge.ts'
 import type { ClusterStatus } from './engine.ts'
 import { LeaderCalls } from './leader-call.ts'
@@ -26,7 +27,6 @@ import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
 import { replicationOf } from './write-fates.ts'
 
 export type { BusReport } from './bus-report.ts'
-export type { VotersReport } from './election/ballot.ts'
 export type { LeaseReport } from './election/election.ts'
 export type {
   Candidate,
@@ -45,6 +45,7 @@ export type {
   VoterOptions,
 } from './election/options.ts'
 export type { PodLabelChoice } from './election/pod-label.ts'
+export type { Attendance, VotersReport } from './election/voters-report.ts'
 export type { ClusterRole, ClusterStatus } from './engine.ts'
 export type { LinkStatus } from './follower.ts'
 export type { FollowerStatus } from './leader.ts'
@@ -154,9 +155,13 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
 function concernsOf(seat: Seat): string[] {
   const links = linkConcerns(viewOf(seat)?.status().links ?? [])
   const lease = seat.lease()
-  const { reason } = seat.ballot?.report() ?? {}
-  if (reason !== undefined) return [`conditional writes are refused: ${reason}`, ...links]
-  if (lease === undefined || lease.state === 'leader' || lease.state === 'follower') return links
+  const { reason, concerns = [] } = seat.voters() ?? {}
+  if (seat.ballot !== undefined && reason !== undefined) {
+    return [`conditional writes are refused: ${reason}`, ...concerns, ...links]
+  }
+  if (lease === undefined || lease.state === 'leader' || lease.state === 'follower') {
+    return [...concerns, ...links]
+  }
   const why = lease.lastError === undefined ? '' : ` (${lease.lastError})`
   return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...links]
 }

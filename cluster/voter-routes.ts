@@ -3,16 +3,21 @@
  * them, and passes them on to the leader.
  *
  * - `GET /-/voters`: the VotersReport of the leader, or what this node knows where the leader is out of reach.
- * - `POST /-/voters` with `{"add":"<name>"}`, `{"remove":"<name>"}` or `{"found":["<name>",…]}`: answers the
- *   report once it is done. `found` begins anew, for when a majority of the voters' disks is lost.
+ * - `POST /-/voters` with `{"add":"<name>"}`, `{"remove":"<name>"}` or
+ *   `{"found":["<name>",…],"giveUp":["<name>",…]}`: answers the report once it is done, with a `note` when there was
+ *   nothing to do. A node that is added is waited for until it is connected, unless `"absent":true` is given.
+ *   `found` begins anew, for when a majority of the voters' disks is lost; `giveUp` names the voters that are not
+ *   in it any more.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { isStateError, StateError } from '../src/core/errors.ts'
+import { undecidedByNobody } from '../src/core/nobody.ts'
 import { retryHeaders } from '../src/core/retry-hint.ts'
 import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
 import type { Replication } from '../src/server/plugin.ts'
-import type { Ballot, VotersReport } from './election/ballot.ts'
+import type { Ballot } from './election/ballot.ts'
+import type { VotersReport } from './election/voters-report.ts'
 import type { Seat } from './seat.ts'
 import { requireToken } from './token.ts'
 
@@ -21,7 +26,7 @@ export const VOTERS_PATH = '/-/voters'
 /** Header of a request that was passed on: it is not passed on again. */
 const PASSED_HEADER = 'ooo-voters-passed'
 /** Longer than a change may take at the leader, milliseconds. */
-const TIMEOUT_MS = 15_000
+const TIMEOUT_MS = 35_000
 const RETRY_MS = 1000
 const MAX_BODY_BYTES = 16_384
 
@@ -32,8 +37,12 @@ export interface VoterRoutes {
 }
 
 type Change =
-  | { readonly how: 'add' | 'remove'; readonly name: string }
-  | { readonly how: 'found'; readonly names: readonly string[] }
+  | { readonly how: 'add' | 'remove'; readonly name: string; readonly mayBeAbsent: boolean }
+  | {
+      readonly how: 'found'
+      readonly names: readonly string[]
+      readonly giveUp: readonly string[] | undefined
+    }
 
 /** Answers a request for `VOTERS_PATH`. @throws StateError `not_found`, `unauthorized`, `invalid_message`, … */
 export async function answerVoters(
@@ -66,13 +75,31 @@ export async function answerVoters(
 
 async function make(ballot: Ballot, change: Change, response: ServerResponse): Promise<void> {
   try {
-    if (change.how === 'found') await ballot.found(change.names)
-    else await ballot.change(change.how, change.name)
-    send(response, 200, JSON.stringify(ballot.report()))
+    const note = change.how === 'found' ? await begin(ballot, change) : await alter(ballot, change)
+    send(response, 200, JSON.stringify({ ...ballot.report(), ...note }))
   } catch (error) {
     if (!isStateError(error, 'undecided')) throw error
     send(response, 503, error.message, { 'content-type': 'text/plain', ...retryHeaders(RETRY_MS) })
   }
+}
+
+async function begin(
+  ballot: Ballot,
+  { names, giveUp }: Extract<Change, { how: 'found' }>,
+): Promise<object> {
+  await ballot.found(names, giveUp)
+  return {}
+}
+
+/** @returns a note when there was nothing to do. */
+async function alter(
+  ballot: Ballot,
+  { how, name, mayBeAbsent }: Exclude<Change, { how: 'found' }>,
+): Promise<{ readonly note?: string }> {
+  const before = ballot.list
+  const list = await ballot.change(how, name, { mayBeAbsent })
+  if (list !== before) return {}
+  return { note: how === 'add' ? `${name} is a voter already` : `${name} is no voter` }
 }
 
 /** What the leader says; undefined when it is not asked, or says nothing. */
@@ -103,7 +130,7 @@ async function passOn(
 ): Promise<void> {
   const leader = seat.lease()?.holder?.url
   if (leader === undefined || request.headers[PASSED_HEADER] !== undefined) {
-    throw new StateError('unreachable', 'voters: it is not known who leads; nobody was asked')
+    throw undecidedByNobody('voters: nothing is changed now')
   }
   const answer = await calls.call(leader, {
     ...{ method: 'POST', target: VOTERS_PATH, body, timeoutMs: TIMEOUT_MS },
@@ -129,15 +156,22 @@ function parseChange(body: string): Change {
   } catch (cause) {
     throw new StateError('invalid_message', 'voters: the body is not JSON', { cause })
   }
-  const { add, remove, found } = fields
-  if (Object.keys(fields).length !== 1) throw invalid('give one of "add", "remove" and "found"')
-  if (found === undefined)
-    return { how: add === undefined ? 'remove' : 'add', name: nameOf(add ?? remove) }
+  const { add, remove, found, giveUp, absent, ...more } = fields
+  const asked = [add, remove, found].filter((value) => value !== undefined)
+  if (asked.length !== 1 || Object.keys(more).length > 0) {
+    throw invalid('give one of "add", "remove" and "found", beside it "absent" or "giveUp"')
+  }
+  if (found === undefined) {
+    const how = add === undefined ? 'remove' : 'add'
+    return { how, name: nameOf(add ?? remove), mayBeAbsent: absent === true }
+  }
   if (!Array.isArray(found) || found.length === 0 || found.length > MAX_VOTERS) {
     throw invalid(`"found" must be a list of 1 to ${MAX_VOTERS} names`)
   }
+  if (giveUp !== undefined && !Array.isArray(giveUp))
+    throw invalid('"giveUp" must be a list of names')
   const names = [...new Set(found.map(nameOf))]
-  return { how: 'found', names }
+  return { how: 'found', names, giveUp: giveUp?.map(nameOf) }
 
   function nameOf(value: unknown): string {
     if (typeof value === 'string' && isVoterName(value)) return value

@@ -1,5 +1,6 @@
 /** What the server is told of replication: which followers hold what, and calls to leaders. */
 
+import { NOBODY_LEADS } from '../src/core/nobody.ts'
 import { isOriginOf } from '../src/core/origin.ts'
 import type { Replication } from '../src/server/plugin.ts'
 import type { Ballot } from './election/ballot.ts'
@@ -15,7 +16,7 @@ export interface ReplicationParts {
   /** Whether the key has an elected leader, and so voters. */
   readonly isElected: (key: string) => boolean
   /** Of this node while it leads by a lease that holds. */
-  readonly ballot: () => Pick<Ballot, 'isHeldByMajority'> | undefined
+  readonly ballot: () => Pick<Ballot, 'isHeldByMajority' | 'unconfirmed'> | undefined
   /** Who hears of progress: to be called by the engine, which comes later than they do. */
   readonly listeners: Set<() => void>
   readonly calls: Pick<LeaderCalls, 'call'>
@@ -38,8 +39,12 @@ export function replicationOf({
     holders: (key, seq, without) => {
       const found = countHolders(engine()?.followers() ?? [], { key, seq, without })
       if (found.holding < found.following) engine()?.ask(seq)
-      const isMajority = isElected(key) && ballot()?.isHeldByMajority(seq) === true
-      return { ...found, isMajority }
+      if (!isElected(key)) return { ...found, isMajority: false }
+      const own = ballot()
+      if (own === undefined)
+        return { ...found, isMajority: false, unconfirmed: `all; ${NOBODY_LEADS}` }
+      if (own.isHeldByMajority(seq)) return { ...found, isMajority: true }
+      return { ...found, isMajority: false, unconfirmed: own.unconfirmed(seq) }
     },
     call: (leader, request) => calls.call(leader, request),
     onProgress: (listener) => {

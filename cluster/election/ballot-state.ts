@@ -59,6 +59,8 @@ export interface BallotState {
   readonly isEarly: boolean
   /** The list was founded in this grant. */
   readonly hasFounded: boolean
+  /** The list that this node would begin for itself waits for others to be in it. */
+  readonly isWaiting: boolean
 }
 
 export type BallotEvent =
@@ -75,6 +77,8 @@ export type BallotEvent =
   | { readonly type: 'found'; readonly voters: readonly string[] }
   /** Nodes that join later become no voters, once there are enough. */
   | { readonly type: 'settled' }
+  /** A list of its own waits for nobody any more. */
+  | { readonly type: 'gathered' }
 
 export type BallotEffect =
   /** Store the list, durably, and that the disk is whole or not; then `saved`. */
@@ -84,7 +88,7 @@ export type BallotEffect =
   /** Everybody connected is to hear of the grant anew. */
   | { readonly type: 'tell' }
   /** Two nodes go by one name: the second does not count. */
-  | { readonly type: 'twin'; readonly name: string; readonly node: string }
+  | { readonly type: 'twin'; readonly name: string; readonly node: string; readonly id: string }
   | { readonly type: 'refuse'; readonly reason: string }
 
 /** What the machine looks at and does not keep. */
@@ -132,6 +136,8 @@ export function stepBallot(
       return foundAnew(state, event.voters, context)
     case 'settled':
       return { state: { ...state, isEarly: false }, effects: [] }
+    case 'gathered':
+      return state.isWaiting ? proceed(gathered(state), context) : { state, effects: [] }
   }
 }
 
@@ -160,7 +166,7 @@ function heard(
   if (vote.n !== before.n) return { state: before, effects: [] }
   const known = before.connected.get(name)
   if (name === before.self || (known !== undefined && known.node !== node)) {
-    return { state: before, effects: [{ type: 'twin', name, node }] }
+    return { state: before, effects: [{ type: 'twin', name, node, id }] }
   }
   const connected = new Map(before.connected).set(name, { id, node, vote })
   const { state, effects } = adopt({ ...before, connected }, vote.voters)
@@ -214,6 +220,10 @@ function proceed(state: BallotState, context: BallotContext): BallotStep {
   const { phase, list, founder } = state
   switch (phase) {
     case 'gathering': {
+      if (state.isWaiting && founder !== undefined) {
+        const isEnough = membersOf(state).length >= ENOUGH_VOTERS
+        return isEnough ? proceed(gathered(state), context) : { state, effects: [] }
+      }
       const wanted = founder ?? list
       if (wanted === undefined || !isMajority(wanted, (name) => counts(state, name))) {
         return { state, effects: [] }
@@ -235,6 +245,22 @@ function proceed(state: BallotState, context: BallotContext): BallotStep {
       return { state, effects: [] }
     case 'deciding':
       return list === undefined ? { state, effects: [] } : settle(state, list, context)
+  }
+}
+
+/** Who would be in a list that this node begins for itself. */
+function membersOf({ self, connected, said }: BallotState): string[] {
+  return [self, ...[...connected.keys()].filter((name) => said.has(name))].slice(0, MAX_VOTERS)
+}
+
+/** Begins its list with those who are here. Nothing was decided, and nobody else has stored one. */
+function gathered(state: BallotState): BallotState {
+  const { founder } = state
+  const voters = membersOf(state).sort()
+  return {
+    ...state,
+    isWaiting: false,
+    ...(founder === undefined ? {} : { founder: { ...founder, voters } }),
   }
 }
 
@@ -343,7 +369,10 @@ function foundAnew(
   const { n, list } = state
   const change = (list?.change ?? 0) + 1
   const founder = { voters: [...voters].sort(), lease: n, change, isForced: true } as const
-  const step = proceed({ ...state, phase: 'gathering', founder, issuedAt: undefined }, context)
+  const step = proceed(
+    { ...state, phase: 'gathering', founder, issuedAt: undefined, isWaiting: false },
+    context,
+  )
   return { state: step.state, effects: [...step.effects, { type: 'tell' }] }
 }
 

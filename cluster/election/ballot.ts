@@ -2,10 +2,10 @@
  * The ballot of a leader: drives `ballot-state.ts` over the votes of those who follow it. Says whether the
  * leader may decide, and if not, for whom it waits.
  */
-import { errorText, StateError } from '../../src/core/errors.ts'
+import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import type { Grant, Vote } from '../../src/core/protocol-voting.ts'
-import type { CancelTimer, TimeSource } from '../../src/core/time.ts'
+import { type CancelTimer, NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
 import {
   decodeVoterList,
   encodeVoterList,
@@ -14,16 +14,26 @@ import {
   type VoterList,
   votersOf,
 } from '../../src/core/voter-list.ts'
+import { Presence, Twins } from './attendance.ts'
 import {
   type BallotEffect,
   type BallotEvent,
   type BallotPhase,
   type BallotState,
-  counts,
   done,
   keeps,
   stepBallot,
 } from './ballot-state.ts'
+import { VoterChanges } from './voter-changes.ts'
+import {
+  type BallotView,
+  GATHER_MS,
+  onlyVoterText,
+  reasonOf,
+  reportBallot,
+  tell,
+  type VotersReport,
+} from './voters-report.ts'
 import type { Voting } from './voting.ts'
 
 export interface BallotOptions {
@@ -58,42 +68,33 @@ export interface BallotPeer {
   send(grant: Grant): void
 }
 
-/** What people are told of voters. */
-export interface VotersReport {
-  /** Names, ascending; empty while it is not known who votes. */
-  readonly voters: readonly string[]
-  /** How many lists there were before this one, from 1; 0: there is none. */
-  readonly change: number
-  /** Of those, the ones before the change that is under way; absent when none is. */
-  readonly before?: readonly string[]
-  /** How the list knows this node. */
-  readonly self: string
-  /** Of a leader: whether it decides; elsewhere false. */
-  readonly decides: boolean
-  /** Of a leader: why it does not. */
-  readonly reason?: string
-  /** Of a leader: voters whose state it holds. */
-  readonly held: readonly string[]
-}
-
 /** New lists take in whoever joins for so long, milliseconds. */
 const EARLY_MS = 60_000
 /** Before what could not be stored is stored again, milliseconds. */
 const RETRY_MS = 1000
-/** A change of the list that takes longer goes on; who asked for it is told so, milliseconds. */
-const CHANGE_MS = 10_000
 
 export class Ballot {
   readonly #options: BallotOptions
   readonly #peers = new Map<string, BallotPeer>()
-  readonly #waiting = new Set<() => void>()
+  readonly #changes: VoterChanges
+  readonly #presence: Presence
+  readonly #twins = new Twins()
   #state: BallotState
   #cancelEarly: CancelTimer
+  #cancelGather: CancelTimer | undefined
   #cancelRetry: CancelTimer | undefined
   #isOver = false
 
   constructor(options: BallotOptions) {
     this.#options = options
+    this.#changes = new VoterChanges({
+      ...{ time: options.time, logger: options.logger },
+      state: () => this.#state,
+      dispatch: (event) => this.#dispatch(event),
+      isOver: () => this.#isOver,
+      reason: () => this.reason,
+    })
+    this.#presence = new Presence(nowMs(options.time))
     const { n, voting, founders, time } = options
     const latest = latestOf(voting.list, decodeMarked(options))
     const isFounded = latest !== undefined && latest.isFounding === undefined
@@ -117,12 +118,17 @@ export class Ballot {
       issuedAt: undefined,
       isEarly: list === undefined,
       hasFounded: false,
+      isWaiting: latest === undefined && founders === undefined,
     }
     this.#cancelEarly = time.after(EARLY_MS, () => this.#dispatch({ type: 'settled' }))
   }
 
   /** To be called once what serves followers is about to run. */
   begin(): void {
+    if (this.#state.isWaiting) {
+      const gathered = (): void => void this.#dispatch({ type: 'gathered' })
+      this.#cancelGather = this.#options.time.after(GATHER_MS, gathered)
+    }
     this.#dispatch({ type: 'progress' })
   }
 
@@ -130,8 +136,9 @@ export class Ballot {
   end(): void {
     this.#isOver = true
     this.#cancelEarly()
+    this.#cancelGather?.()
     this.#cancelRetry?.()
-    for (const wake of [...this.#waiting]) wake()
+    this.#changes.wake()
   }
 
   get n(): number {
@@ -163,7 +170,7 @@ export class Ballot {
   /** Tells a follower the grant; it takes part once it votes. */
   join(peer: BallotPeer): { voted(vote: Vote): void; left(): void } {
     this.#peers.set(peer.id, peer)
-    peer.send(this.#grant())
+    peer.send(this.#grant(false))
     return { voted: (vote) => this.#voted(peer, vote), left: () => this.#left(peer) }
   }
 
@@ -174,60 +181,54 @@ export class Ballot {
 
   /** Whether voters that would vote with it hold the log up to `seq`: a majority, this node counted. */
   isHeldByMajority(seq: number): boolean {
-    const { phase, list, self, connected } = this.#state
+    const { phase, list } = this.#state
     if (phase !== 'deciding' || list === undefined) return false
-    return isMajority(list, (name) => {
-      if (name === self) return this.#options.voting.isDurable
-      const voter = connected.get(name)
-      return voter !== undefined && keeps(this.#state, name) && this.#cursorOf(voter.id) >= seq
-    })
+    return isMajority(list, (name) => this.#holds(name, seq))
+  }
+
+  /** Which voters do not hold the log up to `seq`, and why; or why nobody is counted. */
+  unconfirmed(seq: number): string {
+    const { list } = this.#state
+    const { reason } = this
+    if (reason !== undefined || list === undefined) return `all; ${reason ?? 'none are known'}`
+    const missing = votersOf(list).filter((name) => !this.#holds(name, seq))
+    return missing.map((name) => tell(this.#view, name)).join(', ')
+  }
+
+  #holds(name: string, seq: number): boolean {
+    const { self, connected } = this.#state
+    if (name === self) return this.#options.voting.isDurable
+    const voter = connected.get(name)
+    return voter !== undefined && keeps(this.#state, name) && this.#cursorOf(voter.id) >= seq
   }
 
   /** Why nothing is decided, and for whom it waits; undefined: it decides. */
   get reason(): string | undefined {
-    const { phase, n } = this.#state
-    if (phase === 'deciding') return undefined
-    const grant = `the leader by grant ${n}`
-    if (phase === 'marking') return `${grant} waits for the lease to keep the list of voters`
-    const list = this.#state.founder ?? this.#state.list
-    if (list === undefined) return `${grant} knows no voters`
-    const missing = votersOf(list).filter((name) => !counts(this.#state, name))
-    const told = missing.map((name) => `${name} (${this.#lackOf(name)})`)
-    const does =
-      phase === 'founding' ? 'have stored their list' : 'say that it holds what they held'
-    return `${grant} waits until a majority of the voters ${does}; missing: ${told.join(', ') || 'none'}`
+    return reasonOf(this.#view)
   }
 
-  /**
-   * Adds or removes a voter. Resolves once majorities of the list before and of the new one have it.
-   * @throws StateError `undecided` when the leader does not decide, or not in time; `invalid_option`.
-   */
-  async change(how: 'add' | 'remove', name: string): Promise<VoterList> {
-    this.#must(this.#dispatch({ type: 'change', how, name }))
-    const wanted = this.#state.list
-    await this.#until(() => this.#isSettled(wanted))
-    return this.#settled(wanted)
+  /** Adds or removes a voter; see `VoterChanges.change`. */
+  change(...asked: Parameters<VoterChanges['change']>): Promise<VoterList> {
+    return this.#changes.change(...asked)
   }
 
-  /** Begins with a list of its own, because a majority of the voters' disks is lost. Errors as `change`. */
-  async found(voters: readonly string[]): Promise<VoterList> {
-    this.#must(this.#dispatch({ type: 'found', voters }))
-    await this.#until(() => this.#state.phase === 'deciding' && this.#state.isSaved)
-    return this.#settled(this.#state.list)
+  /** Begins with a list of its own; see `VoterChanges.found`. */
+  found(...asked: Parameters<VoterChanges['found']>): Promise<VoterList> {
+    return this.#changes.found(...asked)
   }
 
   report(): VotersReport {
-    const { list, self, phase, said } = this.#state
-    const { reason } = this
-    const held = list === undefined ? [] : votersOf(list)
+    return reportBallot(this.#view)
+  }
+
+  get #view(): BallotView {
+    const state = this.#state
+    const firstOf = (name: string): string | undefined =>
+      name === state.self ? this.#options.voting.node : state.connected.get(name)?.node
     return {
-      voters: list?.voters ?? [],
-      change: list?.change ?? 0,
-      ...(list?.before === undefined ? {} : { before: list.before }),
-      self,
-      decides: phase === 'deciding',
-      ...(reason === undefined ? {} : { reason }),
-      held: held.filter((name) => (name === self ? counts(this.#state, name) : said.has(name))),
+      state,
+      sinceMs: (name) => this.#presence.sinceMs(name),
+      twins: this.#twins.report(firstOf),
     }
   }
 
@@ -240,66 +241,58 @@ export class Ballot {
 
   #left({ id }: BallotPeer): void {
     this.#peers.delete(id)
+    const twin = this.#twins.nameOf(id)
+    this.#twins.delete(id)
     for (const [name, voter] of this.#state.connected) {
-      if (voter.id === id) this.#dispatch({ type: 'left', id, name })
+      if (voter.id !== id) continue
+      this.#dispatch({ type: 'left', id, name })
+      this.#askTwins(name)
+    }
+    if (twin !== undefined) this.#tellFirst(twin)
+  }
+
+  /** Another node went by this name: whoever is left counts once it has voted again. */
+  #askTwins(name: string): void {
+    for (const id of this.#twins.streamsOf(name)) {
+      this.#twins.delete(id)
+      this.#peers.get(id)?.send(this.#grant(false))
     }
   }
 
-  #isSettled(wanted: VoterList | undefined): boolean {
-    const { list, isSaved } = this.#state
-    return isSaved && list?.before === undefined && list?.change === wanted?.change
+  /** The node that counts hears whether others go by its name. */
+  #tellFirst(name: string): void {
+    const first = this.#state.connected.get(name)
+    if (first !== undefined) this.#peers.get(first.id)?.send(this.#grant(this.#twins.has(name)))
   }
 
-  #settled(wanted: VoterList | undefined): VoterList {
-    const { list, phase } = this.#state
-    if (list !== undefined && phase === 'deciding' && this.#isSettled(wanted)) return list
-    throw new StateError(
-      'undecided',
-      `voters: not done within ${CHANGE_MS} ms, and goes on; ${this.reason ?? 'not enough voters have stored the list'}`,
+  #foundTwin({ name, node, id }: Extract<BallotEffect, { type: 'twin' }>): void {
+    if (!this.#twins.add(id, name, node)) return
+    this.#options.logger.warn(
+      'two nodes go by one name among the voters: the second does not count',
+      { name, node },
     )
+    this.#peers.get(id)?.send(this.#grant(true))
+    this.#tellFirst(name)
   }
 
-  #must(effects: readonly BallotEffect[]): void {
-    for (const effect of effects) {
-      if (effect.type !== 'refuse') continue
-      const code = this.#state.phase === 'deciding' ? 'invalid_option' : 'undecided'
-      throw new StateError(code, `voters: ${effect.reason}`)
-    }
-  }
-
-  /** Resolves when it is so, or the time is up, or the ballot is over. */
-  #until(isSo: () => boolean): Promise<void> {
-    if (isSo()) return Promise.resolve()
-    return new Promise((resolve) => {
-      const end = (): void => {
-        cancel()
-        this.#waiting.delete(look)
-        resolve()
-      }
-      const look = (): void => {
-        if (isSo() || this.#isOver) end()
-      }
-      this.#waiting.add(look)
-      const cancel = this.#options.time.after(CHANGE_MS, end)
-    })
-  }
-
-  #lackOf(name: string): string {
-    const { self, connected, phase } = this.#state
-    if (name === self) return 'this node: its disk is empty or restored'
-    const vote = connected.get(name)?.vote
-    if (vote === undefined) return 'not connected'
-    if (vote.refused > 0) return `${vote.refused} of its records were refused`
-    if (!vote.held) return 'still sends what it held'
-    return vote.whole || phase === 'founding'
-      ? 'has an older list'
-      : 'its disk is empty or restored'
-  }
-
-  #grant(): Grant {
+  /** @param isTwin another node goes by the name of the one that is told. */
+  #grant(isTwin: boolean): Grant {
     const { n, phase, list } = this.#state
     const founds = phase === 'founding' || phase === 'marking'
-    return { t: 'grant', n, decides: phase === 'deciding', founds, voters: list }
+    return {
+      t: 'grant',
+      n,
+      decides: phase === 'deciding',
+      founds,
+      voters: list,
+      ...(isTwin ? { isTwin } : {}),
+    }
+  }
+
+  #hasTwin(id: string): boolean {
+    const isFirst = ([name, voter]: readonly [string, { readonly id: string }]): boolean =>
+      voter.id === id && this.#twins.has(name)
+    return this.#twins.nameOf(id) !== undefined || [...this.#state.connected].some(isFirst)
   }
 
   #cursorOf(id: string): number {
@@ -313,16 +306,19 @@ export class Ballot {
     const before = this.#state.phase
     const { state, effects } = stepBallot(this.#state, event, context)
     this.#state = state
+    this.#presence.note(state.connected, nowMs(this.#options.time))
     if (before !== state.phase && state.phase === 'deciding') {
       this.#options.logger.info('decides by its grant', { token: this.n })
+      const only = onlyVoterText(state.list)
+      if (only !== undefined) this.#options.logger.warn(only)
     }
     for (const effect of effects) this.#run(effect)
-    for (const wake of [...this.#waiting]) wake()
+    this.#changes.wake()
     return effects
   }
 
   #run(effect: BallotEffect): void {
-    const { logger, renewSoon } = this.#options
+    const { renewSoon } = this.#options
     switch (effect.type) {
       case 'save':
         void this.#save(effect)
@@ -331,13 +327,10 @@ export class Ballot {
         renewSoon()
         break
       case 'tell':
-        for (const peer of this.#peers.values()) peer.send(this.#grant())
+        for (const [id, peer] of this.#peers) peer.send(this.#grant(this.#hasTwin(id)))
         break
       case 'twin':
-        logger.warn('two nodes go by one name among the voters: the second does not count', {
-          name: effect.name,
-          node: effect.node,
-        })
+        this.#foundTwin(effect)
         break
       case 'refuse':
         break
@@ -357,6 +350,10 @@ export class Ballot {
       if (!this.#isOver) this.#cancelRetry = time.after(RETRY_MS, () => void this.#save(effect))
     }
   }
+}
+
+function nowMs(time: TimeSource): number {
+  return Number(time.wallNs() / NS_PER_MS)
 }
 
 function latestOf(a: VoterList | undefined, b: VoterList | undefined): VoterList | undefined {

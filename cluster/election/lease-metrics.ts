@@ -1,7 +1,7 @@
 /** The lease by which the leader is elected, as metrics. */
 import { metric } from '../metric.ts'
-import type { VotersReport } from './ballot.ts'
 import type { LeaseReport } from './election.ts'
+import type { VotersReport } from './voters-report.ts'
 
 /** None where leaders are configured. */
 export function leaseMetrics(
@@ -46,7 +46,7 @@ export function leaseMetrics(
 
 function voterMetrics(report: VotersReport | undefined): string[] {
   if (report === undefined) return []
-  const { voters, held, decides, change } = report
+  const { voters, held, decides, change, attendance, missing } = report
   const one = (value: number) => [{ labels: {}, value }]
   return [
     metric('voters', 'gauge', 'Nodes that vote for what the leader decides.', one(voters.length)),
@@ -54,8 +54,23 @@ function voterMetrics(report: VotersReport | undefined): string[] {
     metric(
       'voters_held',
       'gauge',
-      'Of a leader: voters whose state it holds.',
+      'Of a leader: voters whose vote counts, since it holds all they held.',
       voters.map((voter) => ({ labels: { voter }, value: held.includes(voter) ? 1 : 0 })),
+    ),
+    metric(
+      'voters_connected',
+      'gauge',
+      'Of a leader: voters that are connected.',
+      (attendance ?? []).map(({ name, connected }) => ({
+        labels: { voter: name },
+        value: connected ? 1 : 0,
+      })),
+    ),
+    metric(
+      'voters_missing',
+      'gauge',
+      'Of a leader: how many more voters a majority needs.',
+      missing === undefined ? [] : one(missing),
     ),
     metric(
       'decides',

@@ -1,16 +1,8 @@
-/**
- * Stands for the leader while it is not known who that is: what is written is owed to it, and it is out
- * of reach. Nothing can have this address (RFC 2606), and what speaks 2.0 leaves `https` alone.
- */
-import { StateError } from '../../src/core/errors.ts'
+/** Transports and calls that do not look for a leader while there is none. */
+import { NOBODY, NOBODY_LEADS, undecidedByNobody } from '../../src/core/nobody.ts'
 import type { Transport } from '../../src/core/transport.ts'
 import type { Replication } from '../../src/server/plugin.ts'
 import { streamUrl } from '../placement.ts'
-
-export const NOBODY = 'https://no-leader.invalid'
-
-/** Why it is out of reach. */
-export const NOBODY_LEADS = 'it is not known who leads'
 
 /** A transport that does not look for nobody. */
 export function withoutNobody(transport: Transport): Transport {
@@ -23,12 +15,12 @@ export function withoutNobody(transport: Transport): Transport {
   }
 }
 
-/** Calls to leaders, of which nobody is none. */
+/** Calls to leaders, of which nobody is none. @throws StateError `undecided` in place of that call. */
 export function callsWithoutNobody(calls: Pick<Replication, 'call'>): Pick<Replication, 'call'> {
   return {
     call: async (leader, request) => {
       if (leader !== NOBODY) return calls.call(leader, request)
-      throw new StateError('unreachable', `cluster: ${NOBODY_LEADS}; nobody was asked`)
+      throw undecidedByNobody(`cluster: ${request.method} is not decided now`)
     },
   }
 }

@@ -19,17 +19,18 @@
 import type { HybridClock } from '../../src/core/clock.ts'
 import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
+import { NOBODY } from '../../src/core/nobody.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
 import type { DecisionTerms, Store } from '../../src/store/store.ts'
 import type { ClusterEngine } from '../engine.ts'
 import { type Placement, scopeOf } from '../placement.ts'
-import { Ballot, type VotersReport } from './ballot.ts'
+import { Ballot } from './ballot.ts'
 import { Election, type LeaseReport } from './election.ts'
 import type { Office } from './election-state.ts'
 import type { Holder, Lease, LeaseMark } from './lease.ts'
-import { NOBODY } from './nobody.ts'
 import type { Standing } from './standing.ts'
 import { oweUnshared, unsharedAfter } from './unshared.ts'
+import type { VotersReport } from './voters-report.ts'
 import { Voting } from './voting.ts'
 
 /** What runs under one placement. */
@@ -341,7 +342,7 @@ export class Succession<R extends Reign> {
 }
 
 /** Of a node that does not lead: as it has stored it. */
-function reportOf({ name, list }: Voting): VotersReport {
+function reportOf({ name, list, isTwin }: Voting): VotersReport {
   return {
     voters: list?.voters ?? [],
     change: list?.change ?? 0,
@@ -349,6 +350,11 @@ function reportOf({ name, list }: Voting): VotersReport {
     self: name,
     decides: false,
     held: [],
+    concerns: isTwin
+      ? [
+          `another node goes by the name ${name}, that of this node: only the first counts as a voter; give each node a --name of its own`,
+        ]
+      : [],
   }
 }
 

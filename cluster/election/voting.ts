@@ -38,6 +38,8 @@ export class Voting {
   /** What is written, one after the other. */
   #work: Promise<void> = Promise.resolve()
   #stopListening: () => void = () => undefined
+  /** The leader says that another node goes by the name of this one. */
+  isTwin = false
   /** The greatest ceiling that was heard of before a grant. */
   ceilingBefore: (n: number) => bigint = () => 0n
 
@@ -68,6 +70,11 @@ export class Voting {
 
   get name(): string {
     return this.#options.name ?? this.#options.store.id
+  }
+
+  /** Id of this node. */
+  get node(): string {
+    return this.#options.store.id
   }
 
   /** The greatest grant that this node took part in. */

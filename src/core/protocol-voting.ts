@@ -23,6 +23,8 @@ export interface Grant {
   readonly founds: boolean
   /** The latest list the leader knows; undefined: none. */
   readonly voters: VoterList | undefined
+  /** Another node goes by the name of the one that is told: it is told to people, and changes nothing else. */
+  readonly isTwin?: true
 }
 
 /** How a node takes part in a grant. */
@@ -48,9 +50,11 @@ export interface Vote {
 /** The message as it is spelled, before it becomes JSON. */
 export function votingFields(message: Grant | Vote): Fields {
   const voters = message.voters === undefined ? '' : encodeVoterList(message.voters)
-  return message.t === 'grant'
-    ? { ...message, voters }
-    : { ...message, voters, ceiling: String(message.ceiling) }
+  if (message.t === 'grant') {
+    const { isTwin, ...grant } = message
+    return { ...grant, voters, ...(isTwin === undefined ? {} : { twin: true }) }
+  }
+  return { ...message, voters, ceiling: String(message.ceiling) }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong, as below. */
@@ -61,6 +65,7 @@ export function decodeGrant(fields: Fields): Grant {
     decides: fields.decides === true,
     founds: fields.founds === true,
     voters: decodeVoterList(string(fields, 'voters', MAX_LIST_TEXT)),
+    ...(fields.twin === true ? { isTwin: true } : {}),
   }
 }
 

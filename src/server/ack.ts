@@ -12,6 +12,7 @@
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../core/errors.ts'
 import { hasGlob } from '../core/key.ts'
+import { NOBODY } from '../core/nobody.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { ChangeEnd } from '../store/operations.ts'
 import { parseTarget } from './request-url.ts'
@@ -171,17 +172,21 @@ export class Acks {
       return { reached: typeof level === 'number' ? worst.replicas : level, shortfall: undefined }
     }
     const asked = `ooo: ack ${level} was not reached within ${timeoutMs} ms`
-    return { reached: levelOf(worst), shortfall: `${asked}: ${this.#whereabouts(worst)}` }
+    return { reached: levelOf(worst), shortfall: `${asked}: ${this.#whereabouts(worst, level)}` }
   }
 
-  #whereabouts({ id, key, state, replicas }: Fate): string {
+  #whereabouts({ id, key, state, replicas, unconfirmed }: Fate, level: AckLevel): string {
     const kept = `the write ${formatWriteId(id)} of ${key} is kept`
     if (state === 'local') {
-      const leader = this.#options.leaderOf(key) ?? 'its leader'
-      return `${kept}, durable at this node, and will be pushed to ${leader}`
+      const known = this.#options.leaderOf(key) ?? 'its leader'
+      const leader = known === NOBODY ? 'whoever leads next' : known
+      const voters = level === 'majority' ? '; no other voter is known to hold it' : ''
+      return `${kept}, durable at this node, and will be pushed to ${leader}${voters}`
     }
     const others = `${replicas} other ${replicas === 1 ? 'node' : 'nodes'}`
-    return `${kept}, durable at this node and ${others}, and goes on to its followers`
+    const voters =
+      level === 'majority' && unconfirmed ? `; not confirmed by the voters: ${unconfirmed}` : ''
+    return `${kept}, durable at this node and ${others}, and goes on to its followers${voters}`
   }
 
   #mayBeReplicated(keyOrGlob: string): boolean {

@@ -9,6 +9,8 @@ export interface Holders {
   readonly holding: number
   /** A majority of the voters holds it, this node leads by a lease that holds, and decides. */
   readonly isMajority: boolean
+  /** Where the key has voters and no majority holds it: those that do not, and why. */
+  readonly unconfirmed?: string
 }
 
 export interface LeaderRequest {

@@ -24,6 +24,8 @@ export interface Fate {
   readonly replicas: number
   /** A majority of the voters holds it, or what replaced it, and its leader may decide. */
   readonly isMajority: boolean
+  /** Where a majority was asked for and is not there: voters that do not hold it, and why. */
+  readonly unconfirmed?: string | undefined
   /** What replaced it; `state` and `replicas` are then those of that. */
   readonly overriddenBy?: WriteId | undefined
 }
@@ -55,7 +57,7 @@ export function fateAtLeader(
   id: WriteId,
   key: string,
   standing: Standing,
-  { holding, following, isMajority }: Holders,
+  { holding, following, isMajority, unconfirmed }: Holders,
   leaderId: string,
 ): Fate {
   const replicas = holding + (isOriginOf(leaderId, id.origin) ? 0 : 1)
@@ -66,6 +68,7 @@ export function fateAtLeader(
     state: isEverywhere ? 'replicated' : 'leader',
     replicas,
     isMajority,
+    unconfirmed,
     overriddenBy: standing.overriddenBy,
   }
 }
@@ -73,6 +76,13 @@ export function fateAtLeader(
 /** Whether nothing more can be told of it. */
 export function isFinal({ state, overriddenBy }: Fate): boolean {
   return state === 'replicated' || state === 'unknown' || overriddenBy !== undefined
+}
+
+/** The JSON of a fate for who waits for a majority: with `"unconfirmed":"b (…), c (…)"` while there is none. */
+export function fateForMajorityJson(fate: Fate): string {
+  const { unconfirmed } = fate
+  if (unconfirmed === undefined) return fateJson(fate)
+  return `${fateJson(fate).slice(0, -1)},"unconfirmed":${JSON.stringify(unconfirmed)}}`
 }
 
 /**
@@ -95,6 +105,9 @@ export function fateJson({ id, key, state, replicas, isMajority, overriddenBy }:
   })
 }
 
+/** Longest text of voters that is told on, UTF-16 units. */
+const MAX_UNCONFIRMED = 5000
+
 const STATES: readonly FateState[] = ['local', 'leader', 'replicated', 'unknown']
 
 /** Reads what another node said of a write; undefined when it is not understood. */
@@ -106,13 +119,16 @@ export function parseFate(id: WriteId, key: string, text: string): Fate | undefi
     return undefined
   }
   if (typeof value !== 'object' || value === null) return undefined
-  const { state, replicas, majority, overriddenBy } = value as Readonly<Record<string, unknown>>
+  const fields = value as Readonly<Record<string, unknown>>
+  const { state, replicas, majority, overriddenBy, unconfirmed: lacking } = fields
   const known = STATES.find((name) => name === state)
   if (known === undefined || typeof replicas !== 'number' || !Number.isSafeInteger(replicas)) {
     return undefined
   }
   const isMajority = majority === true
-  return { id, key, state: known, replicas, isMajority, overriddenBy: parseWinner(overriddenBy) }
+  const unconfirmed = typeof lacking === 'string' ? lacking.slice(0, MAX_UNCONFIRMED) : undefined
+  const winner = parseWinner(overriddenBy)
+  return { id, key, state: known, replicas, isMajority, unconfirmed, overriddenBy: winner }
 }
 
 function parseWinner(value: unknown): WriteId | undefined {

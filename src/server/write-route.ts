@@ -15,7 +15,7 @@ import { assertReadable } from './access-checks.ts'
 import { type Ack, ackOf } from './ack.ts'
 import { jsonReply, type Reply } from './reply.ts'
 import { parseTarget } from './request-url.ts'
-import { type Fate, fateJson } from './write-fate.ts'
+import { type Fate, fateForMajorityJson, fateJson } from './write-fate.ts'
 import { type FateWait, WRITES_PREFIX, type WriteFates } from './write-fates.ts'
 import { parseWriteId, type WriteId } from './write-id.ts'
 import { closeSocket } from './ws-socket.ts'
@@ -55,7 +55,8 @@ export function fateQuestion(
 /** Answers with the fate, at once or when it is as asked for. */
 export async function answerFate(context: FateContext, request: IncomingMessage): Promise<Reply> {
   const { id, key, wait } = fateQuestion(context, request)
-  const reply = jsonReply(fateJson(await tell(context, { id, key, wait })))
+  const fate = await tell(context, { id, key, wait })
+  const reply = jsonReply(wait?.level === 'majority' ? fateForMajorityJson(fate) : fateJson(fate))
   return { ...reply, headers: { ...reply.headers, 'Cache-Control': 'no-store' } }
 }
 

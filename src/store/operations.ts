@@ -7,6 +7,7 @@ import { indexOfKey, marksOf, versionOf, wasOf, withMarks } from '../core/entry.
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
 import { addLaterMarks, changesIn } from '../core/marks.ts'
+import { NOBODY, undecidedByNobody } from '../core/nobody.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
@@ -110,7 +111,7 @@ export interface BatchResult {
 
 /**
  * Refuses what does not merge where this node may not decide it.
- * @throws StateError `not_leader`; `undecided` while it leads and does not decide yet.
+ * @throws StateError `not_leader`; `undecided` while it leads and does not decide yet, or nobody leads.
  */
 export function assertLeads(context: PlanContext, key: string): void {
   const leader = context.leaderOf(key)
@@ -119,6 +120,7 @@ export function assertLeads(context: PlanContext, key: string): void {
     if (refusal === undefined) return
     throw new StateError('undecided', `storage: key "${key}" is not decided yet: ${refusal}`)
   }
+  if (leader === NOBODY) throw undecidedByNobody(`storage: key "${key}" is not decided now`)
   throw new StateError(
     'not_leader',
     `storage: key "${key}" is led by ${leader}; conditional writes are made only there`,

@@ -1,5 +1,6 @@
 /** Real servers whose leader is elected, on a lease in memory. */
 import { afterEach, describe, expect, it } from 'vitest'
+import { formatStatus } from '../../cli/status-text.ts'
 import type { CustomLeaderOptions } from '../../cluster/election/options.ts'
 import { createSystemTime } from '../../src/server/system-time.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
@@ -149,7 +150,10 @@ describe('nodes that elect their leader', () => {
     const leases = new Leases()
     const nodes = await trio(leases)
     const [x, y, z] = (await settled(nodes)) as [TestNode, TestNode, TestNode]
-    await waitFor(() => x.plugin.status()?.voters?.voters.length === 3)
+    await waitFor(() => {
+      const { voters = [], decides } = x.plugin.status()?.voters ?? {}
+      return voters.length === 3 && decides
+    })
     const write = (node: TestNode, value: number, condition: Record<string, string>) =>
       node.request('POST', '/settings?ack=1', String(value), condition)
     const first = await write(x, 1, { 'if-none-match': '*' })
@@ -195,13 +199,19 @@ describe('nodes that elect their leader', () => {
     })
     expect((await post({ add: 'b' })).status).toBe(401)
     expect((await post({ remove: 'a' }, token)).body).toBe('voters: a is the last voter')
-    expect((await post({ remove: 'x' }, token)).status).toBe(400)
-    expect((await post({ add: 'b' }, token)).body).toContain('missing: b')
+    for (const [change, note] of [
+      [{ remove: 'x' }, 'x is no voter'],
+      [{ add: 'a' }, 'a is a voter already'],
+    ] as const) {
+      const same = await post(change, token)
+      expect([same.status, JSON.parse(same.body)]).toMatchObject([200, { voters: ['a'], note }])
+    }
+    expect((await post({ add: 'b', absent: true }, token)).body).toContain('missing: b')
     expect((await post({ add: 'b c' }, token)).status).toBe(400)
     expect((await post({ add: 'b', remove: 'a' }, token)).status).toBe(400)
     expect((await a.request('PUT', '/-/voters', '{}')).status).toBe(405)
-    const anew = await post({ found: ['a'] }, token)
-    expect(JSON.parse(anew.body)).toMatchObject({ voters: ['a'], change: 2, decides: true })
+    expect((await post({ found: ['a'], giveUp: 'x' }, token)).status).toBe(400)
+    expect((await post({ found: ['a'], giveUp: [] }, token)).body).toContain('a majority of')
     const fixed = await startNode()
     expect((await fixed.request('GET', '/-/voters')).status).toBe(404)
     const asked = await fixed.request('POST', '/items/a?ack=majority', '1')
@@ -224,15 +234,17 @@ describe('nodes that elect their leader', () => {
     await waitFor(async () => (await data(one, 'items/b')) === '1')
     for (const node of [leader, one]) {
       const refused = await node.request('POST', '/items/c', '1', { 'if-none-match': '*' })
-      expect([refused.status, refused.body]).toEqual([
-        502,
-        'cluster: it is not known who leads; nobody was asked',
+      expect([refused.status, refused.headers['retry-after'], refused.body]).toEqual([
+        503,
+        '1',
+        'storage: key "items/c" is not decided now: no leader at present; nobody was asked',
       ])
       expect((await node.request('GET', '/-/leader')).status).toBe(503)
     }
     const ready = await leader.request('GET', '/-/readyz')
     expect(ready.status).toBe(200)
-    expect(ready.body).toContain('it is not known who leads (out of reach)')
+    expect(ready.body).toContain('no leader at present (out of reach)')
+    expect(ready.body).not.toContain('.invalid')
     const before = leader.plugin.status()?.epoch
     for (const node of nodes) if (node !== leader) leases.cut.add(node.id)
     leases.cut.delete('all')
@@ -247,6 +259,34 @@ describe('nodes that elect their leader', () => {
     await waitFor(() => leader.server.store.owedCount('https://no-leader.invalid') === 0)
   })
 
+  it('that pass nothing on say while nobody leads that there is no leader, and name no address', async () => {
+    const leases = new Leases()
+    leases.cut.add('all')
+    const logged: string[] = []
+    const log = (...told: unknown[]): void => void logged.push(JSON.stringify(told))
+    const logger = { debug: log, info: log, warn: log, error: log }
+    const node = await startNode({ election: leases.election, forward: false, logger })
+    const operations = [{ op: 'set', path: 'items/a', data: 1, ifNoneMatch: '*' }]
+    const answers = [
+      await node.request('POST', '/items/a', '1', { 'if-none-match': '*' }),
+      await node.request('POST', '/-/batch', JSON.stringify({ operations })),
+    ]
+    for (const { status, headers, body } of answers) {
+      expect([status, headers['retry-after']]).toEqual([503, '1'])
+      expect(body).toContain('is not decided now: no leader at present')
+    }
+    const late = await node.request('POST', '/items/a?ack=leader&ackTimeoutMs=50', '1')
+    expect([late.status, late.headers['ooo-ack']]).toEqual([504, 'local'])
+    expect(late.body).toContain('will be pushed to whoever leads next')
+    const told = formatStatus(JSON.parse((await node.request('GET', '/-/cluster')).body))
+    expect(told).toMatch(/follows +state[^\n]+\nnobody at present /)
+    const reasons = (await node.request('GET', '/-/readyz')).body
+    expect(logged.join('\n')).toContain('no leader at present')
+    for (const text of [...answers.map(({ body }) => body), late.body, told, reasons, ...logged]) {
+      expect(text).not.toContain('.invalid')
+    }
+  })
+
   it('demote a leader that is cut off from the lease, and what it took then reaches all', async () => {
     const leases = new Leases()
     const nodes = await trio(leases)
@@ -255,10 +295,11 @@ describe('nodes that elect their leader', () => {
     await waitFor(() => old.plugin.status()?.lease?.state === 'demoting')
     for (const node of nodes) if (node !== old) old.link.cut()
     const refused = await old.request('POST', '/items/x', '1', { 'if-none-match': '*' })
-    expect(refused.status).toBe(502)
+    expect(refused.status).toBe(503)
     expect((await old.request('POST', '/items/late', '"late"')).status).toBe(200)
     const rest = nodes.filter((node) => node !== old)
     const [next] = await settled(rest)
+    await waitFor(() => next.plugin.status()?.voters?.decides)
     expect((await next.request('POST', '/items/x', '2', { 'if-none-match': '*' })).status).toBe(200)
     leases.cut.clear()
     old.link.heal()
@@ -353,7 +394,7 @@ describe('a node whose leader is elected', () => {
     const leases = new Leases()
     const storage = new HeldStorage()
     const node = await startNode({ election: leases.election, storage })
-    await waitFor(async () => (await node.request('GET', '/-/leader')).status === 200)
+    await waitFor(() => node.plugin.status()?.voters?.decides)
     storage.hold('items/')
     const absent = { 'if-none-match': '*' }
     const asked = node.request('POST', '/items/a', '1', absent)

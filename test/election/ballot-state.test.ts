@@ -51,9 +51,15 @@ const gathering: BallotState = {
   issuedAt: undefined,
   isEarly: false,
   hasFounded: false,
+  isWaiting: false,
 }
 const fresh: BallotState = {
   ...{ ...gathering, list: undefined, isWhole: false, founder: FOUNDER, isEarly: true },
+}
+
+/** It begins a list for itself, and waits for others to be in it. */
+const waiting: BallotState = {
+  ...{ ...fresh, founder: { ...FOUNDER, voters: ['a'], isOpen: true }, isWaiting: true },
 }
 
 /** The state after events, each of which may be anything that was under way. */
@@ -87,6 +93,7 @@ const EVENTS = {
   remove: { type: 'change', how: 'remove', name: 'c' },
   found: { type: 'found', voters: ['a'] },
   settled: { type: 'settled' },
+  gathered: { type: 'gathered' },
 } satisfies Record<string, BallotEvent>
 
 function short({ state, effects }: BallotStep): string {
@@ -122,6 +129,7 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     remove: 'gathering: refuse',
     found: 'founding: save 7.5 a founding, tell',
     settled: 'gathering: ',
+    gathered: 'gathering: ',
   },
   founding: {
     // Its own disk was new, or it had known of that list.
@@ -141,6 +149,7 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     remove: 'founding: refuse',
     found: 'founding: save 7.2 a founding, tell',
     settled: 'founding: ',
+    gathered: 'founding: ',
   },
   marking: {
     'vote: held': 'marking: ',
@@ -159,6 +168,7 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     remove: 'marking: refuse',
     found: 'founding: save 7.2 a founding, tell',
     settled: 'marking: ',
+    gathered: 'marking: ',
   },
   deciding: {
     'vote: held': 'deciding: ',
@@ -178,6 +188,7 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     remove: 'deciding: save 7.5 ab before abc',
     found: 'founding: save 7.5 a founding, tell',
     settled: 'deciding: ',
+    gathered: 'deciding: ',
   },
 }
 
@@ -280,13 +291,28 @@ describe('the machine of a ballot', () => {
     })
   })
 
+  it('begins a list of its own with those who have said what they hold, once they are enough or the time is up', () => {
+    const newcomer = (name: string, held = true) => vote(name, { voters: undefined, held })
+    const one = run(waiting, newcomer('b'), newcomer('c', false))
+    expect(one.phase).toBe('gathering')
+    expect(run(one, newcomer('c')).list?.voters).toEqual(['a', 'b', 'c'])
+    expect(run(one, { type: 'gathered' }).list).toMatchObject({
+      ...{ voters: ['a', 'b'], isFounding: true, isOpen: true },
+    })
+    const gone = run(one, { type: 'left', id: 's-b', name: 'b' }, { type: 'gathered' })
+    expect(gone.list?.voters).toEqual(['a'])
+    // Somebody has a list: nothing is begun.
+    const known = run(one, vote('d'), { type: 'gathered' })
+    expect([known.phase, known.list]).toEqual(['gathering', LIST])
+  })
+
   it('counts one of two nodes that go by one name', () => {
     const one = run(gathering, vote('b', { held: false }))
     const twin = { ...vote('b'), id: 's-x', node: 'n-x' }
     const step = stepBallot(one, twin, CAUGHT_UP)
     expect([step.state.phase, step.effects]).toEqual([
       'gathering',
-      [{ type: 'twin', name: 'b', node: 'n-x' }],
+      [{ type: 'twin', name: 'b', node: 'n-x', id: 's-x' }],
     ])
   })
 
@@ -298,7 +324,7 @@ describe('the machine of a ballot', () => {
 /** Votes of nodes whose disks and lists vary; checks what must hold after every step. */
 function walk(seed: number): void {
   const random = new SeededRandom(seed)
-  let state: BallotState = random.chance(0.5) ? fresh : gathering
+  let state: BallotState = random.pick([fresh, gathering, waiting])
   for (let i = 0; i < 60; i++) {
     const cursors = { 's-b': random.below(12), 's-c': random.below(12), 's-d': random.below(12) }
     const event = drawn(random, state)
@@ -338,5 +364,6 @@ function drawn(random: SeededRandom, { list }: BallotState): BallotEvent {
   if (kind === 6 && list !== undefined) return { type: 'saved', list }
   if (kind === 7 && list !== undefined) return { type: 'marked', list: done(list) }
   if (kind === 8) return { type: 'change', how: random.pick(['add', 'remove'] as const), name }
-  return random.chance(0.1) ? { type: 'found', voters: [name] } : { type: 'progress' }
+  if (random.chance(0.1)) return { type: 'found', voters: [name] }
+  return random.chance(0.2) ? { type: 'gathered' } : { type: 'progress' }
 }

@@ -14,7 +14,11 @@ const DEADLINE_MS = 60_000
 
 interface Status {
   readonly lease: { readonly state: string; readonly token: number }
-  readonly voters: { readonly voters: readonly string[]; readonly before?: readonly string[] }
+  readonly voters: {
+    readonly voters: readonly string[]
+    readonly before?: readonly string[]
+    readonly decides: boolean
+  }
   readonly links: readonly { readonly url: string; readonly state: string }[]
 }
 
@@ -52,8 +56,8 @@ async function trio(): Promise<{ nodes: ProcessNode[]; leader: ProcessNode }> {
   const leader = await leaderOf(nodes)
   // While there are fewer, the lease of one that is lost can be taken, and nothing decided.
   const areVoters = async (): Promise<boolean> => {
-    const { voters, before } = (await statusOf(leader)).voters
-    return voters.length === nodes.length && before === undefined
+    const { voters, before, decides } = (await statusOf(leader)).voters
+    return decides && voters.length === nodes.length && before === undefined
   }
   await waitFor(areVoters, { deadlineMs: DEADLINE_MS, what: 'all nodes to be voters' })
   return { nodes, leader }
@@ -172,7 +176,7 @@ describe('processes that elect their leader by Redis', () => {
     }
     await late
     // Not made a second time: either nobody was known to decide it, or the new leader refused it.
-    expect([412, 502]).toContain((await decided).status)
+    expect([412, 502, 503]).toContain((await decided).status)
     await leaderOf(nodes, leader)
     const bodies = await waitUntilEqual(nodes, ['items/*'])
     expect(bodies['items/*']).toContain('"late"')
@@ -186,7 +190,7 @@ describe('processes that elect their leader by Redis', () => {
     await waitFor(async () => (await statusOf(leader)).lease.state === 'demoting', {
       deadlineMs: DEADLINE_MS,
     })
-    expect((await decide(leader, 'items/once')).status).toBe(502)
+    expect((await decide(leader, 'items/once')).status).toBe(503)
     const [one] = nodes.filter((node) => node !== leader)
     await one?.post('items/meanwhile', 'meanwhile')
     await waitFor(async () => (await leader.get('items/meanwhile')).status === 200)

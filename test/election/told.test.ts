@@ -2,9 +2,9 @@
 import { expect, it } from 'vitest'
 import { formatStatus } from '../../cli/status-text.ts'
 import { formatVoters } from '../../cli/voters.ts'
-import type { VotersReport } from '../../cluster/election/ballot.ts'
 import type { LeaseReport } from '../../cluster/election/election.ts'
 import { leaseMetrics } from '../../cluster/election/lease-metrics.ts'
+import type { VotersReport } from '../../cluster/election/voters-report.ts'
 import { startNode } from '../cluster/nodes.ts'
 
 const LEASE: LeaseReport = {
@@ -38,20 +38,35 @@ const VOTERS: VotersReport = {
   self: 'a',
   decides: false,
   reason: 'missing: c (not connected)',
-  held: ['a'],
+  held: ['a', 'b'],
+  attendance: [
+    { name: 'a', connected: true, sinceMs: 1_767_225_600_000, counts: true },
+    { name: 'b', connected: false, sinceMs: 1_767_225_605_000, counts: true, lack: 'x' },
+    { name: 'c', connected: true, sinceMs: 1_767_225_606_000, counts: false, lack: 'still sends' },
+  ],
+  missing: 1,
+  concerns: ['one is away'],
 }
 
 it('ooo status shows who votes, whose state the leader holds, and why it decides nothing', () => {
   const text = formatStatus({ name: 'a', lease: LEASE, voters: VOTERS })
-  expect(text).toMatch(/voters +list +held +decides +reason/)
-  expect(text).toMatch(/a, b, c +4 +a +no +missing: c \(not connected\)/)
+  expect(text).toMatch(/voters +list +connected +have voted +decides +reason/)
+  expect(text).toMatch(/a, b, c +4 +a, c +a, b +no +missing: c \(not connected\)/)
   expect(formatStatus({ lease: LEASE })).not.toContain('voters')
 })
 
 it('ooo voters shows the list, a change that is under way, and why nothing is decided', () => {
   const text = formatVoters({ ...VOTERS, before: ['a', 'b'] })
-  expect(text).toMatch(/voter +held +change\na +yes +-\nb +- +-\nc +- +being added\n/)
+  expect(text).toMatch(/voter +connected +since +has voted +lacks +change\n/)
+  expect(text).toMatch(/\na +yes +2026-01-01T00:00:00Z +yes +- +-\n/)
+  expect(text).toMatch(/\nb +no +2026-01-01T00:00:05Z +yes +- +-\n/)
+  expect(text).toMatch(/\nc +yes +2026-01-01T00:00:06Z +no +still sends +being added\n/)
   expect(text).toContain('list 4\nconditional writes are refused: missing: c (not connected)\n')
+  expect(text).toContain('attention: one is away\n')
+  expect(formatVoters({ ...VOTERS, note: 'b is a voter already' })).toMatch(
+    /^b is a voter already: nothing was changed\n/,
+  )
+  expect(formatVoters({ voters: ['a'] })).toMatch(/\na +- +- +- +- +-\n/)
   expect(formatVoters({ voters: [] })).toContain('no voters are known\n')
 })
 
@@ -74,6 +89,8 @@ it('the metrics of a node that elects its leader tell of the lease, others are s
   expect(text).toContain('ooo_cluster_voters 3\n')
   expect(text).toContain('ooo_cluster_voters_list 4\n')
   expect(text).toContain('ooo_cluster_voters_held{voter="c"} 0\n')
+  expect(text).toContain('ooo_cluster_voters_connected{voter="b"} 0\n')
+  expect(text).toContain('ooo_cluster_voters_missing 1\n')
   expect(text).toContain('ooo_cluster_decides 0\n')
   expect(leaseMetrics({ ...LEASE, state: 'follower' }, undefined).join('')).toContain(
     'lease_held 0\n',

@@ -1,0 +1,20 @@
+/**
+ * Stands for the leader while there is none: what is written is owed to it, and it is out of reach. Nothing
+ * can have this address (RFC 2606), and what speaks 2.0 leaves `https` alone. People are never told it.
+ */
+import { StateError } from './errors.ts'
+
+export const NOBODY = 'https://no-leader.invalid'
+
+/** Why it is out of reach, and why nothing is decided. */
+export const NOBODY_LEADS = 'no leader at present'
+
+/** The URL of a leader as people are told it. */
+export function leaderText(leader: string): string {
+  return leader === NOBODY ? 'nobody at present' : leader
+}
+
+/** Refuses a decision that there is nobody to make; nothing was written. */
+export function undecidedByNobody(what: string): StateError {
+  return new StateError('undecided', `${what}: ${NOBODY_LEADS}; nobody was asked`)
+}
