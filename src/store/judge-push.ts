@@ -12,7 +12,7 @@
  * known, such as those that refill a leader, are never called concurrent.
  */
 import type { StoredRecord } from '../core/entry.ts'
-import { marksOf, nameOf, versionOf } from '../core/entry.ts'
+import { marksOf, nameOf } from '../core/entry.ts'
 import { isCovered, unionMarks } from '../core/marks.ts'
 import { parseOrigin } from '../core/origin.ts'
 import { hasSeen } from '../core/seen.ts'
@@ -62,7 +62,7 @@ export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
         const [loser, winner] = hasWon ? [current, record] : [record, current]
         if (!isSameValue(loser, winner)) rows.push(conflicts.note(loser, winner, context.now()))
       }
-      marks.raise(record.origin, versionOf(record))
+      marks.raise(record)
     },
     marks: () => [name, marks.encode()],
   }
