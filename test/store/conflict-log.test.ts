@@ -1,6 +1,6 @@
 /** The conflict log by itself: bounds, order, restarts, and what is told of pushes. */
 import { describe, expect, it, test } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
+import type { Entry, Tombstone } from '../../src/core/entry.ts'
 import { decodeFollowerMessage, encodeMessage } from '../../src/core/protocol.ts'
 import { hasSeen, isSeen, seenBy } from '../../src/core/seen.ts'
 import type { ConflictLog } from '../../src/store/conflict-log.ts'
@@ -132,7 +132,7 @@ describe('the conflict log', () => {
     expect(await lostData(log)).toEqual(['"pushed"'])
   })
 
-  it('judges nothing that was made before its storage began', async () => {
+  it('judges a first push whatever its stamp says of when the storage began', async () => {
     const time = new ManualTime()
     const store = await openStore({ time })
     const log = logOf(store, time)
@@ -140,7 +140,7 @@ describe('the conflict log', () => {
     time.ns += SECOND
     await store.set('a/x', '1')
     await push(store, log, early)
-    expect(await lostData(log)).toEqual([])
+    expect(await lostData(log)).toEqual(['"pushed"'])
   })
 })
 
@@ -190,5 +190,16 @@ describe('what a follower tells of its pushes', () => {
     expect(again.encode().split(' ')[2]?.split(',')).toHaveLength(64)
     expect(again.covers(at(101n, 'x1'))).toBe(true)
     expect(marksRow('f')).toMatch(/^pushed-\d{1,4}$/)
+  })
+
+  it('tells deletes of one operation apart by their keys, also after a restart', () => {
+    const gone = (key: string): Tombstone => ({ kind: 'tombstone', key, deleted: 20n, origin: 'n' })
+    const marks = new PushedMarks('f', undefined, 10n)
+    marks.raise(gone('a/k'))
+    const again = new PushedMarks('f', marks.encode(), 10n)
+    expect(['a/j', 'a/k', 'a/l'].map((key) => again.covers(gone(key)))).toEqual([true, true, false])
+    // A row of a build that did not note keys.
+    const older = new PushedMarks('f', 'f 10 n=20', 10n)
+    expect(older.covers(gone('a/l'))).toBe(true)
   })
 })
