@@ -31,6 +31,7 @@ import type {
 import { initialFollower, stepFollower } from './follower-state.ts'
 import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
 import { FollowerVoting } from './follower-voting.ts'
+import { LeaderStorage } from './leader-storage.ts'
 import { LeaderTime } from './leader-time.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
@@ -52,6 +53,7 @@ export class FollowerLink {
   #terms: LeaderTerms
   #keptHorizon: bigint
   readonly #leaderTime: LeaderTime
+  readonly #leaderStorage: LeaderStorage
   /** Waits for the answer to the question with this number. */
   #restamp: { readonly n: number; readonly effect: DurableEffect } | undefined
   #drifted = 0
@@ -77,6 +79,7 @@ export class FollowerLink {
     this.#state = initialFollower(options.progress)
     this.#steps = new FollowerSteps({ ...options, protocol: () => this.#protocol })
     this.#backlog = new Backlog(limits.maxPendingBytes)
+    this.#leaderStorage = new LeaderStorage(options)
     this.#leaderTime = new LeaderTime({
       ...options,
       comeDown: (stamp) => {
@@ -211,6 +214,7 @@ export class FollowerLink {
         if (message.t === 'welcome') {
           this.#protocol = message.protocol
           this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten) }
+          this.#saveSoon(this.#leaderStorage.welcomed(message))
           this.#listener.invited(message.bus)
         } else if (message.t === 'rows' && this.#isFetched(message)) {
           this.#feeds.fetched(message.records.length)
@@ -320,7 +324,8 @@ export class FollowerLink {
         const owed = await this.#options.store.owed(this.leader, next.limit, next.skip)
         const { rows } = cutRows(owed, this.#options.limits.messageBytes)
         const isWhole = rows.length === owed.length && owed.length < next.limit
-        this.#dispatch({ type: 'collected', rows, wholeOf: isWhole ? next.live : undefined })
+        const told = this.#leaderStorage.tellable(rows)
+        this.#dispatch({ type: 'collected', rows: told, wholeOf: isWhole ? next.live : undefined })
       }
     } catch (error) {
       this.#fail('the outbox could not be read', error)
@@ -362,10 +367,14 @@ export class FollowerLink {
     const { horizon } = this.#terms
     if (horizon === this.#keptHorizon) return
     this.#keptHorizon = horizon
-    const meta = new Map([[horizonRow(this.leader), String(horizon)]])
+    this.#saveSoon(new Map([[horizonRow(this.leader), String(horizon)]]))
+  }
+
+  #saveSoon(meta: ReadonlyMap<string, string> | undefined): void {
+    if (meta === undefined) return
     this.#work = this.#work
       .then(() => this.#options.store.saveMeta(meta))
-      .catch((error: unknown) => this.#fail('what the leader keeps could not be noted', error))
+      .catch((error: unknown) => this.#fail('what the leader told could not be noted', error))
   }
 
   #fail(message: string, error: unknown): void {

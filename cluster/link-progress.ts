@@ -17,6 +17,9 @@ export const progressRow = (leader: string): string => `link/${leader}`
 /** Up to which stamp this leader removes tombstones, as last told. */
 export const horizonRow = (leader: string): string => `horizon/${leader}`
 
+/** With which storage this leader was last met; see `leader-storage.ts`. */
+export const storageRow = (leader: string): string => `storage/${leader}`
+
 export function encodeProgress(placementId: string, progress: LinkProgress): string {
   return JSON.stringify({ placementId, ...progress })
 }
@@ -73,7 +76,7 @@ export async function settlePlacement(
   const placement: StoredPlacement = { fingerprint, epoch, id, leaders }
   const forgotten = known
     .slice(leaders.length)
-    .flatMap((url) => [progressRow(url), horizonRow(url)])
+    .flatMap((url) => [progressRow(url), horizonRow(url), storageRow(url)])
   const none = forgotten.map((name) => [name, ''] as const)
   await store.saveMeta(new Map([...none, [PLACEMENT_ROW, JSON.stringify(placement)] as const]))
   return id

@@ -3,17 +3,17 @@
  *
  * A pushed change and the leader's record of its key are concurrent when
  * - the push is new: a repetition was judged the first time (see `pushed-marks.ts`), and before that
- *   nobody beyond the follower can have seen the change, so the leader's record does not know of it. Of
- *   what was made before this storage began, or was lost or restored, that can not be told;
+ *   nobody beyond the follower can have seen the change, so the leader's record does not know of it. A
+ *   follower that may have pushed a change to a storage that was lost since does not say what its maker
+ *   had seen. Of a storage of before there were marks, that can not be told;
  * - its maker had not seen the leader's record (see `core/seen.ts`).
  *
  * One of the two is kept as the state, the other in the conflict log. Changes whose maker's sight is not
  * known, such as those that refill a leader, are never called concurrent.
  */
 import type { StoredRecord } from '../core/entry.ts'
-import { marksOf, nameOf, versionOf } from '../core/entry.ts'
+import { marksOf, nameOf } from '../core/entry.ts'
 import { isCovered, unionMarks } from '../core/marks.ts'
-import { mergeRecords } from '../core/merge.ts'
 import { parseOrigin } from '../core/origin.ts'
 import { hasSeen } from '../core/seen.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
@@ -35,8 +35,13 @@ export interface PushOrigin {
 
 /** The verdict on one push in the making. */
 export interface PushJudge {
-  /** Takes the `index`th record, and what was there before it. In order. */
-  weigh(record: StoredRecord, index: number, current: StoredRecord | undefined): void
+  /** Takes the `index`th record, what was there before it, and whether it took that place. In order. */
+  weigh(
+    record: StoredRecord,
+    index: number,
+    current: StoredRecord | undefined,
+    hasWon: boolean,
+  ): void
   /** Rows of the conflict log. */
   readonly rows: readonly BatchOperation[]
   /** What is remembered of this push, as a meta row. */
@@ -50,20 +55,20 @@ export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
   const rows: BatchOperation[] = []
   return {
     rows,
-    weigh(record, index, current) {
+    weigh(record, index, current, hasWon) {
       const sight = seen[index]
       if (isConcurrent(marks, record, sight, current)) {
-        const { order } = mergeRecords(current, record)
-        const [loser, winner] = order < 0 ? [current, record] : [record, current]
+        // What the merge decided, which knows of more than the two records.
+        const [loser, winner] = hasWon ? [current, record] : [record, current]
         if (!isSameValue(loser, winner)) rows.push(conflicts.note(loser, winner, context.now()))
       }
-      marks.raise(record.origin, versionOf(record))
+      marks.raise(record)
     },
     marks: () => [name, marks.encode()],
   }
 }
 
-/** When the storage began, nanoseconds; 0 where a wrong clock put that into the future. */
+/** Since when pushes are remembered, nanoseconds: 0 for always, and where a wrong clock put that into the future. */
 function birthOf(context: PlanContext, { nowNs }: ConflictLog): bigint {
   const born = BigInt(context.meta('born') ?? '0')
   return born <= nowNs ? born : 0n

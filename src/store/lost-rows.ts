@@ -103,6 +103,20 @@ export class LostRows {
   }
 }
 
+/**
+ * What is owed of both kinds, in the order in which it was made: a leader takes what comes out of turn for a
+ * repetition. What is in both has lost.
+ */
+export function withLost(
+  owed: readonly SequencedRow[],
+  lost: readonly SequencedRow[],
+  limit: number,
+): SequencedRow[] {
+  const seqs = new Set(lost.map(({ seq }) => seq))
+  const others = owed.filter(({ seq }) => !seqs.has(seq))
+  return [...lost, ...others].sort((a, b) => a.seq - b.seq).slice(0, limit)
+}
+
 /** The rows of a change. */
 export function lostOperations({ added, settled }: Required<LostChange>): BatchOperation[] {
   return [

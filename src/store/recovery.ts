@@ -245,9 +245,10 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
   const { meta, damage, isNew } = found
   const epochs = beginEpoch(isNew ? undefined : meta.get('epochs'), newId(), found.head.seq)
   if (isNew || !meta.has('epochs') || !meta.has('born')) {
-    // What was merged before is not known any more; see `judge-push.ts`.
+    // What was merged before is not known any more; see `judge-push.ts`. A new storage has merged nothing.
     const wallNs = time?.wallNs() ?? 0n
-    meta.set('born', String(wallNs > found.head.clock ? wallNs : found.head.clock))
+    const now = wallNs > found.head.clock ? wallNs : found.head.clock
+    meta.set('born', String(meta.has('id') ? now : 0n))
   }
   meta.set('epochs', epochs)
   if (!meta.has('id')) meta.set('id', newId())

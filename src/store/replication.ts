@@ -68,9 +68,12 @@ function mergeAll(
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
-    const isShown = options.pushed?.lost[i] === true && marksOf(current) === undefined
-    const outcome = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record)
-    if (outcome !== 'drift') judge?.weigh(record, i, current)
+    const isLost = options.pushed?.lost[i] === true
+    const isShown = isLost && marksOf(current) === undefined
+    const taken = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record)
+    // Nothing gives what lost another stamp, so it does not come again.
+    const outcome = isLost && taken === 'drift' ? 'superseded' : taken
+    if (outcome !== 'drift') judge?.weigh(record, i, current, outcome === 'applied')
     return outcome
   })
   // A key that won in this batch carries its own debt.

@@ -9,6 +9,7 @@ import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import type { DurabilityLevels } from './durability-levels.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
+import { withLost } from './lost-rows.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -299,11 +300,9 @@ export class Store {
    * the meantime, which it is shown all the same.
    */
   async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
-    const lost = this.#committer.lost.owed(leader, limit, skip)
     const owed = await this.#committer.records.owed(leader, limit, skip)
-    if (lost.length === 0) return owed
-    // In the order in which they were made: a leader takes what comes out of turn for a repetition.
-    return [...lost, ...owed].sort((a, b) => a.seq - b.seq).slice(0, limit)
+    // After that: what loses while they are read is in both, and would be in neither the other way round.
+    return withLost(owed, this.#committer.lost.owed(leader, limit, skip), limit)
   }
 
   /**

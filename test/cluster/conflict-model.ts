@@ -2,6 +2,7 @@
  * Stores linked as nodes of a cluster are, with messages that are held up, lost and repeated, next to a
  * model that knows of each write what its maker had seen.
  */
+import { LeaderStorage } from '../../cluster/leader-storage.ts'
 import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import type { Conflict, ConflictLog } from '../../src/store/conflict-log.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
@@ -35,6 +36,7 @@ export class ModelNode {
   readonly #seen = new Map<string, Set<string>>()
   readonly #held = new Map<string, string>()
   #store: Store | undefined
+  #leaderStorage: LeaderStorage | undefined
   log: ConflictLog | undefined
   #isUp = false
   #isLive = false
@@ -64,6 +66,9 @@ export class ModelNode {
       tailRows: 4,
       ...(this.#cacheBytes === undefined ? {} : { cacheBytes: this.#cacheBytes }),
     })
+    if (this.leader !== undefined) {
+      this.#leaderStorage = new LeaderStorage({ store: this.#store, leader: this.leader.name })
+    }
     this.log = this.#store.conflictLog({
       maxEntries: 1000,
       oldNs: () => this.time.ns - 30n * DAY_NS,
@@ -134,7 +139,10 @@ export class ModelNode {
   async connect(): Promise<void> {
     if (this.#isUp || this.leader === undefined) return
     this.#isUp = true
-    if (this.leader.life !== this.#knownLife) {
+    const continues = this.leader.life === this.#knownLife
+    const news = this.#leaderStorage?.welcomed({ id: this.leader.store.id, continues })
+    if (news !== undefined) await this.store.saveMeta(news)
+    if (!continues) {
       // What it holds and the leader may have lost is owed, of what was seen nothing is known.
       this.#knownLife = this.leader.life
       this.#cursor = 0
@@ -157,7 +165,8 @@ export class ModelNode {
     const answered = this.#answers.flatMap((down) => (down.kind === 'pushed' ? [down.rows] : []))
     const underWay = [...this.#pushes, ...answered].flat().map(({ seq }) => seq)
     const rows = await this.store.owed(this.leader.name, 2, new Set(underWay))
-    if (rows.length > 0) this.#pushes.push(rows)
+    const told = this.#leaderStorage?.tellable(rows) ?? rows
+    if (told.length > 0) this.#pushes.push(told)
   }
 
   /** The leader takes the oldest push. */

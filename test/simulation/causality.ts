@@ -7,10 +7,23 @@
  * other are concurrent, and either may win. A record is known by its data, which no two writes share; a
  * tombstone by its spelling, which a node that gives it another stamp tells of.
  */
-import type { StoredRecord } from '../../src/core/entry.ts'
+import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
 
 /** An operation's name. */
 export type Op = string
+
+export interface Operation {
+  readonly op: Op
+  readonly key: string
+  readonly isDelete: boolean
+}
+
+/** What a record is called under its key. */
+export interface RecordName {
+  readonly version: bigint
+  readonly origin: string
+  readonly isDelete: boolean
+}
 
 export class Causality {
   /** What each operation follows. */
@@ -19,11 +32,17 @@ export class Causality {
   readonly #replacedBy = new Map<Op, Set<Op>>()
   /** Operations of tombstones, by how they are spelled. */
   readonly #deletes = new Map<string, Op>()
+  /** Operations of entries, by key, stamp and origin. */
+  readonly #entries = new Map<string, Op>()
   #made = 0
 
   /** The operation that a record comes from. */
   opOf(record: StoredRecord): Op {
-    if (record.kind === 'entry') return `${record.key} ${record.data}`
+    if (record.kind === 'entry') {
+      const op = `${record.key} ${record.data}`
+      this.#entries.set(nameOf(record.key, versionOf(record), record.origin), op)
+      return op
+    }
     const spelled = spellingOf(record)
     const known = this.#deletes.get(spelled)
     if (known !== undefined) return known
@@ -65,6 +84,20 @@ export class Causality {
     this.#replacedBy.set(before, known.add(after))
   }
 
+  /** Every operation of a client, with its key, and whether it was a delete. */
+  *operations(): Generator<Operation> {
+    for (const op of this.#before.keys()) {
+      const key = op.slice(0, op.indexOf(' '))
+      yield { op, key, isDelete: op.startsWith(`${key} deleted #`) }
+    }
+  }
+
+  /** The operation whose record had this key, stamp and origin somewhere; undefined when none was seen. */
+  opNamed(key: string, { version, origin, isDelete }: RecordName): Op | undefined {
+    const spelled = nameOf(key, version, origin)
+    return isDelete ? this.#deletes.get(spelled) : this.#entries.get(spelled)
+  }
+
   /** Whether the maker of `later`, or of what it knew of, knew of `earlier`. */
   follows(later: Op, earlier: Op): boolean {
     return this.#before.get(later)?.has(earlier) === true
@@ -98,5 +131,9 @@ export class Causality {
 }
 
 function spellingOf(record: StoredRecord): string {
-  return record.kind === 'tombstone' ? `${record.key} ${record.deleted} ${record.origin}` : ''
+  return nameOf(record.key, versionOf(record), record.origin)
+}
+
+function nameOf(key: string, version: bigint, origin: string): string {
+  return `${key} ${version} ${origin}`
 }

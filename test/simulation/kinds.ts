@@ -1,6 +1,7 @@
 /** The kinds of histories: which nodes there are, and how often each step comes. */
 import type { ScopeOptions } from '../../cluster/options.ts'
 import type { BusQuality } from './bus.ts'
+import { concurrentWrites } from './concurrent.ts'
 import type { NodePlan, StepName } from './history.ts'
 import {
   clockAhead,
@@ -63,6 +64,14 @@ export const TREE: readonly NodePlan[] = [
   { host: 'region', keys: KEYS, follows: 'centre' },
   { host: 'edge1', keys: KEYS, follows: 'region' },
   { host: 'edge2', keys: KEYS, follows: 'region' },
+]
+
+/** The same with short names, for a script that starts them. */
+const CUT_OFF: readonly NodePlan[] = [
+  { host: 'c', keys: KEYS, joins: true },
+  { host: 'r', keys: KEYS, follows: 'c', joins: true },
+  { host: 'e1', keys: KEYS, follows: 'r', joins: true },
+  { host: 'e2', keys: KEYS, follows: 'r', joins: true },
 ]
 
 /** Edge below region below centre. */
@@ -311,6 +320,7 @@ export const KINDS: readonly Kind[] = [
     ...MINUTES_WRONG,
     bus: 'bad',
   },
+  { name: 'tree, concurrent', plans: CUT_OFF, weights: {}, script: concurrentWrites },
   { name: 'star, bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'good' },
   { name: 'star, lossy bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'bad' },
   { name: 'tree, lossy bus, lost disks', plans: TREE, weights: LOST_DISKS, bus: 'bad' },

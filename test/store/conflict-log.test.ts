@@ -1,6 +1,6 @@
 /** The conflict log by itself: bounds, order, restarts, and what is told of pushes. */
 import { describe, expect, it, test } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
+import type { Entry, Tombstone } from '../../src/core/entry.ts'
 import { decodeFollowerMessage, encodeMessage } from '../../src/core/protocol.ts'
 import { hasSeen, isSeen, seenBy } from '../../src/core/seen.ts'
 import type { ConflictLog } from '../../src/store/conflict-log.ts'
@@ -132,7 +132,7 @@ describe('the conflict log', () => {
     expect(await lostData(log)).toEqual(['"pushed"'])
   })
 
-  it('judges nothing that was made before its storage began', async () => {
+  it('judges a first push whatever its stamp says of when the storage began', async () => {
     const time = new ManualTime()
     const store = await openStore({ time })
     const log = logOf(store, time)
@@ -140,7 +140,7 @@ describe('the conflict log', () => {
     time.ns += SECOND
     await store.set('a/x', '1')
     await push(store, log, early)
-    expect(await lostData(log)).toEqual([])
+    expect(await lostData(log)).toEqual(['"pushed"'])
   })
 })
 
@@ -178,17 +178,28 @@ describe('what a follower tells of its pushes', () => {
   it('is remembered per follower and origin, never calling old what is not provably new', () => {
     const at = (version: bigint, origin: string): Entry => ({ ...pushed('a', version), origin })
     const marks = new PushedMarks('f', undefined, 10n)
-    marks.raise('n', 20n)
-    marks.raise('m', 30n)
+    marks.raise(at(20n, 'n'))
+    marks.raise(at(30n, 'm'))
     const again = new PushedMarks('f', marks.encode(), 10n)
     expect([again.covers(at(20n, 'n')), again.covers(at(21n, 'n'))]).toEqual([true, false])
     expect([again.covers(at(10n, 'o')), again.covers(at(11n, 'o'))]).toEqual([true, false])
     // Another follower in the same row: all that is known counts against it.
     const other = new PushedMarks('g', marks.encode(), 10n)
     expect([other.covers(at(30n, 'n')), other.covers(at(31n, 'n'))]).toEqual([true, false])
-    for (let i = 0; i < 100; i++) again.raise(`x${i}`, BigInt(100 + i))
-    expect(again.encode().split(',')).toHaveLength(64)
+    for (let i = 0; i < 100; i++) again.raise(at(BigInt(100 + i), `x${i}`))
+    expect(again.encode().split(' ')[2]?.split(',')).toHaveLength(64)
     expect(again.covers(at(101n, 'x1'))).toBe(true)
     expect(marksRow('f')).toMatch(/^pushed-\d{1,4}$/)
+  })
+
+  it('tells deletes of one operation apart by their keys, also after a restart', () => {
+    const gone = (key: string): Tombstone => ({ kind: 'tombstone', key, deleted: 20n, origin: 'n' })
+    const marks = new PushedMarks('f', undefined, 10n)
+    marks.raise(gone('a/k'))
+    const again = new PushedMarks('f', marks.encode(), 10n)
+    expect(['a/j', 'a/k', 'a/l'].map((key) => again.covers(gone(key)))).toEqual([true, true, false])
+    // A row of a build that did not note keys.
+    const older = new PushedMarks('f', 'f 10 n=20', 10n)
+    expect(older.covers(gone('a/l'))).toBe(true)
   })
 })
