@@ -44,6 +44,9 @@ export const SERVE: Command = {
   run: (args, context) => serve(serveConfig(args, context.env), context),
 }
 
+/** A client that asks twice a second or more never finds its kept connection closed. */
+const CLOSE_NOTICE_MS = 500
+
 /** Runs a node until a stop signal; resolves with the exit code once it is closed. */
 export async function serve(config: ServeConfig, context: CommandContext): Promise<number> {
   const write = (line: string): void => context.stderr(line)
@@ -99,6 +102,7 @@ async function assemble(
       ...sharingOf(config, name),
     ],
     logger,
+    closeNoticeMs: CLOSE_NOTICE_MS,
     ...admissionOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),

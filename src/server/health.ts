@@ -12,8 +12,10 @@ export const HEALTH_PATH = '/-/healthz'
 export const READY_PATH = '/-/readyz'
 
 export interface HealthContext {
-  /** False from the first step of `close`. */
+  /** False once requests are refused. */
   readonly isServing: () => boolean
+  /** False from the first step of `close`: connections end with their next answer. */
+  readonly isStaying: () => boolean
   /** What people should look at, as sentences; empty when all is well. */
   readonly concerns: () => readonly string[]
 }
@@ -22,10 +24,10 @@ export function answerHealth({ isServing }: HealthContext): Reply {
   return isServing() ? textReply(200, 'ok') : textReply(503, 'ooo: server is closing')
 }
 
-export function answerReady({ isServing, concerns }: HealthContext): Reply {
-  const status = isServing() ? 'ready' : 'closing'
+export function answerReady({ isStaying, concerns }: HealthContext): Reply {
+  const status = isStaying() ? 'ready' : 'closing'
   const reply = jsonReply(`${JSON.stringify({ status, reasons: concerns() })}\n`)
-  return isServing() ? reply : { ...reply, status: 503 }
+  return isStaying() ? reply : { ...reply, status: 503 }
 }
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */

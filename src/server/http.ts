@@ -54,7 +54,7 @@ export async function handleRequest(
   try {
     signAnswer(request, response, context.forward.store.id)
     // Answers end their connection from the first step of `close`.
-    if (!context.isServing()) response.setHeader('Connection', 'close')
+    if (!context.isStaying()) response.setHeader('Connection', 'close')
     if (isPreflight(request)) {
       answerPreflight(request, response, context.cors)
       return

@@ -5,7 +5,7 @@
  * hooks. A failure closes what was opened.
  *
  * Close:
- * 1. `preShutdown` hooks, while everything is up
+ * 1. `preShutdown` hooks, while everything is up; then answers end their connections, for `closeNoticeMs`
  * 2. plugins' stop
  * 3. sweeps of limit filters, the clock's ticks
  * 4. `proxyTeardown` hooks, then the sockets of proxies
@@ -121,8 +121,9 @@ export async function openNode(
 
     for (const plugin of options.plugins) await startPlugin(plugin, listener.address, steps)
     wasOpen = true
-    // The first step of closing: no sweep begins while the rest goes down.
+    // No sweep begins while the rest goes down.
     steps.push({ name: 'sweeps', run: () => filters.stop() })
+    steps.push({ name: 'notice', run: () => giveNotice(listener, context, options) })
     const { access, acks } = context
     const { address } = listener
     return {
@@ -244,6 +245,15 @@ function hearCommits(
 /** Whether it concerns those who read values. */
 function isVisible({ isInternal }: Change): boolean {
   return isInternal !== true
+}
+
+function giveNotice(
+  listener: Listener,
+  context: NodeContext,
+  { closeNoticeMs }: ResolvedServerOptions,
+): Promise<void> {
+  context.leave()
+  return listener.giveNotice(closeNoticeMs)
 }
 
 function stopListening(listener: Listener, context: NodeContext): Promise<void> {

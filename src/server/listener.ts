@@ -5,6 +5,7 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import { StateError } from '../core/errors.ts'
+import { KeptConnections } from './kept-connections.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress } from './plugin.ts'
 import { CertificateReloader, loadTls } from './tls.ts'
@@ -21,6 +22,11 @@ export interface ListenerHandlers {
 
 export interface Listener {
   readonly address: ServerAddress
+  /**
+   * Waits until the connections whose last answer is younger than this have ended: from now on each answer ends
+   * its own. `noticeMs` at most.
+   */
+  giveNotice(noticeMs: number): Promise<void>
   /**
    * Takes no new connections, then waits for `goodbye` and for requests under way; what is still
    * connected after `deadlineMs` is cut.
@@ -44,7 +50,8 @@ export async function openListener(
   const material = tls === undefined ? undefined : await loadTls(tls)
   const https = material === undefined ? undefined : createHttpsServer({ ...limits, ...material })
   const http = https ?? createHttpServer(limits)
-  const connections = connect(http, options, handlers)
+  const kept = new KeptConnections(time)
+  const connections = connect(http, options, handlers, kept)
   await bind(http, options)
   const reloader =
     tls === undefined || material === undefined || https === undefined
@@ -58,6 +65,7 @@ export async function openListener(
         })
   return {
     address: addressOf(http, options.host, tls === undefined ? 'http' : 'https'),
+    giveNotice: (noticeMs) => kept.whenUsedHaveEnded(noticeMs),
     close: (goodbye) => {
       reloader?.close()
       return drain(http, connections, goodbye, options)
@@ -91,6 +99,7 @@ function connect(
   http: HttpServer | HttpsServer,
   options: ResolvedServerOptions,
   handlers: ListenerHandlers,
+  kept: KeptConnections,
 ): ReadonlySet<Socket> {
   const connections = new Set<Socket>()
   http.setTimeout(options.writeTimeoutMs)
@@ -102,11 +111,13 @@ function connect(
   http.on('request', (request: IncomingMessage, response: ServerResponse) => {
     // While closing, a connection that has just become idle is not kept for another request.
     response.on('close', () => {
+      kept.answered(request.socket)
       if (!handlers.isServing()) http.closeIdleConnections()
     })
     handlers.request(request, response)
   })
   http.on('upgrade', (request, socket, head) => {
+    kept.ended(request.socket)
     handlers.upgrade(request, socket as Socket, head)
   })
   return connections

@@ -36,6 +36,8 @@ export interface NodeParts {
 
 /** What requests and handshakes are given. */
 export type NodeContext = UpgradeContext & {
+  /** The server is about to close: `isStaying` answers false from now on. */
+  readonly leave: () => void
   /** The server closes: `isServing` answers false from now on. */
   readonly stopServing: () => void
   /** Tells where the server listens, once it does. */
@@ -51,7 +53,7 @@ export function createContext(
   const { store, plugins, hub, sockets, admission, clock } = parts
   const clockSocket = new ClockSocket(options.time, options.tickMs, () => clock.now())
   const writes = createWrites(options, parts)
-  let phase: 'serving' | 'closing' = 'serving'
+  let phase: 'staying' | 'leaving' | 'closing' = 'staying'
   let bound = ''
   return {
     plugins,
@@ -86,7 +88,8 @@ export function createContext(
     maxBodyBytes: options.maxBodyBytes,
     ...writes,
     logger: options.logger,
-    isServing: () => phase === 'serving',
+    isServing: () => phase !== 'closing',
+    isStaying: () => phase === 'staying',
     concerns: () => [
       ...storageConcerns(store),
       ...admission.concerns(),
@@ -95,6 +98,9 @@ export function createContext(
     damagedCount: (keyOrGlob) => store.damagedCount(keyOrGlob),
     listensAt: ({ url }) => {
       bound = url.slice(url.indexOf('//') + 2)
+    },
+    leave: () => {
+      phase = 'leaving'
     },
     stopServing: () => {
       phase = 'closing'

@@ -36,6 +36,12 @@ export interface ServerOptions extends AdmissionOptions {
   readonly cacheBytes?: number
   /** Milliseconds a POST, PATCH or DELETE may take; also the longest drain at close. Default 10 000. */
   readonly deadlineMs?: number
+  /**
+   * Milliseconds for which a node that closes says so first: it serves on, and each answer ends its connection
+   * (RFC 9112, section 9.6). It is over once every connection used within that time has ended. Default 0: a
+   * client that sends on a kept connection at the very moment finds it closed. `ooo serve` takes 500.
+   */
+  readonly closeNoticeMs?: number
   /** Largest request body, bytes. Default 10 MiB, as is 0; negative for no limit. */
   readonly maxBodyBytes?: number
   /** Milliseconds a request may take to arrive whole. Default 60 000; 0 for no limit. */
@@ -131,6 +137,7 @@ const DEFAULT_HEADERS: readonly string[] = [
 const RANGES = {
   port: [0, MAX_PORT],
   deadlineMs: [1],
+  closeNoticeMs: [0, MAX_TIMER_MS],
   readTimeoutMs: [0],
   headersTimeoutMs: [0],
   writeTimeoutMs: [0],
@@ -190,6 +197,7 @@ type Limit = Exclude<keyof typeof RANGES, 'port' | keyof typeof ADMISSION_RANGES
 function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
   return {
     deadlineMs: options.deadlineMs ?? 10_000,
+    closeNoticeMs: options.closeNoticeMs ?? 0,
     readTimeoutMs: options.readTimeoutMs ?? 60_000,
     headersTimeoutMs: options.headersTimeoutMs ?? 10_000,
     writeTimeoutMs: options.writeTimeoutMs ?? 60_000,

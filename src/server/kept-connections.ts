@@ -1,0 +1,46 @@
+/** Connections that are kept for another request, and when each was last used. */
+import type { Duplex } from 'node:stream'
+import { NS_PER_MS, type TimeSource } from '../core/time.ts'
+
+export class KeptConnections {
+  readonly #time: TimeSource
+  /** When the last answer was over, monotonic nanoseconds. The least recently used comes first. */
+  readonly #usedNs = new Map<Duplex, bigint>()
+  #hear: (() => void) | undefined
+
+  constructor(time: TimeSource) {
+    this.#time = time
+  }
+
+  /** An answer is over on this connection, which may have ended with it. */
+  answered(connection: Duplex): void {
+    if (connection.destroyed || !connection.writable) return
+    if (!this.#usedNs.delete(connection)) {
+      connection.once('close', () => this.ended(connection))
+    }
+    this.#usedNs.set(connection, this.#time.monotonicNs())
+  }
+
+  /** The connection is no longer there for requests. */
+  ended(connection: Duplex): void {
+    if (this.#usedNs.delete(connection)) this.#hear?.()
+  }
+
+  /** Resolves when those used within the last `withinMs` have ended, and after as long in any case. */
+  whenUsedHaveEnded(withinMs: number): Promise<void> {
+    const sinceNs = this.#time.monotonicNs() - BigInt(withinMs) * NS_PER_MS
+    const isUsed = (): boolean => [...this.#usedNs.values()].some((usedNs) => usedNs >= sinceNs)
+    if (withinMs === 0 || !isUsed()) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = (): void => {
+        cancel()
+        this.#hear = undefined
+        resolve()
+      }
+      const cancel = this.#time.after(withinMs, done)
+      this.#hear = () => {
+        if (!isUsed()) done()
+      }
+    })
+  }
+}
