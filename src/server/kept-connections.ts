@@ -4,7 +4,7 @@ import { NS_PER_MS, type TimeSource } from '../core/time.ts'
 
 export class KeptConnections {
   readonly #time: TimeSource
-  /** When the last answer was over, monotonic nanoseconds. The least recently used comes first. */
+  /** When the last request began or its answer was over, monotonic nanoseconds. */
   readonly #usedNs = new Map<Duplex, bigint>()
   #hear: (() => void) | undefined
 
@@ -12,8 +12,8 @@ export class KeptConnections {
     this.#time = time
   }
 
-  /** An answer is over on this connection, which may have ended with it. */
-  answered(connection: Duplex): void {
+  /** A request begins on this connection, or its answer is over, which may have ended the connection. */
+  used(connection: Duplex): void {
     if (connection.destroyed || !connection.writable) return
     if (!this.#usedNs.delete(connection)) {
       connection.once('close', () => this.ended(connection))

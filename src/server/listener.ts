@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
-import type { AddressInfo, Socket } from 'node:net'
+import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { StateError } from '../core/errors.ts'
 import { KeptConnections } from './kept-connections.ts'
 import type { ResolvedServerOptions } from './options.ts'
@@ -23,8 +23,8 @@ export interface ListenerHandlers {
 export interface Listener {
   readonly address: ServerAddress
   /**
-   * Waits until the connections whose last answer is younger than this have ended: from now on each answer ends
-   * its own. `noticeMs` at most.
+   * Takes no new connections, and waits until those that were used within this time have ended: from now on
+   * each answer ends its own. `noticeMs` at most.
    */
   giveNotice(noticeMs: number): Promise<void>
   /**
@@ -65,7 +65,11 @@ export async function openListener(
         })
   return {
     address: addressOf(http, options.host, tls === undefined ? 'http' : 'https'),
-    giveNotice: (noticeMs) => kept.whenUsedHaveEnded(noticeMs),
+    giveNotice: (noticeMs) => {
+      // `http.close` would end idle connections as well, without a word.
+      NetServer.prototype.close.call(http)
+      return kept.whenUsedHaveEnded(noticeMs)
+    },
     close: (goodbye) => {
       reloader?.close()
       return drain(http, connections, goodbye, options)
@@ -109,9 +113,10 @@ function connect(
     handlers.connected(socket)
   })
   http.on('request', (request: IncomingMessage, response: ServerResponse) => {
+    kept.used(request.socket)
     // While closing, a connection that has just become idle is not kept for another request.
     response.on('close', () => {
-      kept.answered(request.socket)
+      kept.used(request.socket)
       if (!handlers.isServing()) http.closeIdleConnections()
     })
     handlers.request(request, response)

@@ -10,16 +10,12 @@ import { afterTest, serve } from './serve.ts'
 /** Longer than a test may take: what ends earlier did so by itself. */
 const LONG_MS = 60_000
 
-/** Asks on one connection, which is kept. */
-function keptClient(url: string): () => Promise<Answer> {
+/** Asks on one connection, which is kept; writes where no path is given. */
+function keptClient(url: string, path?: string): () => Promise<Answer> {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
   afterTest(() => agent.destroy())
+  if (path !== undefined) return () => request('GET', `${url}/${path}`, { agent })
   return () => request('POST', `${url}/a`, { agent, body: '1' })
-}
-
-/** Resolves when the node says that it is about to close. */
-async function isLeaving(url: string): Promise<void> {
-  await waitFor(async () => (await request('GET', `${url}/-/readyz`)).status === 503)
 }
 
 describe('a node that closes, on connections that are kept', () => {
@@ -28,7 +24,11 @@ describe('a node that closes, on connections that are kept', () => {
     const clients = [keptClient(url), keptClient(url)]
     for (const ask of clients) expect((await ask()).headers.connection).toBe('keep-alive')
     const closed = server.close()
-    await isLeaving(url)
+    // Whoever comes anew is told at once to go elsewhere, and knows that nothing was done.
+    await waitFor(async () => {
+      const error = await request('GET', `${url}/-/healthz`).catch((thrown: Error) => thrown)
+      return error instanceof Error && 'code' in error && error.code === 'ECONNREFUSED'
+    })
     for (const ask of clients) {
       const { status, headers } = await ask()
       expect([status, headers.connection]).toEqual([200, 'close'])
@@ -36,17 +36,31 @@ describe('a node that closes, on connections that are kept', () => {
     await closed
   })
 
-  it('takes new ones, too, and is alive meanwhile', async () => {
+  it('waits for one that is asked on again when its answer began before', async () => {
     const { server, url } = await serve({ closeNoticeMs: LONG_MS })
+    let release: (() => void) | undefined
+    server.use(async (_request, _response, next) => {
+      if (release === undefined) await new Promise<void>((resolve) => (release = resolve))
+      await next()
+    })
     const ask = keptClient(url)
-    await ask()
+    const first = ask()
+    await waitFor(() => release !== undefined)
     const closed = server.close()
-    await isLeaving(url)
-    expect((await request('POST', `${url}/b`, { body: '2' })).status).toBe(200)
-    expect((await request('GET', `${url}/-/healthz`)).status).toBe(200)
-    const { body } = await request('GET', `${url}/-/readyz`)
-    expect(JSON.parse(body)).toMatchObject({ status: 'closing' })
-    await ask()
+    release?.()
+    expect((await first).status).toBe(200)
+    expect((await ask()).headers.connection).toBe('close')
+    await closed
+  })
+
+  it('says that it closes, and is alive meanwhile', async () => {
+    const { server, url } = await serve({ closeNoticeMs: LONG_MS })
+    const [ready, alive] = [keptClient(url, '-/readyz'), keptClient(url, '-/healthz')]
+    await Promise.all([ready(), alive()])
+    const closed = server.close()
+    const { status, body } = await ready()
+    expect([status, JSON.parse(body)]).toMatchObject([503, { status: 'closing' }])
+    expect((await alive()).status).toBe(200)
     await closed
   })
 })
@@ -58,7 +72,7 @@ describe('kept connections', () => {
   it('are waited for when they were used lately, and not for longer than that', async () => {
     const time = new FakeTime()
     const kept = new KeptConnections(time)
-    kept.answered(new PassThrough())
+    kept.used(new PassThrough())
     time.advance(200)
     const waited = kept.whenUsedHaveEnded(500)
     time.advance(499)
@@ -71,10 +85,10 @@ describe('kept connections', () => {
     const time = new FakeTime()
     const kept = new KeptConnections(time)
     const [idle, busy] = [new PassThrough(), new PassThrough()]
-    kept.answered(idle)
+    kept.used(idle)
     time.advance(501)
     expect(await isOver(kept.whenUsedHaveEnded(500))).toBe(true)
-    kept.answered(busy)
+    kept.used(busy)
     expect(await isOver(kept.whenUsedHaveEnded(0))).toBe(true)
     const waited = kept.whenUsedHaveEnded(500)
     expect(await isOver(waited)).toBe(false)
