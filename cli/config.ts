@@ -11,6 +11,7 @@ import type { LogLevel } from './console-logger.ts'
 import { refuseContradictions } from './contradictions.ts'
 import { ELECTION_SETTINGS } from './election-settings.ts'
 import { LIMITS_SETTINGS } from './limits-settings.ts'
+import { PAGE_SETTINGS } from './page-settings.ts'
 import { PROXY_SETTINGS } from './proxy-settings.ts'
 import { type Given, resolveSettings, settingsOf } from './resolve.ts'
 import type { ServeConfig } from './serve-config.ts'
@@ -212,6 +213,7 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
   ...BUS_SETTINGS,
   ...PROXY_SETTINGS,
   ...LIMITS_SETTINGS,
+  ...PAGE_SETTINGS,
   config: {
     flag: 'config',
     env: 'OOO_CONFIG',

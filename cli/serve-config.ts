@@ -4,12 +4,18 @@ import type { BusConfig } from './bus-settings.ts'
 import type { LogLevel } from './console-logger.ts'
 import type { ElectionConfig } from './election-settings.ts'
 import type { LimitsConfig } from './limits-settings.ts'
+import type { PageConfig } from './page-settings.ts'
 import type { ProxyConfig } from './proxy-settings.ts'
 import type { CacheSize, HostPort } from './setting.ts'
 import type { TableScopes } from './table-scopes.ts'
 
 /** What `ooo serve` runs on. */
-export interface ServeConfig extends BusConfig, ElectionConfig, ProxyConfig, LimitsConfig {
+export interface ServeConfig
+  extends BusConfig,
+    ElectionConfig,
+    ProxyConfig,
+    LimitsConfig,
+    PageConfig {
   readonly host: string
   /** 0 takes any free port. */
   readonly port: number

@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { backupRoutes } from '../backup/routes.ts'
 import { type ClusterOptions, cluster } from '../cluster/index.ts'
-import { requireToken } from '../cluster/token.ts'
+import { requireToken, showsToken } from '../cluster/token.ts'
 import { sharedTables } from '../postgres/shared-tables.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { ServerPlugin } from '../src/server/plugin.ts'
@@ -24,6 +24,7 @@ import { electionOf } from './election-settings.ts'
 import { admissionOf } from './limits-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
+import { pagesOf } from './page-settings.ts'
 import { settingsOf } from './resolve.ts'
 import { refuseHalfRestored } from './restore-folder.ts'
 import { storageOf } from './serve-storage.ts'
@@ -99,6 +100,7 @@ async function assemble(
     ],
     logger,
     ...admissionOf(config),
+    ...pagesOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),
@@ -114,6 +116,9 @@ function backupPlugin({ keys, clusterToken }: ServeConfig): ServerPlugin {
   return backupRoutes({
     scopes: keys,
     authorize: (request) => requireToken(request, clusterToken),
+    ...(clusterToken === undefined
+      ? {}
+      : { credential: (request) => showsToken(request, clusterToken) }),
   })
 }
 

@@ -13,6 +13,7 @@ import type { ClusterStatus } from './engine.ts'
 import { LeaderCalls } from './leader-call.ts'
 import { answerLeader } from './leader-route.ts'
 import type { Member } from './member.ts'
+import { hostAndPort } from './membership.ts'
 import { clusterMetrics, METRICS_TYPE } from './metrics.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
 import { resolveClusterOptions } from './options.ts'
@@ -21,7 +22,7 @@ import { setupPivot2 } from './pivot2/pivot2.ts'
 import { planPlacement } from './placement.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { reportCluster } from './status.ts'
-import { isLoopback, requireToken } from './token.ts'
+import { isLoopback, requireToken, showsToken } from './token.ts'
 import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
 import { replicationOf } from './write-fates.ts'
 
@@ -106,14 +107,19 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
         }),
       )
       route(host, own, resolved)
+      nameNode(host, resolved)
       host.route(VOTERS_PATH, (request, response, url) =>
         answerVoters({ seat: own, token, calls }, request, response, url),
       )
       host.socket(STREAM_PATH, {
         maxMessageBytes: limits.maxMessageBytes,
         authorize: (request) => admit(request, token, own.member),
-        connected: (socket, request) =>
-          own.member?.engine.accept(socket, request.socket.remoteAddress ?? '') ?? refuse(socket),
+        connected: (socket, request) => {
+          // What a member calls this node is a name of it, also for the writes that it passes on.
+          pluginHost.hostName(request.headers.host ?? '', { isOwn: false })
+          const address = request.socket.remoteAddress ?? ''
+          return own.member?.engine.accept(socket, address) ?? refuse(socket)
+        },
       })
     },
     async start(address) {
@@ -130,6 +136,19 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     },
     status: () => (seat === undefined ? undefined : viewOf(seat)?.status()),
   }
+}
+
+/** Under which names requests may come, and what shows that they come from the cluster. */
+function nameNode(
+  host: PluginHost,
+  { keys, clusterUrl, advertise, token }: ResolvedClusterOptions,
+): void {
+  if (advertise !== undefined)
+    host.hostName(hostAndPort(advertise.host, advertise.port), { isOwn: true })
+  for (const url of [clusterUrl, ...keys.map((scope) => scope.clusterUrl)]) {
+    if (url !== undefined) host.hostName(url.replace(/^https?:\/\//, ''), { isOwn: false })
+  }
+  if (token !== undefined) host.credential((request) => showsToken(request, token))
 }
 
 /** What a node is asked over HTTP. */

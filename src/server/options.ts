@@ -9,6 +9,7 @@ import type { Transport } from '../core/transport.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { ADMISSION_RANGES, type AdmissionOptions, resolveAdmission } from './admission-options.ts'
 import { newNodeId } from './node-id.ts'
+import { assertPageRules } from './page-guard.ts'
 import type { ServerPlugin } from './plugin.ts'
 import { createSystemTime } from './system-time.ts'
 import type { TlsOptions } from './tls.ts'
@@ -50,8 +51,18 @@ export interface ServerOptions extends AdmissionOptions {
   readonly compression?: boolean
   /** Serves HTTPS and WSS. Default: plain HTTP and WS. */
   readonly tls?: TlsOptions
-  /** Origins for CORS (one `*` wildcard each) and WebSockets. Default `['*']`, as is an empty list. */
+  /**
+   * Origins of web pages that are served beside those of this node's own host and loopback: one `*` wildcard
+   * each, which WebSockets do not understand. `*` alone: every page, under every host name. `null` for
+   * pages without an origin. Default none.
+   */
   readonly allowedOrigins?: readonly string[]
+  /**
+   * Names in the `Host` header that are served beside addresses, names that nobody can register (without a
+   * dot, or below `.localhost`, `.local`, `.internal`, `.svc`, `.cluster.local`, `.home.arpa`), `host`, and the names
+   * by which the cluster calls this node. Default none.
+   */
+  readonly allowedHosts?: readonly string[]
   /** Methods that other origins may use. Default GET, POST, DELETE, PUT, PATCH; HEAD always is allowed. */
   readonly allowedMethods?: readonly string[]
   /**
@@ -151,7 +162,6 @@ const RANGES = {
 
 /** Fills in defaults, checks ranges and refuses unknown names. @throws StateError `invalid_option`. */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
-  const allowedOrigins = options.allowedOrigins ?? []
   const resolved: ResolvedServerOptions = {
     ...limitsOf(options),
     ...resolveAdmission(options),
@@ -163,7 +173,8 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     open: [...(options.open ?? [])],
     maxBodyBytes: bodyCap(options.maxBodyBytes ?? 0),
     compression: options.compression ?? true,
-    allowedOrigins: allowedOrigins.length === 0 ? ['*'] : [...allowedOrigins],
+    allowedOrigins: [...(options.allowedOrigins ?? [])],
+    allowedHosts: [...(options.allowedHosts ?? [])],
     allowedMethods: [...(options.allowedMethods ?? DEFAULT_METHODS)],
     allowedHeaders: [...(options.allowedHeaders ?? DEFAULT_HEADERS)],
     exposedHeaders: [...(options.exposedHeaders ?? [])],
@@ -220,6 +231,7 @@ function assertConsistent(resolved: ResolvedServerOptions): void {
     throw new StateError('invalid_option', 'ooo: ForcePatch and NoPatch cannot both be enabled')
   }
   for (const key of resolved.noBroadcastKeys) assertKey(key)
+  assertPageRules(resolved)
 }
 
 /** A misspelt option would otherwise be its default, in silence. */

@@ -176,6 +176,19 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['10.0.0.0/8,fd00::/8', ['10.0.0.0/8', 'fd00::/8']],
     ['::1', ['::1']],
   ],
+  allowedOrigins: [
+    ['https://app.example', ['https://app.example']],
+    [
+      'http://a.example:3000, https://*.b.example',
+      ['http://a.example:3000', 'https://*.b.example'],
+    ],
+    ['*,null', ['*', 'null']],
+  ],
+  allowedHosts: [
+    ['node.example', ['node.example']],
+    ['a.example, b.example', ['a.example', 'b.example']],
+    ['leader', ['leader']],
+  ],
   upgradesPerSecond: [
     ['0', 0],
     ['500', 500],
@@ -297,6 +310,8 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   maxSubscribers: ['-1', 'all'],
   maxConnectionsPerAddress: ['-1', 'one'],
   trustedProxies: ['proxy.example', '10.0.0.0/33', '10.0.0.1,', '::/129', '10.0.0.1/8/8'],
+  allowedOrigins: ['app.example', 'https://', 'https://a/b', 'https://*.*.example', 'http://a,'],
+  allowedHosts: ['node.example:8800', 'http://a', '*.example', 'a,', ' '],
   upgradesPerSecond: ['-1', '2.5'],
   upgradeBurst: ['0', '-1'],
   backlog: ['0', '65536'],
