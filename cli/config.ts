@@ -17,6 +17,7 @@ import { type Given, resolveSettings, settingsOf } from './resolve.ts'
 import type { ServeConfig } from './serve-config.ts'
 import {
   CACHE_SIZE,
+  CREDENTIAL,
   DURABILITY,
   DURATION,
   HOST_PORT,
@@ -42,6 +43,14 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     kind: named(TEXT, 'HOST'),
     fallback: '127.0.0.1',
     meaning: 'address to listen on; 0.0.0.0 for all',
+  },
+  open: {
+    flag: 'open',
+    env: 'OOO_OPEN',
+    kind: SWITCH,
+    fallback: false,
+    meaning:
+      'let everybody read and write who reaches this node; needed to listen beyond this machine',
   },
   port: {
     flag: 'port',
@@ -77,7 +86,8 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     env: 'OOO_POSTGRES_URL',
     kind: POSTGRES_URL,
     fallback: undefined,
-    meaning: 'PostgreSQL database to keep the data in; a password is better given by the variable',
+    meaning:
+      'PostgreSQL database to keep the data in; a password is better given in a file or by the variable',
     secret: true,
   },
   postgresNamespace: {
@@ -102,7 +112,8 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     kind: POSTGRES_URL,
     fallback: undefined,
     fallbackText: 'that of --postgres',
-    meaning: 'database of the shared tables; a password is better given by the variable',
+    meaning:
+      'database of the shared tables; a password is better given in a file or by the variable',
     secret: true,
   },
   durability: {
@@ -160,10 +171,19 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
   clusterToken: {
     flag: 'cluster-token',
     env: 'OOO_CLUSTER_TOKEN',
-    kind: TEXT,
+    kind: CREDENTIAL,
     fallback: undefined,
-    meaning: 'secret that all nodes of the cluster share; better given by the variable',
+    meaning:
+      'secret that all nodes of the cluster share; better given in a file or by the variable',
     secret: true,
+  },
+  openCluster: {
+    flag: 'open-cluster',
+    env: 'OOO_OPEN_CLUSTER',
+    kind: SWITCH,
+    fallback: false,
+    meaning:
+      'let nodes of other machines join without a cluster token; they read and write everything',
   },
   maxClockDrift: {
     flag: 'max-clock-drift',

@@ -17,6 +17,8 @@ export interface ServeConfig
     LimitsConfig,
     PageConfig {
   readonly host: string
+  /** Whether everybody who reaches the node may read and write. */
+  readonly open: boolean
   /** 0 takes any free port. */
   readonly port: number
   /** undefined: that of the machine. */
@@ -45,6 +47,8 @@ export interface ServeConfig
   readonly nodesKey: string
   readonly advertise: HostPort | undefined
   readonly clusterToken: string | undefined
+  /** Whether nodes of other machines may join without a token. */
+  readonly openCluster: boolean
   /** Milliseconds. */
   readonly maxClockDrift: number
   /** Milliseconds; 0: forever. */

@@ -14,7 +14,7 @@ import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../src/core/voter-list
 import type { Replication } from '../src/server/plugin.ts'
 import type { Ballot, VotersReport } from './election/ballot.ts'
 import type { Seat } from './seat.ts'
-import { requireToken } from './token.ts'
+import { type NodeDoor, requireMember } from './token.ts'
 
 export const VOTERS_PATH = '/-/voters'
 
@@ -27,7 +27,7 @@ const MAX_BODY_BYTES = 16_384
 
 export interface VoterRoutes {
   readonly seat: Pick<Seat, 'ballot' | 'voters' | 'lease'>
-  readonly token: string | undefined
+  readonly door: NodeDoor
   readonly calls: Pick<Replication, 'call'>
 }
 
@@ -42,7 +42,7 @@ export async function answerVoters(
   response: ServerResponse,
   { pathname }: URL,
 ): Promise<void> {
-  const { seat, token } = routes
+  const { seat, door } = routes
   if (pathname !== VOTERS_PATH) throw new StateError('not_found', `voters: nothing at ${pathname}`)
   if (seat.voters() === undefined) {
     throw new StateError('not_found', 'voters: there are none where the leader is configured')
@@ -56,7 +56,7 @@ export async function answerVoters(
     response.writeHead(405, { allow: 'GET, HEAD, POST' }).end()
     return
   }
-  requireToken(request, token)
+  requireMember(request, door)
   const body = await bodyOf(request)
   const change = parseChange(body)
   const { ballot } = seat

@@ -1,5 +1,6 @@
 /** Names of hosts as requests carry them, and which of them a stranger could own. */
 import { isIP } from 'node:net'
+import { isLoopback } from '../core/loopback.ts'
 
 /** Domains that nobody can register; names below them lead into a machine, a site or a container network. */
 const PRIVATE_DOMAINS: readonly string[] = [
@@ -29,8 +30,7 @@ export function hostNameOfOrigin(origin: string): string | undefined {
 
 /** Whether the name leads to the machine that asks: localhost and below, 127/8 and ::1. */
 export function isLoopbackName(name: string): boolean {
-  if (name === '::1' || name === 'localhost' || name.endsWith('.localhost')) return true
-  return isIP(name) === 4 && name.startsWith('127.')
+  return name.endsWith('.localhost') || isLoopback(name)
 }
 
 /**

@@ -26,8 +26,12 @@ export interface ServerOptions extends AdmissionOptions {
   readonly name?: string
   /** True to serve only the paths in `open`. Default false. */
   readonly static?: boolean
-  /** Paths opened in static mode, for reads, writes and deletes. Default none. */
-  readonly open?: readonly string[]
+  /**
+   * `true`: whoever reaches the node may read and write, also from other machines. Or paths opened in static
+   * mode, for reads, writes and deletes by everybody. Without either, a node that listens beyond loopback needs
+   * middleware to open. Default none.
+   */
+  readonly open?: true | readonly string[]
   /** Durability of writes that name none. Default: the adapter's own default. */
   readonly durability?: Durability
   /**
@@ -123,8 +127,13 @@ export interface ServerOptions extends AdmissionOptions {
 type OptionalSetting = 'durability' | 'cacheBytes' | 'uiDir' | 'tls'
 
 export type ResolvedServerOptions = Readonly<
-  Required<Omit<ServerOptions, OptionalSetting>> & Pick<ServerOptions, OptionalSetting>
->
+  Required<Omit<ServerOptions, OptionalSetting | 'open'>> & Pick<ServerOptions, OptionalSetting>
+> & {
+  /** Paths opened in static mode. */
+  readonly open: readonly string[]
+  /** Whether the owner has said that everybody may read and write. */
+  readonly isOpen: boolean
+}
 
 const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
 const MAX_PORT = 65_535
@@ -170,7 +179,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     port: options.port ?? 8800,
     name: options.name ?? 'ooo',
     static: options.static ?? false,
-    open: [...(options.open ?? [])],
+    ...openingOf(options),
     maxBodyBytes: bodyCap(options.maxBodyBytes ?? 0),
     compression: options.compression ?? true,
     allowedOrigins: [...(options.allowedOrigins ?? [])],
@@ -194,6 +203,15 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   assertKnown(options, resolved)
   assertConsistent(resolved)
   return Object.freeze(resolved)
+}
+
+function openingOf({
+  open = [],
+  static: isStatic = false,
+}: ServerOptions): Pick<ResolvedServerOptions, 'open' | 'isOpen'> {
+  return open === true
+    ? { open: [], isOpen: true }
+    : { open: [...open], isOpen: isStatic && open.length > 0 }
 }
 
 type Limit = Exclude<keyof typeof RANGES, 'port' | keyof typeof ADMISSION_RANGES>
