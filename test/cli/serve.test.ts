@@ -157,7 +157,7 @@ describe('ooo serve', () => {
   })
 
   it('refuses an address that is not this machine', async () => {
-    const end = await runCli(['serve', '--port=0', '--memory', '--host=192.0.2.1'])
+    const end = await runCli(['serve', '--open', '--port=0', '--memory', '--host=192.0.2.1'])
     expect(end.code).toBe(1)
     expect(end.stderr).toContain('192.0.2.1 is no address of this machine; choose another')
   })

@@ -225,7 +225,7 @@ describe('over HTTP', () => {
     expect(plugin.status()?.followers.length).toBe(1)
   })
 
-  test('a node that others can reach says loudly that it has no token, and only then', async () => {
+  test('a node that others can reach says that its cluster is open, and only then', async () => {
     const warnings: string[] = []
     const logger = {
       debug: () => undefined,
