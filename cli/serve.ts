@@ -93,7 +93,7 @@ async function assemble(
     name,
     static: config.static,
     workers: config.workers,
-    ...(config.open ? { open: true } : {}),
+    open: config.open,
     plugins: [
       backupPlugin(config),
       ...pluginsOf(config, name, logger, ways),

@@ -33,9 +33,8 @@ export function requireToken(request: IncomingMessage, token: string | undefined
 
 /** Whether the request shows the token: in its header, which nodes use, or as a bearer token. */
 export function showsToken(request: IncomingMessage, token: string): boolean {
-  const wanted = digest(token)
   return [request.headers[TOKEN_HEADER], bearerOf(request)].some(
-    (shown) => typeof shown === 'string' && timingSafeEqual(digest(shown), wanted),
+    (shown) => typeof shown === 'string' && timingSafeEqual(digest(shown), digest(token)),
   )
 }
 

@@ -31,7 +31,7 @@ export interface ServerOptions extends AdmissionOptions {
    * mode, for reads, writes and deletes by everybody. Without either, a node that listens beyond loopback needs
    * middleware to open. Default none.
    */
-  readonly open?: true | readonly string[]
+  readonly open?: boolean | readonly string[]
   /** Durability of writes that name none. Default: the adapter's own default. */
   readonly durability?: Durability
   /**
@@ -209,8 +209,8 @@ function openingOf({
   open = [],
   static: isStatic = false,
 }: ServerOptions): Pick<ResolvedServerOptions, 'open' | 'isOpen'> {
-  return open === true
-    ? { open: [], isOpen: true }
+  return typeof open === 'boolean'
+    ? { open: [], isOpen: open }
     : { open: [...open], isOpen: isStatic && open.length > 0 }
 }
 

@@ -78,15 +78,16 @@ export class PageGuard {
 
   judge(request: IncomingMessage, kind: RequestKind): PageVerdict {
     const { origin } = request.headers
-    const path = parseTarget(request.url)?.path ?? ''
-    if (origin !== undefined && isClosed(path)) return this.#refuseClosed(origin, path)
-    if (this.#servesAll)
+    if (isOfPage(request)) {
+      const closed = closedPrefixOf(request)
+      if (closed !== undefined) return this.#refuseClosed(origin ?? 'the node itself', closed)
+    }
+    if (this.#servesAll) {
       return origin === undefined ? NO_PAGE : { kind: 'served', allowOrigin: '*' }
+    }
     const { credentials } = this.#options.plugins
     if (credentials.some((check) => check(request))) return { kind: 'served', allowOrigin: origin }
-    // Every browser says an origin when it opens a WebSocket (RFC 6455 section 10.2), so that is no page's.
-    const isProbe = PROBES.includes(path)
-    if (!(isProbe || (kind === 'peer' && origin === undefined)) && !this.#isOwnHost(request)) {
+    if (!this.#isOwnHost(request) && !isExempt(request, kind)) {
       return this.#refuseHost(request.headers.host ?? '')
     }
     if (origin === undefined) return NO_PAGE
@@ -140,11 +141,11 @@ export class PageGuard {
     return refused(`this node is not known by the host name ${shown}; ${advice}`)
   }
 
-  #refuseClosed(origin: string, path: string): PageVerdict {
+  #refuseClosed(origin: string, prefix: string): PageVerdict {
     const shown = origin.slice(0, MAX_SHOWN)
-    const advice = `no page may use ${path.slice(0, MAX_SHOWN)}, and no option allows it`
+    const advice = `no page may use ${prefix}, and no option allows it`
     this.#log.refused('origin', shown, advice)
-    return refused(`${advice}; the request has the origin ${shown}`)
+    return refused(`${advice}; the request comes from a page of ${shown}`)
   }
 }
 
@@ -169,8 +170,21 @@ function refused(sentence: string): PageVerdict {
   return { kind: 'refused', status: 403, text: `Forbidden: ${sentence}\n` }
 }
 
-function isClosed(path: string): boolean {
-  return CLOSED_PREFIXES.some((prefix) => path === prefix || path.startsWith(`${prefix}/`))
+/** A page also asks without an origin, for what is its own or only shown; newer browsers tell that otherwise. */
+function isOfPage({ headers }: IncomingMessage): boolean {
+  return headers.origin !== undefined || (headers['sec-fetch-site'] ?? 'none') !== 'none'
+}
+
+function closedPrefixOf({ url }: IncomingMessage): string | undefined {
+  const path = parseTarget(url)?.path ?? ''
+  return CLOSED_PREFIXES.find((prefix) => path === prefix || path.startsWith(`${prefix}/`))
+}
+
+/** Whether the host name does not matter. */
+function isExempt({ url, headers }: IncomingMessage, kind: RequestKind): boolean {
+  // Every browser says an origin when it opens a WebSocket (RFC 6455 section 10.2), so this is no page's.
+  if (kind === 'peer' && headers.origin === undefined) return true
+  return PROBES.includes(parseTarget(url)?.path ?? '')
 }
 
 function asksToAuthorize({ method, headers }: IncomingMessage): boolean {

@@ -14,7 +14,7 @@ export class RefusalLog {
 
   /** @param advice what would allow it */
   refused(what: 'origin' | 'host', name: string, advice: string): void {
-    const id = `${what} ${name}`
+    const id = `${what} ${name}: ${advice}`
     if (this.#named.size > MAX_NAMED || this.#named.has(id)) return
     this.#named.add(id)
     if (this.#named.size > MAX_NAMED) {

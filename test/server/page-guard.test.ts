@@ -155,7 +155,17 @@ describe('a page', () => {
     }
     const stream = handshake('/_pivot/stream', { Origin: origin, 'X-Ooo-Cluster-Token': TOKEN })
     expect((await exchange(node.port, stream)).status).toBe(403)
-    expect((await node.get('/_pivot/version', { 'x-ooo-cluster-token': TOKEN })).status).toBe(200)
+    const shown = { 'x-ooo-cluster-token': TOKEN }
+    // What is the page's own comes without an origin.
+    for (const site of ['same-origin', 'same-site', 'cross-site']) {
+      const headers = { ...shown, 'sec-fetch-site': site }
+      expect((await node.get('/_pivot/version', headers)).status).toBe(403)
+      expect((await node.get('/*', headers)).status).toBe(200)
+    }
+    expect((await node.get('/_pivot/version', { ...shown, 'sec-fetch-site': 'none' })).status).toBe(
+      200,
+    )
+    expect((await node.get('/_pivot/version', shown)).status).toBe(200)
   })
 })
 
