@@ -2,11 +2,12 @@
 import { networkInterfaces } from 'node:os'
 import { describe, expect, it } from 'vitest'
 import { backupRoutes } from '../../backup/routes.ts'
-import { type ClusterOptions, cluster } from '../../cluster/index.ts'
+import { type ClusterOptions, type ClusterPlugin, cluster } from '../../cluster/index.ts'
 import { requireMember } from '../../cluster/token.ts'
 import { exchange, handshake, serve, type TestServer } from '../server/serve.ts'
 import type { Answer } from '../support/http.ts'
 import { request } from '../support/http.ts'
+import { waitFor } from '../support/wait.ts'
 
 const KEYS = [{ path: 'items/*' }]
 const SHOWN = { 'x-ooo-cluster-token': 'secret' }
@@ -32,6 +33,11 @@ async function streamStatus(port: number, headers: Record<string, string>): Prom
 
 const LET_IN = 400
 
+/** This machine as others reach it; what is sent there does not leave it. */
+const OUTWARD = Object.values(networkInterfaces())
+  .flatMap((list) => list ?? [])
+  .find(({ internal, family }) => !internal && family === 'IPv4')?.address
+
 describe('without a token', () => {
   it('nodes of other machines are refused, naming what to do', async () => {
     const node = await member({})
@@ -54,18 +60,34 @@ describe('without a token', () => {
     expect((await node.get('/-/backup', ELSEWHERE)).status).toBe(200)
   })
 
-  const outward = Object.values(networkInterfaces())
-    .flatMap((list) => list ?? [])
-    .find(({ internal, family }) => !internal && family === 'IPv4')?.address
-
-  it.skipIf(outward === undefined)('another address than loopback is another machine', async () => {
+  it.skipIf(OUTWARD === undefined)('another address than loopback is another machine', async () => {
     const node = await member({})
     const ask = (host: string): Promise<Answer> =>
       request('GET', `http://${host}:${node.port}/_pivot/version`)
-    expect((await ask(outward ?? '')).status).toBe(403)
+    expect((await ask(OUTWARD ?? '')).status).toBe(403)
     expect((await ask('127.0.0.1')).status).toBe(200)
   })
 })
+
+it.skipIf(OUTWARD === undefined)(
+  'a follower of another machine is told why its leader does not let it in, and follows an open one',
+  async () => {
+    const follow = async (leader: TestServer): Promise<ClusterPlugin> => {
+      const clusterUrl = `http://${OUTWARD}:${leader.port}`
+      const plugin = cluster({ keys: KEYS, clusterUrl })
+      await serve({ plugins: [plugin] })
+      return plugin
+    }
+    const refused = await follow(await member({}))
+    const reason = await waitFor(() => refused.status()?.links[0]?.lastError, {
+      what: 'the reason',
+    })
+    expect(reason).toContain('403')
+    expect(reason).toContain('--open-cluster')
+    const followed = await follow(await member({ openCluster: true }))
+    await waitFor(() => followed.status()?.links[0]?.state === 'live', { what: 'the link' })
+  },
+)
 
 describe('with a token', () => {
   it('only who shows it comes in, from this machine too, in the header or as a bearer token', async () => {

@@ -224,6 +224,14 @@ describe('the host name of a request', () => {
     expect(answer).toMatchObject({ status: 200, headers: { 'access-control-allow-origin': '*' } })
   })
 
+  it('may be the short one of a pod, which the node advertises', async () => {
+    const advertise = { host: 'ooo-0.ooo-nodes', port: 8800 }
+    const node = await serve({ plugins: [cluster({ keys: [{ path: 'items/*' }], advertise })] })
+    expect((await node.get('/*', { host: 'ooo-0.ooo-nodes:8800' })).status).toBe(200)
+    const other = await node.get('/*', { host: 'ooo-1.ooo-nodes:8800' })
+    expect(other.body).toContain('--allow-host ooo-1.ooo-nodes')
+  })
+
   it('may be the one by which members call the node', async () => {
     const leader = await serve({ plugins: [cluster({ keys: [{ path: 'items/*' }] })] })
     const host = `leader.example:${leader.port}`
