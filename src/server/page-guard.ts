@@ -52,7 +52,7 @@ export type PageVerdict =
 export type RequestKind = 'request' | 'socket' | 'peer'
 
 const NO_PAGE: PageVerdict = { kind: 'served', allowOrigin: undefined }
-/** Prefixes that no page is served, and which covers itself and all below it. */
+/** No page is served these paths, nor what is below them. */
 const CLOSED_PREFIXES: readonly string[] = ['/_pivot', '/-/restore']
 const PROBES: readonly string[] = [HEALTH_PATH, READY_PATH]
 /** Longest origin or name repeated in an answer or a log line, characters. */
