@@ -14,7 +14,7 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HybridClock } from '../src/core/clock.ts'
 import { StateError } from '../src/core/errors.ts'
-import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
+import type { CredentialCheck, PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import { readBackup } from './read-backup.ts'
 import { mergeBackup } from './restore-records.ts'
 import { backupOfStore } from './store-backup.ts'
@@ -38,6 +38,8 @@ const MAX_BLOCK_BYTES = 64 * 1024 * 1024
 export interface BackupRoutesOptions {
   /** Throws a StateError to refuse a backup or a restore. Default: whoever passes the middleware may. */
   readonly authorize?: (request: IncomingMessage) => void
+  /** Says whether a request shows a credential of this node; see `PluginHost.credential`. Default: none does. */
+  readonly credential?: CredentialCheck
   /** Key paths this node replicates, told in the header. Default none. */
   readonly scopes?: readonly string[]
 }
@@ -76,6 +78,7 @@ export function backupRoutes(options: BackupRoutesOptions = {}): ServerPlugin {
   return {
     name: 'backup',
     setup(host) {
+      if (options.credential !== undefined) host.credential(options.credential)
       host.route(BACKUP_PATH, (request, response, url) => send(host, request, response, url))
       host.route(RESTORE_PATH, (request, response, url) => receive(host, request, response, url))
     },

@@ -47,7 +47,7 @@ const PLACE_SETTINGS: SettingsTable<PlaceConfig> = {
   },
   clusterToken: {
     ...SERVE_SETTINGS.clusterToken,
-    meaning: 'secret of the cluster, for --url; better given by the variable',
+    meaning: 'secret of the cluster, for --url; better given in a file or by the variable',
   },
 }
 
@@ -132,7 +132,7 @@ const PLACE_FLAGS = ['data', 'url', 'postgres'] as const
 export function placeOf(args: ParsedArguments, env: Given['env']): Place {
   const { values, sources } = resolveSettings(PLACE_SETTINGS, { flags: args.flags, env })
   const named = PLACE_FLAGS.filter((name) => values[name] !== undefined)
-  const flagged = named.filter((name) => args.flags.has(name))
+  const flagged = named.filter((name) => args.flags.has(name) || args.flags.has(`${name}-file`))
   const [place, other] = flagged.length > 0 ? flagged : named
   if (place === undefined) {
     throw new StateError(

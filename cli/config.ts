@@ -11,11 +11,13 @@ import type { LogLevel } from './console-logger.ts'
 import { refuseContradictions } from './contradictions.ts'
 import { ELECTION_SETTINGS } from './election-settings.ts'
 import { LIMITS_SETTINGS } from './limits-settings.ts'
+import { PAGE_SETTINGS } from './page-settings.ts'
 import { PROXY_SETTINGS } from './proxy-settings.ts'
 import { type Given, resolveSettings, settingsOf } from './resolve.ts'
 import type { ServeConfig } from './serve-config.ts'
 import {
   CACHE_SIZE,
+  CREDENTIAL,
   DURABILITY,
   DURATION,
   HOST_PORT,
@@ -41,6 +43,14 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     kind: named(TEXT, 'HOST'),
     fallback: '127.0.0.1',
     meaning: 'address to listen on; 0.0.0.0 for all',
+  },
+  open: {
+    flag: 'open',
+    env: 'OOO_OPEN',
+    kind: SWITCH,
+    fallback: false,
+    meaning:
+      'let everybody read and write who reaches this node; needed to listen beyond this machine',
   },
   port: {
     flag: 'port',
@@ -76,7 +86,8 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     env: 'OOO_POSTGRES_URL',
     kind: POSTGRES_URL,
     fallback: undefined,
-    meaning: 'PostgreSQL database to keep the data in; a password is better given by the variable',
+    meaning:
+      'PostgreSQL database to keep the data in; a password is better given in a file or by the variable',
     secret: true,
   },
   postgresNamespace: {
@@ -101,7 +112,8 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     kind: POSTGRES_URL,
     fallback: undefined,
     fallbackText: 'that of --postgres',
-    meaning: 'database of the shared tables; a password is better given by the variable',
+    meaning:
+      'database of the shared tables; a password is better given in a file or by the variable',
     secret: true,
   },
   durability: {
@@ -159,10 +171,19 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
   clusterToken: {
     flag: 'cluster-token',
     env: 'OOO_CLUSTER_TOKEN',
-    kind: TEXT,
+    kind: CREDENTIAL,
     fallback: undefined,
-    meaning: 'secret that all nodes of the cluster share; better given by the variable',
+    meaning:
+      'secret that all nodes of the cluster share; better given in a file or by the variable',
     secret: true,
+  },
+  openCluster: {
+    flag: 'open-cluster',
+    env: 'OOO_OPEN_CLUSTER',
+    kind: SWITCH,
+    fallback: false,
+    meaning:
+      'let nodes of other machines join without a cluster token; they read and write everything',
   },
   maxClockDrift: {
     flag: 'max-clock-drift',
@@ -212,6 +233,7 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
   ...BUS_SETTINGS,
   ...PROXY_SETTINGS,
   ...LIMITS_SETTINGS,
+  ...PAGE_SETTINGS,
   config: {
     flag: 'config',
     env: 'OOO_CONFIG',

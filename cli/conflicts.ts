@@ -1,8 +1,9 @@
 /** `ooo conflicts`: what was lost in concurrent writes, and getting it back. */
 import { encodeJson, parseWithJsonNumbers } from '../src/client/index.ts'
 import { errorText, StateError } from '../src/core/errors.ts'
+import { TOKEN_HEADER } from '../src/core/protocol.ts'
 import { type Command, type CommandContext, EXIT } from './command.ts'
-import { CLIENT_SETTINGS, type ClientConfig } from './config.ts'
+import { CLIENT_SETTINGS, type ClientConfig, SERVE_SETTINGS } from './config.ts'
 import { resolveSettings, settingsOf } from './resolve.ts'
 import { type Kind, type SettingsTable, SWITCH, wholeNumber } from './setting.ts'
 import { formatTable } from './table.ts'
@@ -13,6 +14,7 @@ const TIMEOUT_MS = 10_000
 const SHOWN_CHARACTERS = 60
 
 interface ConflictsConfig extends ClientConfig {
+  readonly clusterToken: string | undefined
   readonly key: string | undefined
   readonly limit: number
   readonly json: boolean
@@ -26,6 +28,10 @@ const PATTERN: Kind<string | undefined> = {
 
 const CONFLICT_SETTINGS: SettingsTable<ConflictsConfig> = {
   ...CLIENT_SETTINGS,
+  clusterToken: {
+    ...SERVE_SETTINGS.clusterToken,
+    meaning: 'secret of the cluster; better given in a file or by the variable',
+  },
   key: {
     flag: 'key',
     env: undefined,
@@ -126,7 +132,10 @@ async function call(config: ConflictsConfig, method: string, path: string): Prom
   let status: number
   let body: string
   try {
-    const response = await fetch(url, { method, signal: AbortSignal.timeout(TIMEOUT_MS) })
+    const headers: Record<string, string> =
+      config.clusterToken === undefined ? {} : { [TOKEN_HEADER]: config.clusterToken }
+    const signal = AbortSignal.timeout(TIMEOUT_MS)
+    const response = await fetch(url, { method, headers, signal })
     status = response.status
     body = await response.text()
   } catch (cause) {
@@ -138,6 +147,10 @@ async function call(config: ConflictsConfig, method: string, path: string): Prom
   if (status === 404 && text.startsWith('conflicts: ')) throw new StateError('not_found', text)
   if (status === 404) {
     throw new StateError('unreachable', `${config.url} keeps no conflicts: it runs without keys`)
+  }
+  if (status === 401) {
+    const advice = 'give --cluster-token-file or OOO_CLUSTER_TOKEN'
+    throw new StateError('unauthorized', `${config.url}: ${text}; ${advice}`)
   }
   if (status === 400) throw new StateError('invalid_option', text)
   throw new StateError('unreachable', `${config.url}: status ${status}: ${text}`)

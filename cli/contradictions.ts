@@ -9,6 +9,12 @@ export function refuseContradictions({ values, sources }: Resolved<ServeConfig>)
   refuseSecondStorage({ values, sources })
   refuseHalfShared({ values, sources })
   refuseHalfElected(values, sources)
+  if (values.openCluster && values.clusterToken !== undefined) {
+    throw new StateError(
+      'invalid_option',
+      `${sources.openCluster} and ${sources.clusterToken} exclude each other: with a token only who shows it may join`,
+    )
+  }
   if (values.memory && values.durability !== undefined && values.durability !== 'memory') {
     throw new StateError(
       'invalid_option',

@@ -108,7 +108,7 @@ async function call(node: NodePlace, path: string, init: RequestInit): Promise<R
   if (response.status === 401) {
     throw new StateError(
       'unauthorized',
-      `${node.url}: ${body}; give --cluster-token or OOO_CLUSTER_TOKEN`,
+      `${node.url}: ${body}; give --cluster-token-file or OOO_CLUSTER_TOKEN`,
     )
   }
   const advice = response.status === 404 ? '; does it run a release with backups?' : ''

@@ -2,7 +2,8 @@
 import { StateError } from '../src/core/errors.ts'
 import type { AnySetting } from './arguments.ts'
 import { nearest } from './nearest.ts'
-import type { Setting, SettingsTable } from './setting.ts'
+import { fieldOf, fileOf, readSecret } from './secret-file.ts'
+import type { Found, Setting, SettingsTable } from './setting.ts'
 
 /** Everything a user may have given. */
 export interface Given {
@@ -42,32 +43,47 @@ export function resolveSettings<T extends object>(
   return { values: values as T, sources }
 }
 
-/** The rows of a table, in order. */
+/** The rows of a table, in order; behind each secret the one for a file that holds it. */
 export function settingsOf<T extends object>(table: SettingsTable<T>): AnySetting[] {
-  return Object.values<AnySetting>(table)
+  return Object.values<AnySetting>(table).flatMap((setting) =>
+    setting.secret === true ? [setting, fileOf(setting)] : [setting],
+  )
 }
 
-interface Found {
-  readonly source: string
-  readonly texts: readonly string[]
+/** @throws StateError `invalid_option` for a secret given twice, or in a file that cannot be read. */
+function findTexts(setting: AnySetting, given: Given): Found | undefined {
+  const found = textsOf(setting, given)
+  if (setting.secret !== true) return found?.given
+  const inFile = textsOf(fileOf(setting), given)
+  if (inFile === undefined || (found !== undefined && found.rank < inFile.rank)) return found?.given
+  if (found?.rank === inFile.rank) {
+    throw new StateError(
+      'invalid_option',
+      `${found.given.source} and ${inFile.given.source} exclude each other; give one of them`,
+    )
+  }
+  return readSecret(inFile.given)
 }
 
-function findTexts(setting: AnySetting, { flags, env, file }: Given): Found | undefined {
+interface Ranked {
+  readonly given: Found
+  /** The lower the stronger. */
+  readonly rank: number
+}
+
+function textsOf(setting: AnySetting, { flags, env, file }: Given): Ranked | undefined {
   const fromFlag = flags.get(setting.flag)
-  if (fromFlag !== undefined) return { source: `--${setting.flag}`, texts: fromFlag }
+  if (fromFlag !== undefined) {
+    return { given: { source: `--${setting.flag}`, texts: fromFlag }, rank: 0 }
+  }
   const fromEnv = setting.env === undefined ? undefined : env[setting.env]
   if (setting.env !== undefined && fromEnv !== undefined && fromEnv !== '') {
-    return { source: setting.env, texts: [fromEnv] }
+    return { given: { source: setting.env, texts: [fromEnv] }, rank: 1 }
   }
   const field = fieldOf(setting)
   const fromFile = file?.fields.get(field)
   if (file === undefined || fromFile === undefined) return undefined
-  return { source: `${file.path}: ${field}`, texts: fromFile }
-}
-
-/** The name of a setting in a config file. */
-export function fieldOf(setting: AnySetting): string {
-  return setting.field ?? setting.flag
+  return { given: { source: `${file.path}: ${field}`, texts: fromFile }, rank: 2 }
 }
 
 function readValue<T>(setting: Setting<T>, { source, texts }: Found): T {

@@ -4,13 +4,21 @@ import type { BusConfig } from './bus-settings.ts'
 import type { LogLevel } from './console-logger.ts'
 import type { ElectionConfig } from './election-settings.ts'
 import type { LimitsConfig } from './limits-settings.ts'
+import type { PageConfig } from './page-settings.ts'
 import type { ProxyConfig } from './proxy-settings.ts'
 import type { CacheSize, HostPort } from './setting.ts'
 import type { TableScopes } from './table-scopes.ts'
 
 /** What `ooo serve` runs on. */
-export interface ServeConfig extends BusConfig, ElectionConfig, ProxyConfig, LimitsConfig {
+export interface ServeConfig
+  extends BusConfig,
+    ElectionConfig,
+    ProxyConfig,
+    LimitsConfig,
+    PageConfig {
   readonly host: string
+  /** Whether everybody who reaches the node may read and write. */
+  readonly open: boolean
   /** 0 takes any free port. */
   readonly port: number
   /** undefined: that of the machine. */
@@ -39,6 +47,8 @@ export interface ServeConfig extends BusConfig, ElectionConfig, ProxyConfig, Lim
   readonly nodesKey: string
   readonly advertise: HostPort | undefined
   readonly clusterToken: string | undefined
+  /** Whether nodes of other machines may join without a token. */
+  readonly openCluster: boolean
   /** Milliseconds. */
   readonly maxClockDrift: number
   /** Milliseconds; 0: forever. */

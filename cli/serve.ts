@@ -4,9 +4,11 @@ import { hostname } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { backupRoutes } from '../backup/routes.ts'
 import { type ClusterOptions, cluster } from '../cluster/index.ts'
-import { requireToken } from '../cluster/token.ts'
+import { requireMember, showsToken } from '../cluster/token.ts'
 import { sharedTables } from '../postgres/shared-tables.ts'
+import { isStateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
+import { isLoopback } from '../src/core/loopback.ts'
 import type { ServerPlugin } from '../src/server/plugin.ts'
 import { createServer, type Server } from '../src/server/server.ts'
 import { createWsTransport } from '../src/server/ws-transport.ts'
@@ -24,10 +26,11 @@ import { electionOf, warnOfNamelessVoter } from './election-settings.ts'
 import { admissionOf } from './limits-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
+import { pagesOf } from './page-settings.ts'
 import { settingsOf } from './resolve.ts'
 import { refuseHalfRestored } from './restore-folder.ts'
 import { storageOf } from './serve-storage.ts'
-import { explainStartFailure, isLoopback } from './start-failure.ts'
+import { explainStartFailure } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
 import { tellSystemd, writesToJournal } from './systemd.ts'
 
@@ -65,7 +68,7 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   } catch (error) {
     context.stderr(`ooo: ${explainStartFailure(error, config)}\n`)
     await server?.close()
-    return EXIT.failed
+    return isStateError(error, 'unprotected') ? EXIT.usage : EXIT.failed
   }
   const url = server.address?.url ?? ''
   context.stdout(`ooo: ${JSON.stringify(name)} serving ${url} (${roleText(config)})\n`)
@@ -87,15 +90,14 @@ async function assemble(
   const uiDir = fileURLToPath(new URL('../ui', import.meta.url))
   const outgoing = await outgoingOf(config, env)
   const ways = { ...outgoing, ...(await busOf(config)), ...(await electionOf(config, env)) }
-  const open = config.keys.length > 0 ? [...config.keys, config.nodesKey] : []
-  return createServer({
+  const server = createServer({
     storage: storageOf(config, name, logger),
     host: config.host,
     port: config.port,
     name,
     static: config.static,
     workers: config.workers,
-    open,
+    open: config.open,
     plugins: [
       backupPlugin(config),
       ...pluginsOf(config, name, logger, ways),
@@ -104,6 +106,7 @@ async function assemble(
     logger,
     closeNoticeMs: CLOSE_NOTICE_MS,
     ...admissionOf(config),
+    ...pagesOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),
@@ -112,13 +115,18 @@ async function assemble(
       : { tls: { certFile: tlsCert, keyFile: tlsKey } }),
     transport: createWsTransport(outgoing),
   })
+  // Open to those who may read and write at all, which is another question.
+  const opened = config.keys.length > 0 ? [...config.keys, config.nodesKey] : []
+  for (const path of opened) server.filters.open(path)
+  return server
 }
 
 /** Who may join the cluster may also read and write everything: the same secret guards both. */
-function backupPlugin({ keys, clusterToken }: ServeConfig): ServerPlugin {
+function backupPlugin({ keys, clusterToken: token, openCluster }: ServeConfig): ServerPlugin {
   return backupRoutes({
     scopes: keys,
-    authorize: (request) => requireToken(request, clusterToken),
+    authorize: (request) => requireMember(request, { token, openCluster }),
+    ...(token === undefined ? {} : { credential: (request) => showsToken(request, token) }),
   })
 }
 
@@ -135,6 +143,7 @@ function pluginsOf(
     nodesKey: config.nodesKey,
     name,
     logger,
+    openCluster: config.openCluster,
     maxClockDriftMs: config.maxClockDrift,
     tombstoneRetentionMs: config.tombstoneRetention,
     ...(config.clusterUrl === undefined ? {} : { clusterUrl: config.clusterUrl }),
@@ -161,12 +170,12 @@ function roleText({ keys, clusterUrl, leader }: ServeConfig): string {
     : `follower of ${clusterUrl} for ${replicated}`
 }
 
-/** A member of a cluster says so itself, once it listens. */
-function warnIfExposed({ host, keys, clusterToken }: ServeConfig, logger: Logger): void {
-  if (keys.length > 0 || clusterToken !== undefined || isLoopback(host)) return
-  logger.warn('listening beyond this machine: whoever reaches this address can read and write', {
-    host,
-  })
+/** The token does not guard the data, which is not what everybody expects of it. */
+function warnIfExposed({ host, open, clusterToken }: ServeConfig, logger: Logger): void {
+  if (!open || isLoopback(host)) return
+  const text = 'open: whoever reaches this address can read and write'
+  const guarded = '; the cluster token guards joining, backup, restore and conflicts only'
+  logger.warn(clusterToken === undefined ? text : `${text}${guarded}`, { host })
 }
 
 /** Resolves, with what it was, at the first reason to stop. */

@@ -3,6 +3,7 @@
  * the config file may give; and the kinds of value there are.
  */
 import { postgresTarget } from '../postgres/options.ts'
+import { CREDENTIAL_RULE, isCredential } from '../src/core/credential.ts'
 import { isGlob, isValidKey } from '../src/core/key.ts'
 import type { Durability } from '../src/storage-adapter.ts'
 import { LOG_LEVELS, type LogLevel } from './console-logger.ts'
@@ -40,6 +41,13 @@ export interface Setting<T> {
 /** The settings of one command, by the name that code uses. */
 export type SettingsTable<T> = { readonly [K in keyof T]: Setting<T[K]> }
 
+/** What a source gives for a setting. */
+export interface Found {
+  /** As the user knows it: `--port`, `OOO_PORT`, … */
+  readonly source: string
+  readonly texts: readonly string[]
+}
+
 /** A host and a port, as peers are told to reach a node. */
 export interface HostPort {
   readonly host: string
@@ -50,6 +58,13 @@ export const TEXT: Kind<string> = {
   placeholder: 'TEXT',
   allowed: 'a text that is not empty',
   parse: (text) => (text.trim() === '' ? undefined : text),
+}
+
+/** A secret that is shown to other nodes in a header. */
+export const CREDENTIAL: Kind<string> = {
+  placeholder: 'TEXT',
+  allowed: CREDENTIAL_RULE,
+  parse: (text) => (isCredential(text) ? text : undefined),
 }
 
 /** A text under another name in help. */

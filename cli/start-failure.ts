@@ -38,11 +38,6 @@ function isOfStorage(error: unknown): boolean {
   )
 }
 
-/** Whether only this machine can reach a listener on `host`. */
-export function isLoopback(host: string): boolean {
-  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host)
-}
-
 /** An error and its causes, outermost first. */
 function errorChain(error: unknown): unknown[] {
   const chain: unknown[] = []

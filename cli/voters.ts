@@ -35,7 +35,7 @@ const VOTERS_SETTINGS: SettingsTable<VotersConfig> = {
   ...CLIENT_SETTINGS,
   clusterToken: {
     ...SERVE_SETTINGS.clusterToken,
-    meaning: 'secret of the cluster, for changes; better given by the variable',
+    meaning: 'secret of the cluster, for changes; better given in a file or by the variable',
   },
   absent: {
     flag: 'absent',
@@ -184,7 +184,7 @@ async function call({ url, clusterToken }: VotersConfig, change: unknown): Promi
   }
   if (status === 200) return JSON.parse(body) as unknown
   if (status === 401) {
-    const advice = 'give --cluster-token or OOO_CLUSTER_TOKEN'
+    const advice = 'give --cluster-token-file or OOO_CLUSTER_TOKEN'
     throw new StateError('unauthorized', `${url}: ${body}; ${advice}`)
   }
   if (status === 404)

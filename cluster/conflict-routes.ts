@@ -1,5 +1,5 @@
 /**
- * The conflict log over HTTP, open to whom the management API is open to:
+ * The conflict log over HTTP, for who has the cluster's credential where there is one:
  *
  * - `GET /-/conflicts?key=<key or glob>&limit=<n>`: `{"conflicts":[…],"leaders":[…]}`, newest first. Each has
  *   `id`, `key`, `data` (null for a delete that lost), `version`, `origin`, `winner` (`version`, `origin`,

@@ -1,6 +1,7 @@
 /** Public API of the cluster: the plugin that makes a server a node of a replicated cluster. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorText, StateError } from '../src/core/errors.ts'
+import { isLoopback } from '../src/core/loopback.ts'
 import { NOBODY_LEADS } from '../src/core/nobody.ts'
 import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
@@ -14,6 +15,7 @@ import type { ClusterStatus } from './engine.ts'
 import { LeaderCalls } from './leader-call.ts'
 import { answerLeader } from './leader-route.ts'
 import type { Member } from './member.ts'
+import { hostAndPort } from './membership.ts'
 import { clusterMetrics, METRICS_TYPE } from './metrics.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
 import { resolveClusterOptions } from './options.ts'
@@ -22,7 +24,7 @@ import { setupPivot2 } from './pivot2/pivot2.ts'
 import { planPlacement } from './placement.ts'
 import { createSeat, type Seat } from './seat.ts'
 import { reportCluster } from './status.ts'
-import { isLoopback, requireToken } from './token.ts'
+import { type NodeDoor, requireMember, requireToken, showsToken } from './token.ts'
 import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
 import { replicationOf } from './write-fates.ts'
 
@@ -58,8 +60,10 @@ export type { Refusal, RefusalReport } from './refusals.ts'
 export type { ClusterReport, LinkDetails, ScopeReport } from './status.ts'
 export type { TrafficReport } from './traffic.ts'
 
-const EXPOSED =
-  'listening beyond this machine without a cluster token: whoever reaches this address can join the cluster, read and write; set OOO_CLUSTER_TOKEN'
+const OPEN_CLUSTER =
+  'the cluster is open: whoever reaches this address can join it, read and write everything'
+const CLOSED_CLUSTER =
+  'there is no cluster token, so nodes of other machines are refused; give all nodes one, or say --open-cluster'
 
 /** A server plugin that also tells how the node stands in its cluster. */
 export interface ClusterPlugin extends ServerPlugin {
@@ -74,7 +78,7 @@ export interface ClusterPlugin extends ServerPlugin {
  */
 export function cluster(options: ClusterOptions): ClusterPlugin {
   const resolved = resolveClusterOptions(options)
-  const { limits, token } = resolved
+  const { limits } = resolved
   // What is wrong with the keys is told here, not when the server opens.
   const placement = planPlacement(resolved.keys, resolved.clusterUrl, resolved.nodesKey)
   let host: PluginHost | undefined
@@ -107,20 +111,24 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
         }),
       )
       route(host, own, resolved)
+      nameNode(host, resolved)
       host.route(VOTERS_PATH, (request, response, url) =>
-        answerVoters({ seat: own, token, calls }, request, response, url),
+        answerVoters({ seat: own, door: resolved, calls }, request, response, url),
       )
       host.socket(STREAM_PATH, {
         maxMessageBytes: limits.maxMessageBytes,
-        authorize: (request) => admit(request, token, own.member),
-        connected: (socket, request) =>
-          own.member?.engine.accept(socket, request.socket.remoteAddress ?? '') ?? refuse(socket),
+        authorize: (request) => admit(request, resolved, own.member),
+        connected: (socket, request) => {
+          // What a member calls this node is a name of it, also for the writes that it passes on.
+          pluginHost.hostName(request.headers.host ?? '', { isOwn: false })
+          const address = request.socket.remoteAddress ?? ''
+          return own.member?.engine.accept(socket, address) ?? refuse(socket)
+        },
       })
     },
     async start(address) {
       if (seat === undefined) throw new StateError('not_open', 'cluster: start before setup')
-      if (token === undefined && !isLoopback(address.host))
-        resolved.logger.warn(EXPOSED, { host: address.host })
+      tellDoor(resolved, address.host)
       await seat.start(address)
     },
     async stop() {
@@ -133,6 +141,25 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
   }
 }
 
+function tellDoor({ token, openCluster, logger }: ResolvedClusterOptions, host: string): void {
+  if (token !== undefined || isLoopback(host)) return
+  if (openCluster) logger.warn(OPEN_CLUSTER, { host })
+  else logger.info(CLOSED_CLUSTER, { host })
+}
+
+/** Under which names requests may come, and what shows that they come from the cluster. */
+function nameNode(
+  host: PluginHost,
+  { keys, clusterUrl, advertise, token }: ResolvedClusterOptions,
+): void {
+  if (advertise !== undefined)
+    host.hostName(hostAndPort(advertise.host, advertise.port), { isOwn: true })
+  for (const url of [clusterUrl, ...keys.map((scope) => scope.clusterUrl)]) {
+    if (url !== undefined) host.hostName(url.replace(/^https?:\/\//, ''), { isOwn: false })
+  }
+  if (token !== undefined) host.credential((request) => showsToken(request, token))
+}
+
 /** What a node is asked over HTTP. */
 function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): void {
   const log = (): ConflictLog => {
@@ -140,12 +167,14 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
     if (conflicts !== undefined) return conflicts
     throw new StateError('not_open', 'cluster: the node is starting')
   }
-  host.route(CONFLICTS_PATH, (request, response, url) =>
-    answerConflicts({ host, placement: seat.placement, log }, request, response, url),
-  )
+  host.route(CONFLICTS_PATH, (request, response, url) => {
+    // Values are shown and restored past the filters of the data.
+    requireToken(request, resolved.token)
+    return answerConflicts({ host, placement: seat.placement, log }, request, response, url)
+  })
   host.management('pivot', () => tellPivot(seat, host, resolved))
   host.concerns(() => concernsOf(seat))
-  setupPivot2(host, resolved.token, () => seat.member?.pivot2)
+  setupPivot2(host, resolved, () => seat.member?.pivot2)
   host.route('/-/cluster', (_request, response, { pathname }) =>
     answerStatus(response, pathname, viewOf(seat), host),
   )
@@ -210,14 +239,10 @@ async function answerStatus(
   response.end(isMetrics ? clusterMetrics(report) : JSON.stringify(report))
 }
 
-/** @throws StateError `unauthorized`, which is counted, unless the request shows the token. */
-function admit(
-  request: IncomingMessage,
-  token: string | undefined,
-  member: Member | undefined,
-): void {
+/** @throws StateError `unauthorized` or `forbidden`, which is counted, unless the request may come in. */
+function admit(request: IncomingMessage, door: NodeDoor, member: Member | undefined): void {
   try {
-    requireToken(request, token)
+    requireMember(request, door)
   } catch (error) {
     member?.engine.refused('unauthorized', errorText(error), request.socket.remoteAddress ?? '')
     throw error

@@ -1,11 +1,13 @@
 /** Options of the cluster engine: what is replicated, from where, and within which limits. */
 import type { Agent } from 'node:http'
+import { CREDENTIAL_RULE, isCredential } from '../src/core/credential.ts'
 import { StateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { SILENT_LOGGER } from '../src/core/logger.ts'
 import type { Random } from '../src/core/time.ts'
 import type { Bus } from '../src/fanout/bus.ts'
 import { type ElectedOptions, type LeaderOptions, resolveLeader } from './election/options.ts'
+import type { NodeDoor } from './token.ts'
 
 /** One replicated key path. */
 export interface ScopeOptions {
@@ -31,8 +33,10 @@ export interface ClusterOptions {
   readonly leader?: LeaderOptions
   /** Where other nodes reach this one. Default: the address the server listens on. */
   readonly advertise?: { readonly host: string; readonly port: number }
-  /** Secret that every peer must show. Default: none, any peer may join. */
+  /** Secret that every peer must show. Default: none, and only nodes of this machine may join. */
   readonly token?: string
+  /** True: without a token, nodes of other machines may join too. Default false. */
+  readonly openCluster?: boolean
   /** Name shown to people. Default: the node id. */
   readonly name?: string
   /**
@@ -156,6 +160,7 @@ export interface ResolvedClusterOptions {
   readonly nodesKey: string
   readonly advertise: { readonly host: string; readonly port: number } | undefined
   readonly token: string | undefined
+  readonly openCluster: boolean
   readonly name: string | undefined
   readonly maxClockDriftMs: number
   readonly tombstoneRetentionMs: number
@@ -183,7 +188,7 @@ export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterO
     leader: resolveLeader(options.leader, options.clusterUrl),
     nodesKey: options.nodesKey ?? 'nodes/*',
     advertise: options.advertise,
-    token: options.token,
+    ...doorOf(options),
     name: options.name,
     maxClockDriftMs: fromZero('maxClockDriftMs', options.maxClockDriftMs ?? 60_000),
     tombstoneRetentionMs: fromZero(
@@ -198,6 +203,15 @@ export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterO
     logger: options.logger ?? SILENT_LOGGER,
     limits: Object.freeze(limits),
   })
+}
+
+function doorOf({ token, openCluster = false }: ClusterOptions): NodeDoor {
+  if (token === undefined) return { token, openCluster }
+  if (!isCredential(token)) {
+    throw new StateError('invalid_option', `cluster: token: it must be ${CREDENTIAL_RULE}`)
+  }
+  if (!openCluster) return { token, openCluster }
+  throw new StateError('invalid_option', 'cluster: token and openCluster exclude each other')
 }
 
 /** 7 days. */

@@ -19,7 +19,7 @@ import type { Replication } from '../src/server/plugin.ts'
 import type { Ballot } from './election/ballot.ts'
 import type { VotersReport } from './election/voters-report.ts'
 import type { Seat } from './seat.ts'
-import { requireToken } from './token.ts'
+import { type NodeDoor, requireMember } from './token.ts'
 
 export const VOTERS_PATH = '/-/voters'
 
@@ -32,7 +32,7 @@ const MAX_BODY_BYTES = 16_384
 
 export interface VoterRoutes {
   readonly seat: Pick<Seat, 'ballot' | 'voters' | 'lease'>
-  readonly token: string | undefined
+  readonly door: NodeDoor
   readonly calls: Pick<Replication, 'call'>
 }
 
@@ -51,7 +51,7 @@ export async function answerVoters(
   response: ServerResponse,
   { pathname }: URL,
 ): Promise<void> {
-  const { seat, token } = routes
+  const { seat, door } = routes
   if (pathname !== VOTERS_PATH) throw new StateError('not_found', `voters: nothing at ${pathname}`)
   if (seat.voters() === undefined) {
     throw new StateError('not_found', 'voters: there are none where the leader is configured')
@@ -65,7 +65,7 @@ export async function answerVoters(
     response.writeHead(405, { allow: 'GET, HEAD, POST' }).end()
     return
   }
-  requireToken(request, token)
+  requireMember(request, door)
   const body = await bodyOf(request)
   const change = parseChange(body)
   const { ballot } = seat

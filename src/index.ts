@@ -48,6 +48,7 @@ export type { Middleware, Next } from './server/middleware.ts'
 export type { PathVariables } from './server/path-template.ts'
 export type {
   ConcernProvider,
+  CredentialCheck,
   Holders,
   LeaderAnswer,
   LeaderRequest,

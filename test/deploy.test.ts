@@ -73,6 +73,8 @@ describe('the image', () => {
   it('is configured so that the node starts, on its volume and its port', () => {
     const config = configOf(imageEnv())
     expect(config.host).toBe('0.0.0.0')
+    // Who may reach it is for who runs it to say.
+    expect(config.open).toBe(false)
     expect(dockerfile).toMatch(new RegExp(`^VOLUME ${config.data}$`, 'm'))
     expect(dockerfile).toMatch(new RegExp(`^EXPOSE ${config.port}$`, 'm'))
   })
@@ -116,6 +118,7 @@ describe('compose.yaml', () => {
       expect([name, config.clusterUrl]).toEqual([name, `http://leader:${port}`])
       expect(config.keys).toEqual(['settings', 'items/*'])
       expect(config.clusterToken).toBe('given')
+      expect(config.open).toBe(true)
     }
   })
 

@@ -168,3 +168,37 @@ describe('the checks themselves', () => {
     await expect(runProgram('foreign', "import 'ooo-cluster/none'")).rejects.toThrow()
   })
 })
+
+describe('secrets', () => {
+  /** What every process of the machine would see, in a command that a page shows. */
+  const SHOWN = [
+    /--cluster-token[= ](?!-)/,
+    /--from-literal/,
+    /--env \w*(TOKEN|PASSWORD|URL)=\S/,
+    /--[a-z-]+[= ]'?"?\w[\w+]*:\/\/[^\s/@]*:[^\s/@]+@/,
+  ]
+  const inCommands = (text: string): string[] =>
+    codeBlocks(text)
+      .filter(({ language }) => language === 'sh')
+      .flatMap(({ code }) => code.split('\n'))
+      .filter((line) => SHOWN.some((pattern) => pattern.test(line)))
+
+  it.each(pages)('are on no command line of $path', ({ text }) => {
+    expect(inCommands(text)).toEqual([])
+  })
+
+  it('are found where they are', () => {
+    const block = (line: string): string => `\`\`\`sh\n${line}\n\`\`\`\n`
+    for (const line of [
+      'ooo serve --cluster-token secret',
+      'docker run --env OOO_CLUSTER_TOKEN=$(openssl rand -hex 32) image',
+      'kubectl create secret generic a --from-literal=token=x',
+      'ooo serve --proxy http://me:secret@proxy:3128',
+    ]) {
+      expect(inCommands(block(line)), line).toEqual([line])
+    }
+    expect(
+      inCommands(block('ooo serve --cluster-token-file /run/token --redis redis://a')),
+    ).toEqual([])
+  })
+})

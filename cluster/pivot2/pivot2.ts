@@ -18,7 +18,7 @@ import type { ResolvedClusterOptions } from '../options.ts'
 import { localTime, type PivotInfo, type PivotNode } from '../pivot-info.ts'
 import type { Placement } from '../placement.ts'
 import { inScopes, streamUrl } from '../placement.ts'
-import { requireToken } from '../token.ts'
+import { type NodeDoor, requireMember } from '../token.ts'
 import { ActivityTable } from './activity.ts'
 import { HeldByPeer } from './held.ts'
 import { PivotHttp } from './http.ts'
@@ -261,13 +261,13 @@ export class Pivot2 {
   }
 }
 
-/** Registers the routes of 2.0; with a token, all of them demand it. */
+/** Registers the routes of 2.0, behind the door for nodes: 2.0 nodes have no token to show. */
 export function setupPivot2(
   host: PluginHost,
-  token: string | undefined,
+  door: NodeDoor,
   pivot2: () => Pivot2 | undefined,
 ): void {
-  const authorize = (request: IncomingMessage): void => requireToken(request, token)
+  const authorize = (request: IncomingMessage): void => requireMember(request, door)
   routePivot(host, authorize, () => pivot2()?.routes)
 }
 

@@ -42,6 +42,7 @@ export type ErrorCode =
   | 'clock_drift'
   | 'unreachable'
   | 'not_open'
+  | 'unprotected'
   | 'in_use'
   | 'storage_failed'
   | 'storage_full'
@@ -84,6 +85,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   clock_drift: { status: 409, closeCode: 4004, retryable: true },
   unreachable: { status: 502, closeCode: 4005, retryable: true },
   not_open: { status: 503, closeCode: 4006, retryable: true },
+  /** Other machines would reach a node that nothing guards. */
+  unprotected: { status: 500, closeCode: 4500, retryable: false },
   in_use: { status: 500, closeCode: 4007, retryable: true },
   storage_failed: { status: 500, closeCode: 4008, retryable: true },
   storage_full: { status: 507, closeCode: 4020, retryable: true },

@@ -1,10 +1,8 @@
-/** Cross-origin rules: which pages may read answers (CORS) and open WebSockets. */
+/** What pages of other origins are told (CORS), once the page guard has decided that they are served. */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
-/** What pages of other origins may do. */
+/** What pages of other origins that are served may do. */
 export interface CorsRules {
-  /** Each may hold one `*` wildcard. */
-  readonly allowedOrigins: readonly string[]
   readonly allowedMethods: readonly string[]
   readonly allowedHeaders: readonly string[]
   readonly exposedHeaders: readonly string[]
@@ -26,16 +24,16 @@ export function isPreflight(request: IncomingMessage): boolean {
   )
 }
 
-/** Answers a preflight: always 204, with the allow headers only when everything asked for is allowed. */
+/** Answers the preflight of a page that is served: always 204, with the allow headers only when everything asked for is allowed. */
 export function answerPreflight(
   request: IncomingMessage,
   response: ServerResponse,
   rules: CorsRules,
+  allowOrigin: string | undefined,
 ): void {
   const method = request.headers['access-control-request-method'] ?? ''
   const headers = request.headers['access-control-request-headers'] ?? ''
   const names = headers.split(',').map((name) => name.trim().toLowerCase())
-  const allowOrigin = corsOrigin(request, rules.allowedOrigins)
   response.setHeader(
     'Vary',
     'Origin, Access-Control-Request-Method, Access-Control-Request-Headers',
@@ -52,14 +50,13 @@ export function answerPreflight(
   response.end()
 }
 
-/** Sets the CORS headers of an actual request. */
+/** Sets the CORS headers of an actual request. @param allowOrigin undefined: no page asks */
 export function applyCors(
-  request: IncomingMessage,
   response: ServerResponse,
   rules: CorsRules,
+  allowOrigin: string | undefined,
 ): void {
   response.appendHeader('Vary', 'Origin')
-  const allowOrigin = corsOrigin(request, rules.allowedOrigins)
   if (allowOrigin === undefined) return
   response.setHeader('Access-Control-Allow-Origin', allowOrigin)
   if (rules.exposedHeaders.length > 0) {
@@ -67,49 +64,8 @@ export function applyCors(
   }
 }
 
-/**
- * Whether a WebSocket handshake may go on: no origin (not a browser), the page's own host, or listed.
- * The wildcards of CORS are not understood here.
- */
-export function isSocketOriginAllowed(
-  request: IncomingMessage,
-  allowedOrigins: readonly string[],
-): boolean {
-  const { origin, host } = request.headers
-  if (origin === undefined || allowedOrigins.includes('*')) return true
-  const wanted = origin.toLowerCase()
-  if (allowedOrigins.some((allowed) => allowed.toLowerCase() === wanted)) return true
-  const authority = /^[a-z][a-z0-9+.-]*:\/\/([^/]*)/.exec(wanted)?.[1]
-  return authority !== undefined && authority === host?.toLowerCase()
-}
-
-/** The value of `Access-Control-Allow-Origin`, or undefined when the origin is not allowed. */
-function corsOrigin(
-  request: IncomingMessage,
-  allowedOrigins: readonly string[],
-): string | undefined {
-  const { origin } = request.headers
-  if (origin === undefined) return undefined
-  if (allowedOrigins.includes('*')) return '*'
-  return allowedOrigins.some((allowed) =>
-    matchesOrigin(allowed.toLowerCase(), origin.toLowerCase()),
-  )
-    ? origin
-    : undefined
-}
-
 /** Names are compared without regard to case. */
 function isListed(name: string, ...lists: readonly (readonly string[])[]): boolean {
   const wanted = name.toLowerCase()
   return lists.some((list) => list.some((listed) => listed.toLowerCase() === wanted))
-}
-
-function matchesOrigin(allowed: string, origin: string): boolean {
-  const star = allowed.indexOf('*')
-  if (star === -1) return allowed === origin
-  const head = allowed.slice(0, star)
-  const tail = allowed.slice(star + 1)
-  return (
-    origin.length >= head.length + tail.length && origin.startsWith(head) && origin.endsWith(tail)
-  )
 }

@@ -43,8 +43,8 @@ interface EndpointBase {
   readonly vars?: Readonly<Record<string, string>>
   /**
    * Takes WebSocket handshakes (and whatever else is upgraded to) on the path; GET must be among the
-   * methods. It owns the socket: origin and handshake are its to check, and a close of the server cuts
-   * it. Without it a handshake is a subscription.
+   * methods. The page it comes from has been judged. It owns the socket: the handshake is its to check, and a
+   * close of the server cuts it. Without it a handshake is a subscription.
    */
   readonly upgrade?: (
     request: IncomingMessage,

@@ -1,5 +1,5 @@
 /**
- * The life of an HTTP request: cross-origin headers, middleware, then the first of plugin prefixes,
+ * The life of an HTTP request: the page guard, cross-origin headers, middleware, then the first of plugin prefixes,
  * registered routes, `/` with the management API, health, the web UI's assets, and keys; errors become
  * statuses here and nowhere else.
  */
@@ -17,6 +17,7 @@ import { answerHealth, answerReady, HEALTH_PATH, type HealthContext, READY_PATH 
 import { answerManagement, type ManagementContext } from './management.ts'
 import { answerMetrics, METRICS_PATH, type MetricsContext } from './metrics.ts'
 import { runMiddleware } from './middleware.ts'
+import type { PageGuard } from './page-guard.ts'
 import { findHandler, type PluginRoutes } from './plugin-host.ts'
 import type { Registry } from './registry.ts'
 import {
@@ -36,6 +37,8 @@ export interface HttpContext extends DataContext, FateContext, HealthContext, Me
   readonly admission: Admission
   readonly name: string
   readonly uiDir: string | undefined
+  /** Which pages are served, and under which host names. */
+  readonly pages: PageGuard
   readonly cors: CorsRules
   /** Whether answers are compressed for clients that take it. */
   readonly compression: boolean
@@ -55,11 +58,17 @@ export async function handleRequest(
     signAnswer(request, response, context.forward.store.id)
     // Answers end their connection from the first step of `close`.
     if (!context.isStaying()) response.setHeader('Connection', 'close')
-    if (isPreflight(request)) {
-      answerPreflight(request, response, context.cors)
+    const verdict = context.pages.judge(request, 'request')
+    if (verdict.kind === 'refused') {
+      await sendReply(request, response, pageRefusal(verdict))
       return
     }
-    applyCors(request, response, context.cors)
+    const { allowOrigin } = verdict
+    if (isPreflight(request)) {
+      answerPreflight(request, response, context.cors, allowOrigin)
+      return
+    }
+    applyCors(response, context.cors, allowOrigin)
     const refusal = context.admission.judgeRequest(request, response)
     if (refusal !== undefined) {
       await sendReply(request, response, refusalReply(refusal))
@@ -141,6 +150,13 @@ function allowReply(methods: readonly string[], key: string | undefined): Reply 
 function refusalReply({ status, text, headers }: AdmissionRefusal): Reply {
   const reply = textReply(status, text)
   return { ...reply, headers: { ...reply.headers, ...headers } }
+}
+
+/** Its body is not read: nothing of the request is done. */
+function pageRefusal({ status, text }: { readonly status: number; readonly text: string }): Reply {
+  const reply = textReply(status, text)
+  const headers = { ...reply.headers, Vary: 'Origin', 'X-Content-Type-Options': 'nosniff' }
+  return { ...reply, headers }
 }
 
 async function answerRoot(context: HttpContext, query: string): Promise<Reply> {

@@ -36,6 +36,7 @@ import { createContext, type NodeContext } from './node-context.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress, ServerPlugin } from './plugin.ts'
 import { createPluginHost, createPluginRoutes } from './plugin-host.ts'
+import { assertProtected } from './protection.ts'
 import type { Registry } from './registry.ts'
 import { Sockets } from './sockets.ts'
 import { handleUpgrade } from './upgrade.ts'
@@ -65,12 +66,13 @@ interface CloseStep {
   run(): void | Promise<void>
 }
 
-/** @throws StateError `in_use`, or what the storage or a plugin threw; everything is closed again. */
+/** @throws StateError `unprotected`, `in_use`, or what the storage or a plugin threw; everything is closed again. */
 export async function openNode(
   options: ResolvedServerOptions,
   registry: Registry,
 ): Promise<RunningNode> {
   const { time, logger, closeCallbackBudgetMs: budgetMs } = options
+  assertProtected({ ...options, hasMiddleware: registry.middleware.list.length > 0 })
   const steps: CloseStep[] = []
   const closeHooks = new CloseHooks({ hooks: registry.hooks, budgetMs, time, logger })
   try {

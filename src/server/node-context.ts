@@ -11,6 +11,7 @@ import type { Admission } from './admission.ts'
 import { ClockSocket } from './clock-socket.ts'
 import { storageConcerns } from './health.ts'
 import type { ResolvedServerOptions } from './options.ts'
+import { PageGuard } from './page-guard.ts'
 import type { ServerAddress } from './plugin.ts'
 import type { PluginRoutes } from './plugin-host.ts'
 import type { Registry } from './registry.ts'
@@ -81,6 +82,7 @@ export function createContext(
     },
     name: options.name,
     uiDir: options.uiDir,
+    pages: new PageGuard({ ...options, plugins }),
     cors: options,
     compression: options.compression,
     hooks: registry.hooks,

@@ -9,6 +9,7 @@ import type { Transport } from '../core/transport.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { ADMISSION_RANGES, type AdmissionOptions, resolveAdmission } from './admission-options.ts'
 import { newNodeId } from './node-id.ts'
+import { assertPageRules } from './page-guard.ts'
 import type { ServerPlugin } from './plugin.ts'
 import { createSystemTime } from './system-time.ts'
 import type { TlsOptions } from './tls.ts'
@@ -25,8 +26,12 @@ export interface ServerOptions extends AdmissionOptions {
   readonly name?: string
   /** True to serve only the paths in `open`. Default false. */
   readonly static?: boolean
-  /** Paths opened in static mode, for reads, writes and deletes. Default none. */
-  readonly open?: readonly string[]
+  /**
+   * `true`: whoever reaches the node may read and write, also from other machines. Or paths opened in static
+   * mode, for reads, writes and deletes by everybody. Without either, a node that listens beyond loopback needs
+   * middleware to open. Default none.
+   */
+  readonly open?: boolean | readonly string[]
   /** Durability of writes that name none. Default: the adapter's own default. */
   readonly durability?: Durability
   /**
@@ -56,8 +61,18 @@ export interface ServerOptions extends AdmissionOptions {
   readonly compression?: boolean
   /** Serves HTTPS and WSS. Default: plain HTTP and WS. */
   readonly tls?: TlsOptions
-  /** Origins for CORS (one `*` wildcard each) and WebSockets. Default `['*']`, as is an empty list. */
+  /**
+   * Origins of web pages that are served beside those of this node's own host and loopback: one `*` wildcard
+   * each, which WebSockets do not understand. `*` alone: every page, under every host name. `null` for
+   * pages without an origin. Default none.
+   */
   readonly allowedOrigins?: readonly string[]
+  /**
+   * Names in the `Host` header that are served beside addresses, names that nobody can register (without a
+   * dot, or below `.localhost`, `.local`, `.internal`, `.svc`, `.cluster.local`, `.home.arpa`), `host`, and the names
+   * by which the cluster calls this node. Default none.
+   */
+  readonly allowedHosts?: readonly string[]
   /** Methods that other origins may use. Default GET, POST, DELETE, PUT, PATCH; HEAD always is allowed. */
   readonly allowedMethods?: readonly string[]
   /**
@@ -118,8 +133,13 @@ export interface ServerOptions extends AdmissionOptions {
 type OptionalSetting = 'durability' | 'cacheBytes' | 'uiDir' | 'tls'
 
 export type ResolvedServerOptions = Readonly<
-  Required<Omit<ServerOptions, OptionalSetting>> & Pick<ServerOptions, OptionalSetting>
->
+  Required<Omit<ServerOptions, OptionalSetting | 'open'>> & Pick<ServerOptions, OptionalSetting>
+> & {
+  /** Paths opened in static mode. */
+  readonly open: readonly string[]
+  /** Whether the owner has said that everybody may read and write. */
+  readonly isOpen: boolean
+}
 
 const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
 const MAX_PORT = 65_535
@@ -158,7 +178,6 @@ const RANGES = {
 
 /** Fills in defaults, checks ranges and refuses unknown names. @throws StateError `invalid_option`. */
 export function resolveServerOptions(options: ServerOptions): ResolvedServerOptions {
-  const allowedOrigins = options.allowedOrigins ?? []
   const resolved: ResolvedServerOptions = {
     ...limitsOf(options),
     ...resolveAdmission(options),
@@ -167,10 +186,11 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     port: options.port ?? 8800,
     name: options.name ?? 'ooo',
     static: options.static ?? false,
-    open: [...(options.open ?? [])],
+    ...openingOf(options),
     maxBodyBytes: bodyCap(options.maxBodyBytes ?? 0),
     compression: options.compression ?? true,
-    allowedOrigins: allowedOrigins.length === 0 ? ['*'] : [...allowedOrigins],
+    allowedOrigins: [...(options.allowedOrigins ?? [])],
+    allowedHosts: [...(options.allowedHosts ?? [])],
     allowedMethods: [...(options.allowedMethods ?? DEFAULT_METHODS)],
     allowedHeaders: [...(options.allowedHeaders ?? DEFAULT_HEADERS)],
     exposedHeaders: [...(options.exposedHeaders ?? [])],
@@ -190,6 +210,15 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
   assertKnown(options, resolved)
   assertConsistent(resolved)
   return Object.freeze(resolved)
+}
+
+function openingOf({
+  open = [],
+  static: isStatic = false,
+}: ServerOptions): Pick<ResolvedServerOptions, 'open' | 'isOpen'> {
+  return typeof open === 'boolean'
+    ? { open: [], isOpen: open }
+    : { open: [...open], isOpen: isStatic && open.length > 0 }
 }
 
 type Limit = Exclude<keyof typeof RANGES, 'port' | keyof typeof ADMISSION_RANGES>
@@ -228,6 +257,7 @@ function assertConsistent(resolved: ResolvedServerOptions): void {
     throw new StateError('invalid_option', 'ooo: ForcePatch and NoPatch cannot both be enabled')
   }
   for (const key of resolved.noBroadcastKeys) assertKey(key)
+  assertPageRules(resolved)
 }
 
 /** A misspelt option would otherwise be its default, in silence. */

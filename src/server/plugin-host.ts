@@ -1,6 +1,8 @@
 /** What plugins registered, and the host they registered it with. */
 import { StateError } from '../core/errors.ts'
 import type { LeaderOf } from '../store/store.ts'
+import { hostNameOf } from './host-name.ts'
+import type { CredentialCheck } from './page-guard.ts'
 import type {
   ConcernProvider,
   ManagementProvider,
@@ -22,6 +24,9 @@ const OWN_APIS: readonly string[] = [
   'orphan-keys',
 ]
 
+/** Names of either kind that are remembered. */
+const MAX_HOST_NAMES = 1000
+
 /** Routes of all plugins of one `open`. */
 export interface PluginRoutes {
   /** By prefix, which covers itself and every path below it. */
@@ -31,6 +36,11 @@ export interface PluginRoutes {
   /** By the name of the management API. */
   readonly management: Map<string, ManagementProvider>
   readonly concerns: ConcernProvider[]
+  /** Names of this node, also for pages. */
+  readonly ownNames: Set<string>
+  /** Names by which requests may call it. */
+  readonly hostNames: Set<string>
+  readonly credentials: CredentialCheck[]
   /** What replicates; undefined on a node that stands alone. */
   replication: Replication | undefined
 }
@@ -41,6 +51,9 @@ export function createPluginRoutes(): PluginRoutes {
     sockets: new Map(),
     management: new Map(),
     concerns: [],
+    ownNames: new Set(),
+    hostNames: new Set(),
+    credentials: [],
     replication: undefined,
   }
 }
@@ -53,7 +66,14 @@ export function createPluginRoutes(): PluginRoutes {
 export function createPluginHost(
   services: Omit<
     PluginHost,
-    'addLeaderOf' | 'route' | 'socket' | 'management' | 'concerns' | 'replicate'
+    | 'addLeaderOf'
+    | 'route'
+    | 'socket'
+    | 'management'
+    | 'concerns'
+    | 'replicate'
+    | 'hostName'
+    | 'credential'
   >,
   routes: PluginRoutes,
 ): PluginHost {
@@ -80,6 +100,14 @@ export function createPluginHost(
     },
     concerns: (provider) => {
       routes.concerns.push(provider)
+    },
+    hostName: (authority, { isOwn }) => {
+      const name = hostNameOf(authority)
+      const names = isOwn ? routes.ownNames : routes.hostNames
+      if (name !== undefined && names.size < MAX_HOST_NAMES) names.add(name)
+    },
+    credential: (check) => {
+      routes.credentials.push(check)
     },
     replicate: (replication) => {
       if (routes.replication !== undefined) {

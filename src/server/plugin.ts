@@ -9,8 +9,10 @@ import type { TimeSource } from '../core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
 import type { Database } from '../store/database.ts'
 import type { LeaderOf, Store } from '../store/store.ts'
+import type { CredentialCheck } from './page-guard.ts'
 import type { Replication } from './replication.ts'
 
+export type { CredentialCheck } from './page-guard.ts'
 export type {
   Holders,
   LeaderAnswer,
@@ -81,6 +83,13 @@ export interface PluginHost {
   management(name: string, provider: ManagementProvider): void
   /** Adds to the reasons that `GET /-/readyz` tells, which do not make the node unready. */
   concerns(provider: ConcernProvider): void
+  /**
+   * Adds a name, with or without a port: requests whose `Host` it is are served. With `isOwn` it is this
+   * node's, and pages of that host are served too. Also while the server is open.
+   */
+  hostName(authority: string, options: { readonly isOwn: boolean }): void
+  /** Adds a check of credentials: a request that passes one is served whatever page or name it comes by. */
+  credential(check: CredentialCheck): void
   /**
    * Tells how far writes have got on other nodes, and calls leaders. One plugin only. In `setup` only.
    */

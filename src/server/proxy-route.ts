@@ -1,7 +1,6 @@
 /** One registered proxy: its rules on methods and sizes, and what it holds open towards its targets. */
 import type { Agent, IncomingMessage, ServerResponse } from 'node:http'
 import { isStateError, StateError } from '../core/errors.ts'
-import { isSocketOriginAllowed } from './cors.ts'
 import type { PathTemplate, PathVariables } from './path-template.ts'
 import type { ResolvedProxyRoute } from './proxy-config.ts'
 import { forward } from './proxy-http.ts'
@@ -18,7 +17,6 @@ import { openingOf } from './websocket-handshake.ts'
 /** What proxies use of the open server. */
 export interface ProxyRuntime extends UpstreamContext {
   readonly sockets: Sockets
-  readonly allowedOrigins: readonly string[]
   readonly maxBodyBytes: number
 }
 
@@ -127,10 +125,6 @@ export class RegisteredProxy {
     const opening = openingOf(request)
     const refusal = this.#refusal('GET')
     if (refusal !== undefined) return refuse(socket, refusal)
-    if (!isSocketOriginAllowed(request, runtime.allowedOrigins)) {
-      const headers = { 'Sec-Websocket-Version': '13' }
-      return refuse(socket, { status: 403, text: 'Forbidden\n', headers })
-    }
     let target: ResolvedTarget
     try {
       target = await this.#resolve(request, variables, runtime)

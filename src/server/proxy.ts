@@ -49,7 +49,6 @@ export interface ProxyMetrics extends Readonly<UpstreamCounters>, Readonly<Fanou
 /** What proxies need of the server they belong to while it is open. */
 export interface ProxyHost {
   readonly sockets: Sockets
-  readonly allowedOrigins: readonly string[]
   /** Bytes. */
   readonly maxBodyBytes: number
   /** Limits of a slow local subscriber, as those of the hub. */
@@ -145,7 +144,6 @@ export class Proxies {
     this.#host = host
     this.#runtime = {
       sockets: host.sockets,
-      allowedOrigins: host.allowedOrigins,
       maxBodyBytes: host.maxBodyBytes,
       time: host.time,
       logger: host.logger,

@@ -29,7 +29,8 @@ export interface Server extends ServerIo {
   /**
    * Opens the storage, listens, starts the plugins and runs the `start` hooks. Open already: nothing
    * happens. A failure undoes what was done, and `open` may be called again.
-   * @throws StateError `in_use` when the address is taken; `closing`; what the storage or a plugin threw.
+   * @throws StateError `unprotected` when other machines reach it and nothing guards its data: see the option
+   *   `open`; `in_use` when the address is taken; `closing`; what the storage or a plugin threw.
    */
   open(): Promise<void>
   /**

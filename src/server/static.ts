@@ -21,6 +21,26 @@ const CONTENT_TYPES: Readonly<Record<string, string>> = {
   '.webmanifest': 'application/manifest+json',
 }
 
+/**
+ * The page runs only its own scripts and talks only to its own node, and no other page can show it in a
+ * frame and have it clicked.
+ */
+const PAGE_HEADERS: Readonly<Record<string, string>> = {
+  'Content-Type': 'text/html; charset=utf-8',
+  'Content-Security-Policy': [
+    "default-src 'none'",
+    "script-src 'self'",
+    "style-src 'self'",
+    "img-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; '),
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+}
+
 /** A build's content hash in a file name, such as `index-Bq3xV0aP.js`. */
 const HASHED_NAME = /[-.][A-Za-z0-9_-]{8,}\.[a-z0-9]+$/
 
@@ -29,7 +49,7 @@ export async function answerIndex(uiDir: string | undefined, name: string): Prom
   const page = uiDir === undefined ? undefined : await readAsset(join(uiDir, 'index.html'))
   return {
     status: 200,
-    headers: { 'Content-Type': CONTENT_TYPES['.html'] ?? '', 'Cache-Control': 'no-cache' },
+    headers: { ...PAGE_HEADERS, 'Cache-Control': 'no-cache' },
     body: page ?? plainPage(name),
   }
 }

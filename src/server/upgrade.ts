@@ -1,8 +1,8 @@
 /**
- * The life of a WebSocket handshake: middleware, then a plugin's path, a registered route, the clock
+ * The life of a WebSocket handshake: the page guard, middleware, then a plugin's path, a registered route, the clock
  * at `/` and at the older server's asset names, or a key.
  *
- * Order for a key: valid key, static mode, origin, `beforeRead` hooks, the pool's state is read,
+ * Order for a key: valid key, static mode, `beforeRead` hooks, the pool's state is read,
  * `subscribe` hooks, the upgrade is answered, and the snapshot is sent and the connection joins the
  * pool in one step. `unsubscribe` hooks run once the connection ends, or when the upgrade fails.
  */
@@ -11,7 +11,6 @@ import { errorText, isStateError } from '../core/errors.ts'
 import { assertKey } from '../core/key.ts'
 import type { Hub, Subscription } from '../fanout/hub.ts'
 import type { ClockSocket } from './clock-socket.ts'
-import { isSocketOriginAllowed } from './cors.ts'
 import { assertReadable } from './data-routes.ts'
 import { announce, type Hooks, runRefusing } from './hooks.ts'
 import { type HttpContext, handleRequest, isReserved, OWN_PREFIX } from './http.ts'
@@ -60,6 +59,11 @@ export async function handleUpgrade(
       return
     }
     const isPeer = context.plugins.sockets.has(parseTarget(request.url)?.path ?? '')
+    const verdict = context.pages.judge(request, isPeer ? 'peer' : 'socket')
+    if (verdict.kind === 'refused') {
+      refuse(socket, { ...verdict, headers: WEBSOCKET_VERSION })
+      return
+    }
     const refusal = context.admission.judgeUpgrade(request, isPeer)
     if (refusal !== undefined) {
       refuse(socket, refusal)
@@ -108,7 +112,7 @@ function openPluginSocket(
   head: Buffer,
   route: SocketRoute,
 ): void {
-  if (!checkOpening(context, request, socket)) return
+  assertHandshake(request)
   route.authorize?.(request)
   const webSocket = context.sockets.accept(request, socket, head, route.maxMessageBytes)
   if (webSocket === undefined) return
@@ -128,7 +132,7 @@ function openFate(
   socket: PendingSocket,
   head: Buffer,
 ): void {
-  if (!checkOpening(context, request, socket)) return
+  assertHandshake(request)
   const question = fateQuestion(context, request)
   const leave = context.fates.enter()
   const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
@@ -142,7 +146,7 @@ async function openClock(
   socket: PendingSocket,
   head: Buffer,
 ): Promise<void> {
-  if (!checkOpening(context, request, socket)) return
+  assertHandshake(request)
   const leave = await admit(context, CLOCK_KEY, request, socket)
   if (leave === undefined) return
   const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
@@ -170,7 +174,7 @@ async function openSubscription(
     refuse(socket, { status: 400, text: '' })
     return
   }
-  if (!checkOpening(context, request, socket)) return
+  assertHandshake(request)
   const opening = openingOf(request)
   const subscription = await subscribe(context, key, socket)
   if (subscription === undefined) return
@@ -240,22 +244,6 @@ function isReadable(context: UpgradeContext, key: string): boolean {
   } catch {
     return false
   }
-}
-
-/** True when the handshake is well formed and its origin allowed; otherwise it has been refused. */
-function checkOpening(
-  context: UpgradeContext,
-  request: IncomingMessage,
-  socket: PendingSocket,
-): boolean {
-  assertHandshake(request)
-  if (isSocketOriginAllowed(request, context.cors.allowedOrigins)) return true
-  refuse(socket, {
-    status: 403,
-    text: 'Forbidden\n',
-    headers: WEBSOCKET_VERSION,
-  })
-  return false
 }
 
 function refuseWith(context: UpgradeContext, socket: PendingSocket, error: unknown): void {

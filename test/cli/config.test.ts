@@ -13,7 +13,8 @@ import {
   serveConfig,
   serveVariables,
 } from '../../cli/config.ts'
-import { fieldOf, settingsOf } from '../../cli/resolve.ts'
+import { settingsOf } from '../../cli/resolve.ts'
+import { fieldOf } from '../../cli/secret-file.ts'
 
 type Env = Readonly<Record<string, string>>
 
@@ -39,6 +40,16 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['0.0.0.0', '0.0.0.0'],
     ['::1', '::1'],
     ['localhost', 'localhost'],
+  ],
+  open: [
+    ['true', true],
+    ['false', false],
+    ['1', true],
+  ],
+  openCluster: [
+    ['true', true],
+    ['false', false],
+    ['1', true],
   ],
   port: [
     ['0', 0],
@@ -176,6 +187,19 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['10.0.0.0/8,fd00::/8', ['10.0.0.0/8', 'fd00::/8']],
     ['::1', ['::1']],
   ],
+  allowedOrigins: [
+    ['https://app.example', ['https://app.example']],
+    [
+      'http://a.example:3000, https://*.b.example',
+      ['http://a.example:3000', 'https://*.b.example'],
+    ],
+    ['*,null', ['*', 'null']],
+  ],
+  allowedHosts: [
+    ['node.example', ['node.example']],
+    ['a.example, b.example', ['a.example', 'b.example']],
+    ['leader', ['leader']],
+  ],
   upgradesPerSecond: [
     ['0', 0],
     ['500', 500],
@@ -275,7 +299,9 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   ],
   nodesKey: ['nodes', 'nodes/', 'no des/*'],
   advertise: ['10.0.0.2', ':8800', '10.0.0.2:0', '10.0.0.2:65536', 'fd00::2:1', 'http://a:1'],
-  clusterToken: [' '],
+  clusterToken: [' ', 'a\nb', 'secret\n', ' secret', 'schlüssel', 'a\tb', 'x'.repeat(4097)],
+  open: ['yes'],
+  openCluster: ['yes'],
   maxClockDrift: ['60', '-1s', '1.5s', '60 s', '1w', '99999d'],
   tombstoneRetention: ['7', 'never', 'd'],
   tlsCert: [' '],
@@ -297,6 +323,8 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   maxSubscribers: ['-1', 'all'],
   maxConnectionsPerAddress: ['-1', 'one'],
   trustedProxies: ['proxy.example', '10.0.0.0/33', '10.0.0.1,', '::/129', '10.0.0.1/8/8'],
+  allowedOrigins: ['app.example', 'https://', 'https://a/b', 'https://*.*.example', 'http://a,'],
+  allowedHosts: ['node.example:8800', 'http://a', '*.example', 'a,', ' '],
   upgradesPerSecond: ['-1', '2.5'],
   upgradeBurst: ['0', '-1'],
   backlog: ['0', '65536'],
@@ -380,7 +408,7 @@ describe('flags', () => {
   it('refuses an unknown one and suggests the nearest', () => {
     expect(() => serveOf(['--prot', '1'])).toThrow('--prot: unknown flag; did you mean --port?')
     expect(() => serveOf(['--clusterurl=x'])).toThrow('did you mean --cluster-url?')
-    expect(() => serveOf(['--xyzzy'])).toThrow(/--xyzzy: unknown flag; allowed are --host, --port/)
+    expect(() => serveOf(['--xyzzy'])).toThrow(/--xyzzy: unknown flag; allowed are --host, --open/)
     expect(() => serveOf(['-p', '1'])).toThrow('-p: unknown flag')
   })
 
@@ -539,6 +567,50 @@ describe('contradictions', () => {
   })
 })
 
+const secrets = names.filter((name) => (SERVE_SETTINGS[name] as AnySetting).secret === true)
+
+it('every setting that can hold a secret is marked as one', () => {
+  const expected = ['clusterToken', 'postgres', 'postgresTablesUrl', 'proxy', 'redis']
+  expect([...secrets].sort()).toEqual(expected)
+})
+
+describe.each(secrets)('the file of the secret %s', (name) => {
+  const { flag, env = '', ...setting }: AnySetting = SERVE_SETTINGS[name]
+  const [[text, value] = ['', '']] = SAMPLES[name]
+
+  it('gives its value, without the line break at its end', () => {
+    const path = configFile(`${name}.secret`, `${text}\n`)
+    const more = companions(name)
+    expect(serveOf([`--${flag}-file`, path, ...more])[name]).toEqual(value)
+    expect(serveOf(more, { [`${env}_FILE`]: path })[name]).toEqual(value)
+    const config = configFile(
+      `${name}-file.yaml`,
+      `${fieldOf({ flag, env, ...setting })}-file: ${path}\n`,
+    )
+    expect(serveOf(['--config', config, ...more])[name]).toEqual(value)
+  })
+
+  it('is as strong as the place that names it, and excludes the value there', () => {
+    const path = configFile(`${name}.other`, 'not this one')
+    expect(
+      serveOf([`--${flag}`, text, ...companions(name)], { [`${env}_FILE`]: path })[name],
+    ).toEqual(value)
+    expect(() => serveOf([`--${flag}`, text, `--${flag}-file`, path])).toThrow(
+      `--${flag} and --${flag}-file exclude each other`,
+    )
+    expect(() => serveOf([], { [env]: text, [`${env}_FILE`]: path })).toThrow('exclude each other')
+  })
+
+  it('is named when it cannot be read or holds what is not allowed, which is not shown', () => {
+    expect(() => serveOf([`--${flag}-file`, join(folder, 'none')])).toThrow(
+      `--${flag}-file: cannot read ${join(folder, 'none')}`,
+    )
+    expect(() => serveOf([`--${flag}-file`, folder])).toThrow(`--${flag}-file: cannot read`)
+    const wrong = configFile(`${name}.wrong`, 'wröng one\nand more\n')
+    expect(() => serveOf([`--${flag}-file`, wrong])).toThrow(`--${flag}-file: this value is not`)
+  })
+})
+
 describe('dev settings', () => {
   const devOf = (args: readonly string[], env: Env = {}) =>
     devConfig(parseArguments(args, settingsOf(DEV_SETTINGS)), env)
@@ -565,7 +637,7 @@ describe('dev settings', () => {
 
 it('names every variable OOO_…, once', () => {
   const variables = serveVariables()
-  expect(variables).toHaveLength(names.length + 1)
+  expect(variables).toHaveLength(names.length + 1 + secrets.length)
   expect(new Set(variables).size).toBe(variables.length)
   for (const variable of variables) expect(variable).toMatch(/^OOO_[A-Z]+(_[A-Z]+)*$/)
 })

@@ -1,4 +1,5 @@
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -94,20 +95,43 @@ describe('ooo serve', () => {
     expect((await fetch(`${url}/*`)).status).toBe(200)
   })
 
-  it('warns loudly when others can reach it without a token, and never prints a token', async () => {
-    const { node } = await startNode('--host', '0.0.0.0', '--key', 'a')
+  it('does not start where others reach it and nothing guards its data', async () => {
+    for (const more of [[], ['--key', 'a', '--cluster-token', 'hush-hush'], ['--static']]) {
+      const args = ['serve', '--port=0', '--host=0.0.0.0', '--data', join(folder, 'none'), ...more]
+      const { code, stdout, stderr } = await runCli(args)
+      expect([code, stdout]).toEqual([2, ''])
+      expect(stderr).toMatch(/^ooo: other machines reach this node at 0\.0\.0\.0.*--open/m)
+      expect(existsSync(join(folder, 'none'))).toBe(false)
+    }
+  })
+
+  it('says what is open and what the cluster token guards, and never prints one', async () => {
+    const { node } = await startNode('--host', '0.0.0.0', '--open', '--key', 'a')
     // Its two outputs are read in no order.
-    const warning = /warn listening beyond this machine without a cluster token/
+    const warning = /warn open: whoever reaches this address can read and write host/
     await waitFor(() => warning.test(node.stderr), { what: 'the warning' })
+    await waitFor(() => node.stderr.includes('nodes of other machines are refused'))
     const guarded = start(
       ['serve', '--port=0', '--memory', '--host=0.0.0.0', '--key=a', '--log-level=debug'],
-      { env: { OOO_CLUSTER_TOKEN: 'hush-hush' } },
+      { env: { OOO_CLUSTER_TOKEN: 'hush-hush', OOO_OPEN: 'true' } },
     )
     await guarded.output(READY)
     guarded.signal('SIGTERM')
     const { stdout, stderr } = await guarded.ended
-    expect(stderr).not.toContain('without a cluster token')
+    expect(stderr).toContain('the cluster token guards joining, backup, restore and conflicts only')
+    expect(stderr).not.toContain('nodes of other machines are refused')
     expect(stdout + stderr).not.toContain('hush-hush')
+  })
+
+  it('takes its token from a file', async () => {
+    const file = join(folder, 'token')
+    await writeFile(file, 'hush-hush\n')
+    const { url } = await startNode('--key', 'a', '--cluster-token-file', file)
+    const ask = async (args: readonly string[], env = {}): Promise<number | null> =>
+      (await runCli(['conflicts', 'list', '--url', url, ...args], { env })).code
+    expect(await ask([])).toBe(1)
+    expect(await ask(['--cluster-token-file', file])).toBe(0)
+    expect(await ask([], { OOO_CLUSTER_TOKEN_FILE: file })).toBe(0)
   })
 
   it('says which port is taken and how to choose another', async () => {
@@ -133,7 +157,7 @@ describe('ooo serve', () => {
   })
 
   it('refuses an address that is not this machine', async () => {
-    const end = await runCli(['serve', '--port=0', '--memory', '--host=192.0.2.1'])
+    const end = await runCli(['serve', '--open', '--port=0', '--memory', '--host=192.0.2.1'])
     expect(end.code).toBe(1)
     expect(end.stderr).toContain('192.0.2.1 is no address of this machine; choose another')
   })

@@ -6,13 +6,14 @@ import { planNodes, welcome } from '../../cli/dev-plan.ts'
 import { editDistance, nearest } from '../../cli/nearest.ts'
 import { settingsOf } from '../../cli/resolve.ts'
 import { COMMANDS, run } from '../../cli/run.ts'
-import { explainStartFailure, isLoopback } from '../../cli/start-failure.ts'
+import { explainStartFailure } from '../../cli/start-failure.ts'
 import { durationText, formatStatus } from '../../cli/status-text.ts'
 import { formatTable } from '../../cli/table.ts'
 import { targetOf } from '../../cli/target.ts'
 import { changedLines } from '../../cli/watch.ts'
 import type { ClientEntry } from '../../src/client/index.ts'
 import { StateError } from '../../src/core/errors.ts'
+import { isLoopback } from '../../src/core/loopback.ts'
 
 function escapeRegExp(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')

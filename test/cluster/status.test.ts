@@ -1,6 +1,6 @@
 /** What a node tells of its cluster: lag in rows and time, traffic, refusals, as JSON and as metrics. */
 import { afterEach, describe, expect, test } from 'vitest'
-import { cluster } from '../../cluster/index.ts'
+import { type ClusterOptions, cluster } from '../../cluster/index.ts'
 import { clusterMetrics } from '../../cluster/metrics.ts'
 import { SeqTimes } from '../../cluster/seq-times.ts'
 import { reportCluster } from '../../cluster/status.ts'
@@ -225,7 +225,7 @@ describe('over HTTP', () => {
     expect(plugin.status()?.followers.length).toBe(1)
   })
 
-  test('a node that others can reach says loudly that it has no token, and only then', async () => {
+  test('a node that others can reach says that its cluster is open, and only then', async () => {
     const warnings: string[] = []
     const logger = {
       debug: () => undefined,
@@ -233,17 +233,18 @@ describe('over HTTP', () => {
       warn: (message: string) => warnings.push(message),
       error: () => undefined,
     }
-    const start = (host: string, token?: string) =>
+    const start = (host: string, door: Pick<ClusterOptions, 'token' | 'openCluster'> = {}) =>
       serve({
         host,
-        plugins: [
-          cluster({ keys: [{ path: 'a' }], logger, ...(token === undefined ? {} : { token }) }),
-        ],
+        open: true,
+        plugins: [cluster({ keys: [{ path: 'a' }], logger, ...door })],
       })
     await start('127.0.0.1')
-    await start('0.0.0.0', 'secret')
-    expect(warnings).toEqual([])
+    await start('127.0.0.1', { openCluster: true })
+    await start('0.0.0.0', { token: 'secret' })
     await start('0.0.0.0')
-    expect(warnings).toEqual([expect.stringContaining('without a cluster token')])
+    expect(warnings).toEqual([])
+    await start('0.0.0.0', { openCluster: true })
+    expect(warnings).toEqual([expect.stringContaining('the cluster is open')])
   })
 })

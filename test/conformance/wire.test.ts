@@ -29,7 +29,12 @@ describe.each([
 ] as const)('a server over %s storage', (_name, createStorage) => {
   let server: Server
   beforeAll(async () => {
-    server = createServer({ storage: createStorage(), port: 0, tickMs: 100 })
+    server = createServer({
+      storage: createStorage(),
+      port: 0,
+      tickMs: 100,
+      allowedOrigins: ['*'],
+    })
     await server.open()
   })
   afterAll(() => server.close())
@@ -88,7 +93,12 @@ async function start({
   prepare,
   ...options
 }: OwnServerOptions): Promise<{ url: string; close(): Promise<void> }> {
-  const server = createServer({ storage: new MemoryStorage(), ...options, port: 0 })
+  const server = createServer({
+    storage: new MemoryStorage(),
+    allowedOrigins: ['*'],
+    ...options,
+    port: 0,
+  })
   prepare?.(server)
   await server.open()
   return { url: server.address?.url ?? '', close: () => server.close() }

@@ -118,6 +118,21 @@ describe('a container', () => {
   })
 })
 
+describe('the image on its own', () => {
+  it('does not serve before it was said that whoever reaches it may read and write', async () => {
+    const container = await new GenericContainer(image.tag())
+      .withEntrypoint(['sleep', '600'])
+      .start()
+    try {
+      const { exitCode, output } = await container.exec(['node', 'dist/cli/main.js', 'serve'])
+      expect(exitCode).toBe(2)
+      expect(output).toContain('other machines reach this node at 0.0.0.0')
+    } finally {
+      await container.stop({ timeout: 0 })
+    }
+  })
+})
+
 describe('the health check', () => {
   it.skipIf(NO_OPENSSL !== undefined)(
     'tells a node that serves TLS from one that does not serve',
@@ -127,7 +142,11 @@ describe('the health check', () => {
       const files = { '/tmp/cert.pem': pair.certFile, '/tmp/key.pem': pair.keyFile }
       const container = await new GenericContainer(image.tag())
         .withEntrypoint(['sleep', '600'])
-        .withEnvironment({ OOO_TLS_CERT: '/tmp/cert.pem', OOO_TLS_KEY: '/tmp/key.pem' })
+        .withEnvironment({
+          OOO_OPEN: 'true',
+          OOO_TLS_CERT: '/tmp/cert.pem',
+          OOO_TLS_KEY: '/tmp/key.pem',
+        })
         .withCopyFilesToContainer(
           Object.entries(files).map(([target, source]) => ({ source, target, mode: 0o444 })),
         )

@@ -46,7 +46,16 @@ beforeAll(async () => {
     const directory = join(folder, String(i))
     const followed = FOLLOWS[i]
     const leader = followed === undefined ? undefined : made.hosts[followed]
-    const args = ['serve', '--host', '0.0.0.0', '--port', String(PORT), '--data', directory]
+    const args = [
+      'serve',
+      '--host',
+      '0.0.0.0',
+      '--open',
+      '--port',
+      String(PORT),
+      '--data',
+      directory,
+    ]
     args.push('--name', NAMES[i] ?? '', '--key', 'items/*', '--cluster-token', 'between-us')
     args.push('--advertise', `${address}:${PORT}`)
     if (leader !== undefined) args.push('--cluster-url', `http://${leader.address}:${PORT}`)

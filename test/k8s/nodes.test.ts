@@ -86,7 +86,7 @@ describe.each(OVERLAYS)('k8s/overlays/%s', (overlay) => {
       const config = configOf(manifests, ordinal)
       expect(config.keys).toEqual(['settings', 'items/*'])
       expect(config.clusterToken).toBe('given')
-      expect(config.host).toBe('0.0.0.0')
+      expect([config.host, config.open]).toEqual(['0.0.0.0', true])
     }
   })
 
@@ -188,7 +188,7 @@ describe.each(OVERLAYS)('k8s/overlays/%s', (overlay) => {
     const refs = (container.env ?? []).flatMap(({ valueFrom }) => valueFrom?.secretKeyRef ?? [])
     expect(refs.length).toBeGreaterThan(0)
     for (const { name, key } of refs) {
-      const command = `create secret generic ${name} --from-literal=${key}=`
+      const command = `create secret generic ${name} --from-file=${key}=/dev/stdin`
       expect(read('docs/kubernetes.md')).toContain(command)
       expect(read('deploy/README.md')).toContain('docs/kubernetes.md')
     }

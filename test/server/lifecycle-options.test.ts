@@ -110,7 +110,7 @@ describe('cross-origin rules', () => {
     [{ allowedMethods: ['GET'] }, 'POST', undefined, false],
     [{ allowedMethods: [] }, 'HEAD', undefined, true],
   ])('%j: a preflight for %s with %s: %s', async (options, method, headers, allowed) => {
-    const node = await serve(options)
+    const node = await serve({ allowedOrigins: ['*'], ...options })
     const answer = await node.request('OPTIONS', '/a', undefined, {
       headers: preflight(method, headers),
     })
@@ -121,10 +121,10 @@ describe('cross-origin rules', () => {
 
   it('name the headers that pages may read, when there are any', async () => {
     const origin = { Origin: 'http://page.example' }
-    const open = await serve({ exposedHeaders: ['ETag', 'X-Total'] })
+    const open = await serve({ allowedOrigins: ['*'], exposedHeaders: ['ETag', 'X-Total'] })
     const exposed = (await open.get('/', origin)).headers['access-control-expose-headers']
     expect(exposed).toBe('ETag, X-Total')
-    const other = await serve()
+    const other = await serve({ allowedOrigins: ['*'] })
     expect((await other.get('/', origin)).headers).not.toHaveProperty(
       'access-control-expose-headers',
     )

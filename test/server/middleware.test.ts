@@ -87,7 +87,7 @@ describe('middleware', () => {
   })
 
   it('keeps the cross-origin headers on a refusal, and does not see preflights', async () => {
-    const node = await serve()
+    const node = await serve({ allowedOrigins: ['*'] })
     node.server.use(refuseAll)
     const headers = { origin: 'http://page.example' }
     const refused = await node.get('/key', headers)

@@ -140,7 +140,7 @@ describe('a proxied request', () => {
       })
       response.end('tea')
     })
-    const server = await proxyTo(target.address)
+    const server = await proxyTo(target.address, {}, { allowedOrigins: ['*'] })
     const { status, headers, body } = await server.get('/p/a', { Origin: 'http://page' })
     expect({ status, body }).toEqual({ status: 418, body: 'tea' })
     expect(headers).toMatchObject({

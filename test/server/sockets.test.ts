@@ -183,7 +183,7 @@ describe('many connections', () => {
 
 describe('addresses', () => {
   it('of both families reach a server on ::', async () => {
-    const node = await serve({ host: '::' })
+    const node = await serve({ host: '::', open: true })
     for (const host of ['127.0.0.1', '[::1]']) {
       const answer = await request('GET', `http://${host}:${node.port}/-/healthz`)
       expect(answer.body).toBe('ok')

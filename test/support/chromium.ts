@@ -34,11 +34,11 @@ export function findChromium(): ChromiumSearch {
   return found
 }
 
-/** Starts it; close it when done. Throws when there is none. */
-export async function launchChromium(): Promise<Browser> {
+/** Starts it, with more arguments; close it when done. Throws when there is none. */
+export async function launchChromium(more: readonly string[] = []): Promise<Browser> {
   const chosen = findChromium()
   if (chosen.path === undefined) throw new Error(chosen.reason)
-  return await chromium.launch({ executablePath: chosen.path, args: [...ARGUMENTS] })
+  return await chromium.launch({ executablePath: chosen.path, args: [...ARGUMENTS, ...more] })
 }
 
 function search(): ChromiumSearch {

@@ -75,7 +75,8 @@ export class ContainerCluster {
   /** Starts a node; resolves when it serves. */
   async start(spec: ContainerNodeSpec): Promise<ContainerNode> {
     const { name } = spec
-    const env = { ...this.#env, OOO_NAME: name, OOO_ADVERTISE: `${name}:${PORT}`, ...spec.env }
+    const own = { OOO_OPEN: 'true', OOO_NAME: name, OOO_ADVERTISE: `${name}:${PORT}` }
+    const env = { ...this.#env, ...own, ...spec.env }
     const volume = `${this.#id}-${name}`
     const node = new ContainerNode(name, await freePort(), env, volume, this.#network)
     this.#nodes.push(node)

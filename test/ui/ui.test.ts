@@ -35,6 +35,9 @@ describe.skipIf(chromium.path === undefined)('the web UI', () => {
     page = await browser.newPage()
     page.setDefaultTimeout(60_000)
     page.on('pageerror', (error) => problems.push(String(error)))
+    page.on('console', (message) => {
+      if (message.text().includes('Content Security Policy')) problems.push(message.text())
+    })
   })
 
   afterEach(async () => {

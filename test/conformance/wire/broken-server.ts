@@ -94,7 +94,12 @@ export async function startBrokenServer(
   fault: FaultName | undefined,
   { prepare, ...options }: OwnServerOptions = {},
 ): Promise<OwnServer> {
-  const inner = createServer({ storage: new MemoryStorage(), ...options, port: 0 })
+  const inner = createServer({
+    storage: new MemoryStorage(),
+    allowedOrigins: ['*'],
+    ...options,
+    port: 0,
+  })
   prepare?.(inner)
   await inner.open()
   const base = new URL(inner.address?.url ?? '')

@@ -58,7 +58,8 @@ export const handshakeCases: readonly WireCase[] = [
         const own = await target.own({ allowedOrigins: ['http://page.example', 'http://*.x'] })
         for (const origin of ['http://other.example', 'http://a.x']) {
           const { status, head, body } = await own.handshake('/a', { Origin: origin })
-          equal([status, body], [403, 'Forbidden\n'], origin)
+          equal(status, 403, origin)
+          matches(body, /^(Forbidden\b)/, 'text')
           ensure(/sec-websocket-version: 13/i.test(head), 'names the version')
         }
       },
