@@ -30,7 +30,7 @@ export class KeptConnections {
   whenUsedHaveEnded(withinMs: number): Promise<void> {
     const sinceNs = this.#time.monotonicNs() - BigInt(withinMs) * NS_PER_MS
     const isUsed = (): boolean => [...this.#usedNs.values()].some((usedNs) => usedNs >= sinceNs)
-    if (withinMs === 0 || !isUsed()) return Promise.resolve()
+    if (!isUsed()) return Promise.resolve()
     return new Promise((resolve) => {
       const done = (): void => {
         cancel()

@@ -24,7 +24,7 @@ export interface Listener {
   readonly address: ServerAddress
   /**
    * Takes no new connections, and waits until those that were used within this time have ended: from now on
-   * each answer ends its own. `noticeMs` at most.
+   * each answer ends its own. `noticeMs` at most; with 0 nothing is done.
    */
   giveNotice(noticeMs: number): Promise<void>
   /**
@@ -66,6 +66,7 @@ export async function openListener(
   return {
     address: addressOf(http, options.host, tls === undefined ? 'http' : 'https'),
     giveNotice: (noticeMs) => {
+      if (noticeMs === 0) return Promise.resolve()
       // `http.close` would end idle connections as well, without a word.
       NetServer.prototype.close.call(http)
       return kept.whenUsedHaveEnded(noticeMs)
@@ -113,10 +114,11 @@ function connect(
     handlers.connected(socket)
   })
   http.on('request', (request: IncomingMessage, response: ServerResponse) => {
-    kept.used(request.socket)
+    const { socket } = request
+    kept.used(socket)
     // While closing, a connection that has just become idle is not kept for another request.
     response.on('close', () => {
-      kept.used(request.socket)
+      kept.used(socket)
       if (!handlers.isServing()) http.closeIdleConnections()
     })
     handlers.request(request, response)

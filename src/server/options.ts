@@ -42,8 +42,8 @@ export interface ServerOptions extends AdmissionOptions {
   /** Milliseconds a POST, PATCH or DELETE may take; also the longest drain at close. Default 10 000. */
   readonly deadlineMs?: number
   /**
-   * Milliseconds for which a node that closes says so first: it serves on, and each answer ends its connection
-   * (RFC 9112, section 9.6). It is over once every connection used within that time has ended. Default 0: a
+   * Milliseconds for which a node that closes says so first: it takes no new connections, and each answer ends its
+   * own (RFC 9112, section 9.6). It is over once every connection used within that time has ended. Default 0: a
    * client that sends on a kept connection at the very moment finds it closed. `ooo serve` takes 500.
    */
   readonly closeNoticeMs?: number

@@ -76,7 +76,7 @@ describe('a server', () => {
   })
 
   it('says what is wrong with an address it can not have', async () => {
-    const server = memoryServer({ host: '192.0.2.1' })
+    const server = memoryServer({ host: '192.0.2.1', open: true })
     await expect(server.open()).rejects.toSatisfy((error) => isStateError(error, 'invalid_option'))
   })
 
