@@ -4,6 +4,7 @@
  * never `//` or `**`. Keys are case-sensitive and have no dot-segment meaning.
  */
 import { StateError } from './errors.ts'
+import { matchStars } from './glob-match.ts'
 
 const KEY_SHAPE = /^(?:[A-Za-z0-9*]|[A-Za-z0-9*][A-Za-z0-9*/\-_.]*[A-Za-z0-9*])$/
 
@@ -46,6 +47,8 @@ export function directoryOf(key: string): string {
 /**
  * Whether `key` is covered by `pattern`. Depth is exact: `*` never crosses a `/`. The rules are
  * those of Go's `filepath.Match` plus an equal number of `/`; a malformed pattern matches nothing.
+ * The cost is in proportion to the two texts, except for paths with `?`, `[` or `\\`, which only the
+ * owner of a server can register: pattern × key at most.
  */
 export function matchKey(pattern: string, key: string): boolean {
   if (pattern === key) return true
@@ -54,6 +57,7 @@ export function matchKey(pattern: string, key: string): boolean {
   if (star === pattern.length - 1 && pattern.charCodeAt(star - 1) === SLASH) {
     return key.startsWith(pattern.slice(0, star)) && key.indexOf('/', star) === -1
   }
+  if (!SPECIAL.test(pattern)) return matchStars(pattern, key)
   return countSlashes(pattern) === countSlashes(key) && matchPath(pattern, key)
 }
 
@@ -80,6 +84,8 @@ export function literalPrefix(pattern: string): string {
   return special === -1 ? pattern : pattern.slice(0, special)
 }
 
+/** What only filter paths hold; never a key or a glob of a client. */
+const SPECIAL = /[?[\\]/
 const SLASH = 47
 const STAR = 42
 const QUESTION = 63
