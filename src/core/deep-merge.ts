@@ -1,10 +1,17 @@
 /**
  * The merge behind PATCH: objects member by member, arrays by index, everything else replaced.
  * `null` is a value like any other and never deletes. Numbers and strings keep their spelling;
- * member names come out sorted (by code point) at every level.
+ * member names come out sorted (by code point) at every level. It works on the texts: what the patch
+ * does not name is copied, not taken apart.
  */
 import { StateError } from './errors.ts'
-import { type JsonNode, parseNodes } from './json.ts'
+import { JsonText, membersByName } from './json-text.ts'
+import { objectJson, replaceItems, sortedJson, sortedUnlessSame } from './sorted-json.ts'
+
+/** Conflicts that are told of; the rest is counted. */
+const MAX_CONFLICTS = 20
+/** Characters of a path that are shown. */
+const MAX_PATH = 200
 
 /**
  * The stored document with the patch merged in, as compact JSON text.
@@ -15,97 +22,108 @@ import { type JsonNode, parseNodes } from './json.ts'
  *
  * @param current compact JSON text, as stored
  * @param patch compact JSON text, as `compactJson` returns it
- * @throws StateError `merge_conflict` with one line per conflict, naming the dotted path.
+ * @throws StateError `merge_conflict` with a line for each of the first conflicts, naming the dotted path.
  */
 export function deepMerge(current: string, patch: string): string {
-  const document = parseNodes(current)
-  const change = parseNodes(patch)
-  const conflicts: string[] = []
-  const merged =
-    document.kind !== 'scalar' && change.kind === 'object'
-      ? mergeContainer(document, change.members, '', conflicts)
-      : sortedJson(document)
-  if (conflicts.length > 0) throw new StateError('merge_conflict', conflicts.join('\n'))
+  const document = new JsonText(current)
+  const change = new JsonText(patch)
+  if (document.kind(0) === 'scalar' || change.kind(0) !== 'object') {
+    return sortedJson(document, 0, current.length)
+  }
+  const merge = new Merge(document, change)
+  const merged = merge.container({ start: 0, end: current.length, change: 0, path: undefined })
+  merge.assertNoConflict()
   return merged
 }
 
-type Container = Extract<JsonNode, { kind: 'object' | 'array' }>
+/** The names on the way to a value, from the last to the first. */
+interface Path {
+  readonly name: string
+  readonly parent: Path | undefined
+}
 
-function mergeContainer(
-  current: Container,
-  patch: ReadonlyMap<string, JsonNode>,
-  path: string,
-  conflicts: string[],
-): string {
-  if (current.kind === 'array') {
-    const items = current.items.map((item, i) => {
-      const change = patch.get(String(i))
-      return change === undefined
-        ? sortedJson(item)
-        : mergeNested(item, change, dotted(path, String(i)), conflicts)
+/** A value of the document at a position, and the value of the patch that concerns it. */
+interface Place {
+  readonly start: number
+  readonly end: number
+  readonly change: number
+  readonly path: Path | undefined
+}
+
+class Merge {
+  readonly #document: JsonText
+  readonly #patch: JsonText
+  readonly #conflicts: string[] = []
+  #conflictCount = 0
+
+  constructor(document: JsonText, patch: JsonText) {
+    this.#document = document
+    this.#patch = patch
+  }
+
+  container({ start, end, change, path }: Place): string {
+    const changes = membersByName(this.#patch, this.#patch.members(change))
+    return this.#document.kind(start) === 'array'
+      ? this.#items(start, end, changes, path)
+      : this.#members(start, changes, path)
+  }
+
+  assertNoConflict(): void {
+    if (this.#conflictCount === 0) return
+    const more = this.#conflictCount - this.#conflicts.length
+    const lines = more === 0 ? this.#conflicts : [...this.#conflicts, `merge: and ${more} more`]
+    throw new StateError('merge_conflict', lines.join('\n'))
+  }
+
+  #items(start: number, end: number, changes: Changes, parent: Path | undefined): string {
+    const byIndex = new Map<number, [number, number]>()
+    for (const [name, change] of changes) {
+      if (/^(?:0|[1-9]\d{0,15})$/.test(name)) byIndex.set(Number(name), change)
+    }
+    const merged = replaceItems(this.#document, start, end, (index, from, to) => {
+      const change = byIndex.get(index)
+      if (change === undefined) return sortedUnlessSame(this.#document, from, to)
+      return this.#nested(from, to, change, { name: String(index), parent })
     })
-    return `[${items.join(',')}]`
+    return merged ?? this.#document.text.slice(start, end)
   }
-  const merged = new Map<string, string>()
-  for (const [name, member] of current.members) {
-    const change = patch.get(name)
-    merged.set(
-      name,
-      change === undefined
-        ? sortedJson(member)
-        : mergeNested(member, change, dotted(path, name), conflicts),
-    )
+
+  #members(start: number, changes: Changes, parent: Path | undefined): string {
+    const merged = new Map<string, string>()
+    for (const [name, [from, to]] of membersByName(this.#document, this.#document.members(start))) {
+      const change = changes.get(name)
+      merged.set(
+        name,
+        change === undefined
+          ? sortedJson(this.#document, from, to)
+          : this.#nested(from, to, change, { name, parent }),
+      )
+    }
+    for (const [name, [from, to]] of changes) {
+      if (!merged.has(name)) merged.set(name, sortedJson(this.#patch, from, to))
+    }
+    return objectJson(merged)
   }
-  for (const [name, member] of patch) {
-    if (!merged.has(name)) merged.set(name, sortedJson(member))
+
+  #nested(start: number, end: number, [change, changeEnd]: [number, number], path: Path): string {
+    const kind = this.#document.kind(start)
+    if (this.#patch.kind(change) === 'object' && kind !== 'scalar') {
+      return this.container({ start, end, change, path })
+    }
+    if (kind !== 'object') return sortedJson(this.#patch, change, changeEnd)
+    this.#conflictCount++
+    if (this.#conflicts.length < MAX_CONFLICTS) {
+      this.#conflicts.push(`merge: patch value must be object for key "${dotted(path)}"`)
+    }
+    return ''
   }
-  return objectJson(merged)
 }
 
-function mergeNested(
-  current: JsonNode,
-  change: JsonNode,
-  path: string,
-  conflicts: string[],
-): string {
-  if (change.kind === 'object' && current.kind !== 'scalar') {
-    return mergeContainer(current, change.members, path, conflicts)
-  }
-  if (current.kind !== 'object') return sortedJson(change)
-  conflicts.push(`merge: patch value must be object for key "${path}"`)
-  return sortedJson(current)
-}
+type Changes = ReadonlyMap<string, [number, number]>
 
-function dotted(path: string, name: string): string {
-  return path === '' ? name : `${path}.${name}`
-}
-
-function sortedJson(node: JsonNode): string {
-  if (node.kind === 'scalar') return node.raw
-  if (node.kind === 'array') return `[${node.items.map(sortedJson).join(',')}]`
-  const members = new Map<string, string>()
-  for (const [name, member] of node.members) members.set(name, sortedJson(member))
-  return objectJson(members)
-}
-
-function objectJson(members: ReadonlyMap<string, string>): string {
-  const names = [...members.keys()].sort(byCodePoint)
-  return `{${names.map((name) => `${JSON.stringify(name)}:${members.get(name)}`).join(',')}}`
-}
-
-/** UTF-8 byte order, which UTF-16 order is not where surrogate pairs meet U+E000–U+FFFF. */
-function byCodePoint(a: string, b: string): number {
-  const length = Math.min(a.length, b.length)
-  for (let i = 0; i < length; i++) {
-    const x = a.charCodeAt(i)
-    const y = b.charCodeAt(i)
-    if (x === y) continue
-    const bothHigh = x >= 0xd800 && y >= 0xd800
-    return bothHigh && isSurrogate(x) !== isSurrogate(y) ? (isSurrogate(x) ? 1 : -1) : x - y
-  }
-  return a.length - b.length
-}
-
-function isSurrogate(code: number): boolean {
-  return code >= 0xd800 && code <= 0xdfff
+function dotted(path: Path): string {
+  const names: string[] = []
+  for (let at: Path | undefined = path; at !== undefined; at = at.parent) names.push(at.name)
+  const text = names.reverse().join('.')
+  return text.length <= MAX_PATH ? text : `${text.slice(0, MAX_PATH)}…`
 }

@@ -3,62 +3,67 @@
  * it is read into nodes that remember their exact source text, so no number passes through a
  * double and no string is re-spelled. RFC 8259.
  */
-import { errorText, StateError } from './errors.ts'
+import { errorText, isStateError, StateError } from './errors.ts'
+import { type JsonBounds, READABLE_JSON } from './json-bounds.ts'
+import { JsonCheck } from './json-check.ts'
+import { JsonText, membersByName } from './json-text.ts'
 
-/** Deepest nesting of arrays and objects that is accepted. */
-export const MAX_JSON_DEPTH = 1000
+export { MAX_JSON_DEPTH } from './json-bounds.ts'
 
-/** A parsed value that remembers its source text (`raw`, compact). */
+/** A value that remembers its source text (`raw`, compact). What is below it is read when asked for. */
 export type JsonNode =
   | { readonly kind: 'object'; readonly raw: string; readonly members: Map<string, JsonNode> }
   | { readonly kind: 'array'; readonly raw: string; readonly items: JsonNode[] }
   | { readonly kind: 'scalar'; readonly raw: string }
 
-const QUOTE = 34
-const BACKSLASH = 92
-const OPEN_BRACE = 123
-const CLOSE_BRACE = 125
-const OPEN_BRACKET = 91
-const CLOSE_BRACKET = 93
-const COMMA = 44
+/** Up to so many characters a refusal is in the words of the engine's own parser. */
+const MAX_EXPLAINED = 65_536
 
 /**
  * Checks that `text` is one JSON value and removes white space between tokens; everything else
- * stays as it was spelled.
- * @throws StateError `invalid_json` naming what is wrong, or that nesting passes MAX_JSON_DEPTH.
+ * stays as it was spelled. Nothing is made of the value: it costs little memory.
+ * @throws StateError `invalid_json` naming what is wrong, or that nesting passes the bound; `too_large`
+ *   when it has too many members.
  */
-export function compactJson(text: string): string {
+export function compactJson(text: string, bounds: JsonBounds = READABLE_JSON): string {
+  const check = new JsonCheck(text, bounds)
+  try {
+    check.advance()
+  } catch (error) {
+    throw explained(text, error)
+  }
+  return check.compact
+}
+
+/** The same in steps of about `sliceCharacters`, with `pause` awaited between them. */
+export async function compactJsonInSlices(
+  text: string,
+  bounds: JsonBounds,
+  sliceCharacters: number,
+  pause: () => Promise<void>,
+): Promise<string> {
+  const check = new JsonCheck(text, bounds)
+  try {
+    while (!check.advance(sliceCharacters)) await pause()
+  } catch (error) {
+    throw explained(text, error)
+  }
+  return check.compact
+}
+
+function explained(text: string, error: unknown): unknown {
+  if (!isStateError(error, 'invalid_json') || text.length > MAX_EXPLAINED) return error
   try {
     JSON.parse(text)
   } catch (cause) {
-    throw new StateError('invalid_json', `invalid JSON: ${errorText(cause)}`, { cause })
+    return new StateError('invalid_json', `invalid JSON: ${errorText(cause)}`, { cause })
   }
-  const pieces: string[] = []
-  let pieceStart = 0
-  let depth = 0
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i)
-    if (code === QUOTE) {
-      i = stringEnd(text, i) - 1
-    } else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
-      if (++depth > MAX_JSON_DEPTH) {
-        throw new StateError('invalid_json', `invalid JSON: nested deeper than ${MAX_JSON_DEPTH}`)
-      }
-    } else if (code === CLOSE_BRACE || code === CLOSE_BRACKET) {
-      depth--
-    } else if (code <= 32) {
-      if (i > pieceStart) pieces.push(text.slice(pieceStart, i))
-      pieceStart = i + 1
-    }
-  }
-  if (pieces.length === 0 && pieceStart === 0) return text
-  pieces.push(text.slice(pieceStart))
-  return pieces.join('')
+  return error
 }
 
 /** Reads compact, valid JSON (as `compactJson` returns it) into nodes. */
 export function parseNodes(compact: string): JsonNode {
-  return new NodeReader(compact).value()
+  return nodeAt(new JsonText(compact), 0, compact.length)
 }
 
 /**
@@ -120,68 +125,59 @@ export function sameNode(a: JsonNode, b: JsonNode): boolean {
   return true
 }
 
-/** Position just after the string literal that opens at `start`. */
-function stringEnd(text: string, start: number): number {
-  for (let quote = text.indexOf('"', start + 1); ; quote = text.indexOf('"', quote + 1)) {
-    let backslashes = 0
-    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes++
-    if (backslashes % 2 === 0) return quote + 1
+function nodeAt(source: JsonText, start: number, end: number): JsonNode {
+  const kind = source.kind(start)
+  if (kind === 'object') return new ObjectNode(source, start, end)
+  if (kind === 'array') return new ArrayNode(source, start, end)
+  return { kind, raw: source.text.slice(start, end) }
+}
+
+class SourceNode {
+  protected readonly source: JsonText
+  protected readonly start: number
+  readonly #end: number
+
+  constructor(source: JsonText, start: number, end: number) {
+    this.source = source
+    this.start = start
+    this.#end = end
+  }
+
+  get raw(): string {
+    return this.source.text.slice(this.start, this.#end)
   }
 }
 
-class NodeReader {
-  readonly #text: string
-  #at = 0
+class ObjectNode extends SourceNode {
+  readonly kind = 'object'
+  #members: Map<string, JsonNode> | undefined
 
-  constructor(text: string) {
-    this.#text = text
+  get members(): Map<string, JsonNode> {
+    this.#members ??= this.#read()
+    return this.#members
   }
 
-  value(): JsonNode {
-    const code = this.#text.charCodeAt(this.#at)
-    if (code === OPEN_BRACE) return this.#object()
-    if (code === OPEN_BRACKET) return this.#array()
-    return { kind: 'scalar', raw: code === QUOTE ? this.#string() : this.#literal() }
-  }
-
-  #object(): JsonNode {
-    const start = this.#at++
+  #read(): Map<string, JsonNode> {
+    const { source } = this
     const members = new Map<string, JsonNode>()
-    while (this.#text.charCodeAt(this.#at) !== CLOSE_BRACE) {
-      if (members.size > 0 && this.#text.charCodeAt(this.#at) === COMMA) this.#at++
-      const literal = this.#string()
-      const name = literal.includes('\\') ? (JSON.parse(literal) as string) : literal.slice(1, -1)
-      this.#at++
-      members.set(name, this.value())
+    for (const [name, [start, end]] of membersByName(source, source.members(this.start))) {
+      members.set(name, nodeAt(source, start, end))
     }
-    this.#at++
-    return { kind: 'object', raw: this.#text.slice(start, this.#at), members }
-  }
-
-  #array(): JsonNode {
-    const start = this.#at++
-    const items: JsonNode[] = []
-    while (this.#text.charCodeAt(this.#at) !== CLOSE_BRACKET) {
-      if (items.length > 0) this.#at++
-      items.push(this.value())
-    }
-    this.#at++
-    return { kind: 'array', raw: this.#text.slice(start, this.#at), items }
-  }
-
-  #string(): string {
-    const start = this.#at
-    this.#at = stringEnd(this.#text, start)
-    return this.#text.slice(start, this.#at)
-  }
-
-  #literal(): string {
-    const start = this.#at
-    while (this.#at < this.#text.length && !isDelimiter(this.#text.charCodeAt(this.#at))) this.#at++
-    return this.#text.slice(start, this.#at)
+    return members
   }
 }
 
-function isDelimiter(code: number): boolean {
-  return code === COMMA || code === CLOSE_BRACE || code === CLOSE_BRACKET
+class ArrayNode extends SourceNode {
+  readonly kind = 'array'
+  #items: JsonNode[] | undefined
+
+  get items(): JsonNode[] {
+    if (this.#items === undefined) {
+      const { source } = this
+      const starts = source.items(this.start)
+      const ends = starts.slice(1)
+      this.#items = ends.map((end, i) => nodeAt(source, starts[i] ?? 0, end - 1))
+    }
+    return this.#items
+  }
 }

@@ -5,13 +5,17 @@
 import { StateError } from './errors.ts'
 import { type JsonNode, MAX_JSON_DEPTH, parseNodes, sameNode } from './json.ts'
 
-/** A JsonNode whose text is dropped when something below it changes, and made again when asked for. */
-type Tree =
-  | { readonly kind: 'object'; raw: string | undefined; readonly members: Map<string, Tree> }
-  | { readonly kind: 'array'; raw: string | undefined; readonly items: Tree[] }
-  | { readonly kind: 'scalar'; readonly raw: string }
+/** A value of the document: as it came, or a container that a patch has reached into. */
+type Tree = JsonNode | Changed
 
-type Container = Exclude<Tree, { kind: 'scalar' }>
+/** Its text is dropped when something below it changes, and made again when asked for. */
+type Changed =
+  | {
+      readonly kind: 'changed object'
+      raw: string | undefined
+      readonly members: Map<string, Tree>
+    }
+  | { readonly kind: 'changed array'; raw: string | undefined; readonly items: Tree[] }
 
 /**
  * A document that patches are applied to, one after the other. A patch that fails may have been
@@ -79,7 +83,7 @@ export class PatchedDocument {
     if (token === undefined) throw misfit('the whole document cannot be removed')
     const parent = this.#touch(path)
     const taken = child(parent, token)
-    if (parent.kind === 'array') parent.items.splice(Number(token), 1)
+    if ('items' in parent) parent.items.splice(Number(token), 1)
     else parent.members.delete(token)
     return taken
   }
@@ -105,13 +109,16 @@ export class PatchedDocument {
   }
 
   /** The container that the last token names a place in; the text of all on the way is stale. */
-  #touch(path: readonly string[]): Container {
-    let node = this.#root
+  #touch(path: readonly string[]): Changed {
+    let node = changed(this.#root)
+    this.#root = node
     for (const token of path.slice(0, -1)) {
-      forget(node)
-      node = child(node, token)
+      const next = changed(child(node, token))
+      if ('items' in node) node.items[Number(token)] = next
+      else node.members.set(token, next)
+      node = next
     }
-    return forget(node)
+    return node
   }
 
   /** Sums up what comes in, and measures only when that sum passes the limit. */
@@ -128,23 +135,19 @@ export class PatchedDocument {
 }
 
 function render(node: Tree): string {
-  if (node.kind === 'scalar') return node.raw
   if (node.raw !== undefined) return node.raw
-  if (node.kind === 'array') {
-    const raw = `[${node.items.map(render).join(',')}]`
-    node.raw = raw
-    return raw
+  if (node.kind === 'changed array') node.raw = `[${node.items.map(render).join(',')}]`
+  else if (node.kind === 'changed object') {
+    const members = [...node.members].map(
+      ([name, member]) => `${JSON.stringify(name)}:${render(member)}`,
+    )
+    node.raw = `{${members.join(',')}}`
   }
-  const members = [...node.members].map(
-    ([name, member]) => `${JSON.stringify(name)}:${render(member)}`,
-  )
-  const raw = `{${members.join(',')}}`
-  node.raw = raw
-  return raw
+  return node.raw ?? ''
 }
 
-function place(parent: Container, token: string, node: Tree, op: 'add' | 'replace'): void {
-  if (parent.kind === 'array') {
+function place(parent: Changed, token: string, node: Tree, op: 'add' | 'replace'): void {
+  if ('items' in parent) {
     const index = indexOf(token, parent.items.length, op === 'add')
     parent.items.splice(index, op === 'add' ? 0 : 1, node)
     return
@@ -153,19 +156,29 @@ function place(parent: Container, token: string, node: Tree, op: 'add' | 'replac
   parent.members.set(token, node)
 }
 
-function forget(node: Tree): Container {
-  if (node.kind === 'scalar') throw misfit('a path leads through a value without members')
-  node.raw = undefined
-  return node
+/** The container itself when a patch has been there before; its text is dropped. */
+function changed(node: Tree): Changed {
+  switch (node.kind) {
+    case 'scalar':
+      throw misfit('a path leads through a value without members')
+    case 'object':
+      return {
+        kind: 'changed object',
+        raw: undefined,
+        members: new Map<string, Tree>(node.members),
+      }
+    case 'array':
+      return { kind: 'changed array', raw: undefined, items: [...node.items] }
+    default:
+      node.raw = undefined
+      return node
+  }
 }
 
 function child(parent: Tree, token: string): Tree {
-  const found =
-    parent.kind === 'array'
-      ? parent.items[indexOf(token, parent.items.length, false)]
-      : parent.kind === 'object'
-        ? parent.members.get(token)
-        : undefined
+  let found: Tree | undefined
+  if ('items' in parent) found = parent.items[indexOf(token, parent.items.length, false)]
+  else if ('members' in parent) found = parent.members.get(token)
   if (found === undefined) throw misfit(`nothing at ${token}`)
   return found
 }

@@ -1,8 +1,7 @@
 /** The state of a single-key subscription: the key's meta object, or the empty object. */
 import type { Entry, StoredRecord } from '../core/entry.ts'
 import { EMPTY_META, indexOfKey, metaJson } from '../core/entry.ts'
-import { parseNodes } from '../core/json.ts'
-import { diffNodes, patchJson, putOperation, removeOperation } from '../core/patch.ts'
+import { diffTexts, patchJson, putOperation, removeOperation } from '../core/patch.ts'
 import { type FrameBody, patchLimit } from './frame.ts'
 import { metaLength } from './list-view.ts'
 import type { View } from './view.ts'
@@ -45,7 +44,7 @@ function objectFrame(before: Entry | undefined, after: Entry | undefined): Frame
   const full = after === undefined ? EMPTY_META : metaJson(after)
   const limit = patchLimit(full.length)
   const operations = metaOperations(before, after)
-  const data = diffNodes(parseNodes(before.data), parseNodes(after?.data ?? '{}'), '/data', limit)
+  const data = diffTexts(before.data, after?.data ?? '{}', '/data', limit)
   if (data === undefined) return { snapshot: true, data: full }
   operations.push(...data)
   if (operations.length === 0) return undefined

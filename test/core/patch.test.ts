@@ -1,12 +1,12 @@
 import jsonPatch from 'fast-json-patch'
 import { describe, expect, it } from 'vitest'
-import { compactJson, parseNodes } from '../../src/core/json.ts'
-import { diffJson, diffNodes } from '../../src/core/patch.ts'
+import { compactJson } from '../../src/core/json.ts'
+import { diffJson, diffTexts } from '../../src/core/patch.ts'
 import { fc } from '../support/property.ts'
 import { applyExactly, canonicalText } from './exact-apply.ts'
 
 function diff(before: string, after: string, limit?: number): string | undefined {
-  return diffJson(parseNodes(before), parseNodes(after), limit)
+  return diffJson(before, after, limit)
 }
 
 /** JSON text with spellings that a double would lose. */
@@ -143,9 +143,7 @@ describe('diff', () => {
   })
 
   it('starts its paths where it is told to', () => {
-    expect(diffNodes(parseNodes('1'), parseNodes('2'), '/data')).toEqual([
-      '{"op":"replace","path":"/data","value":2}',
-    ])
+    expect(diffTexts('1', '2', '/data')).toEqual(['{"op":"replace","path":"/data","value":2}'])
   })
 
   it.each([

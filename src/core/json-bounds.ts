@@ -1,0 +1,117 @@
+/**
+ * How deep and how many-membered JSON may be. A parsed value takes up to a hundred times the bytes of its
+ * text, so a text is looked at before anything is made of it. RFC 8259 (section 9) allows such limits.
+ */
+import { StateError } from './errors.ts'
+
+export interface JsonBounds {
+  /** Deepest nesting of arrays and objects. */
+  readonly maxDepth: number
+  /** Most items of arrays and members of objects, in all; a member counts `MEMBER_WEIGHT` times, for its name. */
+  readonly maxMembers: number
+}
+
+/** How much more a member of an object costs than an item of an array. */
+export const MEMBER_WEIGHT = 4
+
+/** 2 000 000 take about 130 MB when parsed, whatever they are. */
+export const DEFAULT_JSON_BOUNDS: JsonBounds = Object.freeze({
+  maxDepth: 512,
+  maxMembers: 2_000_000,
+})
+
+/** The deepest that can be allowed: some readers call themselves once per level. */
+export const MAX_JSON_DEPTH = 1000
+
+/** What can be read, for texts that were let in before, perhaps under other limits. */
+export const READABLE_JSON: JsonBounds = Object.freeze({
+  maxDepth: MAX_JSON_DEPTH,
+  maxMembers: Number.POSITIVE_INFINITY,
+})
+
+const SPACE = 32
+const QUOTE = 34
+const COMMA = 44
+const COLON = 58
+const OPEN_BRACKET = 91
+const BACKSLASH = 92
+const CLOSE_BRACKET = 93
+const OPEN_BRACE = 123
+const CLOSE_BRACE = 125
+
+/**
+ * Refuses a text that passes a bound. It may be no JSON at all: that is for the parser to find. One pass,
+ * and no memory.
+ * @throws StateError `invalid_json` for the depth, `too_large` for the members; both name the limit.
+ */
+export function assertJsonBounds(text: string, bounds: JsonBounds = DEFAULT_JSON_BOUNDS): void {
+  // Every level and every item takes a character at least, a member as many as its weight.
+  if (text.length <= bounds.maxDepth && text.length <= bounds.maxMembers) return
+  const count = new BoundsCount(bounds)
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    count.take(code)
+    if (code === QUOTE) i = stringEnd(text, i) - 1
+  }
+}
+
+/** Counts from the characters outside of strings, and their opening quotes. */
+export class BoundsCount {
+  readonly #bounds: JsonBounds
+  #depth = 0
+  #members = 0
+  /** Whether a container was opened last, which may be empty. */
+  #isOpened = false
+
+  constructor(bounds: JsonBounds) {
+    this.#bounds = bounds
+  }
+
+  /** @throws StateError as `assertJsonBounds`. */
+  take(code: number): void {
+    if (code <= SPACE) return
+    const isClose = code === CLOSE_BRACE || code === CLOSE_BRACKET
+    if (this.#isOpened) {
+      this.#isOpened = false
+      if (!isClose) this.#add(1)
+    }
+    if (code === COMMA) this.#add(1)
+    else if (code === COLON) this.#add(MEMBER_WEIGHT - 1)
+    else if (isClose) this.#depth--
+    else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
+      this.#isOpened = true
+      if (++this.#depth > this.#bounds.maxDepth) throw tooDeep(this.#bounds.maxDepth)
+    }
+  }
+
+  #add(count: number): void {
+    this.#members += count
+    if (this.#members <= this.#bounds.maxMembers) return
+    throw new StateError(
+      'too_large',
+      `ooo: JSON of more than ${this.#bounds.maxMembers} members, which is the limit`,
+    )
+  }
+}
+
+function tooDeep(maxDepth: number): StateError {
+  return new StateError('invalid_json', `invalid JSON: nested deeper than ${maxDepth}`)
+}
+
+/** Position just after the string literal that opens at `start`; the end of a text in which it never ends. */
+export function stringEnd(text: string, start: number): number {
+  const quote = closingQuote(text, start)
+  return quote === -1 ? text.length : quote + 1
+}
+
+/** Position of the quote that ends the string literal that opens at `start`; -1 when there is none. */
+export function closingQuote(text: string, start: number): number {
+  let quote = text.indexOf('"', start + 1)
+  while (quote !== -1) {
+    let backslashes = 0
+    while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes++
+    if (backslashes % 2 === 0) break
+    quote = text.indexOf('"', quote + 1)
+  }
+  return quote
+}

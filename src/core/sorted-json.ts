@@ -1,0 +1,101 @@
+/** JSON with the members of every object in order of their names, by code point, and each name once. */
+import { type JsonText, membersByName } from './json-text.ts'
+import { TextBuilder } from './text-builder.ts'
+
+/** The value between two positions, sorted. Numbers and strings keep their spelling. */
+export function sortedJson(source: JsonText, start: number, end: number): string {
+  return sortedUnlessSame(source, start, end) ?? source.text.slice(start, end)
+}
+
+/** What `sortedJson` gives; undefined when that is the text as it is. */
+export function sortedUnlessSame(source: JsonText, start: number, end: number): string | undefined {
+  if (end - start <= 2) return undefined
+  const kind = source.kind(start)
+  if (kind === 'scalar') return undefined
+  return kind === 'array' ? sortedItems(source, start, end) : sortedMembers(source, start)
+}
+
+/**
+ * An array with some items replaced, from `[` to `]`.
+ * @param replaced gives the text of an item that is not to stay as it is; positions are those of the source
+ * @returns undefined when all stay
+ */
+export function replaceItems(
+  source: JsonText,
+  start: number,
+  end: number,
+  replaced: (index: number, start: number, end: number) => string | undefined,
+): string | undefined {
+  const starts = source.items(start)
+  const out = new TextBuilder()
+  let kept = start
+  for (let i = 0; i + 1 < starts.length; i++) {
+    const from = starts[i] as number
+    const to = (starts[i + 1] as number) - 1
+    const text = replaced(i, from, to)
+    if (text === undefined) continue
+    out.push(source.text.slice(kept, from))
+    out.push(text)
+    kept = to
+  }
+  if (kept === start) return undefined
+  out.push(source.text.slice(kept, end))
+  return out.text
+}
+
+/** An object of members that are JSON text already. */
+export function objectJson(members: ReadonlyMap<string, string>): string {
+  const out = new TextBuilder()
+  let before = '{'
+  for (const name of [...members.keys()].sort(byCodePoint)) {
+    out.push(`${before}${JSON.stringify(name)}:`)
+    out.push(members.get(name) ?? '')
+    before = ','
+  }
+  out.push(members.size === 0 ? '{}' : '}')
+  return out.text
+}
+
+function sortedItems(source: JsonText, start: number, end: number): string | undefined {
+  return replaceItems(source, start, end, (_index, from, to) => sortedUnlessSame(source, from, to))
+}
+
+function sortedMembers(source: JsonText, start: number): string | undefined {
+  const starts = source.members(start)
+  const changed = new Map<number, string>()
+  let isSorted = true
+  let before: string | undefined
+  for (let i = 0; i + 2 < starts.length; i += 2) {
+    const value = starts[i + 1] as number
+    const end = (starts[i + 2] as number) - 1
+    const text = sortedUnlessSame(source, value, end)
+    if (text !== undefined) changed.set(value, text)
+    const literal = source.text.slice((starts[i] as number) + 1, value - 2)
+    isSorted &&=
+      !literal.includes('\\') && (before === undefined || byCodePoint(before, literal) < 0)
+    before = literal
+  }
+  if (isSorted && changed.size === 0) return undefined
+  const members = new Map<string, string>()
+  for (const [name, [value, end]] of membersByName(source, starts)) {
+    members.set(name, changed.get(value) ?? source.text.slice(value, end))
+  }
+  return objectJson(members)
+}
+
+/** UTF-8 byte order, which UTF-16 order is not where surrogate pairs meet U+E000–U+FFFF. */
+function byCodePoint(a: string, b: string): number {
+  const length = Math.min(a.length, b.length)
+  for (let i = 0; i < length; i++) {
+    const x = a.charCodeAt(i)
+    const y = b.charCodeAt(i)
+    if (x === y) continue
+    const bothHigh = x >= 0xd800 && y >= 0xd800
+    return bothHigh && isSurrogate(x) !== isSurrogate(y) ? (isSurrogate(x) ? 1 : -1) : x - y
+  }
+  return a.length - b.length
+}
+
+function isSurrogate(code: number): boolean {
+  return code >= 0xd800 && code <= 0xdfff
+}
