@@ -100,18 +100,10 @@ function tooDeep(maxDepth: number): StateError {
 
 /** Position just after the string literal that opens at `start`; the end of a text in which it never ends. */
 export function stringEnd(text: string, start: number): number {
-  const quote = closingQuote(text, start)
-  return quote === -1 ? text.length : quote + 1
-}
-
-/** Position of the quote that ends the string literal that opens at `start`; -1 when there is none. */
-export function closingQuote(text: string, start: number): number {
-  let quote = text.indexOf('"', start + 1)
-  while (quote !== -1) {
+  for (let quote = text.indexOf('"', start + 1); ; quote = text.indexOf('"', quote + 1)) {
+    if (quote === -1) return text.length
     let backslashes = 0
     while (text.charCodeAt(quote - 1 - backslashes) === BACKSLASH) backslashes++
-    if (backslashes % 2 === 0) break
-    quote = text.indexOf('"', quote + 1)
+    if (backslashes % 2 === 0) return quote + 1
   }
-  return quote
 }

@@ -3,7 +3,7 @@
  * makes nothing of the value, so it needs little memory beside the text, and it can stop on the way.
  */
 import { StateError } from './errors.ts'
-import { BoundsCount, closingQuote, type JsonBounds } from './json-bounds.ts'
+import { BoundsCount, type JsonBounds } from './json-bounds.ts'
 import { TextBuilder } from './text-builder.ts'
 
 const SPACE = 32
@@ -24,11 +24,15 @@ const NAME_END = 4
 const COMMA_OR_END = 5
 const NOTHING = 6
 
-const NUMBER_END = /[^0-9+\-.eE]/g
-const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
-/** A control character. */
-const CONTROL = /[^ -\uffff]/
-const BAD_ESCAPE = /\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})/
+const PLUS = 43
+const MINUS = 45
+const POINT = 46
+const ZERO = 48
+const NINE = 57
+const BACKSLASH = 92
+const E = 101
+/** What a small letter has and a capital has not. */
+const LOWER = 32
 
 export class JsonCheck {
   readonly #text: string
@@ -108,7 +112,7 @@ export class JsonCheck {
       return
     }
     if (code === QUOTE) this.#string()
-    else if (code === 45 || (code >= 48 && code <= 57)) this.#number()
+    else if (code === MINUS || (code >= ZERO && code <= NINE)) this.#number()
     else this.#word(code === 116 ? 'true' : code === 102 ? 'false' : 'null')
     this.#ended()
   }
@@ -132,19 +136,47 @@ export class JsonCheck {
   }
 
   #number(): void {
-    NUMBER_END.lastIndex = this.#at
-    const end = NUMBER_END.exec(this.#text)?.index ?? this.#text.length
-    if (!NUMBER.test(this.#text.slice(this.#at, end))) throw this.#unexpected()
-    this.#at = end
+    const text = this.#text
+    let at = this.#at
+    if (text.charCodeAt(at) === MINUS) at++
+    const first = at
+    at = digitsEnd(text, at)
+    let isNumber = at > first && (text.charCodeAt(first) !== ZERO || at === first + 1)
+    if (text.charCodeAt(at) === POINT) {
+      const fraction = ++at
+      at = digitsEnd(text, at)
+      isNumber &&= at > fraction
+    }
+    if ((text.charCodeAt(at) | LOWER) === E) {
+      const sign = text.charCodeAt(++at)
+      if (sign === MINUS || sign === PLUS) at++
+      const exponent = at
+      at = digitsEnd(text, at)
+      isNumber &&= at > exponent
+    }
+    if (!isNumber) throw this.#unexpected()
+    this.#at = at
   }
 
   #string(): void {
-    const quote = closingQuote(this.#text, this.#at)
-    const content = this.#text.slice(this.#at + 1, quote)
-    if (quote === -1 || CONTROL.test(content) || BAD_ESCAPE.test(withoutPairs(content))) {
-      throw this.#unexpected()
+    const text = this.#text
+    let at = this.#at + 1
+    for (;;) {
+      const code = text.charCodeAt(at)
+      if (code === QUOTE) break
+      // Past the end there is no code, which is not above either.
+      if (!(code >= SPACE)) throw this.#unexpected()
+      at += code === BACKSLASH ? this.#escape(at) : 1
     }
-    this.#at = quote + 1
+    this.#at = at + 1
+  }
+
+  /** Characters of the escape that begins at `at`. */
+  #escape(at: number): number {
+    const kind = this.#text[at + 1] ?? ''
+    if (kind === 'u' && /^[0-9a-fA-F]{4}$/.test(this.#text.slice(at + 2, at + 6))) return 6
+    if (kind !== '' && '"\\/bfnrt'.includes(kind)) return 2
+    throw this.#unexpected()
   }
 
   #unexpected(): StateError {
@@ -155,7 +187,11 @@ export class JsonCheck {
   }
 }
 
-/** A backslash that is itself escaped begins no escape. */
-function withoutPairs(content: string): string {
-  return content.includes('\\\\') ? content.replaceAll('\\\\', '__') : content
+function digitsEnd(text: string, start: number): number {
+  let at = start
+  for (; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code < ZERO || code > NINE) break
+  }
+  return at
 }

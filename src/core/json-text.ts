@@ -16,6 +16,39 @@ const SHORT = 256
 
 export type JsonKind = 'object' | 'array' | 'scalar'
 
+/** Positions in a text, ascending. */
+export type Positions = ArrayLike<number>
+
+const NONE: Positions = []
+/** So many are kept as an ordinary array, which is made faster and takes twice the room. */
+const FEW = 1024
+
+class PositionList {
+  readonly #few: number[] = []
+  #many: Uint32Array | undefined
+  #length = 0
+
+  push(position: number): void {
+    if (this.#length < FEW) this.#few.push(position)
+    else {
+      if (this.#many === undefined) {
+        this.#many = new Uint32Array(4 * FEW)
+        this.#many.set(this.#few)
+      } else if (this.#length === this.#many.length) {
+        const grown = new Uint32Array(2 * this.#length)
+        grown.set(this.#many)
+        this.#many = grown
+      }
+      this.#many[this.#length] = position
+    }
+    this.#length++
+  }
+
+  get positions(): Positions {
+    return this.#many?.subarray(0, this.#length) ?? this.#few
+  }
+}
+
 export class JsonText {
   readonly text: string
   /** Where the container that opens at a position ends; made at the first long one. */
@@ -42,35 +75,36 @@ export class JsonText {
    * Where the items of an array begin, and at last the position after its closing bracket: the end of
    * one is the start of the next but one. Empty for an empty array.
    */
-  items(start: number): number[] {
-    const starts: number[] = []
+  items(start: number): Positions {
+    const starts = new PositionList()
     let at = start + 1
-    if (this.text.charCodeAt(at) === CLOSE_BRACKET) return starts
+    if (this.text.charCodeAt(at) === CLOSE_BRACKET) return NONE
     for (;;) {
       starts.push(at)
       at = this.end(at) + 1
       if (this.text.charCodeAt(at - 1) !== COMMA) break
     }
     starts.push(at)
-    return starts
+    return starts.positions
   }
 
   /**
    * Where the members of an object begin: for each the position of its name and that of its value, and at
    * last the position after the closing brace. Empty for an empty object.
    */
-  members(start: number): number[] {
-    const starts: number[] = []
+  members(start: number): Positions {
+    const starts = new PositionList()
     let at = start + 1
-    if (this.text.charCodeAt(at) === CLOSE_BRACE) return starts
+    if (this.text.charCodeAt(at) === CLOSE_BRACE) return NONE
     for (;;) {
       const value = stringEnd(this.text, at) + 1
-      starts.push(at, value)
+      starts.push(at)
+      starts.push(value)
       at = this.end(value) + 1
       if (this.text.charCodeAt(at - 1) !== COMMA) break
     }
     starts.push(at)
-    return starts
+    return starts.positions
   }
 
   /** The name whose literal lies between two positions. */
@@ -116,10 +150,7 @@ export class JsonText {
 }
 
 /** Members by name, of which the last counts: start and end of each value. @param starts as `members` gives them */
-export function membersByName(
-  source: JsonText,
-  starts: readonly number[],
-): Map<string, [number, number]> {
+export function membersByName(source: JsonText, starts: Positions): Map<string, [number, number]> {
   const members = new Map<string, [number, number]>()
   for (let i = 0; i + 2 < starts.length; i += 2) {
     const value = starts[i + 1] as number

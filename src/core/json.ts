@@ -175,8 +175,11 @@ class ArrayNode extends SourceNode {
     if (this.#items === undefined) {
       const { source } = this
       const starts = source.items(this.start)
-      const ends = starts.slice(1)
-      this.#items = ends.map((end, i) => nodeAt(source, starts[i] ?? 0, end - 1))
+      const items: JsonNode[] = []
+      for (let i = 0; i + 1 < starts.length; i++) {
+        items.push(nodeAt(source, starts[i] as number, (starts[i + 1] as number) - 1))
+      }
+      this.#items = items
     }
     return this.#items
   }

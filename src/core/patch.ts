@@ -4,7 +4,7 @@
  * Operations are `add`, `remove` and `replace`, in an order in which they can be applied. It works on
  * the texts, and takes apart only what differs.
  */
-import { JsonText, membersByName } from './json-text.ts'
+import { JsonText, membersByName, type Positions } from './json-text.ts'
 
 /** Values nested deeper than this are replaced whole; it keeps a hostile document from costing depth × size. */
 const MAX_DIFF_DEPTH = 64
@@ -98,12 +98,7 @@ class Differ {
     return path !== '' && this.#put('replace', path, pair.nowStart, pair.nowEnd)
   }
 
-  #members(
-    before: readonly number[],
-    after: readonly number[],
-    path: string,
-    depth: number,
-  ): boolean {
+  #members(before: Positions, after: Positions, path: string, depth: number): boolean {
     const old = membersByName(this.#before, before)
     const now = membersByName(this.#after, after)
     for (const [name, [start, end]] of old) {

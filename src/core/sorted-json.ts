@@ -1,5 +1,5 @@
 /** JSON with the members of every object in order of their names, by code point, and each name once. */
-import { type JsonText, membersByName } from './json-text.ts'
+import type { JsonText, Positions } from './json-text.ts'
 import { TextBuilder } from './text-builder.ts'
 
 /** The value between two positions, sorted. Numbers and strings keep their spelling. */
@@ -62,25 +62,48 @@ function sortedItems(source: JsonText, start: number, end: number): string | und
 
 function sortedMembers(source: JsonText, start: number): string | undefined {
   const starts = source.members(start)
-  const changed = new Map<number, string>()
+  const names: string[] = []
+  let changed: Map<number, string> | undefined
   let isSorted = true
-  let before: string | undefined
   for (let i = 0; i + 2 < starts.length; i += 2) {
     const value = starts[i + 1] as number
-    const end = (starts[i + 2] as number) - 1
-    const text = sortedUnlessSame(source, value, end)
-    if (text !== undefined) changed.set(value, text)
-    const literal = source.text.slice((starts[i] as number) + 1, value - 2)
-    isSorted &&=
-      !literal.includes('\\') && (before === undefined || byCodePoint(before, literal) < 0)
-    before = literal
+    const text = sortedUnlessSame(source, value, (starts[i + 2] as number) - 1)
+    if (text !== undefined) {
+      changed ??= new Map()
+      changed.set(i, text)
+    }
+    const name = source.name(starts[i] as number, value - 1)
+    // A name that is not spelled as it would be written has backslashes, and so more characters.
+    isSorted &&= name.length === value - (starts[i] as number) - 3
+    isSorted &&= names.length === 0 || byCodePoint(names[names.length - 1] as string, name) < 0
+    names.push(name)
   }
-  if (isSorted && changed.size === 0) return undefined
-  const members = new Map<string, string>()
-  for (const [name, [value, end]] of membersByName(source, starts)) {
-    members.set(name, changed.get(value) ?? source.text.slice(value, end))
+  if (isSorted && changed === undefined) return undefined
+  return inOrder(source, starts, names, changed)
+}
+
+/** @param changed texts in place of those of the source, by position in `starts` */
+function inOrder(
+  source: JsonText,
+  starts: Positions,
+  names: readonly string[],
+  changed: ReadonlyMap<number, string> | undefined,
+): string {
+  const order = names.map((_name, i) => i)
+  order.sort((a, b) => byCodePoint(names[a] as string, names[b] as string))
+  const out = new TextBuilder()
+  let before = '{'
+  for (let rank = 0; rank < order.length; rank++) {
+    const i = order[rank] as number
+    // Of members of one name the last counts.
+    if (names[order[rank + 1] ?? -1] === names[i]) continue
+    const value = starts[2 * i + 1] as number
+    const text = changed?.get(2 * i) ?? source.text.slice(value, (starts[2 * i + 2] as number) - 1)
+    out.push(`${before}${JSON.stringify(names[i])}:${text}`)
+    before = ','
   }
-  return objectJson(members)
+  out.push('}')
+  return out.text
 }
 
 /** UTF-8 byte order, which UTF-16 order is not where surrogate pairs meet U+E000–U+FFFF. */

@@ -50,7 +50,7 @@ describe('3 MiB of many small values, on a node with a heap of 256 MiB', () => {
     const idle = await memory()
     const key = `${url}/doc`
     expect(await send(key, 'POST', text)).toBe(200)
-    expect(await send(key, 'PATCH', '{"0":1}')).toBe(200)
+    expect(await send(key, 'PATCH', '{"0":{"q":1}}')).toBe(200)
     const socket = new WebSocket(key.replace('http', 'ws'))
     const frames: number[] = []
     let heard = (): void => undefined
@@ -68,7 +68,7 @@ describe('3 MiB of many small values, on a node with a heap of 256 MiB', () => {
       })
     await frame(1)
     expect(frames[0]).toBeGreaterThan(2 * MIB)
-    expect(await send(key, 'PATCH', '{"1":2}')).toBe(200)
+    expect(await send(key, 'PATCH', '{"1":{"q":2}}')).toBe(200)
     await frame(2)
     socket.terminate()
     const { peakRss } = await memory()
