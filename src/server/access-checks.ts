@@ -1,6 +1,7 @@
 /** What stands before data: keys that can be used so, static mode, filters, conditions. */
 import type { Entry } from '../core/entry.ts'
 import { errorText, StateError } from '../core/errors.ts'
+import { assertJsonBounds, type JsonBounds } from '../core/json-bounds.ts'
 import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Precondition } from '../core/precondition.ts'
@@ -37,6 +38,8 @@ export interface AccessParts {
   /** Whether only paths with a filter are served. */
   readonly isStatic: boolean
   readonly logger: Logger
+  /** What a value that is written may be. */
+  readonly jsonBounds: JsonBounds
   /** Runs before each read and is waited for; undefined when there is nothing to wait for. */
   readonly beforeRead?: (keyOrGlob: string) => Promise<void> | undefined
 }
@@ -113,6 +116,7 @@ export function filterWrite(
   options: AccessOptions,
 ): string | Promise<string> {
   assertPermitted(parts, 'write', key, options)
+  assertJsonBounds(json, parts.jsonBounds)
   return parts.filters.applyWrite(key, json)
 }
 

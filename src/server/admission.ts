@@ -153,6 +153,18 @@ export class Admission {
     this.#visitors.become(visitor, 'peer')
   }
 
+  /**
+   * Whose request it is: an address, or a /64 of IPv6; behind a trusted proxy the one that it tells. undefined when
+   * only a proxy is known, which stands for any number of clients.
+   */
+  clientOf({ socket, headers }: IncomingMessage): string | undefined {
+    const { remoteAddress } = socket
+    if (remoteAddress === undefined) return undefined
+    const forwardedFor = [headers['x-forwarded-for'] ?? []].flat().join(',')
+    const address = clientAddress(remoteAddress, forwardedFor, this.#isTrusted)
+    return address === undefined ? undefined : addressGroup(address)
+  }
+
   /** The reason of the close frame for one of `open` sockets that all end because the server closes. */
   goodbye(open: number): string {
     const { upgradesPerSecond, random } = this.#context
@@ -232,13 +244,10 @@ export class Admission {
   }
 
   /** undefined where addresses are not limited, and for a client that came without a proxy. */
-  #addressBehindProxy({ socket, headers }: IncomingMessage): string | undefined {
-    const { remoteAddress } = socket
+  #addressBehindProxy(request: IncomingMessage): string | undefined {
+    const { remoteAddress } = request.socket
     if (this.#context.maxConnectionsPerAddress === 0 || remoteAddress === undefined)
       return undefined
-    if (!this.#isTrusted(remoteAddress)) return undefined
-    const forwardedFor = [headers['x-forwarded-for'] ?? []].flat().join(',')
-    const address = clientAddress(remoteAddress, forwardedFor, this.#isTrusted)
-    return address === undefined ? undefined : addressGroup(address)
+    return this.#isTrusted(remoteAddress) ? this.clientOf(request) : undefined
   }
 }

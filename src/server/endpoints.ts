@@ -10,7 +10,7 @@ import type { Endpoint, EndpointContext, EndpointMethod, NodeEndpoint } from './
 import { holdAnswer } from './held-answer.ts'
 import type { ServerIo } from './io.ts'
 import { compileTemplate, type PathTemplate, type PathVariables } from './path-template.ts'
-import { readJsonBody } from './request-body.ts'
+import type { RequestBodies } from './request-body.ts'
 import { requestUrl } from './request-url.ts'
 import type { RoutedHandler, Router } from './router.ts'
 import {
@@ -22,7 +22,7 @@ import {
 } from './web-handler.ts'
 
 export interface EndpointServices {
-  readonly maxBodyBytes: number
+  readonly bodies: RequestBodies
   readonly io: ServerIo
 }
 
@@ -99,10 +99,11 @@ class RegisteredEndpoint implements RoutedHandler {
     url: URL,
     variables: PathVariables,
   ): Promise<void> {
-    const { maxBodyBytes, io } = this.#services
+    const { bodies, io } = this.#services
+    const { maxBodyBytes } = bodies.limits
     const schemas = this.#method(request.method ?? '') ?? {}
     const signal = exchangeSignal(response)
-    const document = await readDocument(request, schemas.request, maxBodyBytes)
+    const document = await readDocument(request, schemas.request, bodies)
     const context = { variables, url, io, body: document?.value, signal }
     if (this.endpoint.handler !== undefined) {
       await this.#handleByNode(this.endpoint.handler, request, response, context)
@@ -130,7 +131,7 @@ class RegisteredEndpoint implements RoutedHandler {
       await handler(request, response, context)
       return
     }
-    const held = holdAnswer(response, this.#services.maxBodyBytes)
+    const held = holdAnswer(response, this.#services.bodies.limits.maxBodyBytes)
     let body: Buffer | undefined
     try {
       ;[body] = await Promise.all([held.body, handler(request, response, context)])
@@ -151,7 +152,7 @@ class RegisteredEndpoint implements RoutedHandler {
       throw new TypeError(`endpoint ${this.endpoint.path} gave no Response`)
     }
     if (schema === undefined || !answer.ok || answer.body === null) return answer
-    const text = await readWebBody(answer, this.#services.maxBodyBytes)
+    const text = await readWebBody(answer, this.#services.bodies.limits.maxBodyBytes)
     await this.#assertFits(text, schema)
     return new Response(text, answer)
   }
@@ -178,11 +179,11 @@ async function problemOf(text: string, schema: Schema): Promise<string | undefin
 async function readDocument(
   request: IncomingMessage,
   schema: Schema | undefined,
-  maxBodyBytes: number,
+  bodies: RequestBodies,
 ): Promise<{ readonly json: string; readonly value: unknown } | undefined> {
   if (schema === undefined || request.method === 'GET' || request.method === 'HEAD')
     return undefined
-  const json = await readJsonBody(request, maxBodyBytes)
+  const json = await bodies.readJson(request)
   const result = await validateSchema(schema, parseExact(json))
   if (result.issues === undefined) return { json, value: result.value }
   throw new StateError('invalid_json', `schema: ${issuesText(result.issues)}`)

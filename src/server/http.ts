@@ -30,6 +30,7 @@ import {
 } from './reply.ts'
 import { keyOfPath, parseTarget, type RequestTarget, requestUrl } from './request-url.ts'
 import { answerAsset, answerIndex, UI_PREFIX } from './static.ts'
+import type { UnreadAnswers } from './unread-answers.ts'
 import { WRITES_PREFIX } from './write-fates.ts'
 import { answerFate, type FateContext, streamFate, wantsEvents } from './write-route.ts'
 
@@ -42,6 +43,7 @@ export interface HttpContext extends DataContext, FateContext, HealthContext, Me
   readonly cors: CorsRules
   /** Whether answers are compressed for clients that take it. */
   readonly compression: boolean
+  readonly answers: UnreadAnswers
   readonly plugins: PluginRoutes
   readonly registry: Registry
   readonly management: ManagementContext
@@ -79,6 +81,8 @@ export async function handleRequest(
     )
   } catch (error) {
     await answerError(context, request, response, error)
+  } finally {
+    context.bodies.release(request)
   }
 }
 

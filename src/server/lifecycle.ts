@@ -32,6 +32,7 @@ import { Admission } from './admission.ts'
 import { announce, CloseHooks } from './hooks.ts'
 import { handleRequest } from './http.ts'
 import { type Listener, openListener } from './listener.ts'
+import type { MemoryMetrics } from './memory-limits.ts'
 import { createContext, type NodeContext } from './node-context.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress, ServerPlugin } from './plugin.ts'
@@ -51,6 +52,7 @@ export interface RunningNode {
   readonly access: DataAccess
   /** Waits for writes to get to other nodes. */
   readonly acks: Acks
+  readonly memory: () => MemoryMetrics
   readonly hub: Hub
   readonly sockets: Sockets
   readonly admission: Admission
@@ -134,6 +136,7 @@ export async function openNode(
       database,
       access,
       acks,
+      memory: () => context.metrics().memory,
       hub,
       sockets,
       admission,

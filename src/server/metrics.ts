@@ -1,6 +1,7 @@
 /** `GET /-/metrics`: connections, refusals and fan-out of a node, in the text format that Prometheus and others collect. */
 import type { HubMetrics } from '../fanout/hub.ts'
 import type { AdmissionMetrics } from './admission.ts'
+import type { MemoryMetrics } from './memory-limits.ts'
 import type { Reply } from './reply.ts'
 import type { SocketMetrics } from './sockets.ts'
 
@@ -11,6 +12,7 @@ export interface NodeMetrics {
   readonly admission: AdmissionMetrics
   readonly sockets: SocketMetrics
   readonly fanout: HubMetrics
+  readonly memory: MemoryMetrics
 }
 
 export interface MetricsContext {
@@ -35,7 +37,7 @@ export function answerMetrics({ metrics }: MetricsContext): Reply {
 }
 
 /** The text of the answer. */
-export function nodeMetrics({ admission, sockets, fanout }: NodeMetrics): string {
+export function nodeMetrics({ admission, sockets, fanout, memory }: NodeMetrics): string {
   const { plain, subscribers: subscriber, peers: peer, surplus } = admission
   const { droppedSilent: silent, droppedStalled: stalled } = sockets
   return [
@@ -63,6 +65,7 @@ export function nodeMetrics({ admission, sockets, fanout }: NodeMetrics): string
     metric('workers_ready', 'gauge', 'Worker processes that take subscribers.', sockets.workers),
     metric('workers_lost_total', 'counter', 'Worker processes that ended.', sockets.workersLost),
     fanoutMetrics(fanout),
+    memoryMetrics(memory),
   ].join('')
 }
 
@@ -90,6 +93,26 @@ function fanoutMetrics(fanout: HubMetrics): string {
       'Subscribers closed since they took nothing for too long.',
       fanout.slowConsumersClosed,
     ),
+  ].join('')
+}
+
+function memoryMetrics(memory: MemoryMetrics): string {
+  return [
+    metric('request_bytes', 'gauge', 'Bodies of requests under way.', memory.requestBytes),
+    metric(
+      'requests_refused_total',
+      'counter',
+      'Requests refused since others held too much.',
+      memory.requestsRefused,
+    ),
+    metric('answer_bytes', 'gauge', 'Answers that clients have not taken.', memory.answerBytes),
+    metric(
+      'answers_cut_total',
+      'counter',
+      'Connections cut since their clients took nothing.',
+      memory.answersCut,
+    ),
+    metric('write_waiters', 'gauge', 'Writes that are waited for.', memory.waiters),
   ].join('')
 }
 

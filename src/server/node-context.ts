@@ -10,6 +10,7 @@ import { Acks } from './ack.ts'
 import type { Admission } from './admission.ts'
 import { ClockSocket } from './clock-socket.ts'
 import { storageConcerns } from './health.ts'
+import type { MemoryMetrics } from './memory-limits.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import { PageGuard } from './page-guard.ts'
 import type { ServerAddress } from './plugin.ts'
@@ -17,6 +18,7 @@ import type { PluginRoutes } from './plugin-host.ts'
 import type { Registry } from './registry.ts'
 import type { Replication } from './replication.ts'
 import type { Sockets } from './sockets.ts'
+import { UnreadAnswers } from './unread-answers.ts'
 import type { UpgradeContext } from './upgrade.ts'
 import type { WriteContext } from './write-answer.ts'
 import { WriteFates } from './write-fates.ts'
@@ -54,6 +56,14 @@ export function createContext(
   const { store, plugins, hub, sockets, admission, clock } = parts
   const clockSocket = new ClockSocket(options.time, options.tickMs, () => clock.now())
   const writes = createWrites(options, parts)
+  const answers = new UnreadAnswers(options.maxAnswerBytes, options.time)
+  const memory = (): MemoryMetrics => ({
+    requestBytes: registry.bodies.bytes,
+    requestsRefused: registry.bodies.refused,
+    answerBytes: answers.bytes,
+    answersCut: answers.cut,
+    waiters: writes.fates.waiters,
+  })
   let phase: 'staying' | 'leaving' | 'closing' = 'staying'
   let bound = ''
   return {
@@ -65,6 +75,7 @@ export function createContext(
       admission: admission.metrics(),
       sockets: sockets.metrics(),
       fanout: hub.metrics(),
+      memory: memory(),
     }),
     filters: options.static ? registry.filters : undefined,
     access: createAccess(options, registry, parts),
@@ -87,7 +98,8 @@ export function createContext(
     compression: options.compression,
     hooks: registry.hooks,
     isResumable: (keyOrGlob) => isResumable(options.noBroadcastKeys, keyOrGlob),
-    maxBodyBytes: options.maxBodyBytes,
+    bodies: registry.bodies,
+    answers,
     ...writes,
     logger: options.logger,
     isServing: () => phase !== 'closing',
@@ -128,11 +140,14 @@ function createWrites(
 
 function createAccess(
   { static: isStatic, logger }: ResolvedServerOptions,
-  { filters }: Registry,
+  { filters, bodies }: Registry,
   { guarded: store, reads }: NodeParts,
 ): DataAccess {
   const beforeRead = (keyOrGlob: string): Promise<void> | undefined => reads.run(keyOrGlob)
-  return createDataAccess({ store, filters, isStatic, logger, beforeRead })
+  return createDataAccess({
+    ...{ store, filters, isStatic, logger, beforeRead },
+    jsonBounds: bodies.limits.jsonBounds,
+  })
 }
 
 /** Whether two globs have keys in common is not asked: where there are unsent changes, no glob resumes. */

@@ -1,6 +1,7 @@
 /** Options of a server: meaning, unit and default of each, resolved once. */
 
 import { StateError } from '../core/errors.ts'
+import { MAX_JSON_DEPTH } from '../core/json-bounds.ts'
 import { assertKey } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
@@ -8,6 +9,7 @@ import type { TimeSource } from '../core/time.ts'
 import type { Transport } from '../core/transport.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { ADMISSION_RANGES, type AdmissionOptions, resolveAdmission } from './admission-options.ts'
+import { memoryLimits } from './memory-limits.ts'
 import { newNodeId } from './node-id.ts'
 import { assertPageRules } from './page-guard.ts'
 import type { ServerPlugin } from './plugin.ts'
@@ -49,6 +51,27 @@ export interface ServerOptions extends AdmissionOptions {
   readonly closeNoticeMs?: number
   /** Largest request body, bytes. Default 10 MiB, as is 0; negative for no limit. */
   readonly maxBodyBytes?: number
+  /**
+   * Bytes of the bodies of all requests under way, beyond which more get 503. Default: a quarter of the heap, at least
+   * 16 and at most 256 MiB. A request that is alone may pass it.
+   */
+  readonly maxRequestBytes?: number
+  /**
+   * Bytes of all answers that clients have not read, beyond which those who take nothing are cut, or new ones get
+   * 503. Default: as for `maxRequestBytes`.
+   */
+  readonly maxAnswerBytes?: number
+  /** Deepest nesting of JSON that is written. Default 512, at most 1000. */
+  readonly maxJsonDepth?: number
+  /** Most items of arrays and members of objects in one value, a member counted four times. Default 2 000 000. */
+  readonly maxJsonMembers?: number
+  /**
+   * Bytes of full states that subscribers have not read, beyond which those who hold one longest are closed.
+   * Default: as for `maxRequestBytes`.
+   */
+  readonly maxSnapshotBytes?: number
+  /** Bytes of full states and patches kept for subscribers to come, in all. Default: half of `maxRequestBytes`. */
+  readonly maxPoolBytes?: number
   /** Milliseconds a request may take to arrive whole. Default 60 000; 0 for no limit. */
   readonly readTimeoutMs?: number
   /** Milliseconds the head of a request may take to arrive. Default 10 000; 0 for no limit. */
@@ -172,6 +195,12 @@ const RANGES = {
   maxBufferedBytes: [0],
   slowConsumerTimeoutMs: [1],
   maxIdlePools: [0],
+  maxRequestBytes: [1],
+  maxAnswerBytes: [1],
+  maxJsonDepth: [1, MAX_JSON_DEPTH],
+  maxJsonMembers: [1],
+  maxSnapshotBytes: [1],
+  maxPoolBytes: [0],
   workers: [0, 64],
   ...ADMISSION_RANGES,
 } as const
@@ -241,6 +270,7 @@ function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
     maxBufferedBytes: options.maxBufferedBytes ?? 1024 * 1024,
     slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
     maxIdlePools: options.maxIdlePools ?? 1000,
+    ...memoryLimits(options),
     workers: options.workers ?? 0,
   }
 }

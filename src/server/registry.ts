@@ -4,6 +4,7 @@ import { type EndpointServices, Endpoints } from './endpoints.ts'
 import { Hooks } from './hooks.ts'
 import { MiddlewareChain } from './middleware.ts'
 import { Proxies } from './proxy.ts'
+import type { RequestBodies } from './request-body.ts'
 import { Router } from './router.ts'
 
 export interface Registry {
@@ -14,6 +15,7 @@ export interface Registry {
   readonly router: Router
   readonly endpoints: Endpoints
   readonly proxies: Proxies
+  readonly bodies: RequestBodies
 }
 
 export function createRegistry(services: EndpointServices): Registry {
@@ -25,5 +27,6 @@ export function createRegistry(services: EndpointServices): Registry {
     router,
     endpoints: new Endpoints(router, services),
     proxies: new Proxies(router),
+    bodies: services.bodies,
   }
 }

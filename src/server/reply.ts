@@ -5,6 +5,7 @@ import { constants, deflate, gzip } from 'node:zlib'
 import { errorText, isStateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { retryHeaders } from '../core/retry-hint.ts'
+import type { UnreadAnswers } from './unread-answers.ts'
 
 export interface Reply {
   readonly status: number
@@ -12,8 +13,10 @@ export interface Reply {
   readonly body?: string | Uint8Array
 }
 
-/** Voters that are up have answered within a second, milliseconds. */
-const UNDECIDED_RETRY_MS = 1000
+/** Voters that are up have answered within a second, and what was too much is done in part, milliseconds. */
+const RETRY_MS = 1000
+/** Characters of an error that are told: it may repeat what the client sent. */
+const MAX_ERROR_LENGTH = 8192
 const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 /** Bodies below this many bytes are not worth compressing. */
@@ -41,11 +44,11 @@ export function methodNotAllowedReply(allow: string): Reply {
 export function errorReply(error: unknown, logger: Logger): Reply {
   if (isStateError(error)) {
     if (error.meaning.status >= 500) {
-      logger.warn('a request failed', { code: error.code, error: error.message })
+      logger.warn('a request failed', { code: error.code, error: shortened(error.message) })
     }
-    const reply = textReply(error.meaning.status, error.message)
-    if (error.code !== 'undecided') return reply
-    return { ...reply, headers: { ...reply.headers, ...retryHeaders(UNDECIDED_RETRY_MS) } }
+    const reply = textReply(error.meaning.status, shortened(error.message))
+    if (error.code !== 'undecided' && error.code !== 'overloaded') return reply
+    return { ...reply, headers: { ...reply.headers, ...retryHeaders(RETRY_MS) } }
   }
   logger.error('a request failed unexpectedly', { error: errorText(error) })
   return textReply(500, 'ooo: internal server error')
@@ -55,12 +58,16 @@ export function errorReply(error: unknown, logger: Logger): Reply {
  * Writes a reply, without a body for HEAD and 304. It is compressed when `compression` allows it (default
  * true), the client takes it and it pays; never under an `Upgrade` header. A response that was begun
  * already is left alone.
+ * @throws StateError `overloaded` when `answers` has no room for it
  */
 export async function sendReply(
   request: IncomingMessage,
   response: ServerResponse,
   reply: Reply,
-  { compression = true }: { readonly compression?: boolean } = {},
+  {
+    compression = true,
+    answers,
+  }: { readonly compression?: boolean; readonly answers?: UnreadAnswers } = {},
 ): Promise<void> {
   // Text stays text: Node then sends head and body as one piece.
   const plain = reply.body ?? ''
@@ -70,6 +77,8 @@ export async function sendReply(
   const encoding = mayCompress ? acceptedEncoding(request) : undefined
   const body = encoding === undefined ? plain : await compress(encoding, plain)
   if (response.headersSent || response.destroyed) return
+  if (request.method !== 'HEAD')
+    answers?.begin(response, encoding === undefined ? length : body.length)
   response.statusCode = reply.status
   response.appendHeader('Vary', 'Accept-Encoding')
   if (encoding !== undefined) response.setHeader('Content-Encoding', encoding)
@@ -78,6 +87,10 @@ export async function sendReply(
   }
   for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value)
   response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+function shortened(text: string): string {
+  return text.length <= MAX_ERROR_LENGTH ? text : `${text.slice(0, MAX_ERROR_LENGTH)}…`
 }
 
 function routerReply(status: number, body: string): Reply {

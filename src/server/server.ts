@@ -16,11 +16,13 @@ import type { Endpoint } from './endpoint.ts'
 import { type Hooks, runRefusing } from './hooks.ts'
 import { createIo, type ServerIo } from './io.ts'
 import { closeNode, openNode, type RunningNode } from './lifecycle.ts'
+import { bodyLimitsOf, type MemoryMetrics } from './memory-limits.ts'
 import type { Middleware } from './middleware.ts'
 import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from './options.ts'
 import type { ServerAddress } from './plugin.ts'
 import type { Proxies } from './proxy.ts'
 import { createRegistry, type Registry } from './registry.ts'
+import { RequestBodies } from './request-body.ts'
 import type { SocketMetrics } from './sockets.ts'
 
 export type { ServerOptions } from './options.ts'
@@ -76,6 +78,8 @@ export interface Server extends ServerIo {
   readonly admissionMetrics: AdmissionMetrics
   /** Sockets of this `open` and why they were dropped. @throws StateError `not_open` unless open. */
   readonly socketMetrics: SocketMetrics
+  /** What clients of this `open` make the node hold. @throws StateError `not_open` unless open. */
+  readonly memoryMetrics: MemoryMetrics
 }
 
 /** A server that is not open yet. @throws StateError `invalid_option`. */
@@ -106,7 +110,10 @@ class NodeServer implements Server {
 
   constructor(options: ResolvedServerOptions) {
     this.#options = options
-    this.#registry = createRegistry({ maxBodyBytes: options.maxBodyBytes, io: this.#io })
+    this.#registry = createRegistry({
+      bodies: new RequestBodies(bodyLimitsOf(options)),
+      io: this.#io,
+    })
     for (const path of options.open) this.#registry.filters.open(path)
   }
 
@@ -152,6 +159,10 @@ class NodeServer implements Server {
 
   get admissionMetrics(): AdmissionMetrics {
     return this.#node().admission.metrics()
+  }
+
+  get memoryMetrics(): MemoryMetrics {
+    return this.#node().memory()
   }
 
   get socketMetrics(): SocketMetrics {

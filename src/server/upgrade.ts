@@ -134,7 +134,7 @@ function openFate(
 ): void {
   assertHandshake(request)
   const question = fateQuestion(context, request)
-  const leave = context.fates.enter()
+  const leave = context.fates.enter(context.admission.clientOf(request))
   const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
   if (webSocket === undefined) leave()
   else void serveFate(context, question, webSocket, leave)

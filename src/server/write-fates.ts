@@ -45,6 +45,8 @@ export class WriteFates {
   /** By key, those whom a change of it may concern. */
   readonly #byKey = new Map<string, Set<() => void>>()
   #waiters = 0
+  /** Places held, by address. */
+  readonly #byAddress = new Map<string, number>()
   #stopListening: (() => void)[] | undefined
   readonly #closed = new AbortController()
 
@@ -56,21 +58,41 @@ export class WriteFates {
     return this.#waiters
   }
 
-  /** A place among those who wait; what it returns gives it back. @throws StateError `overloaded`. */
-  enter(): () => void {
+  /**
+   * A place among those who wait; what it returns gives it back.
+   * @param address whose it is: nobody holds more places than are left, so that the last ones go to others
+   * @throws StateError `overloaded`.
+   */
+  enter(address?: string): () => void {
     if (this.#waiters >= MAX_WAITERS) {
       throw new StateError(
         'overloaded',
         `ooo: ${this.#waiters} writes are waited for, the limit is ${MAX_WAITERS}`,
       )
     }
+    const held = address === undefined ? 0 : (this.#byAddress.get(address) ?? 0)
+    if (held >= MAX_WAITERS - this.#waiters) {
+      throw new StateError(
+        'overloaded',
+        `ooo: ${address} waits for ${held} writes, and ${this.#waiters} of ${MAX_WAITERS} are waited for`,
+      )
+    }
     this.#waiters++
+    if (address !== undefined) this.#byAddress.set(address, held + 1)
     this.#listen()
     let isIn = true
     return () => {
-      if (isIn) this.#waiters--
+      if (isIn) this.#leave(address)
       isIn = false
     }
+  }
+
+  #leave(address: string | undefined): void {
+    this.#waiters--
+    if (address === undefined) return
+    const held = (this.#byAddress.get(address) ?? 0) - 1
+    if (held > 0) this.#byAddress.set(address, held)
+    else this.#byAddress.delete(address)
   }
 
   /** The fate as far as it is known now. @throws StateError of the storage. */

@@ -13,6 +13,7 @@ import type { Logger } from '../core/logger.ts'
 import type { Filters } from '../store/filters.ts'
 import { assertReadable } from './access-checks.ts'
 import { type Ack, ackOf } from './ack.ts'
+import type { Admission } from './admission.ts'
 import { jsonReply, type Reply } from './reply.ts'
 import { parseTarget } from './request-url.ts'
 import { type Fate, fateForMajorityJson, fateJson } from './write-fate.ts'
@@ -25,6 +26,7 @@ export interface FateContext {
   /** What is opened in static mode; undefined when everything is. */
   readonly filters: Filters | undefined
   readonly logger: Logger
+  readonly admission: Pick<Admission, 'clientOf'>
 }
 
 /** Which write a request asks after. */
@@ -55,14 +57,19 @@ export function fateQuestion(
 /** Answers with the fate, at once or when it is as asked for. */
 export async function answerFate(context: FateContext, request: IncomingMessage): Promise<Reply> {
   const { id, key, wait } = fateQuestion(context, request)
-  const fate = await tell(context, { id, key, wait })
+  const address = context.admission.clientOf(request)
+  const fate = await tell(context, { id, key, wait }, address)
   const reply = jsonReply(wait?.level === 'majority' ? fateForMajorityJson(fate) : fateJson(fate))
   return { ...reply, headers: { ...reply.headers, 'Cache-Control': 'no-store' } }
 }
 
-async function tell({ fates }: FateContext, { id, key, wait }: FateQuestion): Promise<Fate> {
+async function tell(
+  { fates }: FateContext,
+  { id, key, wait }: FateQuestion,
+  address: string | undefined,
+): Promise<Fate> {
   if (wait === undefined) return fates.now(id, key)
-  const leave = fates.enter()
+  const leave = fates.enter(address)
   try {
     const until = (fate: Fate): boolean =>
       fate.state === 'unknown' || fate.overriddenBy !== undefined || isAt(wait.level, fate)
@@ -84,7 +91,7 @@ export async function streamFate(
   response: ServerResponse,
 ): Promise<void> {
   const { id, key } = fateQuestion(context, request)
-  const leave = context.fates.enter()
+  const leave = context.fates.enter(context.admission.clientOf(request))
   const gone = new AbortController()
   response.once('close', () => gone.abort())
   try {

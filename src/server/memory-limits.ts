@@ -1,0 +1,59 @@
+/** What all clients of a node together may make it hold, by the heap that it has. */
+import { getHeapStatistics } from 'node:v8'
+import { DEFAULT_JSON_BOUNDS } from '../core/json-bounds.ts'
+import type { BodyLimits } from './request-body.ts'
+
+/** Bytes, but for the two of JSON. */
+export interface MemoryLimits {
+  readonly maxRequestBytes: number
+  readonly maxAnswerBytes: number
+  readonly maxSnapshotBytes: number
+  readonly maxPoolBytes: number
+  readonly maxJsonDepth: number
+  readonly maxJsonMembers: number
+}
+
+/** Gauges of this moment, and counters since the server opened. */
+export interface MemoryMetrics {
+  /** Bytes of the bodies of requests under way. */
+  readonly requestBytes: number
+  /** Requests refused because others held too much. */
+  readonly requestsRefused: number
+  /** Bytes of answers that clients have not taken. */
+  readonly answerBytes: number
+  /** Connections cut since their clients took nothing while others waited for room. */
+  readonly answersCut: number
+  /** Writes that are waited for. */
+  readonly waiters: number
+}
+
+const MIB = 1024 * 1024
+const LEAST_SHARE = 16 * MIB
+const GREATEST_SHARE = 256 * MIB
+
+/** Those given, and the defaults of the others. @param heapBytes limit of this process's heap */
+export function memoryLimits(
+  given: Partial<MemoryLimits>,
+  heapBytes: number = getHeapStatistics().heap_size_limit,
+): MemoryLimits {
+  const share = Math.floor(Math.min(GREATEST_SHARE, Math.max(LEAST_SHARE, heapBytes / 4)))
+  return {
+    maxRequestBytes: given.maxRequestBytes ?? share,
+    maxAnswerBytes: given.maxAnswerBytes ?? share,
+    maxSnapshotBytes: given.maxSnapshotBytes ?? share,
+    maxPoolBytes: given.maxPoolBytes ?? Math.floor(share / 2),
+    maxJsonDepth: given.maxJsonDepth ?? DEFAULT_JSON_BOUNDS.maxDepth,
+    maxJsonMembers: given.maxJsonMembers ?? DEFAULT_JSON_BOUNDS.maxMembers,
+  }
+}
+
+/** What concerns the bodies of requests. */
+export function bodyLimitsOf(
+  options: Pick<MemoryLimits, 'maxRequestBytes' | 'maxJsonDepth' | 'maxJsonMembers'> & {
+    readonly maxBodyBytes: number
+  },
+): BodyLimits {
+  const { maxBodyBytes, maxRequestBytes, maxJsonDepth, maxJsonMembers } = options
+  const jsonBounds = { maxDepth: maxJsonDepth, maxMembers: maxJsonMembers }
+  return { maxBodyBytes, maxRequestBytes, jsonBounds }
+}
