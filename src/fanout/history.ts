@@ -34,6 +34,10 @@ export class History {
     }
   }
 
+  get bytes(): number {
+    return this.#bytes
+  }
+
   clear(): void {
     this.#steps = []
     this.#bytes = 0

@@ -17,6 +17,7 @@ import type { TimeSource } from '../core/time.ts'
 import { Pacer } from './pacer.ts'
 import { PatternIndex } from './pattern-index.ts'
 import { Pool, type PoolContext, type SnapshotSource } from './pool.ts'
+import { PoolMemory } from './pool-memory.ts'
 import { PLAIN_SHAPE, type ReadShape } from './read-shape.ts'
 import {
   type AskCatchUp,
@@ -26,6 +27,7 @@ import {
   type PoolMember,
   Subscriber,
 } from './subscriber.ts'
+import { UnreadLedger } from './unread-ledger.ts'
 
 export interface HubOptions {
   readonly source: SnapshotSource
@@ -36,6 +38,10 @@ export interface HubOptions {
   readonly maxIdlePools?: number
   /** Unread bytes per subscriber beyond which patches are dropped for it. Default 1 MiB. */
   readonly maxBufferedBytes?: number
+  /** Bytes of full states, and of patches, that subscribers have not read. Default: no limit. */
+  readonly maxUnreadBytes?: number
+  /** Bytes of full states and patches kept for subscribers to come. Default: no limit. */
+  readonly maxPoolBytes?: number
   /** Milliseconds a subscriber that is behind may take nothing before it is closed. Default 15 000. */
   readonly slowConsumerTimeoutMs?: number
   /** Keys that may change while a pool is read before the read is repeated. Default 10 000. */
@@ -66,6 +72,10 @@ export interface HubMetrics extends Readonly<FanoutCounters> {
   readonly pools: number
   readonly idlePools: number
   readonly subscribers: number
+  /** Bytes of full states that subscribers have been sent and may not have read. */
+  readonly unreadStateBytes: number
+  /** Bytes of full states and patches kept for subscribers to come. */
+  readonly poolBytes: number
 }
 
 /** A pool as tools see it. */
@@ -106,12 +116,16 @@ export class Hub {
   /** Pools in which frames wait. */
   readonly #dirty = new Set<Pool>()
   readonly #pacer: Pacer
+  readonly #unread: UnreadLedger
+  readonly #memory: PoolMemory
   #heardSeq = -1
   #state: 'open' | 'closed' = 'open'
 
   constructor(options: HubOptions) {
     this.#maxIdlePools = options.maxIdlePools ?? 1000
     const { time, endOfTurn = setImmediate, settled } = options
+    this.#unread = new UnreadLedger(options.maxUnreadBytes ?? Number.POSITIVE_INFINITY)
+    this.#memory = new PoolMemory(options.maxPoolBytes ?? Number.POSITIVE_INFINITY)
     this.#pacer = new Pacer({ time, endOfTurn, settled }, () => this.#flush())
     this.#context = {
       source: options.source,
@@ -125,6 +139,8 @@ export class Hub {
       },
       logger: options.logger ?? SILENT_LOGGER,
       counters: this.#counters,
+      unread: this.#unread,
+      memory: this.#memory,
       heardSeq: () => this.#heardSeq,
       maxPendingKeys: options.maxPendingKeys ?? 10_000,
       reloadDelayMs: options.reloadDelayMs ?? 1000,
@@ -194,6 +210,8 @@ export class Hub {
       pools: this.#users.size,
       idlePools: this.#idle.size,
       subscribers,
+      unreadStateBytes: this.#unread.stateBytes,
+      poolBytes: this.#memory.bytes,
     }
   }
 

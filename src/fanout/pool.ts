@@ -23,6 +23,7 @@ import {
 } from './frame.ts'
 import { FrameQueue } from './frame-queue.ts'
 import { History, type HistoryLimits } from './history.ts'
+import type { Keeper, PoolMemory } from './pool-memory.ts'
 import {
   idleAfter,
   type LiveState,
@@ -43,6 +44,8 @@ export interface SnapshotSource {
 }
 
 export interface PoolContext extends SubscriberContext {
+  /** What all pools keep for subscribers to come. */
+  readonly memory: PoolMemory
   readonly source: SnapshotSource
   readonly shape: ReadShape
   /** True to send only snapshots. */
@@ -63,7 +66,7 @@ export interface PoolContext extends SubscriberContext {
 
 const MAX_RETRY_DELAY_MS = 60_000
 
-export class Pool {
+export class Pool implements Keeper {
   readonly pattern: string
   readonly #context: PoolContext
   readonly #subscribers = new Set<PoolMember>()
@@ -136,7 +139,20 @@ export class Pool {
     if (missed !== undefined && missed.byteLength <= patchLimit(snapshot.byteLength)) {
       return { kind: 'behind', batch: missed }
     }
-    return { kind: 'behind', batch: snapshot.batch() }
+    const batch = snapshot.batch()
+    this.#keeps(batch.byteLength)
+    return { kind: 'behind', batch }
+  }
+
+  /** Others need the room: the state is encoded again when it is asked for, patches are not kept. */
+  forgetKept(): void {
+    this.#history.clear()
+    if (this.#state.kind === 'live') this.#state.snapshot = undefined
+  }
+
+  /** @param snapshotBytes of the encoded state, 0 for none */
+  #keeps(snapshotBytes: number): void {
+    this.#context.memory.keep(this, snapshotBytes + this.#history.bytes)
   }
 
   /** Lets go of what time or circumstance has hidden since the last frame. */
@@ -216,11 +232,13 @@ export class Pool {
     if (this.#state.kind !== 'live') return
     if (this.#isConcealing) this.#version = undefined
     this.#state = idleAfter(this.#state, this.#context.heardSeq())
+    this.#keeps(0)
   }
 
   close(): void {
     if (this.#state.kind === 'failed') this.#state.cancelRetry()
     this.#state = { kind: 'closed' }
+    this.#context.memory.forget(this)
     this.#waiting.clear()
     for (const subscriber of this.#subscribers) subscriber.close()
     this.#subscribers.clear()
@@ -308,6 +326,7 @@ export class Pool {
       this.#history.clear()
       state.snapshot = sentSnapshot(version, frame)
     } else if (before !== undefined) this.#history.push(before, frame)
+    this.#keeps(isWhole ? frame.byteLength : 0)
     this.#enqueue(frame, isWhole ? undefined : before)
   }
 

@@ -13,6 +13,7 @@
 import { ERROR_TABLE, errorText } from '../core/errors.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { FrameBatch } from './frame-batch.ts'
+import { BEHIND_BYTES, type UnreadLedger, type UnreadReader } from './unread-ledger.ts'
 
 /** A connection as the fan-out sees it. */
 export interface FrameSink {
@@ -76,6 +77,8 @@ export interface SubscriberContext {
   readonly limits: SubscriberLimits
   readonly time: TimeSource
   readonly counters: FanoutCounters
+  /** What all of them have not read. */
+  readonly unread: UnreadLedger
 }
 
 /** What brings a subscriber from a version to the current state. */
@@ -110,7 +113,7 @@ type SubscriberState =
   | { readonly kind: 'stale'; readonly heldVersion: string | undefined }
   | { readonly kind: 'closed' }
 
-export class Subscriber implements PoolMember {
+export class Subscriber implements PoolMember, UnreadReader {
   readonly connections = 1
   readonly #sink: FrameSink
   readonly #context: SubscriberContext
@@ -119,6 +122,7 @@ export class Subscriber implements PoolMember {
   /** Size of the last snapshot sent, which its budget is extended by. */
   #snapshotBytes = 0
   #cancelWatch: CancelTimer | undefined
+  #isBehind = false
 
   /** `heldVersion`: the version whose state the client says it holds, if any. */
   constructor(
@@ -153,7 +157,8 @@ export class Subscriber implements PoolMember {
     // A batch larger than the budget still goes to a connection that has read everything before it,
     // and reading a large snapshot must not by itself count as being slow.
     const budget = this.#context.limits.maxBufferedBytes + this.#snapshotBytes
-    if (buffered > 0 && buffered + batch.byteLength > budget) {
+    const isFull = buffered > 0 && buffered + batch.byteLength > budget
+    if (this.#isTooMuch(buffered) || isFull) {
       this.#context.counters.framesDropped += batch.frames.length
       this.#fallBehind(batch.from)
       return
@@ -164,7 +169,29 @@ export class Subscriber implements PoolMember {
   /** The connection ended, or its owner leaves the pool. */
   close(): void {
     this.#cancelWatch?.()
+    this.#context.unread.left(this)
     this.#state = CLOSED
+  }
+
+  get unreadBytes(): number {
+    return this.#sink.bufferedBytes
+  }
+
+  /** Others need the room that its unread state takes: it comes back for the one of then. */
+  giveWay(): void {
+    this.close()
+    this.#context.counters.slowConsumersClosed++
+    this.#sink.close(
+      ERROR_TABLE.slow_consumer.closeCode,
+      `slow consumer: ${this.unreadBytes} bytes unread, and others wait for room`,
+    )
+  }
+
+  #isTooMuch(buffered: number): boolean {
+    const wasBehind = this.#isBehind
+    this.#isBehind = buffered > BEHIND_BYTES
+    if (!wasBehind && !this.#isBehind) return false
+    return this.#context.unread.isTooMuch(this, buffered)
   }
 
   #fallBehind(heldVersion: string | undefined): void {
@@ -214,6 +241,7 @@ export class Subscriber implements PoolMember {
     }
     try {
       this.#sink.send(batch)
+      if (batch.snapshotBytes > 0) this.#context.unread.sent(this, batch)
     } catch (error) {
       // One broken connection must not cost the others their frames.
       this.close()

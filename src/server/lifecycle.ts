@@ -322,6 +322,8 @@ function createHub(
     settled: () => store.settled(),
     maxIdlePools: options.maxIdlePools,
     maxBufferedBytes: options.maxBufferedBytes,
+    maxUnreadBytes: options.maxUnreadBytes,
+    maxPoolBytes: options.maxPoolBytes,
     slowConsumerTimeoutMs: options.slowConsumerTimeoutMs,
     logger: options.logger,
   })

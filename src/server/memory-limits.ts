@@ -7,7 +7,7 @@ import type { BodyLimits } from './request-body.ts'
 export interface MemoryLimits {
   readonly maxRequestBytes: number
   readonly maxAnswerBytes: number
-  readonly maxSnapshotBytes: number
+  readonly maxUnreadBytes: number
   readonly maxPoolBytes: number
   readonly maxJsonDepth: number
   readonly maxJsonMembers: number
@@ -40,7 +40,7 @@ export function memoryLimits(
   return {
     maxRequestBytes: given.maxRequestBytes ?? share,
     maxAnswerBytes: given.maxAnswerBytes ?? share,
-    maxSnapshotBytes: given.maxSnapshotBytes ?? share,
+    maxUnreadBytes: given.maxUnreadBytes ?? share,
     maxPoolBytes: given.maxPoolBytes ?? Math.floor(share / 2),
     maxJsonDepth: given.maxJsonDepth ?? DEFAULT_JSON_BOUNDS.maxDepth,
     maxJsonMembers: given.maxJsonMembers ?? DEFAULT_JSON_BOUNDS.maxMembers,

@@ -72,6 +72,18 @@ export function nodeMetrics({ admission, sockets, fanout, memory }: NodeMetrics)
 function fanoutMetrics(fanout: HubMetrics): string {
   return [
     metric('pools', 'gauge', 'Keys and lists with subscribers.', fanout.pools),
+    metric(
+      'fanout_unread_state_bytes',
+      'gauge',
+      'Full states sent and perhaps not read.',
+      fanout.unreadStateBytes,
+    ),
+    metric(
+      'fanout_pool_bytes',
+      'gauge',
+      'Full states and patches kept for subscribers to come.',
+      fanout.poolBytes,
+    ),
     metric('fanout_frames_total', 'counter', 'Frames handed to connections.', fanout.framesSent),
     metric('fanout_writes_total', 'counter', 'Writes they left in.', fanout.batchesSent),
     metric('fanout_snapshots_total', 'counter', 'Full states among them.', fanout.snapshotsSent),

@@ -66,10 +66,10 @@ export interface ServerOptions extends AdmissionOptions {
   /** Most items of arrays and members of objects in one value, a member counted four times. Default 2 000 000. */
   readonly maxJsonMembers?: number
   /**
-   * Bytes of full states that subscribers have not read, beyond which those who hold one longest are closed.
-   * Default: as for `maxRequestBytes`.
+   * Bytes that subscribers have not read: of full states, beyond which those who hold one longest are closed, and
+   * of patches, beyond which those who are behind get a full state later. Default: as for `maxRequestBytes`.
    */
-  readonly maxSnapshotBytes?: number
+  readonly maxUnreadBytes?: number
   /** Bytes of full states and patches kept for subscribers to come, in all. Default: half of `maxRequestBytes`. */
   readonly maxPoolBytes?: number
   /** Milliseconds a request may take to arrive whole. Default 60 000; 0 for no limit. */
@@ -199,7 +199,7 @@ const RANGES = {
   maxAnswerBytes: [1],
   maxJsonDepth: [1, MAX_JSON_DEPTH],
   maxJsonMembers: [1],
-  maxSnapshotBytes: [1],
+  maxUnreadBytes: [1],
   maxPoolBytes: [0],
   workers: [0, 64],
   ...ADMISSION_RANGES,

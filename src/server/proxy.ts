@@ -6,6 +6,7 @@ import { ERROR_TABLE } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Random, TimeSource } from '../core/time.ts'
 import { type FanoutCounters, newFanoutCounters } from '../fanout/subscriber.ts'
+import { UnreadLedger } from '../fanout/unread-ledger.ts'
 import { compileTemplate } from './path-template.ts'
 import type { ProxyNodeFilter, ProxyRoute } from './proxy-config.ts'
 import { resolveProxyRoute } from './proxy-config.ts'
@@ -53,6 +54,7 @@ export interface ProxyHost {
   readonly maxBodyBytes: number
   /** Limits of a slow local subscriber, as those of the hub. */
   readonly maxBufferedBytes: number
+  readonly maxUnreadBytes: number
   readonly slowConsumerTimeoutMs: number
   readonly time: TimeSource
   readonly logger: Logger
@@ -140,7 +142,7 @@ export class Proxies {
 
   /** The server opens: from now on requests are forwarded. */
   open(host: ProxyHost): void {
-    const { maxBufferedBytes, slowConsumerTimeoutMs } = host
+    const { maxBufferedBytes, slowConsumerTimeoutMs, maxUnreadBytes } = host
     this.#host = host
     this.#runtime = {
       sockets: host.sockets,
@@ -150,6 +152,7 @@ export class Proxies {
       random: host.random ?? Math.random,
       limits: { maxBufferedBytes, slowConsumerTimeoutMs },
       counters: this.#counters,
+      unread: new UnreadLedger(maxUnreadBytes),
       upstreams: this.#upstreams,
     }
   }

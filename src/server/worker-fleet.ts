@@ -176,12 +176,13 @@ export class WorkerFleet {
 /** Only what can go to another process. */
 function settingsOf(options: WorkerFleetOptions): WorkerSettings {
   const { pingIntervalMs, pongTimeoutMs, wsWriteTimeoutMs } = options
-  const { maxBufferedBytes, slowConsumerTimeoutMs } = options
+  const { maxBufferedBytes, maxUnreadBytes, slowConsumerTimeoutMs } = options
   return {
     pingIntervalMs,
     pongTimeoutMs,
     wsWriteTimeoutMs,
     maxBufferedBytes,
+    maxUnreadBytes,
     slowConsumerTimeoutMs,
   }
 }

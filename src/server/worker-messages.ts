@@ -7,6 +7,8 @@ export interface WorkerSettings extends SubscriberLimits {
   readonly pingIntervalMs: number
   readonly pongTimeoutMs: number
   readonly wsWriteTimeoutMs: number
+  /** Bytes that subscribers of one worker may leave unread, of full states and of patches. */
+  readonly maxUnreadBytes: number
 }
 
 export type ToWorker =

@@ -9,6 +9,7 @@ import {
   type Subscriber,
   type SubscriberContext,
 } from '../fanout/subscriber.ts'
+import { UnreadLedger } from '../fanout/unread-ledger.ts'
 import { Heartbeat } from './heartbeat.ts'
 import { SubscriberSocket, type SubscriberSocketContext } from './subscriber-socket.ts'
 import { CLOSE_GRACE_MS, MAX_SUBSCRIBER_MESSAGE_BYTES } from './websocket-handshake.ts'
@@ -46,7 +47,10 @@ export class WorkerNode {
     this.#post = post
     this.#heartbeat = new Heartbeat({ ...settings, time })
     this.#pacer = new Pacer({ time, endOfTurn: setImmediate }, () => this.#flush())
-    this.#context = { limits: settings, time, counters: this.#counters }
+    this.#context = {
+      ...{ limits: settings, time, counters: this.#counters },
+      unread: new UnreadLedger(settings.maxUnreadBytes),
+    }
     this.#socketContext = {
       time,
       maxMessageBytes: MAX_SUBSCRIBER_MESSAGE_BYTES,

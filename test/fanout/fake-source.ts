@@ -200,8 +200,8 @@ export async function join(
   hub: Hub,
   pattern: string,
   heldVersion?: string,
+  sink: FakeSink = new FakeSink(),
 ): Promise<{ sink: FakeSink; subscription: Subscription }> {
-  const sink = new FakeSink()
   const subscription = await hub.subscribe(pattern)
   subscription.attach(sink, heldVersion)
   return { sink, subscription }

@@ -9,6 +9,7 @@ import { Relay } from '../../src/fanout/relay.ts'
 import type { PoolNews, PoolQuestion } from '../../src/fanout/relay-messages.ts'
 import { RelayPool } from '../../src/fanout/relay-pool.ts'
 import { newFanoutCounters, type Subscriber } from '../../src/fanout/subscriber.ts'
+import { UnreadLedger } from '../../src/fanout/unread-ledger.ts'
 import { fc } from '../support/property.ts'
 import { type Bench, createBench, FakeSink, join, settle } from './fake-source.ts'
 
@@ -41,7 +42,7 @@ class Remote {
     this.#subscription = subscription
     this.#leaving = leaving
     const limits = { maxBufferedBytes: 60, slowConsumerTimeoutMs: 1000 }
-    const context = { limits, time, counters: newFanoutCounters() }
+    const context = { limits, time, counters: newFanoutCounters(), unread: new UnreadLedger(1e9) }
     this.#pool = new RelayPool(
       context,
       (heldVersion) => {

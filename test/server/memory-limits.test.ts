@@ -151,7 +151,7 @@ describe('defaults', () => {
   it('follow the heap', () => {
     expect(memoryLimits({}, 256 * MIB)).toMatchObject({
       ...{ maxRequestBytes: 64 * MIB, maxAnswerBytes: 64 * MIB },
-      ...{ maxSnapshotBytes: 64 * MIB, maxPoolBytes: 32 * MIB },
+      ...{ maxUnreadBytes: 64 * MIB, maxPoolBytes: 32 * MIB },
     })
     expect(memoryLimits({}, 1).maxRequestBytes).toBe(16 * MIB)
     expect(memoryLimits({ maxPoolBytes: 1 }, 64_000 * MIB)).toMatchObject({
