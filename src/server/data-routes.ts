@@ -12,7 +12,6 @@ import { durabilityOf } from './durability-query.ts'
 import { listBody } from './list-body.ts'
 import { listRangeOf } from './list-query.ts'
 import { jsonReply, methodNotAllowedReply, type Reply } from './reply.ts'
-import type { RequestBodies } from './request-body.ts'
 import { answerWrite, type KeepWrite, type WriteContext, type Written } from './write-answer.ts'
 
 export { assertReadable } from './access-checks.ts'
@@ -23,7 +22,6 @@ export interface DataContext extends WriteContext {
   readonly access: DataAccess
   /** How many stored records of a key or glob are damaged. */
   readonly damagedCount: (keyOrGlob: string) => number
-  readonly bodies: RequestBodies
 }
 
 /** Header of a list that lacks damaged records: how many. */

@@ -127,7 +127,7 @@ export function createContext(
 function createWrites(
   { deadlineMs, time, logger }: ResolvedServerOptions,
   { store, plugins, hub }: NodeParts,
-): WriteContext & { readonly fates: WriteFates } {
+): Omit<WriteContext, 'bodies'> & { readonly fates: WriteFates } {
   const replication = (): Replication | undefined => plugins.replication
   const leaderOf = (key: string): string | undefined => store.leaderOf(key)
   const fates = new WriteFates({ store, replication, time, logger })

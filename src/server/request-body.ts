@@ -23,6 +23,8 @@ const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 export class RequestBodies {
   readonly limits: BodyLimits
   readonly #held = new Map<IncomingMessage, number>()
+  /** What bodies are used for, by request. */
+  readonly #inUse = new WeakMap<IncomingMessage, Promise<void>>()
   #bytes = 0
   #refused = 0
 
@@ -59,8 +61,23 @@ export class RequestBodies {
     return compactJsonInSlices(text, this.limits.jsonBounds, SLICE_CHARACTERS, pause)
   }
 
-  /** The request is answered: its body is no longer held. Idempotent. */
+  /** The body counts until `work` has settled too: a write goes on when its request was given up. */
+  holdUntil(request: IncomingMessage, work: Promise<unknown>): void {
+    const settled = work.then(
+      () => undefined,
+      () => undefined,
+    )
+    this.#inUse.set(request, settled)
+  }
+
+  /** The request is answered: its body is no longer held, unless it is in use. Idempotent. */
   release(request: IncomingMessage): void {
+    const settled = this.#inUse.get(request)
+    if (settled === undefined) this.#drop(request)
+    else void settled.then(() => this.#drop(request))
+  }
+
+  #drop(request: IncomingMessage): void {
     this.#bytes -= this.#held.get(request) ?? 0
     this.#held.delete(request)
   }
@@ -78,7 +95,7 @@ export class RequestBodies {
         finish()
       }
       const refuse = (error: StateError): void => {
-        this.release(request)
+        this.#drop(request)
         settle(() => reject(error))
         // Read on into nothing, so that the client can finish and see the answer.
         request.resume()

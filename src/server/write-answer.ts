@@ -8,6 +8,7 @@ import type { ChangeEnd } from '../store/operations.ts'
 import { ACK_HEADER, type Acks, ackOf } from './ack.ts'
 import { type ForwardContext, forwardWrite, isForElsewhere } from './forward.ts'
 import { type Reply, textReply } from './reply.ts'
+import type { RequestBodies } from './request-body.ts'
 import { formatWriteId, WRITE_ID_HEADER } from './write-id.ts'
 
 export interface WriteContext {
@@ -16,6 +17,7 @@ export interface WriteContext {
   readonly leaderOf: (key: string) => string | undefined
   /** Settles when subscribers are being sent every write so far; undefined when they are already. */
   readonly flushed: () => Promise<void> | undefined
+  readonly bodies: RequestBodies
 }
 
 /** A write that was made. */
@@ -52,7 +54,9 @@ export async function answerWrite(
     leave = context.acks.begin(ack, kept.keys)
   }
   try {
-    const { reply, ends } = await underDeadline(context.forward, write(keep))
+    const work = write(keep)
+    context.bodies.holdUntil(request, work)
+    const { reply, ends } = await underDeadline(context.forward, work)
     // Subscribers first: who has the answer can count on the frames being on their way.
     await context.flushed()
     const last = ends.at(-1)

@@ -3,10 +3,14 @@
  * one together, so that durability costs one write per batch rather than one per operation.
  * Bounded: beyond `maxWaiting` operations the newest is refused with `overloaded`.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { StateError } from '../core/errors.ts'
 
-/** Plans and writes a batch; settles every job in it. Never rejects. */
-export type FlushBatch<Job> = (jobs: readonly Job[]) => Promise<void>
+/**
+ * Plans and writes a batch; settles every job in it. Never rejects.
+ * @returns how many of the jobs it took, from the first on; at least one
+ */
+export type FlushBatch<Job> = (jobs: readonly Job[]) => Promise<number>
 
 export class CommitQueue<Job> {
   readonly #flush: FlushBatch<Job>
@@ -80,11 +84,14 @@ export class CommitQueue<Job> {
       const jobs = this.#waiting.slice(0, this.#maxBatch)
       this.#waiting = this.#waiting.slice(this.#maxBatch)
       this.#isFlushing = true
-      await this.#flush(jobs)
+      const taken = await this.#flush(jobs)
       this.#isFlushing = false
+      if (taken < jobs.length) this.#waiting = [...jobs.slice(taken), ...this.#waiting]
       const pauses = this.#pauses
       this.#pauses = []
       for (const run of pauses) run()
+      // A batch that was too large for one has taken long enough.
+      if (taken < jobs.length) await nextTurn()
     }
     this.#running = undefined
   }

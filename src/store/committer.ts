@@ -8,6 +8,7 @@
  * undo, and every listener and reader sees the same sequence. Durability `memory` alone turns this
  * around: a batch of nothing else is applied, announced and answered, and written then.
  */
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { HybridClock } from '../core/clock.ts'
 import type { Digest } from '../core/digest.ts'
 import type { Commit } from '../core/entry.ts'
@@ -226,9 +227,9 @@ export class Committer {
     }
   }
 
-  async #flush(jobs: readonly Job[]): Promise<void> {
-    const ready = await this.#view(jobs)
-    if (ready === undefined) return
+  async #flush(waiting: readonly Job[]): Promise<number> {
+    const ready = await this.#view(waiting)
+    if (ready === undefined) return waiting.length
     const draft = new Draft({
       view: ready,
       lastSeq: this.#lastSeq,
@@ -238,18 +239,20 @@ export class Committer {
       isDamaged: (key) => this.damage.has(key),
       admitLost: (change) => this.lost.admit(change),
     })
-    const settle = planJobs(jobs, draft)
+    const planned = planJobs(waiting, draft)
+    const jobs = waiting.slice(0, planned.count)
     draft.setOrigin(this.#identity.unsavedRow(this.clock.last, this.#meta.get(ORIGIN_ROW)))
     this.#lastSeq = draft.seq
+    if (planned.isLarge) await nextTurn()
     const levels = jobs.map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
     const { rows, digest } = draft.rows(this.clock.last, this.#writer.needsBarrier(level))
     if (levels.every((level) => this.#writer.answersEarly(level))) {
       this.#apply(draft, digest)
-      settle()
+      planned.settle()
       await this.#writer.writeAnswered(rows)
       if (!this.#writer.isBehind) this.#written()
-      return
+      return planned.count
     }
     try {
       await this.#writer.write(rows, level)
@@ -259,11 +262,12 @@ export class Committer {
         error: errorText(error),
       })
       for (const job of jobs) job.reject(error)
-      return
+      return planned.count
     }
     this.#apply(draft, digest)
     this.#written()
-    settle()
+    planned.settle()
+    return planned.count
   }
 
   #written(): void {

@@ -1,0 +1,56 @@
+/** Writes that come together are made in batches that leave time for others. */
+import { describe, expect, it } from 'vitest'
+import { CommitQueue } from '../../src/store/commit-queue.ts'
+import { openStore } from '../support/store.ts'
+
+const MIB = 1024 * 1024
+
+describe('large writes that come at once', () => {
+  it('are made in batches of a few, with turns of the event loop between them, in order', async () => {
+    const store = await openStore()
+    const json = JSON.stringify('x'.repeat(MIB))
+    let turns = 0
+    let isDone = false
+    const count = (): void => {
+      turns++
+      if (!isDone) setImmediate(count)
+    }
+    setImmediate(count)
+    const commits: string[] = []
+    store.onCommit(({ changes }) => commits.push(...changes.map(({ key }) => key)))
+    const keys = Array.from({ length: 20 }, (_, i) => `k/${i}`)
+    await Promise.all(keys.map((key) => store.set(key, json)))
+    isDone = true
+    expect(commits).toEqual(keys)
+    expect(turns).toBeGreaterThanOrEqual(10)
+  })
+
+  it('share a batch when they are small', async () => {
+    const batches: number[] = []
+    const queue = new CommitQueue<number>({
+      flush: async (jobs) => {
+        batches.push(jobs.length)
+        return jobs.length
+      },
+      ...{ maxWaiting: 1000, maxBatch: 100 },
+    })
+    for (let i = 0; i < 250; i++) queue.push(i)
+    await queue.drained()
+    expect(batches).toEqual([100, 100, 50])
+  })
+
+  it('keep their order when a batch takes a part of them', async () => {
+    const done: number[] = []
+    const queue = new CommitQueue<number>({
+      flush: async (jobs) => {
+        const taken = jobs.slice(0, 3)
+        done.push(...taken)
+        return taken.length
+      },
+      ...{ maxWaiting: 1000, maxBatch: 10 },
+    })
+    for (let i = 0; i < 20; i++) queue.push(i)
+    await queue.drained()
+    expect(done).toEqual(Array.from({ length: 20 }, (_, i) => i))
+  })
+})
