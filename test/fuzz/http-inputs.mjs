@@ -37,14 +37,12 @@ export function request(random) {
 }
 
 /** A request whose body is dear: to be sent alone, as it takes its time. */
-export function dearRequest(random) {
-  const path = `/dear/${random.below(4)}`
+export function dearRequest(random, path) {
   return build(random, random.one(['POST', 'POST', 'PATCH']), path, dearJson(random))
 }
 
 /** A small change of what dear requests have left. */
-export function dearPatch(random) {
-  const path = `/dear/${random.below(4)}`
+export function dearPatch(random, path) {
   const body = random.one(['{"0":{"q":1}}', '{"a":{"a":1}}', '{}', '{"k0":1}', '[]', '1'])
   return build(random, 'PATCH', path, body)
 }

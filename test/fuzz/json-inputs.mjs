@@ -43,7 +43,7 @@ export function json(random, depth = 0) {
 
 /** What takes much more memory or time than its text, or might. */
 export function dearJson(random) {
-  const length = 1000 + random.length(400_000)
+  const length = random.chance(0.5) ? random.below(3_000_000) : 1000 + random.length(400_000)
   const repeated = (item) => `[${`${item},`.repeat(Math.ceil(length / (item.length + 1)))}${item}]`
   switch (random.below(9)) {
     case 0:

@@ -110,12 +110,18 @@ async function wrong(random, port) {
 
 async function dear(random, port) {
   const client = await RawClient.connect(port)
-  for (const one of [dearRequest(random), dearPatch(random), dearPatch(random)]) {
+  const path = `/dear/${random.below(4)}`
+  const subscriber = await RawClient.connect(port)
+  subscriber.send(handshake(random, path))
+  if (random.chance(0.3)) subscriber.stopReading()
+  for (const make of [dearRequest, dearPatch, dearPatch]) {
+    const one = make(random, path)
     client.send(one.bytes)
     counts.inputs++
     counts.dear++
     if (!(await answers(client, [one]))) break
   }
+  subscriber.destroy()
   client.destroy()
 }
 

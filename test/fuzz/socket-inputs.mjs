@@ -1,14 +1,7 @@
 /** WebSocket handshakes and frames (RFC 6455), right and wrong, as bytes. */
 import { key } from './json-inputs.mjs'
 
-export function handshake(random) {
-  const path = random.one([
-    `/${key(random)}`,
-    `/dear/${random.below(4)}`,
-    '/',
-    '/list/*',
-    '/_pivot/stream',
-  ])
+export function handshake(random, path = pathOf(random)) {
   const version = random.chance(0.95) ? 13 : random.one([8, 0, 'x'])
   const hasKey = random.chance(0.97)
   const headers = [
@@ -42,4 +35,9 @@ export function frame(random) {
   const mask = isMasked ? random.bytes(4) : Buffer.alloc(0)
   const body = isMasked ? payload.map((byte, i) => byte ^ mask[i % 4]) : payload
   return Buffer.concat([Buffer.from(head), mask, body])
+}
+
+function pathOf(random) {
+  const paths = [`/${key(random)}`, `/dear/${random.below(4)}`, '/', '/list/*', '/_pivot/stream']
+  return random.one(paths)
 }
