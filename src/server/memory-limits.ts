@@ -28,6 +28,9 @@ export interface MemoryMetrics {
 }
 
 const MIB = 1024 * 1024
+/** Of the heap, for one member that is let in. */
+const BYTES_PER_MEMBER = 120
+const LEAST_MEMBERS = 500_000
 const LEAST_SHARE = 16 * MIB
 const GREATEST_SHARE = 256 * MIB
 
@@ -43,8 +46,14 @@ export function memoryLimits(
     maxUnreadBytes: given.maxUnreadBytes ?? share,
     maxPoolBytes: given.maxPoolBytes ?? Math.floor(share / 2),
     maxJsonDepth: given.maxJsonDepth ?? DEFAULT_JSON_BOUNDS.maxDepth,
-    maxJsonMembers: given.maxJsonMembers ?? DEFAULT_JSON_BOUNDS.maxMembers,
+    maxJsonMembers: given.maxJsonMembers ?? membersFor(heapBytes),
   }
+}
+
+/** So many that the dearest value, parsed, takes about half of the heap. */
+function membersFor(heapBytes: number): number {
+  const count = Math.floor(heapBytes / BYTES_PER_MEMBER)
+  return Math.min(DEFAULT_JSON_BOUNDS.maxMembers, Math.max(LEAST_MEMBERS, count))
 }
 
 /** What concerns the bodies of requests. */

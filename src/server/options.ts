@@ -63,7 +63,10 @@ export interface ServerOptions extends AdmissionOptions {
   readonly maxAnswerBytes?: number
   /** Deepest nesting of JSON that is written. Default 512, at most 1000. */
   readonly maxJsonDepth?: number
-  /** Most items of arrays and members of objects in one value, a member counted four times. Default 2 000 000. */
+  /**
+   * Most items of arrays and members of objects in one value, a member counted four times. Default: one for
+   * each 120 bytes of the heap, at least 500 000 and at most 4 000 000.
+   */
   readonly maxJsonMembers?: number
   /**
    * Bytes that subscribers have not read: of full states, beyond which those who hold one longest are closed, and
