@@ -22,6 +22,9 @@ import {
 } from './operations.ts'
 import type { Reads, Slot } from './state.ts'
 
+/** Keys that the globs of one batch may match or be compared with, together, after the first glob. */
+export const MAX_GLOB_KEYS = 1_000_000
+
 type PlannedSlot = Plan['slots'][number]
 
 /** @throws StateError as `Store.batch`, here or when planned. */
@@ -68,15 +71,23 @@ function planAll(
   return { plan: { slots: [...written.values()] }, result: results }
 }
 
-/** The state as the operations so far leave it. */
+/** The state as the operations so far leave it. @throws StateError `too_large` when globs look at too much. */
 function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>): PlanContext {
+  let lookedAt = 0
   return {
     slot(key) {
       const planned = written.get(key)
       return planned === undefined ? context.slot(key) : pendingSlot(planned)
     },
     matching(glob) {
+      if (lookedAt > MAX_GLOB_KEYS) {
+        throw new StateError(
+          'too_large',
+          `storage: the globs of the batch concern ${lookedAt} keys, the limit is ${MAX_GLOB_KEYS}`,
+        )
+      }
       const keys = new Set(context.matching(glob))
+      lookedAt += keys.size + written.size
       for (const key of written.keys()) if (matchKey(glob, key)) keys.add(key)
       return [...keys]
     },

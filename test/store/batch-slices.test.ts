@@ -54,3 +54,20 @@ describe('large writes that come at once', () => {
     expect(done).toEqual(Array.from({ length: 20 }, (_, i) => i))
   })
 })
+
+describe('a batch of globs', () => {
+  it('is refused as a whole when they concern too many keys together', async () => {
+    const store = await openStore()
+    const keys = Array.from({ length: 1000 }, (_, i) => `l/${i}`)
+    await store.batch(keys.map((key) => ({ op: 'set', key, json: '1' })))
+    const deletes = (count: number): Promise<unknown> =>
+      store.batch(Array.from({ length: count }, () => ({ op: 'delete', key: 'l/*' })))
+    await expect(deletes(1000)).rejects.toMatchObject({
+      code: 'too_large',
+      message: expect.stringContaining('the limit is 1000000'),
+    })
+    expect(await store.get('l/0')).toBeDefined()
+    await deletes(100)
+    expect(await store.get('l/0')).toBeUndefined()
+  })
+})
