@@ -21,6 +21,8 @@ export interface RestoreCounts {
   readonly equal: number
   /** Left out, because the store has something newer. */
   readonly superseded: number
+  /** Left out, because no node may hold them or they are greater than this one takes. */
+  readonly refused: number
   /** Damaged places that were passed over. */
   readonly damage: number
 }
@@ -48,7 +50,7 @@ export async function mergeBackup(
   events: AsyncIterable<BackupEvent>,
   options: RestoreOptions = {},
 ): Promise<RestoreCounts> {
-  const counts = { applied: 0, equal: 0, superseded: 0, damage: 0 }
+  const counts = { applied: 0, equal: 0, superseded: 0, refused: 0, damage: 0 }
   let seen = 0
   for await (const event of events) {
     if (event.type === 'damage') {

@@ -4,6 +4,7 @@ import { type StoredRecord, withFields } from './entry.ts'
 import { StateError } from './errors.ts'
 import { compactJson } from './json.ts'
 import { hasGlob, isValidKey } from './key.ts'
+import { isIdentifier } from './origin.ts'
 import { readFields } from './record-fields.ts'
 
 /** A place in one node's change log. */
@@ -119,7 +120,7 @@ export function stamp(value: unknown, name: string): bigint {
 
 /** An id of a node or an epoch. */
 export function identifier(value: unknown, name: string): string {
-  if (typeof value !== 'string' || !/^[\w-]{1,64}$/.test(value)) throw invalid(name, value)
+  if (!isIdentifier(value)) throw invalid(name, value)
   return value
 }
 

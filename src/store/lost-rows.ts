@@ -122,3 +122,13 @@ function decodeLost(row: string, sealed: string): Omit<LostRow, 'owedTo'> | unde
   const decoded = decodeRecord(key, rest)
   return decoded === undefined ? undefined : { seq: seqOfRow(row), record: decoded.record, seen }
 }
+
+/** What lost and what is owed beside it, in the order in which it was made: a leader takes what comes out of turn for a repetition. */
+export function withLost(
+  lost: readonly SequencedRow[],
+  owed: SequencedRow[],
+  limit: number,
+): SequencedRow[] {
+  if (lost.length === 0) return owed
+  return [...lost, ...owed].sort((a, b) => a.seq - b.seq).slice(0, limit)
+}

@@ -60,6 +60,7 @@ function planAll(
       for (const slot of plan?.slots ?? []) {
         // All of a conditional batch hangs on its conditions, so all of it must be led here.
         if (isConditional) assertLeads(context, slot.record.key)
+        context.assertStorable(slot.record)
         written.set(slot.record.key, slot)
       }
       return result
@@ -84,6 +85,8 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
     identity: context.identity,
     leaderOf: (key) => context.leaderOf(key),
     decisionTerms: (key) => context.decisionTerms(key),
+    assertStorable: (record) => context.assertStorable(record),
+    refuses: (record, current, isLeaders) => context.refuses(record, current, isLeaders),
     meta: (name) => context.meta(name),
   }
 }

@@ -30,8 +30,11 @@ export interface TakeOptions extends MergeOptions {
   readonly notAfter: bigint
 }
 
-/** `applied`: the record won; `equal`: it was here already; `superseded`: ours won. */
-export type MergeOutcome = 'applied' | 'equal' | 'superseded'
+/**
+ * `applied`: the record won; `equal`: it was here already; `superseded`: ours won; `refused`: it is none that
+ * a node may hold, or greater than this one takes (see `core/record-check.ts`).
+ */
+export type MergeOutcome = 'applied' | 'equal' | 'superseded' | 'refused'
 /** `drift`: the record is stamped too far in the future. */
 export type TakeOutcome = MergeOutcome | 'drift'
 
@@ -66,6 +69,7 @@ function mergeAll(
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
+    if (context.refuses(record, current, options.leader !== undefined)) return 'refused'
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
     const isShown = options.pushed?.lost[i] === true && marksOf(current) === undefined
@@ -78,6 +82,7 @@ function mergeAll(
   return {
     plan: {
       slots: plan.slots,
+      isChecked: true,
       debts: [...plan.debts.values()],
       source: options.source,
       meta: new Map([...(options.meta ?? []), ...(judge === undefined ? [] : [judge.marks()])]),

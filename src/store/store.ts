@@ -9,6 +9,8 @@ import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import type { DurabilityLevels } from './durability-levels.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
+import { withLost } from './lost-rows.ts'
+import { mergeApart } from './merge-apart.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -26,6 +28,7 @@ import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
 import { recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
+import type { RefusedReport } from './refused-records.ts'
 import type {
   MergeOptions,
   MergeOutcome,
@@ -33,7 +36,7 @@ import type {
   TakeOptions,
   TakeOutcome,
 } from './replication.ts'
-import { planAcknowledge, planMerge, planRefill } from './replication.ts'
+import { planAcknowledge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
 import type { ListOptions, Slot } from './state.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
@@ -229,7 +232,7 @@ export class Store {
 
   /**
    * Takes records of a peer: per record the winner under the total order is kept, unless it is stamped
-   * later than `notAfter`.
+   * later than `notAfter`, or refused by `core/record-check.ts` or by the storage.
    */
   async merge(records: readonly StoredRecord[], options: TakeOptions): Promise<TakeOutcome[]>
   async merge(records: readonly StoredRecord[], options: MergeOptions): Promise<MergeOutcome[]>
@@ -238,7 +241,12 @@ export class Store {
     options: MergeOptions | TakeOptions,
   ): Promise<TakeOutcome[]> {
     for (const record of records) this.#committer.clock.observe(versionOf(record))
-    return this.#committer.run(planMerge(records, options))
+    return mergeApart(this.#committer, records, options)
+  }
+
+  /** What was not taken of what others sent since the store was opened. */
+  get refused(): RefusedReport {
+    return this.#committer.refused.report()
   }
 
   /**
@@ -299,11 +307,8 @@ export class Store {
    * the meantime, which it is shown all the same.
    */
   async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
-    const lost = this.#committer.lost.owed(leader, limit, skip)
-    const owed = await this.#committer.records.owed(leader, limit, skip)
-    if (lost.length === 0) return owed
-    // In the order in which they were made: a leader takes what comes out of turn for a repetition.
-    return [...lost, ...owed].sort((a, b) => a.seq - b.seq).slice(0, limit)
+    const { lost, records } = this.#committer
+    return withLost(lost.owed(leader, limit, skip), await records.owed(leader, limit, skip), limit)
   }
 
   /**
