@@ -21,7 +21,7 @@ import {
 import { SERVE_SETTINGS, type ServeConfig, serveConfig, serveVariables } from './config.ts'
 import { createConsoleLogger } from './console-logger.ts'
 import { electionOf } from './election-settings.ts'
-import { admissionOf } from './limits-settings.ts'
+import { admissionOf, sizesOf } from './limits-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
 import { settingsOf } from './resolve.ts'
@@ -99,6 +99,7 @@ async function assemble(
     ],
     logger,
     ...admissionOf(config),
+    ...sizesOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),
