@@ -45,12 +45,13 @@ export async function* fetchBackup(
 export async function sendRecords(
   node: NodePlace,
   records: AsyncIterable<StoredRecord>,
+  encode: (record: StoredRecord) => string,
   signal: AbortSignal,
   onProgress: (records: number) => void,
 ): Promise<Omit<RestoreCounts, 'damage'>> {
   const counts = { applied: 0, equal: 0, superseded: 0, refused: 0 }
   let sent = 0
-  for await (const part of recordBlocks(records, PART_BYTES)) {
+  for await (const part of recordBlocks(records, PART_BYTES, encode)) {
     const answer = await sendPart(node, part.bytes, signal, sent)
     counts.applied += answer.applied
     counts.equal += answer.equal

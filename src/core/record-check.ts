@@ -30,7 +30,18 @@ export interface RecordFlaw {
 
 /** What is wrong with a record wherever it comes from; undefined for nothing. */
 export function flawOf(record: StoredRecord): RecordFlaw | undefined {
-  const { key, origin, fields } = record
+  const { fields } = record
+  const found = nameFlaw(record)
+  if (found !== undefined) return found
+  if (fields !== undefined && readFields(fields) === undefined) {
+    return flaw('invalid_message', `fields ${shown(JSON.stringify(fields))} are none of a record`)
+  }
+  return record.kind === 'entry' ? dataFlaw(record.data) : undefined
+}
+
+/** What is wrong with the key, origin or stamps of a record. */
+export function nameFlaw(record: StoredRecord): RecordFlaw | undefined {
+  const { key, origin } = record
   if (!isValidKey(key) || hasGlob(key)) {
     return flaw('invalid_key', `key ${shown(key)} is no key of an entry`)
   }
@@ -44,10 +55,7 @@ export function flawOf(record: StoredRecord): RecordFlaw | undefined {
   if (stamp < 0n || stamp > LATEST_STAMP) {
     return flaw('invalid_option', `stamp ${stamp} is not nanoseconds from 0 to ${LATEST_STAMP}`)
   }
-  if (fields !== undefined && readFields(fields) === undefined) {
-    return flaw('invalid_message', `fields ${shown(JSON.stringify(fields))} are none of a record`)
-  }
-  return record.kind === 'entry' ? dataFlaw(record.data) : undefined
+  return undefined
 }
 
 /**
@@ -99,14 +107,17 @@ export function refusedRecord(key: string, { code, text }: RecordFlaw): StateErr
 function dataFlaw(data: string): RecordFlaw | undefined {
   if (data === '') return flaw('invalid_json', 'invalid data (empty)')
   // Half a pair has no UTF-8: what is read back would not be what was written.
-  if (HALF_PAIR.test(data)) {
+  if (!(data as unknown as WellFormedText).isWellFormed()) {
     return flaw('invalid_json', 'invalid JSON: half a surrogate pair, write it as \\uXXXX')
   }
   // Compact JSON has no line feed, and a row ends its head with one.
   return data.includes('\n') ? flaw('invalid_json', 'data is not compact JSON') : undefined
 }
 
-const HALF_PAIR = /\p{Surrogate}/u
+/** What engines have since ECMAScript 2024, which is not among the types of this package. */
+interface WellFormedText {
+  isWellFormed(): boolean
+}
 
 function stampOf(created: bigint, updated: bigint): bigint {
   if (created < 0n || updated < 0n) return -1n

@@ -30,9 +30,9 @@ export interface PlanContext {
   assertStorable(record: StoredRecord): void
   /**
    * Whether a record of another node is not to be taken over `current`, which is noted then.
-   * @param isLeaders its leader holds it, whatever its size.
+   * @param anySize its leader holds it, or this node did, whatever its size.
    */
-  refuses(record: StoredRecord, current: StoredRecord | undefined, isLeaders: boolean): boolean
+  refuses(record: StoredRecord, current: StoredRecord | undefined, anySize: boolean): boolean
   /** A meta row as the batch so far leaves it. */
   meta(name: string): string | undefined
 }

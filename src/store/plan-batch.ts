@@ -86,7 +86,7 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
     leaderOf: (key) => context.leaderOf(key),
     decisionTerms: (key) => context.decisionTerms(key),
     assertStorable: (record) => context.assertStorable(record),
-    refuses: (record, current, isLeaders) => context.refuses(record, current, isLeaders),
+    refuses: (record, current, anySize) => context.refuses(record, current, anySize),
     meta: (name) => context.meta(name),
   }
 }

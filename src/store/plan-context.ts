@@ -27,8 +27,8 @@ export function planContext(parts: ContextParts, draft: Draft): PlanContext {
     leaderOf,
     decisionTerms,
     assertStorable: (record) => draft.assertStorable(record),
-    refuses(record, current, isLeaders) {
-      const excess = isLeaders ? undefined : excessOf(record, current, limits)
+    refuses(record, current, anySize) {
+      const excess = anySize ? undefined : excessOf(record, current, limits)
       const flaw = flawOf(record) ?? excess ?? rowExcess(record.key, current, maxKeyBytes)
       if (flaw !== undefined) refused.note(record, flaw)
       return flaw !== undefined

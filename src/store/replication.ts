@@ -21,6 +21,8 @@ export interface MergeOptions {
   readonly leader?: string
   /** Meta rows (such as the cursor) to write in the same batch. */
   readonly meta?: ReadonlyMap<string, string>
+  /** Takes greater values and longer keys than are written: they were held before. */
+  readonly anySize?: true
   /** Of records that a follower pushed: what tells concurrent writes from later ones. */
   readonly pushed?: PushOrigin | undefined
 }
@@ -66,10 +68,11 @@ function mergeAll(
 ): Planned<TakeOutcome[]> {
   const plan: MergePlan = { slots: [], debts: new Map(), lost: [] }
   const winners = new Map<string, StoredRecord>()
+  const isHeldBefore = options.leader !== undefined || options.anySize === true
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
-    if (context.refuses(record, current, options.leader !== undefined)) return 'refused'
+    if (context.refuses(record, current, isHeldBefore)) return 'refused'
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
     const isShown = options.pushed?.lost[i] === true && marksOf(current) === undefined
