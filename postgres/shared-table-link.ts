@@ -5,7 +5,7 @@
  */
 import { backoffDelayMs } from '../src/core/backoff.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
-import { errorText, isStateError, StateError } from '../src/core/errors.ts'
+import { clientTextOf, errorText, isStateError, StateError } from '../src/core/errors.ts'
 import { compactJson } from '../src/core/json.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
@@ -294,10 +294,10 @@ export class SharedTableLink {
     const { table, logger } = this.#options
     const reason = errorText(error)
     if (isStateError(error, 'not_found')) this.#forgetConnection()
-    if (this.#state !== 'offline' || this.#lastError !== reason) {
+    if (this.#state !== 'offline' || this.#lastError !== clientTextOf(error)) {
       logger.warn('shared table out of reach; serving and taking writes locally', { table, reason })
     }
-    this.#lastError = reason
+    this.#lastError = clientTextOf(error)
     this.#state = 'offline'
   }
 

@@ -31,7 +31,7 @@ export async function mergeApart(
     const [first] = records
     if (first === undefined || !isOfContent(error)) throw error
     if (records.length === 1) {
-      merger.refused.note(first, { code: error.code, text: error.message })
+      merger.refused.note(first, { code: error.code, text: error.clientText })
       if (options.meta !== undefined) await merger.run(planMerge([], part(options, 0, 0, true)))
       return ['refused']
     }

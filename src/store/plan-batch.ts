@@ -142,5 +142,8 @@ export function located<T>(index: number, run: () => T): T {
 /** The error with the operation's position in its text; the code stays. */
 export function locate(index: number, error: unknown): unknown {
   if (!isStateError(error)) return error
-  return new StateError(error.code, `operations[${index}]: ${error.message}`, { cause: error })
+  const place = `operations[${index}]: `
+  const { code, message, isAway } = error
+  const clientText = `${place}${error.clientText}`
+  return new StateError(code, `${place}${message}`, { cause: error, clientText, isAway })
 }
