@@ -50,7 +50,7 @@ export class Committer {
   readonly tail: ChangeTail
   /** Records of others that were not taken. */
   readonly refused: RefusedRecords
-  readonly #limits: StoreLimits
+  readonly limits: StoreLimits
   /** Changes that lost before their leader had them. */
   readonly lost: LostRows = new LostRows()
   readonly #settledListeners = new Set<() => void>()
@@ -83,7 +83,7 @@ export class Committer {
     this.#logger = options.logger ?? SILENT_LOGGER
     this.#listeners = new CommitListeners(this.#logger)
     this.refused = new RefusedRecords(this.#logger)
-    this.#limits = storeLimits(options)
+    this.limits = storeLimits(options)
     this.#queue = new CommitQueue({
       flush: (jobs) => this.#flush(jobs),
       maxWaiting: options.maxWaitingOperations ?? 100_000,
@@ -229,7 +229,7 @@ export class Committer {
         decisionTerms: this.decisionTerms,
         meta: this.#meta,
         refused: this.refused,
-        ...this.#limits,
+        ...this.limits,
       },
       draft,
     )
@@ -261,7 +261,7 @@ export class Committer {
       isDigestKnown: this.#guard.isDigestKnown,
       isIndexed: this.#records instanceof BoundedState,
       isDamaged: (key) => this.damage.has(key),
-      assertStorable: (record, before) => assertStorable(record, before, this.#limits),
+      assertStorable: (record, before) => assertStorable(record, before, this.limits),
       admitLost: (change) => this.lost.admit(change),
     })
     const settle = planJobs(jobs, draft)

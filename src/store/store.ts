@@ -4,6 +4,7 @@
  */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import type { LogPosition } from '../core/protocol.ts'
+import type { RecordLimits } from '../core/record-check.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
@@ -26,7 +27,7 @@ import { comeDown } from './plan-come-down.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
-import { recordsOf } from './records-of.ts'
+import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
 import type { RefusedReport } from './refused-records.ts'
 import type {
@@ -38,6 +39,7 @@ import type {
 } from './replication.ts'
 import { planAcknowledge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
+import type { RecordScan, ScanOptions } from './scan-records.ts'
 import type { ListOptions, Slot } from './state.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import {
@@ -119,7 +121,7 @@ export class Store {
     return this.#committer.leaderOf(key)
   }
 
-  /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
+  /** Says which keys are owed to a leader. Set before `open`. */
   setLeaderOf(leaderOf: LeaderOf): void {
     this.#committer.leaderOf = leaderOf
   }
@@ -244,6 +246,11 @@ export class Store {
     return mergeApart(this.#committer, records, options)
   }
 
+  /** How great a record may be that is written. */
+  get limits(): RecordLimits {
+    return this.#committer.limits.limits
+  }
+
   /** What was not taken of what others sent since the store was opened. */
   get refused(): RefusedReport {
     return this.#committer.refused.report()
@@ -255,8 +262,7 @@ export class Store {
    */
   async restamp(leader: string, rows: readonly SentRow[], base: bigint): Promise<number> {
     const { clock } = this.#committer
-    const planner = planRestamp(leader, rows, base, (last) => clock.observe(last))
-    return this.#committer.run(planner)
+    return this.#committer.run(planRestamp(leader, rows, base, (last) => clock.observe(last)))
   }
 
   /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-come-down.ts`. */
@@ -268,8 +274,10 @@ export class Store {
   async forget(rows: readonly SequencedRow[], options: ForgetOptions): Promise<number> {
     // Written before it is applied: what is gone from memory must not be read from the disk again.
     const [durability] = this.#committer.adapter.capabilities.durability
-    const planner = planForget(rows, () => this.retention, options)
-    return this.#committer.run(planner, durability)
+    return this.#committer.run(
+      planForget(rows, () => this.retention, options),
+      durability,
+    )
   }
 
   /** What the change log does not tell any more. */
@@ -288,9 +296,7 @@ export class Store {
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
   async refill(leader: string): Promise<void> {
-    const { rows } = await this.#committer.scan('')
-    const leaderOf = (key: string): string | undefined => this.leaderOf(key)
-    await refill({ rows, leaderOf, run: (planner) => this.#committer.run(planner) }, leader)
+    await refill(this, (await this.#committer.scan('')).rows, leader)
   }
 
   /**
@@ -316,18 +322,13 @@ export class Store {
    * exactly as of commit `seq`. Streamed; writes go on meanwhile. Damaged ones are left out; one that
    * memory still has whole is told as it is by now.
    */
-  async scan(
-    options: { readonly prefix?: string } = {},
-  ): Promise<{ seq: number; records: AsyncIterable<StoredRecord> }> {
-    this.#committer.assertOpen()
-    const { seq, rows } = await this.#committer.scan(options.prefix ?? '')
+  async scan(options?: ScanOptions): Promise<RecordStream> {
+    const { seq, rows } = await this.scanRows(options)
     return { seq, records: recordsOf(rows) }
   }
 
   /** As `scan`, each record with the place of its latest change in this node's log. */
-  async scanRows(
-    options: { readonly prefix?: string } = {},
-  ): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
+  async scanRows(options: ScanOptions = {}): Promise<RecordScan> {
     this.#committer.assertOpen()
     return this.#committer.scan(options.prefix ?? '')
   }
