@@ -108,7 +108,7 @@ export const LIMITS_SETTINGS: SettingsTable<LimitsConfig> = {
   maxValueBytes: {
     flag: 'max-value-bytes',
     env: 'OOO_MAX_VALUE_BYTES',
-    kind: wholeNumber(1, 67_108_864),
+    kind: wholeNumber(1024, 67_108_864),
     fallback: DEFAULT_MAX_VALUE_BYTES,
     meaning: 'largest value that is written, by whatever way it comes; the same on all nodes',
   },

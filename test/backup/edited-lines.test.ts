@@ -198,14 +198,16 @@ describe('POST /-/restore', () => {
   })
 
   it('leaves out a greater value than the node takes, and says so', async () => {
-    const node = await serve({ plugins: [backupRoutes()], maxValueBytes: 8 })
-    const great = { ...ENTRY, data: '"1234567"' }
+    const node = await serve({ plugins: [backupRoutes()], maxValueBytes: 1024 })
+    const great = { ...ENTRY, data: JSON.stringify('x'.repeat(1023)) }
     const answer = await post(node, `${line(great)}\n${line({ ...OTHER, data: '1' })}\n`)
     expect([answer.status, await answer.json()]).toEqual([
       200,
       { applied: 1, equal: 0, superseded: 0, refused: 1 },
     ])
-    expect((await node.get('/?api=storage')).body).toMatch(/items\/1.*9 bytes, the limit is 8/)
+    expect((await node.get('/?api=storage')).body).toMatch(
+      /items\/1.*1025 bytes, the limit is 1024/,
+    )
     expect((await node.get('/-/readyz')).body).toContain('1 record of others not taken')
   })
 

@@ -192,7 +192,7 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['65535', 65_535],
   ],
   maxValueBytes: [
-    ['1', 1],
+    ['1024', 1024],
     ['1048576', 1_048_576],
     ['67108864', 67_108_864],
   ],
@@ -305,7 +305,7 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   upgradesPerSecond: ['-1', '2.5'],
   upgradeBurst: ['0', '-1'],
   backlog: ['0', '65536'],
-  maxValueBytes: ['0', '67108865', 'much'],
+  maxValueBytes: ['1023', '67108865', 'much'],
   config: [],
   logLevel: ['verbose', 'INFO'],
 }
