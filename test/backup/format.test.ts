@@ -160,3 +160,19 @@ test.each([
 ])('a line with %s is refused', (_what, line, message) => {
   expect(() => decodeRecordLine(line)).toThrow(message)
 })
+
+test('records beyond the limits are counted and the first of them named', async () => {
+  const data = JSON.stringify('y'.repeat(10 * 1024 * 1024))
+  const entry = { kind: 'entry', created: 1n, updated: 0n, origin: 'o' } as const
+  const records: StoredRecord[] = [
+    { ...entry, key: 'great', data },
+    ...Array.from({ length: 25 }, (_, i) => {
+      return { ...entry, key: `k/${String(i).padStart(4, '0')}${'k'.repeat(1030)}`, data: '1' }
+    }),
+  ]
+  const { report } = await readAll(await backupBytes(records))
+  expect(report.excessCount).toBe(26)
+  expect(report.excess).toHaveLength(20)
+  expect(report.excess[0]).toMatch(/key "great": value of 10485762 bytes, the limit is 10485760/)
+  expect(report.excess[1]).toMatch(/has 1036 bytes, the limit is 1024/)
+})
