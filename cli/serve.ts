@@ -23,7 +23,7 @@ import {
 import { SERVE_SETTINGS, type ServeConfig, serveConfig, serveVariables } from './config.ts'
 import { createConsoleLogger } from './console-logger.ts'
 import { electionOf, warnOfNamelessVoter } from './election-settings.ts'
-import { admissionOf } from './limits-settings.ts'
+import { admissionOf, sizesOf } from './limits-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
 import { pagesOf } from './page-settings.ts'
@@ -107,6 +107,7 @@ async function assemble(
     closeNoticeMs: CLOSE_NOTICE_MS,
     ...admissionOf(config),
     ...pagesOf(config),
+    ...sizesOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),

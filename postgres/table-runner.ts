@@ -3,9 +3,10 @@
  * project's codes what the server refused.
  */
 import { backoffDelayMs } from '../src/core/backoff.ts'
-import { isStateError, StateError } from '../src/core/errors.ts'
+import { type ErrorCode, isStateError, StateError } from '../src/core/errors.ts'
 import type { PostgresPool, Rows } from './connection.ts'
 import { isConnectionLost, sqlState } from './postgres-error.ts'
+import { CHECKS } from './table-checks.ts'
 import type { TableStatement } from './table-query.ts'
 import { AHEAD_STATE } from './table-schema.ts'
 
@@ -112,7 +113,7 @@ function tableFailure(error: unknown): unknown {
     case '42P01':
       return new StateError('not_found', `postgres: ${text}`, { cause: error })
     case '23514':
-      return new StateError('invalid_key', `postgres: ${text}`, { cause: error })
+      return new StateError(violationOf(error), `postgres: ${text}`, { cause: error })
     case '22P02':
     case '22P05':
     case '22003':
@@ -126,4 +127,12 @@ function tableFailure(error: unknown): unknown {
     default:
       return error
   }
+}
+
+/** What a violated constraint says of a row: its name ends with `_<check>`. */
+function violationOf(error: unknown): ErrorCode {
+  const cause = isStateError(error) ? error.cause : undefined
+  const named = typeof cause === 'object' && cause !== null && 'constraint' in cause
+  const name = named ? String(cause.constraint) : ''
+  return CHECKS[name.slice(name.lastIndexOf('_') + 1)] ?? 'invalid_key'
 }

@@ -39,7 +39,9 @@ export function planTake(
       const last = new Map(entries.map((entry) => [entry.key, entry]))
       let owed = 0
       for (const entry of last.values()) {
-        met(context.slot(entry.key), entry)
+        const ours = context.slot(entry.key)
+        if (context.refuses(entry, ours?.record, true)) continue
+        met(ours, entry)
         if (context.leaderOf(entry.key) === leader) owed += takeOne(context, work, leader, entry)
       }
       return planned(work, leader, owed)
@@ -194,7 +196,7 @@ function tombstone(key: string, deleted: bigint): StoredRecord {
 
 function planned({ slots, debts }: Work, source: string, owed: number): Planned<PullResult> {
   return {
-    plan: { slots, debts: [...debts.values()], source },
+    plan: { slots, isChecked: true, debts: [...debts.values()], source },
     result: { applied: slots.length, owed },
   }
 }

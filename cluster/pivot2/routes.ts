@@ -195,8 +195,9 @@ async function takeSet(
   }
   const source = sourceOf(originator)
   const [outcome] = await store.merge([entry], { source, notAfter: clock.latest })
-  if (outcome === 'drift') {
-    const reason = `stamp ${versionOf(entry)} is too far in the future`
+  if (outcome === 'drift' || outcome === 'refused') {
+    const late = `stamp ${versionOf(entry)} is too far in the future`
+    const reason = outcome === 'drift' ? late : store.refused.reasons.get(entry.key)
     logger.warn('a push of a 2.0 node was refused', { from: originator, key: entry.key, reason })
     return empty(response, 500)
   }

@@ -94,18 +94,33 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   format_unsupported: { status: 500, closeCode: 4509, retryable: false },
 }
 
+export interface StateErrorOptions {
+  readonly cause?: unknown
+  /** What clients are told in place of the message, which names what is for operators only. */
+  readonly clientText?: string
+  /** The storage is out of reach, or takes no writes for now: 503. */
+  readonly isAway?: boolean
+}
+
 /** An error with a stable `code`; `message` says what was refused, its value and the limit. */
 export class StateError extends Error {
   readonly code: ErrorCode
+  /** What clients are told. */
+  readonly clientText: string
+  readonly isAway: boolean
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options)
+  constructor(code: ErrorCode, message: string, options: StateErrorOptions = {}) {
+    const { cause, clientText = message, isAway = false } = options
+    super(message, cause === undefined ? undefined : { cause })
     this.name = 'StateError'
     this.code = code
+    this.clientText = clientText
+    this.isAway = isAway
   }
 
   get meaning(): ErrorMeaning {
-    return ERROR_TABLE[this.code]
+    const meaning = ERROR_TABLE[this.code]
+    return this.isAway ? { ...meaning, status: 503 } : meaning
   }
 }
 
@@ -117,4 +132,9 @@ export function isStateError(error: unknown, code?: ErrorCode): error is StateEr
 /** The text of anything that was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** The text of anything that was thrown, as clients may see it. */
+export function clientTextOf(error: unknown): string {
+  return isStateError(error) ? error.clientText : errorText(error)
 }

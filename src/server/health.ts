@@ -32,7 +32,7 @@ export function answerReady({ isStaying, concerns }: HealthContext): Reply {
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */
 export function storageConcerns(
-  store: Pick<Store, 'damaged' | 'damageFindings' | 'waitingRows'>,
+  store: Pick<Store, 'damaged' | 'damageFindings' | 'waitingRows' | 'refused'>,
 ): readonly string[] {
   const concerns = [...store.damageFindings]
   const damaged = store.damaged().length
@@ -40,6 +40,8 @@ export function storageConcerns(
   if (store.waitingRows > 0) {
     concerns.push(`${counted(store.waitingRows, 'row')} of answered writes could not be stored yet`)
   }
+  const { count } = store.refused
+  if (count > 0) concerns.push(`${counted(count, 'record')} of others not taken: see /?api=storage`)
   return concerns
 }
 

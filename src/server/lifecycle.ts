@@ -291,6 +291,7 @@ function createStore(options: ResolvedServerOptions, clock: HybridClock): Store 
     newId: options.newId,
     logger: options.logger,
     time: options.time,
+    maxValueBytes: options.maxValueBytes,
     ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
     ...(options.durability === undefined ? {} : { durability: options.durability }),
   })

@@ -104,14 +104,18 @@ const MAX_DAMAGED_KEYS = 1000
 
 function storage({ options, store }: ManagementContext): object {
   const damaged = store.damaged()
+  const { count, reasons } = store.refused
   return {
     persistent: options.storage.capabilities.persistent,
     durability: options.storage.capabilities.durability,
     cacheBytes: options.cacheBytes ?? null,
+    maxValueBytes: options.maxValueBytes,
     waitingRows: store.waitingRows,
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,
+    refused: count,
+    refusedReasons: [...reasons.values()],
   }
 }
 

@@ -49,6 +49,12 @@ export interface ServerOptions extends AdmissionOptions {
   readonly closeNoticeMs?: number
   /** Largest request body, bytes. Default 10 MiB, as is 0; negative for no limit. */
   readonly maxBodyBytes?: number
+  /**
+   * Largest value that is written, bytes of its JSON text, by whatever way: also the result of a PATCH, and
+   * what other nodes send. Default `maxBodyBytes`, from 1 KiB to 64 MiB. Greater values of before are read,
+   * deleted and made smaller.
+   */
+  readonly maxValueBytes?: number
   /** Milliseconds a request may take to arrive whole. Default 60 000; 0 for no limit. */
   readonly readTimeoutMs?: number
   /** Milliseconds the head of a request may take to arrive. Default 10 000; 0 for no limit. */
@@ -142,6 +148,10 @@ export type ResolvedServerOptions = Readonly<
 }
 
 const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
+/** What nodes write themselves, such as where each is, has to fit. */
+const LEAST_VALUE_BYTES = 1024
+/** The most that a node may be told to take as one value. */
+const GREATEST_VALUE_BYTES = 64 * 1024 * 1024
 const MAX_PORT = 65_535
 /** Timers hold no more. */
 const MAX_TIMER_MS = 2_147_483_647
@@ -173,6 +183,7 @@ const RANGES = {
   slowConsumerTimeoutMs: [1],
   maxIdlePools: [0],
   workers: [0, 64],
+  maxValueBytes: [LEAST_VALUE_BYTES, GREATEST_VALUE_BYTES],
   ...ADMISSION_RANGES,
 } as const
 
@@ -242,6 +253,7 @@ function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
     slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
     maxIdlePools: options.maxIdlePools ?? 1000,
     workers: options.workers ?? 0,
+    maxValueBytes: options.maxValueBytes ?? valueCap(bodyCap(options.maxBodyBytes ?? 0)),
   }
 }
 
@@ -271,6 +283,10 @@ function assertKnown(options: ServerOptions, resolved: ResolvedServerOptions): v
 function bodyCap(bytes: number): number {
   if (bytes === 0) return DEFAULT_MAX_BODY_BYTES
   return bytes < 0 ? Number.POSITIVE_INFINITY : bytes
+}
+
+function valueCap(bodyBytes: number): number {
+  return Math.max(LEAST_VALUE_BYTES, Math.min(bodyBytes, GREATEST_VALUE_BYTES))
 }
 
 function assertRange(

@@ -12,8 +12,8 @@ export interface Reply {
   readonly body?: string | Uint8Array
 }
 
-/** Voters that are up have answered within a second, milliseconds. */
-const UNDECIDED_RETRY_MS = 1000
+/** Voters that are up have answered within a second, and a database that restarts may have; milliseconds. */
+const RETRY_MS = 1000
 const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
 /** Bodies below this many bytes are not worth compressing. */
@@ -43,9 +43,9 @@ export function errorReply(error: unknown, logger: Logger): Reply {
     if (error.meaning.status >= 500) {
       logger.warn('a request failed', { code: error.code, error: error.message })
     }
-    const reply = textReply(error.meaning.status, error.message)
-    if (error.code !== 'undecided') return reply
-    return { ...reply, headers: { ...reply.headers, ...retryHeaders(UNDECIDED_RETRY_MS) } }
+    const reply = textReply(error.meaning.status, error.clientText)
+    if (error.code !== 'undecided' && !error.isAway) return reply
+    return { ...reply, headers: { ...reply.headers, ...retryHeaders(RETRY_MS) } }
   }
   logger.error('a request failed unexpectedly', { error: errorText(error) })
   return textReply(500, 'ooo: internal server error')

@@ -250,7 +250,7 @@ function refuseWith(context: UpgradeContext, socket: PendingSocket, error: unkno
   if (isStateError(error)) {
     // A peer of another protocol version is told which one is spoken (RFC 6455 section 4.4).
     const headers = isStateError(error, 'invalid_message') ? WEBSOCKET_VERSION : {}
-    refuse(socket, { status: error.meaning.status, text: error.message, headers })
+    refuse(socket, { status: error.meaning.status, text: error.clientText, headers })
     return
   }
   context.logger.error('a handshake failed unexpectedly', { error: errorText(error) })

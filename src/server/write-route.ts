@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { WebSocket } from 'ws'
-import { errorText, isStateError, StateError } from '../core/errors.ts'
+import { clientTextOf, errorText, isStateError, StateError } from '../core/errors.ts'
 import { assertKey, hasGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Filters } from '../store/filters.ts'
@@ -118,7 +118,7 @@ export async function serveFate(
     closeSocket(socket, 1000, 'nothing more will change')
   } catch (error) {
     logger.warn('the fate of a write could not be told', { key, error: errorText(error) })
-    closeSocket(socket, isStateError(error) ? error.meaning.closeCode : 1011, errorText(error))
+    closeSocket(socket, isStateError(error) ? error.meaning.closeCode : 1011, clientTextOf(error))
   } finally {
     leave()
   }

@@ -20,6 +20,8 @@ import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
 import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
+import { createGuard, openBounded } from './committer-parts.ts'
+import { inHalves, isOfContent } from './content-error.ts'
 import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
 import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
@@ -27,12 +29,15 @@ import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
-import { type Job, planJobs } from './plan-jobs.ts'
-import { type LoadedState, loadState, repairedOnce } from './recovery.ts'
+import { planContext } from './plan-context.ts'
+import { type Job, planJobs, viewFor } from './plan-jobs.ts'
+import { loadState, repairedOnce } from './recovery.ts'
 import { redirect } from './redirect.ts'
+import { RefusedRecords } from './refused-records.ts'
 import { type RecordScan, type ScanParts, scanRecords } from './scan-records.ts'
-import type { State, StateView } from './state.ts'
-import { StorageGuard } from './storage-guard.ts'
+import type { State } from './state.ts'
+import type { StorageGuard } from './storage-guard.ts'
+import { assertStorable, type StoreLimits, storeLimits } from './store-limits.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import { WatchedStorage } from './watched-storage.ts'
 
@@ -43,6 +48,9 @@ export class Committer {
   readonly clock: HybridClock
   /** The newest rows of the change log. */
   readonly tail: ChangeTail
+  /** Records of others that were not taken. */
+  readonly refused: RefusedRecords
+  readonly limits: StoreLimits
   /** Changes that lost before their leader had them. */
   readonly lost: LostRows = new LostRows()
   readonly #settledListeners = new Set<() => void>()
@@ -74,6 +82,8 @@ export class Committer {
     this.#options = options
     this.#logger = options.logger ?? SILENT_LOGGER
     this.#listeners = new CommitListeners(this.#logger)
+    this.refused = new RefusedRecords(this.#logger)
+    this.limits = storeLimits(options)
     this.#queue = new CommitQueue({
       flush: (jobs) => this.#flush(jobs),
       maxWaiting: options.maxWaitingOperations ?? 100_000,
@@ -85,20 +95,16 @@ export class Committer {
       time: options.time,
       retry: () => void this.run(NOTHING).catch(() => undefined),
     })
-    this.#guard = new StorageGuard({
+    this.#guard = createGuard({
       adapter: this.adapter,
       newId: options.newId,
       logger: this.#logger,
       head: () => this.#head,
       run: (planner) => this.run(planner),
-      unreadable: (key) => {
-        if (this.#records instanceof BoundedState) this.#records.unreadable(key)
-      },
-      isInMemory: (key) => this.#records.has(key),
-      atRest: (take) => this.#queue.atRest(take),
-      isBehind: () => this.#writer.isBehind,
+      queue: this.#queue,
+      writer: this.#writer,
+      records: () => this.#records,
       time: options.time,
-      recount: async () => (this.#records instanceof BoundedState ? this.#records.recount() : []),
     })
   }
 
@@ -215,20 +221,39 @@ export class Committer {
   }
 
   #context(draft: Draft): PlanContext {
-    return {
-      slot: (key) => draft.slot(key),
-      matching: (glob) => draft.matching(glob),
-      now: (above) => this.clock.now(above),
-      identity: this.#identity,
-      leaderOf: this.leaderOf,
-      decisionTerms: this.decisionTerms,
-      meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
-    }
+    return planContext(
+      {
+        clock: this.clock,
+        identity: this.#identity,
+        leaderOf: this.leaderOf,
+        decisionTerms: this.decisionTerms,
+        meta: this.#meta,
+        refused: this.refused,
+        ...this.limits,
+      },
+      draft,
+    )
   }
 
+  /** Writes the jobs in one batch; when one of them can not be written for what it holds, without it. */
   async #flush(jobs: readonly Job[]): Promise<void> {
-    const ready = await this.#view(jobs)
-    if (ready === undefined) return
+    const error = await this.#commit(jobs)
+    if (error === undefined) return
+    if (jobs.length > 1 && isOfContent(error)) {
+      await inHalves(jobs, (half) => this.#flush(half))
+      return
+    }
+    this.#logger.error('a batch could not be written', {
+      operations: jobs.length,
+      error: errorText(error),
+    })
+    for (const job of jobs) job.reject(error)
+  }
+
+  /** @returns why the batch was not written, and then no job is settled; undefined when all are. */
+  async #commit(jobs: readonly Job[]): Promise<unknown> {
+    const ready = await viewFor(jobs, this.#records)
+    if (ready === undefined) return undefined
     const draft = new Draft({
       view: ready,
       lastSeq: this.#lastSeq,
@@ -236,6 +261,7 @@ export class Committer {
       isDigestKnown: this.#guard.isDigestKnown,
       isIndexed: this.#records instanceof BoundedState,
       isDamaged: (key) => this.damage.has(key),
+      assertStorable: (record, before) => assertStorable(record, before, this.limits),
       admitLost: (change) => this.lost.admit(change),
     })
     const settle = planJobs(jobs, draft)
@@ -249,36 +275,22 @@ export class Committer {
       settle()
       await this.#writer.writeAnswered(rows)
       if (!this.#writer.isBehind) this.#written()
-      return
+      return undefined
     }
     try {
       await this.#writer.write(rows, level)
     } catch (error) {
-      this.#logger.error('a batch could not be written', {
-        operations: jobs.length,
-        error: errorText(error),
-      })
-      for (const job of jobs) job.reject(error)
-      return
+      return error
     }
     this.#apply(draft, digest)
     this.#written()
     settle()
+    return undefined
   }
 
   #written(): void {
     this.#records.written()
     this.tail.trim()
-  }
-
-  /** What the jobs look at; undefined when it could not be read, and all were rejected. */
-  async #view(jobs: readonly Job[]): Promise<StateView | undefined> {
-    try {
-      return await this.#records.view(jobs.map((job) => job.reads()))
-    } catch (error) {
-      for (const job of jobs) job.reject(error)
-      return undefined
-    }
   }
 
   /** Makes a batch visible: the state first, then listeners, operation by operation. */
@@ -339,27 +351,13 @@ export class Committer {
     this.#lastSeq = loaded.head.seq
     this.#head = loaded.head.seq
     this.tail.reset(loaded.head.seq)
-    this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
+    const { owed } = loaded
+    const bounded = { adapter: this.adapter, queue: this.#queue, guard: this.#guard, owed }
+    const leaderOf: LeaderOf = (key) => this.leaderOf(key)
+    const head = (): number => this.#head
+    this.#records =
+      cacheBytes === undefined ? mirror : openBounded({ ...bounded, cacheBytes, head, leaderOf })
     await this.lost.load(this.adapter, this.leaderOf)
-  }
-
-  #bounded(cacheBytes: number, { owed }: LoadedState): BoundedState {
-    return new BoundedState({
-      adapter: this.adapter,
-      cacheBytes,
-      head: () => this.#head,
-      leaderOf: (key) => this.leaderOf(key),
-      atRest: (take) => this.#queue.atRest(take),
-      alone: (work) => this.#queue.alone(work),
-      isDamaged: (key) => this.damage.has(key),
-      damaged: (key, isCached) => {
-        if (isCached) this.#guard.rewrite(key)
-        else this.#guard.suspect(key)
-      },
-      isRewriting: (key) => this.#guard.isRewriting(key),
-      doubt: () => this.#guard.doubt,
-      owed,
-    })
   }
 
   async #finish(): Promise<void> {

@@ -42,6 +42,8 @@ export interface PlannedSlot {
 /** What an operation decided: slots and meta rows to write, and where the change came from. */
 export interface Plan {
   readonly slots: readonly PlannedSlot[]
+  /** The records came from elsewhere and were checked one by one. */
+  readonly isChecked?: true
   /** Slots whose record stays but whose debt changes. */
   readonly debts?: readonly Slot[]
   /** Meta rows to write; one with an empty value is removed. */
@@ -74,6 +76,8 @@ export interface DraftOptions {
   /** Whether the time index is kept. */
   readonly isIndexed: boolean
   readonly isDamaged: (key: string) => boolean
+  /** @throws StateError for a record that may not be stored over `before`. */
+  readonly assertStorable: (record: StoredRecord, before: StoredRecord | undefined) => void
   /** The part of a change of the lost rows that is done. */
   readonly admitLost: (change: LostChange) => Required<LostChange>
 }
@@ -108,8 +112,14 @@ export class Draft {
     return [...keys].sort()
   }
 
-  /** Takes one operation's decisions into the batch. */
+  /** @throws StateError for a record that may not be stored in the place of what is there. */
+  assertStorable(record: StoredRecord): void {
+    this.#options.assertStorable(record, this.slot(record.key)?.record)
+  }
+
+  /** Takes one operation's decisions into the batch, all or none. @throws StateError as `assertStorable`. */
   add(plan: Plan): void {
+    if (plan.isChecked !== true) for (const { record } of plan.slots) this.assertStorable(record)
     const steps: SlotChange[] = []
     const changes: Change[] = []
     for (const { record: planned, owedTo, isMerged } of plan.slots) {

@@ -103,18 +103,29 @@ export class LostRows {
   }
 }
 
+/** To whom, how many at most, and the seqs to leave out. */
+export type OwedQuery = readonly [leader: string, limit: number, skip: ReadonlySet<number>]
+
+/** What is owed and is held, or is no longer, each. */
+export interface OwedSources {
+  readonly records: { owed(...query: OwedQuery): SequencedRow[] | Promise<SequencedRow[]> }
+  readonly lost: Pick<LostRows, 'owed'>
+}
+
 /**
  * What is owed of both kinds, in the order in which it was made: a leader takes what comes out of turn for a
- * repetition. What is in both has lost.
+ * repetition.
  */
-export function withLost(
-  owed: readonly SequencedRow[],
-  lost: readonly SequencedRow[],
-  limit: number,
-): SequencedRow[] {
+export async function readOwed(
+  { records, lost: lostRows }: OwedSources,
+  query: OwedQuery,
+): Promise<SequencedRow[]> {
+  const owed = await records.owed(...query)
+  // After that: what loses while they are read is in both, and would be in neither the other way round.
+  const lost = lostRows.owed(...query)
   const seqs = new Set(lost.map(({ seq }) => seq))
   const others = owed.filter(({ seq }) => !seqs.has(seq))
-  return [...lost, ...others].sort((a, b) => a.seq - b.seq).slice(0, limit)
+  return [...lost, ...others].sort((a, b) => a.seq - b.seq).slice(0, query[1])
 }
 
 /** The rows of a change. */

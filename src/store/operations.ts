@@ -27,6 +27,13 @@ export interface PlanContext {
   leaderOf(key: string): string | undefined
   /** Of a key that this node leads: how it may decide what does not merge. */
   readonly decisionTerms: DecisionTermsOf
+  /** Says why a record of a local write may not be stored. @throws StateError; see `assertRecord`. */
+  assertStorable(record: StoredRecord): void
+  /**
+   * Whether a record of another node is not to be taken over `current`, which is noted then.
+   * @param anySize its leader holds it, or this node did, whatever its size.
+   */
+  refuses(record: StoredRecord, current: StoredRecord | undefined, anySize: boolean): boolean
   /** A meta row as the batch so far leaves it. */
   meta(name: string): string | undefined
 }

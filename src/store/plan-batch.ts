@@ -60,6 +60,7 @@ function planAll(
       for (const slot of plan?.slots ?? []) {
         // All of a conditional batch hangs on its conditions, so all of it must be led here.
         if (isConditional) assertLeads(context, slot.record.key)
+        context.assertStorable(slot.record)
         written.set(slot.record.key, slot)
       }
       return result
@@ -84,6 +85,8 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
     identity: context.identity,
     leaderOf: (key) => context.leaderOf(key),
     decisionTerms: (key) => context.decisionTerms(key),
+    assertStorable: (record) => context.assertStorable(record),
+    refuses: (record, current, anySize) => context.refuses(record, current, anySize),
     meta: (name) => context.meta(name),
   }
 }
@@ -139,5 +142,8 @@ export function located<T>(index: number, run: () => T): T {
 /** The error with the operation's position in its text; the code stays. */
 export function locate(index: number, error: unknown): unknown {
   if (!isStateError(error)) return error
-  return new StateError(error.code, `operations[${index}]: ${error.message}`, { cause: error })
+  const place = `operations[${index}]: `
+  const { code, message, isAway } = error
+  const clientText = `${place}${error.clientText}`
+  return new StateError(code, `${place}${message}`, { cause: error, clientText, isAway })
 }

@@ -1,7 +1,7 @@
 /** Planning the operations of one batch, one after another. */
 import type { Durability } from '../storage-adapter.ts'
 import type { Draft, Plan } from './draft.ts'
-import type { Reads } from './state.ts'
+import type { Reads, State, StateView } from './state.ts'
 
 /** An operation that waits for its turn. */
 export interface Job {
@@ -29,5 +29,18 @@ export function planJobs(jobs: readonly Job[], draft: Draft): () => void {
   }
   return () => {
     for (const answer of answers) answer()
+  }
+}
+
+/** What the jobs look at; undefined when it could not be read, and all were rejected. */
+export async function viewFor(
+  jobs: readonly Job[],
+  records: State,
+): Promise<StateView | undefined> {
+  try {
+    return await records.view(jobs.map((job) => job.reads()))
+  } catch (error) {
+    for (const job of jobs) job.reject(error)
+    return undefined
   }
 }

@@ -6,6 +6,7 @@ import { type HybridClock, LATEST_STAMP } from '../core/clock.ts'
 import { type Entry, indexOfKey, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob } from '../core/key.ts'
+import { standInOrigin } from '../core/stand-in-origin.ts'
 import type { PlanContext, Planner, WriteResult } from './operations.ts'
 
 /** Stamps of an entry, nanoseconds since the Unix epoch, 0 to the year 2200. */
@@ -68,7 +69,8 @@ export function assertDrift(
  */
 function originOf(context: PlanContext, key: string): string {
   const { origin } = context.identity
-  return context.slot(key) === undefined ? origin : `${origin}-${context.now().toString(36)}`
+  if (context.slot(key) === undefined) return origin
+  return standInOrigin(`${origin}-${context.now().toString(36)}`)
 }
 
 function assertMeta(name: string, stamp: bigint): void {

@@ -18,6 +18,7 @@ import { decodeHead, encodeHead, type Head, NEW_HEAD } from './head.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { compareWithLog } from './integrity.ts'
 import { progressOf } from './load-progress.ts'
+import { CHECKED_ROW, type Mended, mendRecords } from './mend-records.ts'
 import type { Mirror } from './mirror.ts'
 import { readOutbox } from './outbox-rows.ts'
 import {
@@ -114,9 +115,18 @@ export async function repairedOnce<T>(adapter: StorageAdapter, work: () => Promi
 async function read(options: LoadOptions): Promise<Reading> {
   const { adapter, mirror } = options
   const hasFormat = (await upgradeStorage(adapter)) !== undefined
+  const mended = hasFormat ? await mendRecords(adapter) : undefined
   const found = await readMeta(adapter, hasFormat)
+  if (mended !== undefined && mended.count > 0) noteMended(options, found, mended)
   if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
   return { found, outbox: await readOwed(options, found) }
+}
+
+function noteMended({ logger }: LoadOptions, { damage }: Found, { count, keys }: Mended): void {
+  const named = `${keys.map((key) => JSON.stringify(key)).join(', ')}${count > keys.length ? ', …' : ''}`
+  const sentence = `${count} records had an origin that no other node takes, and were given one that stands in for it: ${named}`
+  damage.note(sentence)
+  logger.warn(sentence)
 }
 
 function differs({ head, digest }: Found): boolean {
@@ -261,7 +271,7 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
     put(name, meta.get(name) ?? ''),
   )
   rows.push(put('head', encodeHead(found.head)))
-  rows.push({ type: 'put', key: FORMAT_ROW, value: FORMAT })
+  rows.push({ type: 'put', key: FORMAT_ROW, value: FORMAT }, put(CHECKED_ROW, 'yes'))
   if (mirror === undefined) rows.push(put('indexed', 'yes'))
   else if (isIndexed) rows.push({ type: 'del', key: metaRow('indexed') })
   if (isNew) {

@@ -21,6 +21,8 @@ export interface MergeOptions {
   readonly leader?: string
   /** Meta rows (such as the cursor) to write in the same batch. */
   readonly meta?: ReadonlyMap<string, string>
+  /** Takes greater values and longer keys than are written: they were held before. */
+  readonly anySize?: true
   /** Of records that a follower pushed: what tells concurrent writes from later ones. */
   readonly pushed?: PushOrigin | undefined
 }
@@ -30,8 +32,11 @@ export interface TakeOptions extends MergeOptions {
   readonly notAfter: bigint
 }
 
-/** `applied`: the record won; `equal`: it was here already; `superseded`: ours won. */
-export type MergeOutcome = 'applied' | 'equal' | 'superseded'
+/**
+ * `applied`: the record won; `equal`: it was here already; `superseded`: ours won; `refused`: it is none that
+ * a node may hold, or greater than this one takes (see `core/record-check.ts`).
+ */
+export type MergeOutcome = 'applied' | 'equal' | 'superseded' | 'refused'
 /** `drift`: the record is stamped too far in the future. */
 export type TakeOutcome = MergeOutcome | 'drift'
 
@@ -63,9 +68,11 @@ function mergeAll(
 ): Planned<TakeOutcome[]> {
   const plan: MergePlan = { slots: [], debts: new Map(), lost: [] }
   const winners = new Map<string, StoredRecord>()
+  const isHeldBefore = options.leader !== undefined || options.anySize === true
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
+    if (context.refuses(record, current, isHeldBefore)) return 'refused'
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
     const isLost = options.pushed?.lost[i] === true
@@ -81,6 +88,7 @@ function mergeAll(
   return {
     plan: {
       slots: plan.slots,
+      isChecked: true,
       debts: [...plan.debts.values()],
       source: options.source,
       meta: new Map([...(options.meta ?? []), ...(judge === undefined ? [] : [judge.marks()])]),

@@ -19,6 +19,8 @@ export interface StoreOptions {
    * miss go to the adapter, where a time index is kept for them.
    */
   readonly cacheBytes?: number
+  /** Largest value that is written, bytes of its JSON text as UTF-8. Default 10 MiB. */
+  readonly maxValueBytes?: number
   /** Most operations that may wait for a batch; more are refused. Default 100 000. */
   readonly maxWaitingOperations?: number
   /** Most operations in one batch. Default 1 000. */

@@ -4,12 +4,14 @@
  */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import type { LogPosition } from '../core/protocol.ts'
+import type { RecordLimits } from '../core/record-check.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import type { DurabilityLevels } from './durability-levels.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
-import { withLost } from './lost-rows.ts'
+import { type OwedQuery, readOwed } from './lost-rows.ts'
+import { mergeApart } from './merge-apart.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -25,8 +27,9 @@ import { comeDown } from './plan-come-down.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
-import { recordsOf } from './records-of.ts'
+import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
+import type { RefusedReport } from './refused-records.ts'
 import type {
   MergeOptions,
   MergeOutcome,
@@ -34,8 +37,9 @@ import type {
   TakeOptions,
   TakeOutcome,
 } from './replication.ts'
-import { planAcknowledge, planMerge, planRefill } from './replication.ts'
+import { planAcknowledge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
+import type { RecordScan, ScanOptions } from './scan-records.ts'
 import type { ListOptions, Slot } from './state.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import {
@@ -117,7 +121,7 @@ export class Store {
     return this.#committer.leaderOf(key)
   }
 
-  /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
+  /** Says which keys are owed to a leader. Set before `open`. */
   setLeaderOf(leaderOf: LeaderOf): void {
     this.#committer.leaderOf = leaderOf
   }
@@ -230,7 +234,7 @@ export class Store {
 
   /**
    * Takes records of a peer: per record the winner under the total order is kept, unless it is stamped
-   * later than `notAfter`.
+   * later than `notAfter`, or refused by `core/record-check.ts` or by the storage.
    */
   async merge(records: readonly StoredRecord[], options: TakeOptions): Promise<TakeOutcome[]>
   async merge(records: readonly StoredRecord[], options: MergeOptions): Promise<MergeOutcome[]>
@@ -239,7 +243,17 @@ export class Store {
     options: MergeOptions | TakeOptions,
   ): Promise<TakeOutcome[]> {
     for (const record of records) this.#committer.clock.observe(versionOf(record))
-    return this.#committer.run(planMerge(records, options))
+    return mergeApart(this.#committer, records, options)
+  }
+
+  /** How great a record may be that is written. */
+  get limits(): RecordLimits {
+    return this.#committer.limits.limits
+  }
+
+  /** What was not taken of what others sent since the store was opened. */
+  get refused(): RefusedReport {
+    return this.#committer.refused.report()
   }
 
   /**
@@ -248,8 +262,7 @@ export class Store {
    */
   async restamp(leader: string, rows: readonly SentRow[], base: bigint): Promise<number> {
     const { clock } = this.#committer
-    const planner = planRestamp(leader, rows, base, (last) => clock.observe(last))
-    return this.#committer.run(planner)
+    return this.#committer.run(planRestamp(leader, rows, base, (last) => clock.observe(last)))
   }
 
   /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-come-down.ts`. */
@@ -261,8 +274,10 @@ export class Store {
   async forget(rows: readonly SequencedRow[], options: ForgetOptions): Promise<number> {
     // Written before it is applied: what is gone from memory must not be read from the disk again.
     const [durability] = this.#committer.adapter.capabilities.durability
-    const planner = planForget(rows, () => this.retention, options)
-    return this.#committer.run(planner, durability)
+    return this.#committer.run(
+      planForget(rows, () => this.retention, options),
+      durability,
+    )
   }
 
   /** What the change log does not tell any more. */
@@ -281,9 +296,7 @@ export class Store {
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
   async refill(leader: string): Promise<void> {
-    const { rows } = await this.#committer.scan('')
-    const leaderOf = (key: string): string | undefined => this.leaderOf(key)
-    await refill({ rows, leaderOf, run: (planner) => this.#committer.run(planner) }, leader)
+    await refill(this, (await this.#committer.scan('')).rows, leader)
   }
 
   /**
@@ -299,10 +312,8 @@ export class Store {
    * the seqs in `skip` (those under way). Among them are changes that lost against one of the leader in
    * the meantime, which it is shown all the same.
    */
-  async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
-    const owed = await this.#committer.records.owed(leader, limit, skip)
-    // After that: what loses while they are read is in both, and would be in neither the other way round.
-    return withLost(owed, this.#committer.lost.owed(leader, limit, skip), limit)
+  owed(...query: OwedQuery): Promise<SequencedRow[]> {
+    return readOwed(this.#committer, query)
   }
 
   /**
@@ -310,18 +321,13 @@ export class Store {
    * exactly as of commit `seq`. Streamed; writes go on meanwhile. Damaged ones are left out; one that
    * memory still has whole is told as it is by now.
    */
-  async scan(
-    options: { readonly prefix?: string } = {},
-  ): Promise<{ seq: number; records: AsyncIterable<StoredRecord> }> {
-    this.#committer.assertOpen()
-    const { seq, rows } = await this.#committer.scan(options.prefix ?? '')
+  async scan(options?: ScanOptions): Promise<RecordStream> {
+    const { seq, rows } = await this.scanRows(options)
     return { seq, records: recordsOf(rows) }
   }
 
   /** As `scan`, each record with the place of its latest change in this node's log. */
-  async scanRows(
-    options: { readonly prefix?: string } = {},
-  ): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
+  async scanRows(options: ScanOptions = {}): Promise<RecordScan> {
     this.#committer.assertOpen()
     return this.#committer.scan(options.prefix ?? '')
   }

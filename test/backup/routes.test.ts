@@ -160,10 +160,10 @@ describe('POST /-/restore', () => {
     const records = makeRecords(2500)
     const node = await withBackups()
     const first = await restore(node, await ownBytes(await backupBytes(records)))
-    expect(await first.json()).toEqual({ applied: 2500, equal: 0, superseded: 0 })
+    expect(await first.json()).toEqual({ applied: 2500, equal: 0, superseded: 0, refused: 0 })
     const lines = await backupBytes(records, { format: 'jsonl' })
     const again = await restore(node, await ownBytes(lines), CONTENT_TYPES.jsonl)
-    expect(await again.json()).toEqual({ applied: 0, equal: 2500, superseded: 0 })
+    expect(await again.json()).toEqual({ applied: 0, equal: 2500, superseded: 0, refused: 0 })
     expect((await fetchBackup(node)).records).toEqual(records)
   })
 
@@ -172,7 +172,7 @@ describe('POST /-/restore', () => {
     const subscriber = await node.subscribe('/items/*')
     const line = '{"key":"items/1","created":5,"updated":0,"origin":"me","data":{"a":1}}'
     const answer = await restore(node, `${line}\n`, CONTENT_TYPES.jsonl)
-    expect(await answer.json()).toEqual({ applied: 1, equal: 0, superseded: 0 })
+    expect(await answer.json()).toEqual({ applied: 1, equal: 0, superseded: 0, refused: 0 })
     await subscriber.frame(1)
     expect(subscriber.state).toContain('"path":"items/1"')
   })
@@ -189,7 +189,7 @@ describe('POST /-/restore', () => {
     const bytes = await backupBytes(makeRecords(100))
     bytes[500] = (bytes[500] ?? 0) ^ 1
     const answer = await restore(node, await ownBytes(bytes))
-    expect(answer.status).toBe(500)
+    expect(answer.status).toBe(400)
     expect(await answer.text()).toMatch(/block 1 at byte \d+ does not match its checksum/)
     const cut = await restore(
       node,

@@ -215,6 +215,11 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['511', 511],
     ['65535', 65_535],
   ],
+  maxValueBytes: [
+    ['1024', 1024],
+    ['1048576', 1_048_576],
+    ['67108864', 67_108_864],
+  ],
   config: [],
   leader: [
     ['redis', 'redis'],
@@ -328,6 +333,7 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   upgradesPerSecond: ['-1', '2.5'],
   upgradeBurst: ['0', '-1'],
   backlog: ['0', '65536'],
+  maxValueBytes: ['1023', '67108865', 'much'],
   config: [],
   logLevel: ['verbose', 'INFO'],
 }

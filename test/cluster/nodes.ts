@@ -1,6 +1,7 @@
 /** Real servers that replicate `items/*` and `settings` in one process, with links that can be cut. */
 import { afterEach } from 'vitest'
 import { type ClusterOptions, type ClusterPlugin, cluster } from '../../cluster/index.ts'
+import { DEFAULT_MAX_VALUE_BYTES } from '../../src/core/record-check.ts'
 import type { MessageSocket, Transport } from '../../src/core/transport.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
 import { createWsTransport } from '../../src/server/ws-transport.ts'
@@ -95,6 +96,8 @@ export interface NodeOptions extends Omit<Partial<ClusterOptions>, 'leader'> {
   /** Milliseconds a write may take. Default 10 000. */
   readonly deadlineMs?: number
   readonly storage?: MemoryStorage
+  /** Largest value that is written, bytes. Default 10 MiB. */
+  readonly maxValueBytes?: number
 }
 
 /**
@@ -137,6 +140,7 @@ export async function startNode({
   election,
   deadlineMs = 10_000,
   storage = new MemoryStorage(),
+  maxValueBytes = DEFAULT_MAX_VALUE_BYTES,
   ...options
 }: NodeOptions = {}): Promise<TestNode> {
   const link = new CuttableTransport()
@@ -151,6 +155,7 @@ export async function startNode({
     storage,
     port: 0,
     deadlineMs,
+    maxValueBytes,
     plugins: [plugin],
     transport: link,
   })
