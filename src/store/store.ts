@@ -308,8 +308,8 @@ export class Store {
   }
 
   /**
-   * What `leader` has not acknowledged yet, oldest change first: at most `limit` rows, leaving out
-   * the seqs in `skip` (those under way). Among them are changes that lost against one of the leader in
+   * What `leader` has not acknowledged yet, oldest change first, those of one origin as they were made: at most
+   * `limit` rows, leaving out the seqs in `skip` (those under way). Among them are changes that lost against one of the leader in
    * the meantime, which it is shown all the same.
    */
   owed(...query: OwedQuery): Promise<SequencedRow[]> {
