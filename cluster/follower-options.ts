@@ -10,6 +10,7 @@ import type { DigestTable } from './digest-table.ts'
 import type { Voting } from './election/voting.ts'
 import type { FollowerIdentity, LinkProgress } from './follower-link.ts'
 import type { ClusterLimits } from './options.ts'
+import type { PartialValues } from './pieces/partial-values.ts'
 
 export interface FollowerLinkOptions {
   /** The leader, as `http(s)://host:port`. */
@@ -20,6 +21,8 @@ export interface FollowerLinkOptions {
   /** Hears every commit of the store. */
   readonly digests: DigestTable
   readonly progress: LinkProgress
+  /** What has come of large values. */
+  readonly partials: PartialValues
   /** Id of the placement the progress belongs to. */
   readonly placementId: string
   readonly store: Store

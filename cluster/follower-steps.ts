@@ -92,11 +92,12 @@ export class FollowerSteps {
       case 'merge': {
         const { records, cursor, seen, isComplete } = effect
         const { base } = this.#durable
+        const beyond = effect.beyond ?? cursor.seq
         const progress = isComplete
-          ? { cursor, seen: this.#later(seen) }
+          ? { cursor, seen: this.#later(seen), ...(beyond > cursor.seq ? { beyond } : {}) }
           : { cursor: null, seen: this.#later(seen), base }
         await this.#save(progress, (meta) => store.merge(records, { source: leader, leader, meta }))
-        return { type: 'applied', session, seq: cursor.seq, progress }
+        return { type: 'applied', session, seq: cursor.seq, beyond, progress }
       }
       case 'settle': {
         const { n, rows, superseded } = effect

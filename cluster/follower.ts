@@ -14,6 +14,7 @@ import {
 } from '../src/core/protocol.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS } from '../src/core/time.ts'
+import type { MessageSocket } from '../src/core/transport.ts'
 import { Backlog } from './backlog.ts'
 import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
@@ -33,7 +34,8 @@ import { FollowerVoting } from './follower-voting.ts'
 import { LeaderTime } from './leader-time.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
-import { cutRows } from './page.ts'
+import { OutboxReader } from './outbox-reader.ts'
+import { PieceLine } from './pieces/piece-line.ts'
 import { streamUrl } from './placement.ts'
 import { explainRefusal } from './token.ts'
 
@@ -62,9 +64,9 @@ export class FollowerLink {
   readonly #voting: FollowerVoting
   #stopBeat: CancelTimer | undefined
   #outboxNoted = false
-  /** The latest request for rows of the outbox that has not been answered. */
-  #nextCollect: Extract<FollowerEffect, { type: 'collect' }> | undefined
-  #isCollecting = false
+  readonly #outbox: OutboxReader
+  /** Of the present connection. */
+  #pieces: PieceLine | undefined
   #lastError: string | undefined
   #lastCheckMs = 0
 
@@ -75,6 +77,11 @@ export class FollowerLink {
     this.#context = { identity: { ...identity, bus: hasBus }, sets, limits }
     this.#state = initialFollower(options.progress)
     this.#steps = new FollowerSteps({ ...options, protocol: () => this.#protocol })
+    this.#outbox = new OutboxReader({
+      ...options,
+      dispatch: (event) => this.#dispatch(event),
+      fail: (error) => this.#fail('the outbox could not be read', error),
+    })
     this.#backlog = new Backlog(limits.maxPendingBytes)
     this.#leaderTime = new LeaderTime({
       ...options,
@@ -130,13 +137,24 @@ export class FollowerLink {
       }),
       // Offline is a mode: whatever a leader says, it may be mended, so the link never gives up.
       shouldReconnect: () => true,
-      onOpen: () => {
+      onOpen: (socket) => {
+        this.#begin(socket)
         this.#voting.up()
         this.#dispatch({ type: 'up' })
       },
       onMessage: (text) => this.#receive(text),
       onDown: ({ code, reason }) => this.#down(code, reason),
     })
+  }
+
+  #begin(socket: MessageSocket): void {
+    const fail = (error: unknown): void => this.#fail('a large value could not be taken', error)
+    this.#pieces = new PieceLine({ ...this.#options, peer: this.leader, socket, fail })
+  }
+
+  #upload({ session, row: { seq, record } }: Extract<FollowerEffect, { type: 'upload' }>): void {
+    if (record.kind !== 'entry') return
+    this.#pieces?.ship(record, () => this.#dispatch({ type: 'uploaded', session, seq }))
   }
 
   start(): void {
@@ -150,6 +168,7 @@ export class FollowerLink {
     this.#listener.stop()
     this.#dispatch({ type: 'close' })
     this.#connection.close(1001, reason)
+    this.#pieces?.close()
     await this.#work
     await this.#comparing.ended()
   }
@@ -204,6 +223,8 @@ export class FollowerLink {
       if (message.t === 'digests') {
         this.#terms = { ...this.#terms, horizon: message.horizon }
         this.#comparing.told(message)
+      } else if (message.t === 'offer' || message.t === 'piece' || message.t === 'got') {
+        this.#pieces?.hear(message)
       } else if (message.t === 'terms') this.#told(message)
       else if (message.t === 'grant') this.#voting.granted(message)
       else {
@@ -214,7 +235,8 @@ export class FollowerLink {
         } else if (message.t === 'rows' && this.#isFetched(message)) {
           this.#feeds.fetched(message.records.length)
         }
-        this.#dispatch({ type: 'message', message })
+        const filled = 'records' in message ? (this.#pieces?.fill(message) ?? message) : message
+        this.#dispatch({ type: 'message', message: filled })
       }
     } catch (error) {
       this.#fail('a message of the leader is not understood', error)
@@ -228,6 +250,7 @@ export class FollowerLink {
 
   #down(code: number, reason: string): void {
     this.#noteCheck()
+    this.#pieces?.close()
     const text = reason === '' ? `connection closed (${code})` : explainRefusal(reason)
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
       this.#options.logger.warn('leader out of reach; serving and taking writes locally', {
@@ -273,8 +296,10 @@ export class FollowerLink {
         )
         break
       case 'collect':
-        this.#nextCollect = effect
-        void this.#collect()
+        this.#outbox.collect(effect)
+        break
+      case 'upload':
+        this.#upload(effect)
         break
       case 'restamp':
         this.#drifted += effect.rows.length
@@ -309,30 +334,13 @@ export class FollowerLink {
     this.#work = this.#work.then(() => this.#makeDurable(effect)).finally(done)
   }
 
-  /** Reads the outbox for the latest request, one reading at a time. */
-  async #collect(): Promise<void> {
-    if (this.#isCollecting) return
-    this.#isCollecting = true
-    try {
-      for (let next = this.#nextCollect; next !== undefined; next = this.#nextCollect) {
-        this.#nextCollect = undefined
-        const owed = await this.#options.store.owed(this.leader, next.limit, next.skip)
-        const { rows } = cutRows(owed, this.#options.limits.messageBytes)
-        const isWhole = rows.length === owed.length && owed.length < next.limit
-        this.#dispatch({ type: 'collected', rows, wholeOf: isWhole ? next.live : undefined })
-      }
-    } catch (error) {
-      this.#fail('the outbox could not be read', error)
-    } finally {
-      this.#isCollecting = false
-    }
-  }
-
   async #makeDurable(effect: DurableEffect): Promise<void> {
     const isWanted = (): boolean => this.#comparing.isCurrent(effect.session)
     if (!isWanted()) return
     try {
-      this.#dispatch(await this.#steps.perform(effect, this.#terms, isWanted))
+      const event = await this.#steps.perform(effect, this.#terms, isWanted)
+      if ('records' in effect) this.#pieces?.stored(effect.records)
+      this.#dispatch(event)
     } catch (error) {
       this.#fail('a step of replication failed', error)
     }
@@ -376,7 +384,7 @@ export class FollowerLink {
 
   #scheduleBeat(): void {
     this.#stopBeat = this.#options.time.after(this.#options.limits.beatIntervalMs, () => {
-      this.#dispatch({ type: 'beat' })
+      this.#dispatch({ type: 'beat', isAlive: this.#pieces?.hasMoved() ?? false })
       if (this.#state.kind !== 'closed' && isFollowing(this.#state)) {
         this.#keepHorizon()
         this.#ask()

@@ -1,0 +1,101 @@
+/** Takes the large values that come in pieces over one connection. */
+import { type Entry, type StoredRecord, versionOf } from '../../src/core/entry.ts'
+import { StateError } from '../../src/core/errors.ts'
+import type { Got, Offer, Piece } from '../../src/core/protocol-pieces.ts'
+import { isSameValue, nameOfValue, type ValueName } from '../../src/core/protocol-pieces.ts'
+import type { Store } from '../../src/store/store.ts'
+import type { PartialValue, PartialValues } from './partial-values.ts'
+
+export interface PieceTakerOptions {
+  readonly store: Pick<Store, 'slot'>
+  readonly partials: PartialValues
+  /** Who sends; the same in its next connection. */
+  readonly peer: string
+  readonly send: (message: Got) => void
+}
+
+/** No value is longer, UTF-16 units. */
+const MAX_UNITS = 2 ** 28
+
+interface WholeValue {
+  readonly name: ValueName
+  readonly text: () => string
+}
+
+export class PieceTaker {
+  readonly #options: PieceTakerOptions
+  /** What is under way; `value` undefined while there is no room for it. */
+  #current: { readonly n: number; value: PartialValue | undefined } | undefined
+  /** Values that are whole, by key, until the records that they belong to are stored. */
+  readonly #whole = new Map<string, WholeValue>()
+  #isClosed = false
+
+  constructor(options: PieceTakerOptions) {
+    this.#options = options
+  }
+
+  /** @throws StateError `invalid_message`, or of the storage. */
+  async offered({ n, t: _type, ...name }: Offer): Promise<void> {
+    const { store, partials, peer, send } = this.#options
+    if (name.size > MAX_UNITS) {
+      const text = `stream: a value of ${name.size}, the limit is ${MAX_UNITS}`
+      throw new StateError('invalid_message', text)
+    }
+    const current: { n: number; value: PartialValue | undefined } = { n, value: undefined }
+    this.#current = current
+    const held = (await store.slot(name.key))?.record
+    if (this.#isClosed || this.#current !== current) return
+    if (held?.kind === 'entry' && isSameValue(nameOfValue(held), name)) {
+      this.#whole.set(name.key, { name, text: () => held.data })
+      send({ t: 'got', n, at: name.size })
+      return
+    }
+    partials.open(peer, name, this, (value) => {
+      current.value = value
+      this.#came(n, value)
+    })
+  }
+
+  /** @throws StateError `invalid_message`. */
+  take({ n, at, data }: Piece): void {
+    const value = this.#current?.n === n ? this.#current.value : undefined
+    if (value === undefined || at !== value.length) {
+      throw new StateError('invalid_message', `stream: a piece at ${at} that was not asked for`)
+    }
+    if (!value.add(data)) {
+      this.#options.partials.remove(this.#options.peer, value.name.key)
+      throw new StateError('invalid_message', `stream: a value of ${value.name.key} came wrong`)
+    }
+    this.#came(n, value)
+  }
+
+  /** The value of a record that came without it; undefined: it did not come before. */
+  valueOf(record: Entry): string | undefined {
+    const whole = this.#whole.get(record.key)
+    if (whole === undefined) return undefined
+    const { version, origin } = whole.name
+    return version === versionOf(record) && origin === record.origin ? whole.text() : undefined
+  }
+
+  /** These records are stored: what came of their values is not needed any more. */
+  stored(records: readonly StoredRecord[]): void {
+    const { partials, peer } = this.#options
+    for (const record of records) {
+      if (record.kind !== 'entry') continue
+      this.#whole.delete(record.key)
+      partials.stored(peer, record)
+    }
+  }
+
+  /** The connection is gone; what came stays for the next one. */
+  close(): void {
+    this.#isClosed = true
+    this.#options.partials.left(this)
+  }
+
+  #came(n: number, value: PartialValue): void {
+    const { name, length } = value
+    if (length === name.size) this.#whole.set(name.key, { name, text: () => value.text() })
+    this.#options.send({ t: 'got', n, at: length })
+  }
+}
