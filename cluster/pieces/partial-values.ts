@@ -33,15 +33,15 @@ export interface PartialValue {
 
 interface Place {
   readonly value: Parts
-  /** The connection it comes over; undefined: none does now. */
-  owner: object | undefined
+  /** The connection it comes over, or came over. */
+  owner: number
   expire: CancelTimer | undefined
 }
 
 interface Waiting {
   readonly id: string
   readonly name: ValueName
-  readonly owner: object
+  readonly owner: number
   readonly ready: (value: PartialValue) => void
 }
 
@@ -50,6 +50,7 @@ export class PartialValues {
   readonly #places = new Map<string, Place>()
   #waiting: Waiting[] = []
   #units = 0
+  #connections = 0
 
   constructor(options: PartialValuesOptions) {
     this.#options = options
@@ -60,13 +61,20 @@ export class PartialValues {
     return this.#units
   }
 
+  /** A number for a connection; a later one has a greater number. */
+  connect(): number {
+    return ++this.#connections
+  }
+
   /**
-   * Gives what has come of this value, once there is room.
+   * Gives what has come of this value, once there is room; never when a later connection of the peer has
+   * asked for it, as this one is about to be found broken.
    * @param owner the connection over which the rest comes from now on.
    */
-  open(peer: string, name: ValueName, owner: object, ready: (value: PartialValue) => void): void {
+  open(peer: string, name: ValueName, owner: number, ready: (value: PartialValue) => void): void {
     const id = idOf(peer, name.key)
     const place = this.#places.get(id)
+    if (place !== undefined && place.owner > owner) return
     if (place !== undefined && isSameValue(place.value.name, name)) {
       place.expire?.()
       place.expire = undefined
@@ -77,6 +85,11 @@ export class PartialValues {
     this.#remove(id)
     this.#waiting.push({ id, name, owner, ready })
     this.#pump()
+  }
+
+  /** Whether the rest of the value comes over this connection, not over a later one. */
+  owns(peer: string, key: string, owner: number): boolean {
+    return this.#places.get(idOf(peer, key))?.owner === owner
   }
 
   /** What came is of no use. */
@@ -92,11 +105,10 @@ export class PartialValues {
   }
 
   /** The connection is gone. */
-  left(owner: object): void {
+  left(owner: number): void {
     this.#waiting = this.#waiting.filter((waiting) => waiting.owner !== owner)
     for (const [id, place] of this.#places) {
       if (place.owner !== owner) continue
-      place.owner = undefined
       place.expire = this.#options.time.after(this.#options.keepMs, () => {
         this.#remove(id)
         this.#pump()

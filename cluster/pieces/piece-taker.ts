@@ -24,6 +24,7 @@ interface WholeValue {
 
 export class PieceTaker {
   readonly #options: PieceTakerOptions
+  readonly #connection: number
   /** What is under way; `value` undefined while there is no room for it. */
   #current: { readonly n: number; value: PartialValue | undefined } | undefined
   /** Values that are whole, by key, until the records that they belong to are stored. */
@@ -32,6 +33,7 @@ export class PieceTaker {
 
   constructor(options: PieceTakerOptions) {
     this.#options = options
+    this.#connection = options.partials.connect()
   }
 
   /** @throws StateError `invalid_message`, or of the storage. */
@@ -50,7 +52,7 @@ export class PieceTaker {
       send({ t: 'got', n, at: name.size })
       return
     }
-    partials.open(peer, name, this, (value) => {
+    partials.open(peer, name, this.#connection, (value) => {
       current.value = value
       this.#came(n, value)
     })
@@ -58,12 +60,15 @@ export class PieceTaker {
 
   /** @throws StateError `invalid_message`. */
   take({ n, at, data }: Piece): void {
+    const { partials, peer } = this.#options
     const value = this.#current?.n === n ? this.#current.value : undefined
+    // A later connection of the peer goes on with it.
+    if (value !== undefined && !partials.owns(peer, value.name.key, this.#connection)) return
     if (value === undefined || at !== value.length) {
       throw new StateError('invalid_message', `stream: a piece at ${at} that was not asked for`)
     }
     if (!value.add(data)) {
-      this.#options.partials.remove(this.#options.peer, value.name.key)
+      partials.remove(peer, value.name.key)
       throw new StateError('invalid_message', `stream: a value of ${value.name.key} came wrong`)
     }
     this.#came(n, value)
@@ -90,7 +95,7 @@ export class PieceTaker {
   /** The connection is gone; what came stays for the next one. */
   close(): void {
     this.#isClosed = true
-    this.#options.partials.left(this)
+    this.#options.partials.left(this.#connection)
   }
 
   #came(n: number, value: PartialValue): void {
