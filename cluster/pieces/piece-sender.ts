@@ -1,6 +1,5 @@
 /** Sends large values in pieces over one connection, one value after the other, beside all else that it carries. */
 import type { Entry } from '../../src/core/entry.ts'
-import { isSameChange } from '../../src/core/entry.ts'
 import type { Got, Offer, Piece } from '../../src/core/protocol-pieces.ts'
 import { endOfPiece, nameOfValue } from '../../src/core/protocol-pieces.ts'
 import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
@@ -17,7 +16,7 @@ export interface PieceSenderOptions {
 
 interface Shipment {
   readonly record: Entry
-  done: () => void
+  readonly done: () => void
 }
 
 interface UnderWay {
@@ -41,22 +40,10 @@ export class PieceSender {
     this.#options = options
   }
 
-  /** Sends the record's value; calls `done` once the other side has all of it. */
+  /**
+   * Sends the record's value; calls `done` once the other side has all of it, for one message that uses it.
+   */
   ship(record: Entry, done: () => void): void {
-    const known = [this.#current?.shipment, ...this.#waiting].find(
-      (shipment) =>
-        shipment !== undefined &&
-        shipment.record.key === record.key &&
-        isSameChange(shipment.record, record),
-    )
-    if (known !== undefined) {
-      const { done: before } = known
-      known.done = () => {
-        before()
-        done()
-      }
-      return
-    }
     this.#waiting.push({ record, done })
     this.#begin()
   }

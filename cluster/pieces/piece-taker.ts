@@ -27,7 +27,7 @@ export class PieceTaker {
   readonly #connection: number
   /** What is under way; `value` undefined while there is no room for it. */
   #current: { readonly n: number; value: PartialValue | undefined } | undefined
-  /** Values that are whole, by key, until the records that they belong to are stored. */
+  /** Values that are whole, by key, until the record that each belongs to comes. */
   readonly #whole = new Map<string, WholeValue>()
   #isClosed = false
 
@@ -74,9 +74,10 @@ export class PieceTaker {
     this.#came(n, value)
   }
 
-  /** The value of a record that came without it; undefined: it did not come before. */
+  /** The value of a record that came without it, once; undefined: it did not come before. */
   valueOf(record: Entry): string | undefined {
     const whole = this.#whole.get(record.key)
+    this.#whole.delete(record.key)
     if (whole === undefined) return undefined
     const { version, origin } = whole.name
     return version === versionOf(record) && origin === record.origin ? whole.text() : undefined
@@ -85,11 +86,7 @@ export class PieceTaker {
   /** These records are stored: what came of their values is not needed any more. */
   stored(records: readonly StoredRecord[]): void {
     const { partials, peer } = this.#options
-    for (const record of records) {
-      if (record.kind !== 'entry') continue
-      this.#whole.delete(record.key)
-      partials.stored(peer, record)
-    }
+    for (const record of records) if (record.kind === 'entry') partials.stored(peer, record)
   }
 
   /** The connection is gone; what came stays for the next one. */

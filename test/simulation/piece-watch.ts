@@ -7,12 +7,14 @@ interface Fields {
   readonly t: string
   readonly n?: number
   readonly at?: number
+  readonly size?: number
 }
 
 /** A value that is offered, in one direction of one connection. */
 interface Offered {
   readonly name: string
   readonly n: number | undefined
+  readonly size: number
 }
 
 export class PieceWatch {
@@ -32,7 +34,8 @@ export class PieceWatch {
     if (message?.t === 'offer') {
       const name = text.replace(/"n":\d+,/, '')
       const sides = this.#offered.get(connection) ?? new Map<string, Offered>()
-      this.#offered.set(connection, sides.set(from, { name, n: message.n }))
+      const { n, size = 0 } = message
+      this.#offered.set(connection, sides.set(from, { name, n, size }))
     }
     if (message?.t !== 'piece') return false
     const { name = '' } = this.#offered.get(connection)?.get(from) ?? {}
@@ -52,7 +55,10 @@ export class PieceWatch {
       if (offered === undefined || offered.n !== message.n) return
       const path = `${to}>${from}`
       const held = this.#held.get(path) ?? new Map<string, number>()
-      held.set(offered.name, Math.max(held.get(offered.name) ?? 0, message.at ?? 0))
+      const at = Math.max(held.get(offered.name) ?? 0, message.at ?? 0)
+      // What is whole may be stored, and replaced, before its record is sent once more.
+      if (at < offered.size) held.set(offered.name, at)
+      else held.delete(offered.name)
       this.#held.set(path, held)
     } else if (message.t !== 'offer' && message.t !== 'piece') this.#held.delete(`${from}>${to}`)
   }
