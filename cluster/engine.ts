@@ -334,6 +334,7 @@ export class ClusterEngine {
       digests: this.#digests,
       progress: loadProgress(store, leader, placementId),
       partials: this.#partials,
+      conflicts: this.conflicts,
       placementId,
       store,
       clock: correctsClock ? clock : undefined,

@@ -74,6 +74,10 @@ export interface Following extends LinkData {
   readonly pushes: ReadonlyMap<number, readonly SentRow[]>
   /** What goes up in pieces, before it is pushed; undefined: nothing does. */
   readonly upload: { readonly row: SequencedRow; readonly isDone: boolean } | undefined
+  /** Longest value that the leader takes, bytes; undefined: it has not told. */
+  readonly maxValueBytes: number | undefined
+  /** Rows whose values were left out of a push, by its number. */
+  readonly withheld: ReadonlyMap<number, SequencedRow>
   /** Seqs of other rows that are to go up in pieces, one after the other. */
   readonly later: ReadonlySet<number>
   /** Seqs that the leader refused on this connection: kept in the outbox, not sent again. */
@@ -232,6 +236,8 @@ export type FollowerEffect =
       readonly rows: readonly SentRow[]
       /** Of these, the seqs of those that lost at the leader. Default: none. */
       readonly superseded?: ReadonlySet<number>
+      /** Of these, those that the leader will never take, with their values. Default: none. */
+      readonly denied?: readonly SequencedRow[]
       readonly seen: LogPosition
     }
 

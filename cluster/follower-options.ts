@@ -5,6 +5,7 @@ import type { KeySet } from '../src/core/protocol-comparison.ts'
 import type { Random, TimeSource } from '../src/core/time.ts'
 import type { Transport } from '../src/core/transport.ts'
 import type { Bus } from '../src/fanout/bus.ts'
+import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
 import type { DigestTable } from './digest-table.ts'
 import type { Voting } from './election/voting.ts'
@@ -21,6 +22,8 @@ export interface FollowerLinkOptions {
   /** Hears every commit of the store. */
   readonly digests: DigestTable
   readonly progress: LinkProgress
+  /** Takes what the leader refuses for good. */
+  readonly conflicts: ConflictLog
   /** What has come of large values. */
   readonly partials: PartialValues
   /** Id of the placement the progress belongs to. */

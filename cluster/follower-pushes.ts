@@ -1,5 +1,5 @@
 /** How a follower's outbox goes up: the part of `follower-state.ts` that pushes. Pure. */
-import type { FollowerMessage, LogPosition, Pushed } from '../src/core/protocol.ts'
+import type { FollowerMessage, LogPosition, Push, Pushed } from '../src/core/protocol.ts'
 import { isLarge, PIECES_PROTOCOL, type Whole } from '../src/core/protocol-pieces.ts'
 import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
@@ -11,6 +11,7 @@ import type {
   OpenState,
 } from './follower-link.ts'
 import { dropLink, isFollowing } from './follower-link.ts'
+import { isTooLong } from './page.ts'
 
 /** Rows that may wait for their turn to go up in pieces; beyond it what is behind them waits as well. */
 const MAX_LATER = 1000
@@ -40,6 +41,12 @@ export function uploaded(
     return { state, effects: [] }
   }
   return collect({ ...state, upload: { ...state.upload, isDone: true } }, context)
+}
+
+/** The leader will not take it: it is told of the record without its value. */
+function withhold(state: PushingState, row: SequencedRow, context: FollowerContext): FollowerStep {
+  const withheld = new Map(state.withheld).set(state.nextPush, row)
+  return send({ ...state, withheld }, [row], { withheld: [0] }, context)
 }
 
 /** What waited for it comes next, as it is by then. */
@@ -95,6 +102,9 @@ export function push(
   // Reading takes a while: some of it may have been sent since it was asked for.
   const skip = underWay(before)
   const rows = collected.filter(({ seq }) => !skip.has(seq))
+  const { maxValueBytes = Number.POSITIVE_INFINITY } = before
+  const long = rows.find(({ record }) => isTooLong(record, maxValueBytes))
+  if (long !== undefined) return withhold(before, long, context)
   const inPieces = (row: SequencedRow): boolean =>
     before.protocol >= PIECES_PROTOCOL && isLarge(row.record, context.limits.pieceBytes)
   const begun = upload(before, rows.filter(inPieces))
@@ -133,7 +143,7 @@ function hold(state: FollowingState): {
 function send(
   state: PushingState,
   rows: readonly SequencedRow[],
-  values: Whole,
+  values: Whole & Pick<Push, 'withheld'>,
   context: FollowerContext,
 ): FollowerStep {
   if (rows.length === 0 || state.pushes.size >= context.limits.maxPushesInFlight) {
@@ -181,16 +191,23 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
   const superseded = lost.length === 0 ? {} : { superseded: new Set(lost) }
   const applied = outcomes.filter((outcome) => outcome === 'applied').length
   const own = { head, count: state.own.count + applied }
+  const withheld = new Map(state.withheld)
+  const long = withheld.get(n)
+  withheld.delete(n)
+  const denied = outcomes[0] === 'denied' && long !== undefined ? { denied: [long] } : {}
   const isKept = taken.length === rows.length || state.hold === 'yes'
   return {
     state: {
       ...noteHead(state, head),
       refused,
       drifted,
+      withheld,
       own,
       hold: isKept ? state.hold : undefined,
     },
-    effects: [{ type: 'settle', session: state.session, n, rows: taken, ...superseded, seen }],
+    effects: [
+      { type: 'settle', session: state.session, n, rows: taken, ...superseded, ...denied, seen },
+    ],
   }
 }
 

@@ -25,6 +25,7 @@
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
 import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/protocol.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
 import { FROM_STREAM } from './feed.ts'
 import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'
 import {
@@ -190,6 +191,8 @@ function welcome(
     pushes: new Map(),
     upload: undefined,
     later: new Set<number>(),
+    maxValueBytes: message.maxValueBytes,
+    withheld: new Map<number, SequencedRow>(),
     refused: new Set<number>(),
     drifted: [],
     own: NOTHING_OWN,

@@ -208,6 +208,7 @@ export class FollowerLink {
       ),
       outbox: this.#options.store.owedCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
+      denied: this.#steps.denied,
       drifted: this.#drifted,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,

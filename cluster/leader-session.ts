@@ -167,6 +167,7 @@ function takePush(state: StreamingState, push: Push, limits: ClusterLimits): Lea
         records: push.records,
         ...(push.seen === undefined ? {} : { seen: push.seen }),
         ...(push.lost === undefined ? {} : { lost: push.lost }),
+        ...(push.withheld === undefined ? {} : { withheld: push.withheld }),
       },
     ],
   }

@@ -58,7 +58,7 @@ export type PieceMessage = Offer | Piece | Got
 
 /** Places in `records` of those whose values were sent before, in pieces. Default: none. */
 export interface Whole {
-  readonly whole?: readonly number[]
+  readonly whole?: readonly number[] | undefined
 }
 
 /** What stands for a value that was sent before. */

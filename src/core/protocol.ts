@@ -102,9 +102,10 @@ export const TOKEN_HEADER = 'x-ooo-cluster-token'
 
 /**
  * What became of a pushed record at the leader. Two kinds stay in the outbox: `refused`, which is not
- * the leader's to hold, and `drift`, which is stamped too far in the future.
+ * the leader's to hold, and `drift`, which is stamped too far in the future. What is `denied` the leader
+ * will never take: its log brings something later for the key.
  */
-export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused' | 'drift'
+export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused' | 'drift' | 'denied'
 
 export interface Hello {
   readonly t: 'hello'
@@ -187,6 +188,8 @@ export interface Push extends Whole {
   readonly seen?: readonly (string | null)[]
   /** Places in `records` of those that lost at the follower: to be noted, not to be taken. Default: none. */
   readonly lost?: readonly number[]
+  /** Places in `records` of those that are longer than the leader takes; their values are left out. Default: none. */
+  readonly withheld?: readonly number[]
 }
 
 export interface Pushed {
@@ -233,7 +236,8 @@ export function encodeMessage(
   protocol: number = STREAM_PROTOCOL,
 ): string {
   if (message.t === 'rows' || message.t === 'push') {
-    const records = withoutValues(message.records, message)
+    const { whole, withheld } = { withheld: undefined, ...message }
+    const records = withoutValues(withoutValues(message.records, { whole }), { whole: withheld })
     const encoded = records.map((record) => encodeRecord(record, protocol))
     return JSON.stringify({ ...message, records: encoded })
   }
@@ -283,10 +287,15 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
   }
 }
 
-function pushedRecords(fields: Fields): Pick<Push, 'records' | 'seen' | 'lost' | 'whole'> {
+function pushedRecords(
+  fields: Fields,
+): Pick<Push, 'records' | 'seen' | 'lost' | 'whole' | 'withheld'> {
   const found = records(fields)
   const named = {
     ...wholePlaces(fields, found.length),
+    ...(fields.withheld === undefined
+      ? {}
+      : { withheld: places(fields, 'withheld', found.length) }),
     ...(fields.lost === undefined ? {} : { lost: places(fields, 'lost', found.length) }),
   }
   if (fields.seen === undefined) return { records: found, ...named }
@@ -362,7 +371,14 @@ function optional<Name extends string>(fields: Fields, name: Name): { [name in N
 /** Most scopes one follower may ask for. */
 const MAX_SCOPES = 1000
 
-const OUTCOMES: readonly PushOutcome[] = ['applied', 'equal', 'superseded', 'refused', 'drift']
+const OUTCOMES: readonly PushOutcome[] = [
+  'applied',
+  'equal',
+  'superseded',
+  'refused',
+  'drift',
+  'denied',
+]
 
 function outcome(value: unknown): PushOutcome {
   const known = OUTCOMES.find((candidate) => candidate === value)

@@ -4,6 +4,7 @@
  */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import type { LogPosition } from '../core/protocol.ts'
+import type { BatchOperation } from '../storage-adapter.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
@@ -269,13 +270,14 @@ export class Store {
     return decodeRetention(this.#committer.meta(RETENTION_ROW))
   }
 
-  /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` in the same batch. */
+  /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` and `rows` in the same batch. */
   async acknowledge(
     leader: string,
     sent: readonly SentRow[],
     meta: ReadonlyMap<string, string>,
+    rows: readonly BatchOperation[] = [],
   ): Promise<void> {
-    return this.#committer.run(planAcknowledge(leader, sent, meta))
+    return this.#committer.run(planAcknowledge(leader, sent, meta, rows))
   }
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */

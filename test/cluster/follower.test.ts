@@ -42,6 +42,13 @@ beforeEach(async () => {
     progress: { cursor: { epoch: 'e1', seq: 0 }, seen: null },
     sets: [{ path: 'items/*', except: [] }],
     digests,
+    conflicts: store.conflictLog({
+      maxEntries: 10,
+      maxAgeNs: 1n,
+      now: () => 1n,
+      scopeOf: () => '',
+      onError: () => undefined,
+    }),
     partials: new PartialValues({ time, maxUnits: 1_000_000, keepMs: 60_000 }),
     placementId: 'p',
     store,
