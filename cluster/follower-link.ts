@@ -176,7 +176,7 @@ export type FollowerEvent =
 
 export type FollowerEffect =
   | { readonly type: 'send'; readonly message: FollowerMessage }
-  /** The peer is a leader that speaks with us: reconnect delays start anew. */
+  /** The peer is a leader that speaks with us. */
   | { readonly type: 'good'; readonly clock: string }
   /** Rows come from there now. */
   | { readonly type: 'fed'; readonly from: Feed['from']; readonly reason: FeedReason }
@@ -273,6 +273,14 @@ export function dropLink(
     state: { kind: 'offline', session: state.session, progress: state.progress },
     effects: [{ type: 'drop', code, reason }],
   }
+}
+
+/** What is heard when this upload is done. */
+export function uploadedBy({
+  session,
+  row: { seq },
+}: Extract<FollowerEffect, { type: 'upload' }>): FollowerEvent {
+  return { type: 'uploaded', session, seq }
 }
 
 /** What the next connection offers: our protocol, unless the leader has just refused that as unknown to it. */

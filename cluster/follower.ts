@@ -20,7 +20,7 @@ import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
 import { FeedCounts } from './feed-counts.ts'
-import { isFollowing, nextOffer } from './follower-link.ts'
+import { isFollowing, nextOffer, uploadedBy } from './follower-link.ts'
 import type { FollowerLinkOptions } from './follower-options.ts'
 import type {
   FollowerContext,
@@ -32,6 +32,7 @@ import { initialFollower, stepFollower } from './follower-state.ts'
 import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
 import { FollowerVoting } from './follower-voting.ts'
 import { LeaderTime } from './leader-time.ts'
+import { LinkPatience, tellDown } from './link-patience.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
 import { OutboxReader } from './outbox-reader.ts'
@@ -40,6 +41,9 @@ import { streamUrl } from './placement.ts'
 import { explainRefusal } from './token.ts'
 
 export type { LinkStatus } from './link-status.ts'
+
+/** A connection over which nothing had to be stored for so long is a good one, milliseconds. */
+const GOOD_AFTER_MS = 60_000
 
 export class FollowerLink {
   readonly #options: FollowerLinkOptions
@@ -65,6 +69,7 @@ export class FollowerLink {
   #stopBeat: CancelTimer | undefined
   #outboxNoted = false
   readonly #outbox: OutboxReader
+  readonly #patience: LinkPatience = new LinkPatience()
   /** Of the present connection. */
   #pieces: PieceLine | undefined
   #lastError: string | undefined
@@ -130,7 +135,7 @@ export class FollowerLink {
         initialMs: options.limits.reconnectInitialMs,
         maxMs: options.limits.reconnectMaxMs,
       },
-      goodAfterMs: 0,
+      goodAfterMs: GOOD_AFTER_MS,
       request: () => ({
         url: streamUrl(options.leader),
         headers: options.token === undefined ? {} : { [TOKEN_HEADER]: options.token },
@@ -150,11 +155,6 @@ export class FollowerLink {
   #begin(socket: MessageSocket): void {
     const fail = (error: unknown): void => this.#fail('a large value could not be taken', error)
     this.#pieces = new PieceLine({ ...this.#options, peer: this.leader, socket, fail })
-  }
-
-  #upload({ session, row: { seq, record } }: Extract<FollowerEffect, { type: 'upload' }>): void {
-    if (record.kind !== 'entry') return
-    this.#pieces?.ship(record, () => this.#dispatch({ type: 'uploaded', session, seq }))
   }
 
   start(): void {
@@ -254,7 +254,7 @@ export class FollowerLink {
     this.#pieces?.close()
     const text = reason === '' ? `connection closed (${code})` : explainRefusal(reason)
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
-      this.#options.logger.warn('leader out of reach; serving and taking writes locally', {
+      this.#options.logger.warn(tellDown(text), {
         leader: this.#options.leader,
         reason: text,
       })
@@ -285,7 +285,6 @@ export class FollowerLink {
         this.#connection.send(encodeMessage(effect.message, this.#protocol))
         break
       case 'good':
-        this.#connection.connectionIsGood()
         this.#leaderTime.welcomed(BigInt(effect.clock))
         break
       case 'drop':
@@ -300,7 +299,7 @@ export class FollowerLink {
         this.#outbox.collect(effect)
         break
       case 'upload':
-        this.#upload(effect)
+        this.#pieces?.ship(effect.row.record, () => this.#dispatch(uploadedBy(effect)))
         break
       case 'restamp':
         this.#drifted += effect.rows.length
@@ -341,6 +340,8 @@ export class FollowerLink {
     try {
       const event = await this.#steps.perform(effect, this.#terms, isWanted)
       if ('records' in effect) this.#pieces?.stored(effect.records)
+      this.#patience.stored()
+      this.#connection.connectionIsGood()
       this.#dispatch(event)
     } catch (error) {
       this.#fail('a step of replication failed', error)
@@ -380,7 +381,7 @@ export class FollowerLink {
     const reason = errorText(error)
     this.#options.logger.error(message, { leader: this.leader, error: reason })
     const code = isStateError(error) ? error.code : 'storage_failed'
-    this.#connection.drop(ERROR_TABLE[code].closeCode, reason.slice(0, 100))
+    this.#connection.drop(ERROR_TABLE[code].closeCode, this.#patience.failed(code, reason))
   }
 
   #scheduleBeat(): void {

@@ -24,6 +24,7 @@ import type {
   StreamingState,
 } from './leader-session.ts'
 import { GREETING, isOnBus, sentThrough, stepLeaderSession } from './leader-session.ts'
+import { leaderCannotStore } from './link-patience.ts'
 import { PieceLine } from './pieces/piece-line.ts'
 import { PushTaker } from './push-taker.ts'
 import type { MeteredSocket, TrafficReport } from './traffic.ts'
@@ -333,7 +334,8 @@ export class StreamSession implements SocketHandlers {
 
   #end(code: ErrorCode, reason: string): void {
     this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
-    this.#socket.close(ERROR_TABLE[code].closeCode, reason.slice(0, 100))
+    const told = code === 'storage_failed' ? leaderCannotStore(reason) : reason.slice(0, 100)
+    this.#socket.close(ERROR_TABLE[code].closeCode, told)
     this.close()
   }
 

@@ -1,5 +1,5 @@
 /** Large values in both directions of one connection: what a link and a leader's session have in common. */
-import type { Entry, StoredRecord } from '../../src/core/entry.ts'
+import type { StoredRecord } from '../../src/core/entry.ts'
 import { encodeMessage } from '../../src/core/protocol.ts'
 import { type PieceMessage, type Whole, withValues } from '../../src/core/protocol-pieces.ts'
 import type { TimeSource } from '../../src/core/time.ts'
@@ -39,7 +39,8 @@ export class PieceLine {
   }
 
   /** Sends the record's value; `done` is called when the other side has it, or never. */
-  ship(record: Entry, done: () => void): void {
+  ship(record: StoredRecord, done: () => void): void {
+    if (record.kind !== 'entry') return
     this.#sender.ship(record, () => {
       if (!this.#isClosed) done()
     })

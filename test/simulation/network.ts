@@ -177,13 +177,13 @@ class Pipe {
     opened()
   }
 
-  /** Both ends learn at once that the connection is gone. */
-  reset(): void {
+  /** Both ends learn at once that the connection is gone, and why if it was closed. */
+  reset(code = 1006, reason = 'reset'): void {
     if (!this.#open) return
     this.#open = false
     this.#gone(this)
     for (const side of ['client', 'server'] as const) {
-      this.#handlers[side]?.close({ code: 1006, reason: 'reset' })
+      this.#handlers[side]?.close({ code, reason })
     }
   }
 
@@ -191,7 +191,7 @@ class Pipe {
     return {
       bufferedBytes: 0,
       send: (text) => this.#deliver(side, other, () => this.#handlers[other]?.message(text), text),
-      close: () => this.#deliver(side, other, () => this.reset(), ''),
+      close: (code, reason) => this.#deliver(side, other, () => this.reset(code, reason), ''),
       terminate: () => this.reset(),
     }
   }
