@@ -109,6 +109,7 @@ function storage({ options, store }: ManagementContext): object {
     durability: options.storage.capabilities.durability,
     cacheBytes: options.cacheBytes ?? null,
     waitingRows: store.waitingRows,
+    ...(store.refusal === undefined ? {} : { refusal: store.refusal }),
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,

@@ -1,7 +1,4 @@
-/**
- * Ordered reads and writes over one storage adapter, and what replication needs of it. Reads see one
- * point of the order of commits; writes resolve when they are durable. See `committer.ts`.
- */
+/** Ordered reads and writes over one storage adapter, and what replication needs of it. See `committer.ts`. */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
@@ -329,7 +326,12 @@ export class Store {
     return this.#committer.scan(options.prefix ?? '')
   }
 
-  /** Rows that a failing storage has not taken yet, of writes of durability `memory` that were answered. */
+  /** Why the storage refused the latest write; undefined when it took it. */
+  get refusal(): string | undefined {
+    return this.#committer.refusal
+  }
+
+  /** Rows of answered writes that a failing storage has not taken yet. */
   get waitingRows(): number {
     return this.#committer.waitingRows
   }
