@@ -38,7 +38,9 @@ export const bench: Bench = {
     for (const one of cases) {
       for (const direction of ['down', 'up'] as const) {
         context.say(`${one.mib} MiB at ${one.kbPerSecond} kB/s, ${direction}`)
-        rows.push(await carry(one, direction))
+        const row = await carry(one, direction)
+        context.say(row.join(', '))
+        rows.push(row)
       }
     }
     const columns = [
