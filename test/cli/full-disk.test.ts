@@ -5,6 +5,7 @@ import { CliProcess } from '../support/cli-process.ts'
 import { freePort } from '../support/free-port.ts'
 import { request } from '../support/http.ts'
 import { SmallDisk } from '../support/small-disk.ts'
+import { waitFor } from '../support/wait.ts'
 
 const disk = SmallDisk.mount(6 * 1024 * 1024)
 if (disk === undefined) console.log('skipped: a full disk: only root may mount a small one')
@@ -28,7 +29,7 @@ describe.skipIf(disk === undefined)('a node that is started on a full disk', () 
     await disk?.fill()
     const second = new CliProcess(args)
     try {
-      await second.output(/there is no room to start: waiting for it/)
+      await waitFor(() => second.stderr.includes('there is no room to start: waiting for it'))
       await disk?.clear()
       await second.output(/serving http/)
       expect((await request('GET', `${url}/a`)).body).toContain(body)
