@@ -1,7 +1,7 @@
 /** The states, events and effects of a follower's link, which `follower-state.ts` connects. */
 import type { Digest } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
-import type { FollowerMessage, LeaderMessage, LogPosition } from '../src/core/protocol.ts'
+import type { FollowerMessage, LeaderMessage, LogPosition, Rows } from '../src/core/protocol.ts'
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
@@ -227,6 +227,8 @@ export type FollowerEffect =
   | { readonly type: 'upload'; readonly session: number; readonly row: SequencedRow }
   /** The leader holds all that was held here when the connection began; it may have refused some before. */
   | { readonly type: 'held' }
+  /** The leader has no scope for this key, the first such on this connection: its row stays in the outbox. */
+  | { readonly type: 'refused'; readonly key: string }
   /** Ask for the leader's time, then give these rows new stamps. */
   | { readonly type: 'restamp'; readonly session: number; readonly rows: readonly SentRow[] }
   | {
@@ -273,6 +275,11 @@ export function dropLink(
     state: { kind: 'offline', session: state.session, progress: state.progress },
     effects: [{ type: 'drop', code, reason }],
   }
+}
+
+/** Whether these rows were asked for since they were missing on the bus. */
+export function isFetched(state: FollowerState, { feed }: Rows): boolean {
+  return state.kind === 'live' && state.feed.from === 'fetch' && state.feed.n === feed
 }
 
 /** What is heard when this upload is done. */

@@ -191,6 +191,8 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
   const superseded = lost.length === 0 ? {} : { superseded: new Set(lost) }
   const applied = outcomes.filter((outcome) => outcome === 'applied').length
   const own = { head, count: state.own.count + applied }
+  const foreign = state.refused.size === 0 ? rows.find(({ seq }) => refused.has(seq)) : undefined
+  const news = foreign === undefined ? [] : [{ type: 'refused', key: foreign.key } as const]
   const withheld = new Map(state.withheld)
   const long = withheld.get(n)
   withheld.delete(n)
@@ -207,6 +209,7 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
     },
     effects: [
       { type: 'settle', session: state.session, n, rows: taken, ...superseded, ...denied, seen },
+      ...news,
     ],
   }
 }

@@ -5,7 +5,6 @@
  */
 import { Connection } from '../src/client/connection.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
-import type { Rows } from '../src/core/protocol.ts'
 import {
   decodeLeaderMessage,
   encodeMessage,
@@ -20,7 +19,7 @@ import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
 import { FeedCounts } from './feed-counts.ts'
-import { isFollowing, nextOffer, uploadedBy } from './follower-link.ts'
+import { isFetched, isFollowing, nextOffer, uploadedBy } from './follower-link.ts'
 import type { FollowerLinkOptions } from './follower-options.ts'
 import type {
   FollowerContext,
@@ -32,7 +31,7 @@ import { initialFollower, stepFollower } from './follower-state.ts'
 import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
 import { FollowerVoting } from './follower-voting.ts'
 import { LeaderTime } from './leader-time.ts'
-import { LinkPatience, tellDown } from './link-patience.ts'
+import { LinkPatience, NOT_REPLICATED, tellDown } from './link-patience.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
 import { OutboxReader } from './outbox-reader.ts'
@@ -233,7 +232,7 @@ export class FollowerLink {
           this.#protocol = message.protocol
           this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten) }
           this.#listener.invited(message.bus)
-        } else if (message.t === 'rows' && this.#isFetched(message)) {
+        } else if (message.t === 'rows' && isFetched(this.#state, message)) {
           this.#feeds.fetched(message.records.length)
         }
         const filled = 'records' in message ? (this.#pieces?.fill(message) ?? message) : message
@@ -242,11 +241,6 @@ export class FollowerLink {
     } catch (error) {
       this.#fail('a message of the leader is not understood', error)
     }
-  }
-
-  #isFetched({ feed }: Rows): boolean {
-    const state = this.#state
-    return state.kind === 'live' && state.feed.from === 'fetch' && state.feed.n === feed
   }
 
   #down(code: number, reason: string): void {
@@ -300,6 +294,10 @@ export class FollowerLink {
         break
       case 'upload':
         this.#pieces?.ship(effect.row.record, () => this.#dispatch(uploadedBy(effect)))
+        break
+      case 'refused':
+        this.#lastError = NOT_REPLICATED
+        this.#options.logger.warn(NOT_REPLICATED, { leader: this.leader, key: effect.key })
         break
       case 'restamp':
         this.#drifted += effect.rows.length

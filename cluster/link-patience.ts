@@ -17,6 +17,9 @@ const MAX_REASON = 100
 /** How a leader asks its followers to wait while it can not store what they push, milliseconds. */
 export const LEADER_STORAGE_RETRY_MS = 15_000
 
+/** Of rows that stay in the outbox, since the leader has no scope for them. */
+export const NOT_REPLICATED = 'the leader does not replicate some of what is written here'
+
 const OWN = 'this node can not store'
 
 export class LinkPatience {

@@ -1,7 +1,8 @@
 /** One follower's stream at its leader: drives `leader-session.ts` over a socket and the store. */
 import type { Commit, Entry } from '../src/core/entry.ts'
 import { ERROR_TABLE, type ErrorCode, errorText, isStateError } from '../src/core/errors.ts'
-import type { Ack, FollowerMessage, Push } from '../src/core/protocol.ts'
+import { mayOverlap } from '../src/core/pattern-overlap.ts'
+import type { Ack, FollowerMessage, Hello, Push } from '../src/core/protocol.ts'
 import {
   commonProtocol,
   decodeFollowerMessage,
@@ -258,7 +259,21 @@ export class StreamSession implements SocketHandlers {
       address: this.#address,
       resume: canResume,
     })
+    this.#warnOfForeign(message)
     return { type: 'hello', hello: message, canResume, leader }
+  }
+
+  /** What it writes of a scope that is not here stays in its outbox. */
+  #warnOfForeign({ name: follower, scopes }: Hello): void {
+    const { placement, logger } = this.#options
+    const foreign = scopes.filter(
+      (path) => !placement.scopes.some((scope) => mayOverlap(scope.path, path)),
+    )
+    if (foreign.length === 0) return
+    logger.warn('a follower replicates what this node does not', {
+      follower,
+      scopes: foreign.join(),
+    })
   }
 
   /** On the bus no commit is told, until something has to be known of it. */
