@@ -233,6 +233,7 @@ export class StreamSession implements SocketHandlers {
     this.#pieces ??= new PieceLine({
       ...this.#options,
       peer: message.id,
+      maxUnits: limits.maxValueBytes,
       socket: this.#socket,
       fail: (error) => this.#fail(error),
     })

@@ -18,6 +18,8 @@ export interface PieceLineOptions {
   readonly partials: PartialValues
   /** Id of a follower, or URL of a leader. */
   readonly peer: string
+  /** Longest value that is taken, UTF-16 units. Default: 256 Mi. */
+  readonly maxUnits?: number
   readonly socket: MessageSocket
   /** Hears why the connection can not go on. */
   readonly fail: (error: unknown) => void

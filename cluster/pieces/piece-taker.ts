@@ -11,11 +11,15 @@ export interface PieceTakerOptions {
   readonly partials: PartialValues
   /** Who sends; the same in its next connection. */
   readonly peer: string
+  /** Longest value, UTF-16 units. Default: 256 Mi. */
+  readonly maxUnits?: number | undefined
   readonly send: (message: Got) => void
 }
 
-/** No value is longer, UTF-16 units. */
+/** No value is longer. */
 const MAX_UNITS = 2 ** 28
+/** Values that came and were not used; of more, the oldest goes. */
+const MAX_WHOLE = 4
 
 interface WholeValue {
   readonly name: ValueName
@@ -38,17 +42,24 @@ export class PieceTaker {
 
   /** @throws StateError `invalid_message`, or of the storage. */
   async offered({ n, t: _type, ...name }: Offer): Promise<void> {
-    const { store, partials, peer, send } = this.#options
-    if (name.size > MAX_UNITS) {
-      const text = `stream: a value of ${name.size}, the limit is ${MAX_UNITS}`
+    const { store, partials, peer, send, maxUnits = MAX_UNITS } = this.#options
+    if (name.size > maxUnits) {
+      const text = `stream: a value of ${name.size}, the limit is ${maxUnits}`
       throw new StateError('invalid_message', text)
+    }
+    if (this.#current !== undefined) {
+      throw new StateError(
+        'invalid_message',
+        'stream: a value is offered while another is under way',
+      )
     }
     const current: { n: number; value: PartialValue | undefined } = { n, value: undefined }
     this.#current = current
     const held = (await store.slot(name.key))?.record
     if (this.#isClosed || this.#current !== current) return
     if (held?.kind === 'entry' && isSameValue(nameOfValue(held), name)) {
-      this.#whole.set(name.key, { name, text: () => held.data })
+      this.#current = undefined
+      this.#keep({ name, text: () => held.data })
       send({ t: 'got', n, at: name.size })
       return
     }
@@ -95,9 +106,20 @@ export class PieceTaker {
     this.#options.partials.left(this.#connection)
   }
 
+  #keep(whole: WholeValue): void {
+    this.#whole.set(whole.name.key, whole)
+    const [oldest = ''] = this.#whole.keys()
+    if (this.#whole.size <= MAX_WHOLE) return
+    this.#whole.delete(oldest)
+    this.#options.partials.remove(this.#options.peer, oldest)
+  }
+
   #came(n: number, value: PartialValue): void {
     const { name, length } = value
-    if (length === name.size) this.#whole.set(name.key, { name, text: () => value.text() })
+    if (length === name.size) {
+      this.#current = undefined
+      this.#keep({ name, text: () => value.text() })
+    }
     this.#options.send({ t: 'got', n, at: length })
   }
 }
