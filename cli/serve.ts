@@ -33,6 +33,7 @@ import { storageOf } from './serve-storage.ts'
 import { explainStartFailure } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
 import { tellSystemd, writesToJournal } from './systemd.ts'
+import { openWithRoom } from './wait-for-room.ts'
 
 export const SERVE: Command = {
   name: 'serve',
@@ -63,13 +64,13 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   let server: Server | undefined
   try {
     if (!config.memory && config.postgres === undefined) refuseHalfRestored(config.data)
-    server = await assemble(config, name, logger, context.env)
-    await server.open()
+    const make = (): Promise<Server> => assemble(config, name, logger, context.env)
+    server = await openWithRoom(make, stop, logger)
   } catch (error) {
     context.stderr(`ooo: ${explainStartFailure(error, config)}\n`)
-    await server?.close()
     return isStateError(error, 'unprotected') ? EXIT.usage : EXIT.failed
   }
+  if (server === undefined) return EXIT.done
   const url = server.address?.url ?? ''
   context.stdout(`ooo: ${JSON.stringify(name)} serving ${url} (${roleText(config)})\n`)
   reportReady(context.env, url)

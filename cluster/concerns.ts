@@ -7,7 +7,7 @@ const WORTH_TELLING_MS = 10_000
 
 type Told = Pick<
   LinkReport,
-  'url' | 'state' | 'lagRows' | 'lagMs' | 'outbox' | 'lastError' | 'lastCheckMs'
+  'url' | 'state' | 'lagRows' | 'lagMs' | 'outbox' | 'refused' | 'lastError' | 'lastCheckMs'
 >
 
 /** One sentence at most per link; none while it is live and close behind, or has not been tried yet. */
@@ -16,11 +16,13 @@ export function linkConcerns(links: readonly Told[]): string[] {
 }
 
 function describe(link: Told): string | undefined {
-  const { url, state, lagRows, lagMs, outbox, lastError, lastCheckMs } = link
+  const { url, state, lagRows, lagMs, outbox, refused, lastError, lastCheckMs } = link
   if (url === NOBODY) {
     return outbox === 0 ? undefined : `${rows(outbox)} to be sent to whoever leads next`
   }
   if (state === 'live') {
+    if (refused > 0)
+      return `${rows(refused)} ${refused === 1 ? 'is' : 'are'} not replicated by ${url}`
     if (lagRows === 0 || (lagMs ?? 0) < WORTH_TELLING_MS) return undefined
     return `${rows(lagRows)} and ${seconds(lagMs)} behind ${url}`
   }

@@ -25,6 +25,7 @@ import { loadProgress, settlePlacement } from './link-progress.ts'
 import { type LivedTime, livedTimeOf } from './lived-time.ts'
 import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
 import type { ResolvedClusterOptions } from './options.ts'
+import { PartialValues } from './pieces/partial-values.ts'
 import { type Placement, type Scope, scopeOf } from './placement.ts'
 import type { RefusalReport } from './refusals.ts'
 import { horizonAt } from './retention.ts'
@@ -89,6 +90,7 @@ export class ClusterEngine {
   readonly #revision: ConflictRevision
   readonly #monitor: Monitor
   readonly #publisher: BusPublisher | undefined
+  readonly #partials: PartialValues
   #links: FollowerLink[] = []
   /** What was lost in concurrent writes that this node decided. */
   readonly conflicts: ConflictLog
@@ -128,6 +130,11 @@ export class ClusterEngine {
     })
     clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS
     this.#publisher = this.#makePublisher()
+    this.#partials = new PartialValues({
+      time,
+      maxUnits: limits.maxPartialUnits,
+      keepMs: limits.partialKeepMs,
+    })
     this.#leader = new Leader({
       store,
       placement,
@@ -137,6 +144,7 @@ export class ClusterEngine {
       digests: this.#digests,
       keeping: this.#keeping,
       conflicts: this.conflicts,
+      partials: this.#partials,
       ballot: engine.standing?.ballot,
       progressed: () => {
         engine.standing?.ballot?.progressed()
@@ -203,6 +211,7 @@ export class ClusterEngine {
     this.#publisher?.stop()
     if (this.#engine.digests === undefined) this.#digests.stop()
     await this.#endStreams('the node is closing')
+    this.#partials.close()
     await this.#revision.stop()
     await this.#keeping.stop()
     await this.#lived.stop()
@@ -330,6 +339,8 @@ export class ClusterEngine {
       sets: followedSets(this.#engine.placement, leader),
       digests: this.#digests,
       progress: loadProgress(store, leader, placementId),
+      partials: this.#partials,
+      conflicts: this.conflicts,
       placementId,
       store,
       clock: correctsClock ? clock : undefined,

@@ -9,6 +9,7 @@ import type { DigestTable } from './digest-table.ts'
 import type { Ballot } from './election/ballot.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
 import type { ClusterLimits } from './options.ts'
+import type { PartialValues } from './pieces/partial-values.ts'
 import type { Placement } from './placement.ts'
 
 export interface LeaderOptions {
@@ -21,6 +22,8 @@ export interface LeaderOptions {
   readonly keeping: LeaderKeeping
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
+  /** What has come of large values. */
+  readonly partials: PartialValues
   /** Publishes what is committed; undefined: nothing does. */
   readonly publisher: BusPublisher | undefined
   /** Of a leader that is elected: counts the votes of those who follow. */

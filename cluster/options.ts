@@ -89,6 +89,15 @@ export interface ClusterLimits {
   readonly windowBytes: number
   /** A message is cut after the record with which it passes this many bytes. Default 256 KiB. */
   readonly messageBytes: number
+  /**
+   * Values of more than this many bytes travel in pieces of that size, between which other changes pass.
+   * Default 64 KiB.
+   */
+  readonly pieceBytes: number
+  /** UTF-16 units of values that have come in part, of all peers together; more have to wait. Default 64 Mi. */
+  readonly maxPartialUnits: number
+  /** What came of a value before its connection broke is kept so long, milliseconds. Default 600 000. */
+  readonly partialKeepMs: number
   /** Most records in one message. Default 500. */
   readonly messageRecords: number
   /** Pushes a follower may have unanswered. Default 4. */
@@ -136,6 +145,9 @@ export const DEFAULT_LIMITS: ClusterLimits = Object.freeze({
   reconnectMaxMs: 3_000,
   windowBytes: 1024 * 1024,
   messageBytes: 256 * 1024,
+  pieceBytes: 64 * 1024,
+  maxPartialUnits: 64 * 1024 * 1024,
+  partialKeepMs: 600_000,
   messageRecords: 500,
   maxPushesInFlight: 4,
   compareIntervalMs: 60_000,

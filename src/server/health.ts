@@ -32,11 +32,12 @@ export function answerReady({ isStaying, concerns }: HealthContext): Reply {
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */
 export function storageConcerns(
-  store: Pick<Store, 'damaged' | 'damageFindings' | 'waitingRows' | 'refused'>,
+  store: Pick<Store, 'damaged' | 'damageFindings' | 'waitingRows' | 'refused' | 'refusal'>,
 ): readonly string[] {
   const concerns = [...store.damageFindings]
   const damaged = store.damaged().length
   if (damaged > 0) concerns.push(`${counted(damaged, 'record')} can not be read: see /?api=storage`)
+  if (store.refusal !== undefined) concerns.push(`writes are refused: ${store.refusal}`)
   if (store.waitingRows > 0) {
     concerns.push(`${counted(store.waitingRows, 'row')} of answered writes could not be stored yet`)
   }

@@ -111,6 +111,7 @@ function storage({ options, store }: ManagementContext): object {
     cacheBytes: options.cacheBytes ?? null,
     maxValueBytes: options.maxValueBytes,
     waitingRows: store.waitingRows,
+    ...(store.refusal === undefined ? {} : { refusal: store.refusal }),
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,

@@ -118,7 +118,13 @@ function openPluginSocket(
   if (webSocket === undefined) return
   context.admission.welcomePeer(request)
   try {
-    listen(webSocket, route.connected(adaptSocket(webSocket), request))
+    listen(
+      webSocket,
+      route.connected(
+        adaptSocket(webSocket, () => request.socket),
+        request,
+      ),
+    )
   } catch (error) {
     context.logger.error('a plugin refused an open socket', { error: errorText(error) })
     webSocket.terminate()

@@ -28,9 +28,15 @@ export class BatchWriter {
   #cancelRetry: CancelTimer | undefined
   /** What was written since the last sync may be lost with the power. */
   #isUnsynced = false
+  #refusal: string | undefined
 
   constructor(options: BatchWriterOptions) {
     this.#options = options
+  }
+
+  /** Why the latest batch was not written; undefined when it was. */
+  get refusal(): string | undefined {
+    return this.#refusal
   }
 
   /** True while rows that were answered for are not written. */
@@ -75,10 +81,12 @@ export class BatchWriter {
       await this.#options.adapter.batch(all, this.#levelOf(level))
     } catch (cause) {
       if (this.isBehind) this.#retryLater()
+      this.#refusal = errorText(cause)
       throw isStateError(cause)
         ? cause
         : new StateError('storage_failed', `storage: ${errorText(cause)}`, { cause })
     }
+    this.#refusal = undefined
     this.#isUnsynced = level !== 'disk'
     this.#waiting = []
     this.#cancelRetry?.()

@@ -162,6 +162,10 @@ export class Committer {
   }
 
   /** Rows of writes that were answered and are not in the adapter, because it fails. */
+  get refusal(): string | undefined {
+    return this.#writer.refusal
+  }
+
   get waitingRows(): number {
     return this.#writer.waitingRows
   }

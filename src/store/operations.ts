@@ -298,7 +298,7 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
 }
 
 /** A change that this node makes itself. */
-function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
+export function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
   const own = context.identity.marksFor(versionOf(record), context.meta)
   // What is replaced may come again under another stamp, from whoever holds it under its first one.
   const before = context.slot(record.key)?.record

@@ -7,6 +7,7 @@ import { marksOf, nameOf, type StoredRecord, versionOf, wasOf, withMarks } from 
 import { addLaterMarks, changesIn } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
+import type { BatchOperation } from '../storage-adapter.ts'
 import type { PlannedSlot } from './draft.ts'
 import { judgePush, type PushOrigin } from './judge-push.ts'
 import type { LostRow } from './lost-rows.ts'
@@ -184,6 +185,7 @@ export function planAcknowledge(
   leader: string,
   sent: readonly SentRow[],
   meta: ReadonlyMap<string, string>,
+  rows: readonly BatchOperation[] = [],
 ): Planner<void> {
   return {
     reads: () => ({ keys: sent.map(({ key }) => key) }),
@@ -194,7 +196,7 @@ export function planAcknowledge(
         if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
       }
       const lost = { settled: sent.map(({ seq }) => seq) }
-      return { plan: { slots: [], debts, meta, lost }, result: undefined }
+      return { plan: { slots: [], debts, meta, lost, rows }, result: undefined }
     },
   }
 }

@@ -1,7 +1,4 @@
-/**
- * Ordered reads and writes over one storage adapter, and what replication needs of it. Reads see one
- * point of the order of commits; writes resolve when they are durable. See `committer.ts`.
- */
+/** Ordered reads and writes over one storage adapter, and what replication needs of it. See `committer.ts`. */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import type { RecordLimits } from '../core/record-check.ts'
@@ -285,13 +282,9 @@ export class Store {
     return decodeRetention(this.#committer.meta(RETENTION_ROW))
   }
 
-  /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` in the same batch. */
-  async acknowledge(
-    leader: string,
-    sent: readonly SentRow[],
-    meta: ReadonlyMap<string, string>,
-  ): Promise<void> {
-    return this.#committer.run(planAcknowledge(leader, sent, meta))
+  /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` and `rows` in the same batch. */
+  async acknowledge(...acknowledged: Parameters<typeof planAcknowledge>): Promise<void> {
+    return this.#committer.run(planAcknowledge(...acknowledged))
   }
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
@@ -308,9 +301,8 @@ export class Store {
   }
 
   /**
-   * What `leader` has not acknowledged yet, oldest change first, those of one origin as they were made: at most
-   * `limit` rows, leaving out the seqs in `skip` (those under way). Among them are changes that lost against one of the leader in
-   * the meantime, which it is shown all the same.
+   * What `leader` has not acknowledged yet, oldest change first, those of one origin as they were made. Among them
+   * are changes that lost against one of the leader in the meantime, which it is shown all the same.
    */
   owed(...query: OwedQuery): Promise<SequencedRow[]> {
     return readOwed(this.#committer, query)
@@ -332,7 +324,12 @@ export class Store {
     return this.#committer.scan(options.prefix ?? '')
   }
 
-  /** Rows that a failing storage has not taken yet, of writes of durability `memory` that were answered. */
+  /** Why the storage refused the latest write; undefined when it took it. */
+  get refusal(): string | undefined {
+    return this.#committer.refusal
+  }
+
+  /** Rows of answered writes that a failing storage has not taken yet. */
   get waitingRows(): number {
     return this.#committer.waitingRows
   }

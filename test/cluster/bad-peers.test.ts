@@ -215,6 +215,39 @@ describe('a follower that asks for little', () => {
   })
 })
 
+describe('a follower that sends values in pieces', () => {
+  const offer = (n: number, key: string, size = 1000): object => ({
+    ...{ t: 'offer', n, key, version: '1767225600000000000', origin: 'stranger', size },
+    hash: '0123456789abcdef',
+  })
+
+  test.each([
+    ['two at once', [offer(1, 'items/a'), offer(2, 'items/b')]],
+    ['one that is longer than may be', [offer(1, 'items/a', 2 ** 27)]],
+    ['a piece of none', [{ t: 'piece', n: 1, at: 0, data: 'x' }]],
+    ['one of a glob', [offer(1, 'items/*')]],
+    ['a record whose value never came', [{ ...push(1, record('items/a', 'null')), whole: [0] }]],
+    ['a place that is none', [{ ...push(1, record('items/a')), whole: [1] }]],
+  ])('is refused for %s', async (_, messages) => {
+    const peer = new RawPeer(leader)
+    peer.say(helloOf())
+    for (const message of messages) peer.say(message)
+    await rig.until(() => peer.closedWith !== undefined, 'the end of the stream')
+    expect(peer.closedWith?.code).toBe(ERROR_TABLE.invalid_message.closeCode)
+    await honestWorkGoesOn()
+  })
+
+  test('is refused for a value that does not have the hash it was offered with', async () => {
+    const peer = new RawPeer(leader)
+    peer.say(helloOf())
+    peer.say(offer(1, 'items/a', 5))
+    await rig.until(() => peer.heard.includes('got'), 'the place to begin at')
+    peer.say({ t: 'piece', n: 1, at: 0, data: '12345' })
+    expect(peer.closedWith?.code).toBe(ERROR_TABLE.invalid_message.closeCode)
+    await honestWorkGoesOn()
+  })
+})
+
 test('hundreds of bad peers leave nothing behind but counts', async () => {
   for (let i = 0; i < 500; i++) new RawPeer(leader, `192.0.2.${i % 250}`).say({ t: 'ack', seq: i })
   const { refusals, followers } = leader.engine.status()

@@ -7,6 +7,7 @@ const LIVE = {
   lagRows: 0,
   lagMs: 0,
   outbox: 0,
+  refused: 0,
   lastError: undefined,
   lastCheckMs: 1_700_000_000_000,
 } as const
@@ -19,6 +20,11 @@ describe('what there is to say of a link to a leader', () => {
       'live and far behind',
       { lagRows: 5, lagMs: 61_000 },
       '5 changes and 61 s behind http://leader:8800',
+    ],
+    [
+      'live, with rows refused',
+      { refused: 2 },
+      '2 changes are not replicated by http://leader:8800',
     ],
     [
       'its first copy',

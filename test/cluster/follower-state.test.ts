@@ -364,7 +364,7 @@ describe('pushing', () => {
   test('a refused record stays in the outbox and is not sent again on this connection', () => {
     const message: Pushed = { t: 'pushed', n: 1, outcomes: ['refused'], head: 9 }
     const refused = stepFollower(pushing, { type: 'message', message }, context)
-    expect(refused.effects).toMatchObject([{ type: 'settle', rows: [] }])
+    expect(refused.effects).toMatchObject([{ type: 'settle', rows: [] }, { type: 'refused' }])
     const next = stepFollower(refused.state, EVENTS.settled, context)
     expect(next.effects).toEqual([{ type: 'collect', limit: 10, skip: new Set([3]), live: 1 }])
   })

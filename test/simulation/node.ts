@@ -27,6 +27,7 @@ const LIMITS = {
   windowBytes: 2000,
   messageBytes: 500,
   messageRecords: 8,
+  pieceBytes: 64,
   beatIntervalMs: 2000,
   compareIntervalMs: 15_000,
   busMarkIntervalMs: 300,

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest'
+import { waitFor } from '../support/wait.ts'
+import { startNode, type TestNode } from './nodes.ts'
+
+const MAX = 1024
+const LONG = JSON.stringify('x'.repeat(2 * MAX))
+const LIMITS = { beatIntervalMs: 200, compareIntervalMs: 300 }
+
+async function pair(): Promise<{ leader: TestNode; follower: TestNode }> {
+  const leader = await startNode({ limits: LIMITS, maxValueBytes: MAX })
+  const follower = await startNode({ leader, limits: LIMITS })
+  await follower.live()
+  return { leader, follower }
+}
+
+const outbox = (node: TestNode): number => node.plugin.status()?.links[0]?.outbox ?? -1
+
+describe('a value that is longer than the leader takes', () => {
+  it('is refused for good: the leader deletes what it never had, and what is behind it arrives', async () => {
+    const { leader, follower } = await pair()
+    await follower.server.store.set('items/long', LONG)
+    await follower.server.store.set('items/small', '1')
+    await waitFor(async () => (await leader.server.store.get('items/small'))?.data === '1')
+    await waitFor(() => outbox(follower) === 0, { what: 'an empty outbox' })
+    await waitFor(async () => (await follower.server.store.get('items/long')) === undefined, {
+      what: 'the delete at the follower',
+    })
+    expect((await leader.server.store.slot('items/long'))?.record.kind).toBe('tombstone')
+  })
+
+  it('gives way to what the leader has, and is kept in the conflict log of the follower', async () => {
+    const { leader, follower } = await pair()
+    await leader.server.store.set('items/a', '"short"')
+    await waitFor(async () => (await follower.server.store.get('items/a'))?.data === '"short"')
+    await follower.server.store.set('items/a', LONG)
+    await waitFor(async () => (await follower.server.store.get('items/a'))?.data === '"short"')
+    await waitFor(() => outbox(follower) === 0, { what: 'an empty outbox' })
+    const { body } = await follower.request('GET', '/-/conflicts')
+    expect(body).toContain(LONG)
+    const both = await Promise.all(
+      [leader, follower].map(async ({ server }) => (await server.store.slot('items/a'))?.record),
+    )
+    expect(both[0]).toEqual(both[1])
+    await waitFor(() => (follower.plugin.status()?.links[0]?.lastAgreementMs ?? 0) > 0)
+    expect(follower.plugin.status()?.links[0]).toMatchObject({ repairs: 0, denied: 1 })
+  })
+})
