@@ -4,7 +4,6 @@
  */
 
 import { hashText } from '../src/core/digest.ts'
-import { versionOf } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { LogPosition } from '../src/core/protocol.ts'
@@ -188,9 +187,7 @@ export class FollowerSteps {
       logger.warn('the leader refused a value for good: it is in the conflict log', {
         ...{ leader, key: record.key, reason: 'longer than the leader takes' },
       })
-      const { key, origin } = record
-      const winner = { kind: 'tombstone', key, deleted: versionOf(record) + 1n, origin } as const
-      return conflicts.note(record, winner, conflicts.nowNs)
+      return conflicts.noteRefused(record, 'too_large')
     })
   }
 

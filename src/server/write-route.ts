@@ -65,7 +65,10 @@ async function tell({ fates }: FateContext, { id, key, wait }: FateQuestion): Pr
   const leave = fates.enter()
   try {
     const until = (fate: Fate): boolean =>
-      fate.state === 'unknown' || fate.overriddenBy !== undefined || isAt(wait.level, fate)
+      fate.state === 'unknown' ||
+      fate.state === 'refused' ||
+      fate.overriddenBy !== undefined ||
+      isAt(wait.level, fate)
     return await fates.wait({ id, key, until, ...wait })
   } finally {
     leave()

@@ -4,7 +4,7 @@
  */
 
 import { marksOf, nameOf, type StoredRecord, versionOf, wasOf, withMarks } from '../core/entry.ts'
-import { addLaterMarks, changesIn } from '../core/marks.ts'
+import { addLaterMarks, changesIn, isCovered, unionMarks } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
@@ -111,7 +111,7 @@ function mergeOne(
   const current = winners.get(record.key) ?? slot?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
-  const came = aheadOfFuture(current, record, options)
+  const came = byFirstStamps(current, record, options)
   const { order, record: held } = mergeRecords(current, came)
   if (order < 0 && isTooLate(record, current, options)) return 'drift'
   const isAtSender = order <= 0 && marksOf(held) === marksOf(record)
@@ -146,18 +146,32 @@ function noteLost(
 
 /**
  * A record that was given a lesser stamp, pushed to a leader that holds one under the same key with a stamp
- * to come: what it was before decides between the two, as it would have if the clock had not been set
- * back in between. It is given the mark that says so.
+ * to come, or that was given a lesser one as well: what they were first decides between the two, as it would
+ * have if clocks had not been set right in between. What two followers held is stamped anew by each at a time of its
+ * own. The record is given the mark that says so, of whichever loses.
  */
-function aheadOfFuture(
+function byFirstStamps(
   current: StoredRecord | undefined,
   record: StoredRecord,
   options: MergeOptions | TakeOptions,
 ): StoredRecord {
   if (!('notAfter' in options) || current === undefined) return record
-  if (versionOf(current) <= options.notAfter) return record
-  const before = changesIn(wasOf(record)).some(({ version }) => version > versionOf(current))
-  return before ? withMarks(record, addLaterMarks(marksOf(record), [nameOf(current)])) : record
+  const came = firstStampOf(record)
+  if (came === versionOf(record)) return record
+  const held = firstStampOf(current)
+  const isHeldToCome = versionOf(current) > options.notAfter
+  if (came === held || (held === versionOf(current) && !isHeldToCome)) return record
+  if (isHeldToCome && came < held) return record
+  const marks = unionMarks(marksOf(current), marksOf(record))
+  if ([current, record].some((one) => isCovered(marks, nameOf(one)))) return record
+  const loser = came > held ? current : record
+  return withMarks(record, addLaterMarks(marksOf(record), [nameOf(loser)]))
+}
+
+/** The greatest stamp that it ever had. */
+function firstStampOf(record: StoredRecord): bigint {
+  const stamps = changesIn(wasOf(record)).map(({ version }) => version)
+  return stamps.reduce((a, b) => (a > b ? a : b), versionOf(record))
 }
 
 /** A write over a record of a wrong clock has to be just as far ahead: that one is taken. */

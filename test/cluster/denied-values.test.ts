@@ -32,11 +32,16 @@ describe('a value that is longer than the leader takes', () => {
     const { leader, follower } = await pair()
     await leader.server.store.set('items/a', '"short"')
     await waitFor(async () => (await follower.server.store.get('items/a'))?.data === '"short"')
-    await follower.server.store.set('items/a', LONG)
+    const written = await follower.request('POST', '/items/a', LONG)
+    const id = String(written.headers['ooo-write-id'])
     await waitFor(async () => (await follower.server.store.get('items/a'))?.data === '"short"')
     await waitFor(() => outbox(follower) === 0, { what: 'an empty outbox' })
     const { body } = await follower.request('GET', '/-/conflicts')
-    expect(body).toContain(LONG)
+    const [conflict] = (JSON.parse(body) as { conflicts: Record<string, unknown>[] }).conflicts
+    expect(conflict).toMatchObject({ data: JSON.parse(LONG), refused: 'too_large' })
+    expect(conflict).not.toHaveProperty('winner')
+    const fate = await follower.request('GET', `/-/writes/${id}?key=items/a`)
+    expect(JSON.parse(fate.body)).toMatchObject({ state: 'refused', refusedFor: 'too_large' })
     const both = await Promise.all(
       [leader, follower].map(async ({ server }) => (await server.store.slot('items/a'))?.record),
     )
