@@ -5,6 +5,7 @@
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import { type ErrorCode, errorText } from '../src/core/errors.ts'
+import type { MemberNode } from '../src/core/protocol-node.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
@@ -24,6 +25,7 @@ import { LeaderKeeping } from './leader-keeping.ts'
 import { loadProgress, settlePlacement } from './link-progress.ts'
 import { type LivedTime, livedTimeOf } from './lived-time.ts'
 import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
+import { followedPath } from './nodes-scope.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import { type Placement, type Scope, scopeOf } from './placement.ts'
 import type { RefusalReport } from './refusals.ts'
@@ -64,6 +66,10 @@ export interface EngineOptions {
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly random: Random
+  /** Where this node is, for its leaders. Default: they are not told. */
+  readonly node?: MemberNode
+  /** Hears of each follower that is no member any more. Default: nobody does. */
+  readonly forgotten?: (follower: RegisteredFollower) => void
   /** Opens connections to leaders. */
   readonly transport: Transport
   /** Makes ids for placements. */
@@ -124,6 +130,7 @@ export class ClusterEngine {
       logger,
       tombstoneRetentionMs: options.tombstoneRetentionMs,
       removed: (forgotten) => this.#digests.removed(forgotten),
+      forgotten: (follower) => engine.forgotten?.(follower),
       horizonOfLeader: (url) => this.#links.find(({ leader }) => leader === url)?.horizon ?? 0n,
     })
     clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS
@@ -195,14 +202,16 @@ export class ClusterEngine {
     }
   }
 
-  /** Ends all streams, waiting for what they have begun to write. Idempotent. */
-  async stop(): Promise<void> {
+  /**
+   * Ends all streams with this reason, waiting for what they have begun to write. Idempotent.
+   */
+  async stop(reason = 'the node is closing'): Promise<void> {
     this.#isStopped = true
     this.#cancelRetry?.()
     this.#stopListening?.()
     this.#publisher?.stop()
     if (this.#engine.digests === undefined) this.#digests.stop()
-    await this.#endStreams('the node is closing')
+    await this.#endStreams(reason)
     await this.#revision.stop()
     await this.#keeping.stop()
     await this.#lived.stop()
@@ -242,6 +251,17 @@ export class ClusterEngine {
     this.#links = [...placement.upstreams].map(([leader, scopes], i) =>
       this.#link(leader, scopes, placementId, i === 0),
     )
+  }
+
+  /** Every follower that is a member, connected or away, and where it is. */
+  members(): (RegisteredFollower & { readonly connected: boolean })[] {
+    const connected = (id: string): boolean => this.#keeping.isConnected(id)
+    return this.#keeping.followers().map((each) => ({ ...each, connected: connected(each.id) }))
+  }
+
+  /** Forgets a member that is away. @returns it; undefined when there is none, or it is connected. */
+  forget(id: string): RegisteredFollower | undefined {
+    return this.#keeping.forget(id)
   }
 
   /** Takes a follower's stream. */
@@ -324,10 +344,17 @@ export class ClusterEngine {
     correctsClock: boolean,
   ): FollowerLink {
     const { store, clock, time, random, transport, options } = this.#engine
+    const narrow = (paths: readonly string[]): readonly string[] =>
+      paths.map((path) => followedPath(path, options, store.id))
+    const { node } = this.#engine
+    const told = node === undefined ? {} : { node }
     return new FollowerLink({
       leader,
-      identity: { id: store.id, name: this.name, scopes },
-      sets: followedSets(this.#engine.placement, leader),
+      identity: { id: store.id, name: this.name, scopes: narrow(scopes), ...told },
+      sets: followedSets(this.#engine.placement, leader).map(({ path, except }) => ({
+        path: narrow([path])[0] ?? path,
+        except,
+      })),
       digests: this.#digests,
       progress: loadProgress(store, leader, placementId),
       placementId,

@@ -14,7 +14,10 @@ import type { ClusterStatus } from './engine.ts'
 import { LeaderCalls } from './leader-call.ts'
 import { answerLeader } from './leader-route.ts'
 import type { Member } from './member.ts'
+import { hostAndPort } from './membership.ts'
 import { clusterMetrics, METRICS_TYPE } from './metrics.ts'
+import { guardNodes } from './nodes-guard.ts'
+import { answerNodes, NODES_PATH } from './nodes-routes.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
 import { resolveClusterOptions } from './options.ts'
 import { type PivotInfo, pivotInfo } from './pivot-info.ts'
@@ -65,6 +68,11 @@ const EXPOSED =
 export interface ClusterPlugin extends ServerPlugin {
   /** undefined until the server has started. */
   status(): ClusterStatus | undefined
+  /**
+   * Lists these nodes of protocol 2.0 (see `ClusterOptions.pivot2`) from now on, and no others.
+   * @throws StateError `invalid_option`.
+   */
+  listPivot2(nodes: readonly string[]): void
 }
 
 /**
@@ -95,6 +103,9 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       seat = own
       host.addLeaderOf((key) => own.leaderOf(key))
       host.store.setDecisionTerms((key) => own.decisionTerms(key))
+      const { nodesKey, nodesWritable, pivot2 } = resolved
+      const isListed = (address: string): boolean => pivot2.has(address)
+      host.guardWrites(guardNodes({ nodesKey, nodesWritable, isListed }))
       host.replicate(
         replicationOf({
           placement,
@@ -110,6 +121,10 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       host.route(VOTERS_PATH, (request, response, url) =>
         answerVoters({ seat: own, token, calls }, request, response, url),
       )
+      host.route(NODES_PATH, (request, response, url) =>
+        answerNodes({ seat: own, options: resolved, calls }, request, response, url),
+      )
+      host.locateMembers((id) => addressOfMember(own, id))
       host.socket(STREAM_PATH, {
         maxMessageBytes: limits.maxMessageBytes,
         authorize: (request) => admit(request, token, own.member),
@@ -129,8 +144,15 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       await resolved.bus?.close()
       calls.close()
     },
+    listPivot2: (nodes) => resolved.pivot2.replace(nodes),
     status: () => (seat === undefined ? undefined : viewOf(seat)?.status()),
   }
+}
+
+/** Where a member of this node's cluster is; undefined when it is none, or has not told. */
+function addressOfMember({ member }: Seat, id: string): string | undefined {
+  const node = member?.engine.members().find((each) => each.id === id)?.node
+  return node && hostAndPort(node.host, node.port)
 }
 
 /** What a node is asked over HTTP. */
@@ -186,7 +208,8 @@ async function tellPivot(
   const { member } = seat
   if (member === undefined || view === undefined) return undefined
   const { engine, pivot2 } = member
-  const records = engine.role === 'leader' ? await store.list(options.nodesKey) : []
+  const isShown = engine.role === 'leader' && !options.nodesWritable
+  const records = isShown ? await store.list(options.nodesKey) : []
   const report = await reportCluster(view, store, clock)
   return pivot2.describe(pivotInfo(engine, report, options, records))
 }

@@ -8,6 +8,7 @@ import {
   encodeMessage,
   STREAM_PROTOCOL,
 } from '../src/core/protocol.ts'
+import { LEAVING } from '../src/core/protocol-node.ts'
 import type { TermsQuestion } from '../src/core/protocol-terms.ts'
 import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
@@ -190,10 +191,14 @@ class Session implements SocketHandlers {
     }
   }
 
-  close(): void {
+  close(info?: { readonly reason: string }): void {
     this.#stopBeat?.()
     this.#dispatch({ type: 'closed' })
     this.#registration?.left()
+    // It comes back as another node, if it does.
+    if (info?.reason === LEAVING && this.#followerId !== undefined) {
+      this.#options.keeping.forget(this.#followerId)
+    }
     this.#ballot?.left()
     if (this.#isListening) this.#options.publisher?.left()
     this.#isListening = false

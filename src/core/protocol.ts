@@ -50,6 +50,7 @@ import {
   stamp,
   string,
 } from './protocol-fields.ts'
+import { type MemberNode, readMemberNode } from './protocol-node.ts'
 import {
   decodeTerms,
   decodeTermsQuestion,
@@ -116,6 +117,8 @@ export interface Hello {
   readonly base: LogPosition | null
   /** It can take rows from a bus. Default: it can not. */
   readonly bus?: boolean
+  /** Where it is; absent from earlier releases. */
+  readonly node?: MemberNode
 }
 
 export interface Welcome {
@@ -228,6 +231,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         seen: position(fields, 'seen'),
         base: position(fields, 'base'),
         ...(fields.bus === true ? { bus: true } : {}),
+        ...nodeIn(fields),
       }
     case 'ack':
       return { t: 'ack', seq: integer(fields, 'seq'), complete: fields.complete === true }
@@ -242,6 +246,11 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
     default:
       return decodeComparisonMessage(fields)
   }
+}
+
+function nodeIn({ node }: Fields): Pick<Hello, 'node'> {
+  const read = readMemberNode(node)
+  return read === undefined ? {} : { node: read }
 }
 
 function pushedRecords(fields: Fields): Pick<Push, 'records' | 'seen' | 'lost'> {

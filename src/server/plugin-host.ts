@@ -4,9 +4,11 @@ import type { LeaderOf } from '../store/store.ts'
 import type {
   ConcernProvider,
   ManagementProvider,
+  MemberLocator,
   PluginHost,
   RouteHandler,
   SocketRoute,
+  WriteGuard,
 } from './plugin.ts'
 import type { Replication } from './replication.ts'
 
@@ -31,6 +33,8 @@ export interface PluginRoutes {
   /** By the name of the management API. */
   readonly management: Map<string, ManagementProvider>
   readonly concerns: ConcernProvider[]
+  readonly guards: WriteGuard[]
+  readonly locators: MemberLocator[]
   /** What replicates; undefined on a node that stands alone. */
   replication: Replication | undefined
 }
@@ -41,6 +45,8 @@ export function createPluginRoutes(): PluginRoutes {
     sockets: new Map(),
     management: new Map(),
     concerns: [],
+    guards: [],
+    locators: [],
     replication: undefined,
   }
 }
@@ -53,7 +59,14 @@ export function createPluginRoutes(): PluginRoutes {
 export function createPluginHost(
   services: Omit<
     PluginHost,
-    'addLeaderOf' | 'route' | 'socket' | 'management' | 'concerns' | 'replicate'
+    | 'addLeaderOf'
+    | 'route'
+    | 'socket'
+    | 'management'
+    | 'concerns'
+    | 'guardWrites'
+    | 'locateMembers'
+    | 'replicate'
   >,
   routes: PluginRoutes,
 ): PluginHost {
@@ -80,6 +93,12 @@ export function createPluginHost(
     },
     concerns: (provider) => {
       routes.concerns.push(provider)
+    },
+    guardWrites: (guard) => {
+      routes.guards.push(guard)
+    },
+    locateMembers: (locate) => {
+      routes.locators.push(locate)
     },
     replicate: (replication) => {
       if (routes.replication !== undefined) {

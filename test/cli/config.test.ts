@@ -105,6 +105,16 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['https://ooo.example/', 'https://ooo.example'],
     ['http://[::1]:9000', 'http://[::1]:9000'],
   ],
+  pivot2: [
+    ['10.0.0.7:8800', ['10.0.0.7:8800']],
+    ['10.0.0.7:8800=items/*,rw b.example:1=ro', ['10.0.0.7:8800=items/*,rw', 'b.example:1=ro']],
+    ['[fd00::2]:1=settings', ['[fd00::2]:1=settings']],
+  ],
+  nodesWritable: [
+    ['true', true],
+    ['0', false],
+    ['1', true],
+  ],
   nodesKey: [
     ['members/*', 'members/*'],
     ['*', '*'],
@@ -273,6 +283,15 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
     'http://a?x=1',
     'a:99999',
   ],
+  pivot2: [
+    '10.0.0.7',
+    '10.0.0.7:0',
+    '10.0.0.7:8800=',
+    '10.0.0.7:8800/x',
+    'http://10.0.0.7:8800',
+    ' ',
+  ],
+  nodesWritable: ['yes', '2'],
   nodesKey: ['nodes', 'nodes/', 'no des/*'],
   advertise: ['10.0.0.2', ':8800', '10.0.0.2:0', '10.0.0.2:65536', 'fd00::2:1', 'http://a:1'],
   clusterToken: [' '],
