@@ -25,7 +25,6 @@ import { LeaderKeeping } from './leader-keeping.ts'
 import { loadProgress, settlePlacement } from './link-progress.ts'
 import { type LivedTime, livedTimeOf } from './lived-time.ts'
 import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
-import { followedPath } from './nodes-scope.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import { type Placement, type Scope, scopeOf } from './placement.ts'
 import type { RefusalReport } from './refusals.ts'
@@ -68,6 +67,8 @@ export interface EngineOptions {
   readonly random: Random
   /** Where this node is, for its leaders. Default: they are not told. */
   readonly node?: MemberNode
+  /** What of a path of the placement this node follows. Default: all of it. */
+  readonly narrow?: (path: string) => string
   /** Hears of each follower that is no member any more. Default: nobody does. */
   readonly forgotten?: (follower: RegisteredFollower) => void
   /** Opens connections to leaders. */
@@ -344,15 +345,13 @@ export class ClusterEngine {
     correctsClock: boolean,
   ): FollowerLink {
     const { store, clock, time, random, transport, options } = this.#engine
-    const narrow = (paths: readonly string[]): readonly string[] =>
-      paths.map((path) => followedPath(path, options, store.id))
-    const { node } = this.#engine
+    const { node, narrow = (path: string) => path } = this.#engine
     const told = node === undefined ? {} : { node }
     return new FollowerLink({
       leader,
-      identity: { id: store.id, name: this.name, scopes: narrow(scopes), ...told },
+      identity: { id: store.id, name: this.name, scopes: scopes.map(narrow), ...told },
       sets: followedSets(this.#engine.placement, leader).map(({ path, except }) => ({
-        path: narrow([path])[0] ?? path,
+        path: narrow(path),
         except,
       })),
       digests: this.#digests,

@@ -1,5 +1,5 @@
 /** What a node does under one placement: its engine, what it speaks of 2.0, and its registration. */
-import { errorText, StateError } from '../src/core/errors.ts'
+import { errorText, isStateError, StateError } from '../src/core/errors.ts'
 import { LEAVING, type MemberNode } from '../src/core/protocol-node.ts'
 import type { Transport } from '../src/core/transport.ts'
 import { VERSION } from '../src/core/version.ts'
@@ -10,7 +10,7 @@ import type { Standing } from './election/standing.ts'
 import { ClusterEngine, type ClusterStatus } from './engine.ts'
 import type { RegisteredFollower } from './follower-registry.ts'
 import { Registrar, whereabouts } from './membership.ts'
-import { nodeKey } from './nodes-scope.ts'
+import { followedPath, nodeKey } from './nodes-scope.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import type { PivotNode } from './pivot-info.ts'
 import { Pivot2 } from './pivot2/pivot2.ts'
@@ -54,6 +54,7 @@ export class Member {
       random: options.random,
       newId,
       node: memberNode(store, options, address),
+      narrow: (path) => followedPath(path, options, store.id),
       forgotten: (follower) => this.#removeRecord(follower),
       ...(digests === undefined ? {} : { digests }),
       ...(standing === undefined ? {} : { standing }),
@@ -99,16 +100,26 @@ export class Member {
       return true
     }
     if (options.nodesWritable || id === host.store.id) return false
-    const { deleted } = await host.store.delete(nodeKey(options.nodesKey, id))
-    return deleted > 0
+    return this.#deleteRecord(nodeKey(options.nodesKey, id))
+  }
+
+  /** @returns whether it was there. @throws StateError of the storage. */
+  async #deleteRecord(key: string): Promise<boolean> {
+    try {
+      await this.#parts.host.store.delete(key)
+      return true
+    } catch (error) {
+      if (isStateError(error, 'not_found')) return false
+      throw error
+    }
   }
 
   /** What is no member any more is not shown as one, unless what is shown is the application's. */
   #removeRecord({ id, scopes }: RegisteredFollower): void {
-    const { host, options } = this.#parts
+    const { options } = this.#parts
     const key = nodeKey(options.nodesKey, id)
     if (options.nodesWritable || !inScopes(scopes, key)) return
-    const removal = host.store.delete(key).catch((error: unknown) => {
+    const removal = this.#deleteRecord(key).catch((error: unknown) => {
       options.logger.warn('the record of a node could not be removed', {
         ...{ node: id, error: errorText(error) },
       })

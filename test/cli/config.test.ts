@@ -349,7 +349,7 @@ describe.each(names)('serve setting %s', (name) => {
   if (first === undefined || second === undefined || third === undefined) throw new Error(name)
   const yaml = (text: string): string => {
     const list = setting.kind.join !== undefined
-    return `${fieldOf(setting)}: ${list ? JSON.stringify(text.split(',')) : JSON.stringify(text)}\n`
+    return `${fieldOf(setting)}: ${list ? JSON.stringify(text.split(name === 'pivot2' ? ' ' : ',')) : JSON.stringify(text)}\n`
   }
 
   it('has its default when nothing is given, or only empty variables', () => {
@@ -586,7 +586,7 @@ it('names every variable OOO_…, once', () => {
   const variables = serveVariables()
   expect(variables).toHaveLength(names.length + 1)
   expect(new Set(variables).size).toBe(variables.length)
-  for (const variable of variables) expect(variable).toMatch(/^OOO_[A-Z]+(_[A-Z]+)*$/)
+  for (const variable of variables) expect(variable).toMatch(/^OOO_[A-Z]+\d?(_[A-Z]+)*$/)
 })
 
 it('takes a node for clients from --url or OOO_URL', () => {

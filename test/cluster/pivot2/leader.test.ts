@@ -164,6 +164,7 @@ test('an older push does not replace what is newer here, and the node gets the n
 test('a delete that is older than what is here is not made', async () => {
   const leader = await startOwn()
   await leader.set('things/a', '1')
+  await startOldNode(leader)
   const version = (await leader.server.store.get('things/a'))?.created ?? 0n
   const late = await leader.request('DELETE', `/_pivot/pivot/things/a/${version - 1n}`)
   expect(late.status).toBe(200)
