@@ -40,7 +40,7 @@ export interface NodesRoutes {
 const PASSED_HEADER = 'ooo-nodes-passed'
 const TIMEOUT_MS = 5_000
 const MAX_BODY_BYTES = 1024
-const ID = /^[\w-]{1,64}$/
+const ID = /^[\w.-]{1,200}$/
 
 /** Answers a request for `NODES_PATH`. @throws StateError `not_found`, `unauthorized`, `invalid_message`, … */
 export async function answerNodes(

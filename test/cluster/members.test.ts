@@ -3,22 +3,9 @@ import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
 import { challenge, isProven, type ProofHeaders } from '../../cluster/proof.ts'
 import { TOKEN_HEADER } from '../../src/core/protocol.ts'
-import type { StorageCapabilities } from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { KeptStorage } from '../support/kept-storage.ts'
 import { waitFor, waitForValue } from '../support/wait.ts'
 import { startNode, type TestNode } from './nodes.ts'
-
-/** Says that it keeps what is in it, as a disk does. */
-class KeptStorage extends MemoryStorage {
-  override readonly capabilities: StorageCapabilities = {
-    durability: ['process'],
-    persistent: true,
-  }
-
-  override batch(...[operations]: Parameters<MemoryStorage['batch']>): Promise<void> {
-    return super.batch(operations, { durability: 'process' })
-  }
-}
 
 interface Told {
   readonly id: string
