@@ -1,5 +1,6 @@
 /**
- * The members of a cluster over HTTP. Any node can be asked; it passes the question on to its leader.
+ * The members of a cluster over HTTP. Any node can be asked; it passes the question on to its leader, unless it has
+ * followers of its own by configuration: those are members there.
  *
  * - `GET /-/nodes`: `{"nodes":[MemberReport,…]}`, who joined first, first.
  * - `POST /-/nodes` with `{"forget":"<id>"}`, with the cluster's credential: answers `{"forgotten":<bool>}`.
@@ -31,7 +32,7 @@ export interface MemberReport {
 }
 
 export interface NodesRoutes {
-  readonly seat: Pick<Seat, 'member' | 'placement'>
+  readonly seat: Pick<Seat, 'member' | 'placement' | 'lease'>
   readonly options: Pick<ResolvedClusterOptions, 'nodesKey' | 'token'>
   readonly calls: Pick<Replication, 'call'>
 }
@@ -53,7 +54,8 @@ export async function answerNodes(
   const { member } = routes.seat
   if (member === undefined) throw new StateError('not_open', 'nodes: the node is starting')
   if (request.method === 'GET' || request.method === 'HEAD') {
-    const told = await passOn(routes, request, 'GET')
+    const isAsked = routes.seat.lease() === undefined && member.engine.members().length > 0
+    const told = isAsked ? undefined : await passOn(routes, request, 'GET')
     if (told !== undefined) return send(response, told.status, new TextDecoder().decode(told.body))
     return send(response, 200, JSON.stringify({ nodes: reportMembers(member) }))
   }
@@ -67,7 +69,9 @@ export async function answerNodes(
   // Here too: what an earlier release copied to this node is of no use any more.
   const here = await member.forget(id)
   const told = await passOn(routes, request, 'POST', body)
-  if (told !== undefined) return send(response, told.status, new TextDecoder().decode(told.body))
+  const isDone = here && told?.status === 200
+  if (told !== undefined && !isDone)
+    return send(response, told.status, new TextDecoder().decode(told.body))
   send(response, 200, JSON.stringify({ forgotten: here }))
 }
 

@@ -48,7 +48,9 @@ export class PivotNodes {
     for (const [address, node] of this.#nodes) {
       if (isSame(found.get(address), node.listing)) continue
       this.#nodes.delete(address)
-      this.#track(node.stop().then(() => node.forget().catch(() => undefined)))
+      const isGone = !found.has(address)
+      const stopped = node.stop()
+      this.#track(isGone ? stopped.then(() => node.forget().catch(() => undefined)) : stopped)
     }
     for (const [address, listing] of found) {
       if (this.#isStopped || this.#nodes.has(address)) continue

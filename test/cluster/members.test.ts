@@ -143,3 +143,31 @@ test('who leads is proved to those who prove the token first, and to nobody else
   const hash = createHash('sha256').update(token).digest('base64url')
   expect(JSON.stringify(asked)).not.toContain(hash)
 })
+
+test('followers of a follower are members there, and their records stay there', async () => {
+  const top = await startNode()
+  const middle = await startNode({ leader: top, name: 'middle' })
+  const leaf = await startNode({ leader: middle, name: 'leaf' })
+  await top.live(1)
+  await middle.live(1)
+  await registered(top, middle)
+  await registered(middle, middle, leaf)
+  await leaf.server.store.set('items/a', '1')
+  await waitForValue(async () => (await top.server.store.get('items/a'))?.data, '1')
+  expect((await nodesAt(top)).map(({ name }) => name)).toEqual(['middle'])
+  expect((await nodesAt(middle)).map(({ name }) => name)).toEqual(['leaf'])
+  expect((await nodesAt(leaf)).map(({ name }) => name)).toEqual(['leaf'])
+  expect(middle.plugin.status()?.links[0]?.outbox).toBe(0)
+  expect(await recordsAt(top)).toEqual([`nodes/${middle.id}`])
+})
+
+test('a follower that replicates nodes/* by configuration has the records of all', async () => {
+  const leader = await startNode()
+  const one = await startNode({ leader })
+  const keys = [{ path: 'items/*' }, { path: 'nodes/*' }]
+  const all = await startNode({ leader, keys })
+  await leader.live(2)
+  await registered(leader, one, all)
+  await registered(all, one, all)
+  await registered(one, one)
+})
