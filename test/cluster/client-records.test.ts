@@ -99,3 +99,25 @@ test('every way to write is refused to clients, also by patterns that only cover
   ])
   expect((await request('GET', `${url}/nodes/x`)).status).toBe(200)
 })
+
+test('the record by which a listed 2.0 node registers is taken, and brings no other call about', async () => {
+  const { port, asked } = await startEvil()
+  const server = createServer({
+    storage: new MemoryStorage(),
+    port: 0,
+    plugins: [cluster({ keys: [{ path: 'items/*' }], pivot2: ['10.255.255.1:8800'] })],
+  })
+  await server.open()
+  onTestFinished(() => server.close())
+  const url = server.address?.url ?? ''
+  const post = async (record: unknown): Promise<number> =>
+    (await request('POST', `${url}/nodes/old`, { body: JSON.stringify(record) })).status
+  expect(await post({ ip: '10.255.255.1', port: 8800 })).toBe(200)
+  expect(await post({ IP: '10.255.255.1', Port: '8800' })).toBe(200)
+  expect(await post({ ip: '10.255.255.1', port: 8801 })).toBe(403)
+  expect(await post({ ip: '127.0.0.1', port })).toBe(403)
+  expect(await post('text')).toBe(403)
+  expect((await request('DELETE', `${url}/nodes/old`)).status).toBe(403)
+  await untilProbed(server)
+  expect(asked).toEqual([])
+})
