@@ -143,6 +143,8 @@ function pluginsOf(
   const plugin = cluster({
     keys: config.keys.map((path) => ({ path })),
     nodesKey: config.nodesKey,
+    nodesWritable: config.nodesWritable,
+    pivot2: config.pivot2,
     name,
     logger,
     openCluster: config.openCluster,

@@ -5,6 +5,7 @@
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import { type ErrorCode, errorText } from '../src/core/errors.ts'
+import type { MemberNode } from '../src/core/protocol-node.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
@@ -65,6 +66,12 @@ export interface EngineOptions {
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly random: Random
+  /** Where this node is, for its leaders. Default: they are not told. */
+  readonly node?: MemberNode
+  /** What of a path of the placement this node follows. Default: all of it. */
+  readonly narrow?: (path: string) => string
+  /** Hears of each follower that is no member any more. Default: nobody does. */
+  readonly forgotten?: (follower: RegisteredFollower) => void
   /** Opens connections to leaders. */
   readonly transport: Transport
   /** Makes ids for placements. */
@@ -126,6 +133,7 @@ export class ClusterEngine {
       logger,
       tombstoneRetentionMs: options.tombstoneRetentionMs,
       removed: (forgotten) => this.#digests.removed(forgotten),
+      forgotten: (follower) => engine.forgotten?.(follower),
       horizonOfLeader: (url) => this.#links.find(({ leader }) => leader === url)?.horizon ?? 0n,
     })
     clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS
@@ -203,14 +211,16 @@ export class ClusterEngine {
     }
   }
 
-  /** Ends all streams, waiting for what they have begun to write. Idempotent. */
-  async stop(): Promise<void> {
+  /**
+   * Ends all streams with this reason, waiting for what they have begun to write. Idempotent.
+   */
+  async stop(reason = 'the node is closing'): Promise<void> {
     this.#isStopped = true
     this.#cancelRetry?.()
     this.#stopListening?.()
     this.#publisher?.stop()
     if (this.#engine.digests === undefined) this.#digests.stop()
-    await this.#endStreams('the node is closing')
+    await this.#endStreams(reason)
     this.#partials.close()
     await this.#revision.stop()
     await this.#keeping.stop()
@@ -251,6 +261,17 @@ export class ClusterEngine {
     this.#links = [...placement.upstreams].map(([leader, scopes], i) =>
       this.#link(leader, scopes, placementId, i === 0),
     )
+  }
+
+  /** Every follower that is a member, connected or away, and where it is. */
+  members(): (RegisteredFollower & { readonly connected: boolean })[] {
+    const connected = (id: string): boolean => this.#keeping.isConnected(id)
+    return this.#keeping.followers().map((each) => ({ ...each, connected: connected(each.id) }))
+  }
+
+  /** Forgets a member that is away. @returns it; undefined when there is none, or it is connected. */
+  forget(id: string): RegisteredFollower | undefined {
+    return this.#keeping.forget(id)
   }
 
   /** Takes a follower's stream. */
@@ -333,10 +354,15 @@ export class ClusterEngine {
     correctsClock: boolean,
   ): FollowerLink {
     const { store, clock, time, random, transport, options } = this.#engine
+    const { node, narrow = (path: string) => path } = this.#engine
+    const told = node === undefined ? {} : { node }
     return new FollowerLink({
       leader,
-      identity: { id: store.id, name: this.name, scopes },
-      sets: followedSets(this.#engine.placement, leader),
+      identity: { id: store.id, name: this.name, scopes: scopes.map(narrow), ...told },
+      sets: followedSets(this.#engine.placement, leader).map(({ path, except }) => ({
+        path: narrow(path),
+        except,
+      })),
       digests: this.#digests,
       progress: loadProgress(store, leader, placementId),
       partials: this.#partials,

@@ -4,6 +4,7 @@ import type { StoredRecord } from '../src/core/entry.ts'
 import type { FollowerMessage, LeaderMessage, LogPosition, Rows } from '../src/core/protocol.ts'
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
+import type { MemberNode } from '../src/core/protocol-node.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import type { Grant } from '../src/core/protocol-voting.ts'
@@ -21,6 +22,8 @@ export interface FollowerIdentity {
   readonly scopes: readonly string[]
   /** Newest version of the stream that it offers this leader. Default: the newest of all. */
   readonly protocol?: number
+  /** Where this node is, for its leader. */
+  readonly node?: MemberNode
   /** Whether it has a bus. Default false. */
   readonly bus?: boolean
 }

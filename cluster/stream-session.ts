@@ -9,6 +9,7 @@ import {
   encodeMessage,
   STREAM_PROTOCOL,
 } from '../src/core/protocol.ts'
+import { LEAVING } from '../src/core/protocol-node.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
 import type { TermsQuestion } from '../src/core/protocol-terms.ts'
 import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
@@ -142,11 +143,15 @@ export class StreamSession implements SocketHandlers {
     return message.t === 'push' ? (this.#pieces?.fill(message) ?? message) : message
   }
 
-  close(): void {
+  close(info?: { readonly reason: string }): void {
     this.#stopBeat?.()
     this.#pieces?.close()
     this.#dispatch({ type: 'closed' })
     this.#registration?.left()
+    // It comes back as another node, if it does.
+    if (info?.reason === LEAVING && this.#followerId !== undefined) {
+      this.#options.keeping.forget(this.#followerId)
+    }
     this.#ballot?.left()
     if (this.#isListening) this.#options.publisher?.left()
     this.#isListening = false

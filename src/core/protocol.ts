@@ -50,6 +50,7 @@ import {
   stamp,
   string,
 } from './protocol-fields.ts'
+import { type MemberNode, readMemberNode } from './protocol-node.ts'
 import {
   decodePieceMessage,
   type PieceMessage,
@@ -131,6 +132,8 @@ export interface Hello {
   readonly beyond?: number
   /** It can take rows from a bus. Default: it can not. */
   readonly bus?: boolean
+  /** Where it is; absent from earlier releases. */
+  readonly node?: MemberNode
 }
 
 export interface Welcome {
@@ -266,6 +269,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         base: position(fields, 'base'),
         ...optional(fields, 'beyond'),
         ...(fields.bus === true ? { bus: true } : {}),
+        ...nodeIn(fields),
       }
     case 'ack':
       return {
@@ -285,6 +289,11 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
     default:
       return decodePieceMessage(fields) ?? decodeComparisonMessage(fields)
   }
+}
+
+function nodeIn({ node }: Fields): Pick<Hello, 'node'> {
+  const read = readMemberNode(node)
+  return read === undefined ? {} : { node: read }
 }
 
 function pushedRecords(

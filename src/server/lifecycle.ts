@@ -183,7 +183,7 @@ async function startWorkers(
 function startProxies(
   options: ResolvedServerOptions,
   { proxies }: Registry,
-  { sockets, access }: NodeContext,
+  { sockets, access, plugins }: NodeContext,
   steps: CloseStep[],
   beforeClose: () => Promise<void>,
 ): void {
@@ -197,7 +197,11 @@ function startProxies(
   proxies.open({
     ...options,
     sockets,
-    list: (glob) => access.list(glob, { enforceStatic: false }),
+    nodes: {
+      list: (glob) => access.list(glob, { enforceStatic: false }),
+      member: (id) => plugins.locators.map((locate) => locate(id)).find((found) => found),
+      mayReach: (host) => options.proxyHosts.includes(host.toLowerCase()),
+    },
   })
 }
 

@@ -129,10 +129,13 @@ function createWrites(
 function createAccess(
   { static: isStatic, logger }: ResolvedServerOptions,
   { filters }: Registry,
-  { guarded: store, reads }: NodeParts,
+  { guarded: store, reads, plugins }: NodeParts,
 ): DataAccess {
   const beforeRead = (keyOrGlob: string): Promise<void> | undefined => reads.run(keyOrGlob)
-  return createDataAccess({ store, filters, isStatic, logger, beforeRead })
+  const guard = (keyOrGlob: string, json: string | undefined): void => {
+    for (const ask of plugins.guards) ask(keyOrGlob, json)
+  }
+  return createDataAccess({ store, filters, isStatic, logger, guard, beforeRead })
 }
 
 /** Whether two globs have keys in common is not asked: where there are unsent changes, no glob resumes. */

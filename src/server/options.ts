@@ -1,6 +1,7 @@
 /** Options of a server: meaning, unit and default of each, resolved once. */
 
 import { StateError } from '../core/errors.ts'
+import { isHost } from '../core/host-port.ts'
 import { assertKey } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import { SILENT_LOGGER } from '../core/logger.ts'
@@ -90,6 +91,11 @@ export interface ServerOptions extends AdmissionOptions {
   readonly exposedHeaders?: readonly string[]
   /** Keys and globs whose changes are not sent to subscribers; their first snapshot has them. Default none. */
   readonly noBroadcastKeys?: readonly string[]
+  /**
+   * Hosts to which proxies that find a node by its record may go (`proxy.routeNodeFilter`), beside members of
+   * the cluster: host names or IP addresses. Default: none.
+   */
+  readonly proxyHosts?: readonly string[]
   /**
    * Milliseconds a write waits for the lock of its key while another holds it; then it is refused with
    * 423. Default 5000; 0 for not at all.
@@ -206,6 +212,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     allowedHeaders: [...(options.allowedHeaders ?? DEFAULT_HEADERS)],
     exposedHeaders: [...(options.exposedHeaders ?? [])],
     noBroadcastKeys: [...(options.noBroadcastKeys ?? [])],
+    proxyHosts: (options.proxyHosts ?? []).map((host) => host.toLowerCase()),
     noPatch: options.noPatch ?? false,
     forcePatch: options.forcePatch ?? false,
     plugins: [...(options.plugins ?? [])],
@@ -270,6 +277,10 @@ function assertConsistent(resolved: ResolvedServerOptions): void {
   }
   for (const key of resolved.noBroadcastKeys) assertKey(key)
   assertPageRules(resolved)
+  for (const host of resolved.proxyHosts) {
+    if (isHost(host)) continue
+    throw new StateError('invalid_option', `ooo: proxyHosts has "${host}", which is no host name`)
+  }
 }
 
 /** A misspelt option would otherwise be its default, in silence. */
