@@ -8,9 +8,11 @@ import { type ErrorCode, errorText } from '../src/core/errors.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
+import { incarnationsOf } from '../src/store/incarnations.ts'
 import type { Store } from '../src/store/store.ts'
 import { BusPublisher } from './bus-publisher.ts'
 import type { BusReport } from './bus-report.ts'
+import { CloneGuard, type CloneReport } from './clone-guard.ts'
 import { ConflictRevision } from './conflict-revision.ts'
 import { DigestTable } from './digest-table.ts'
 import type { LeaseReport } from './election/election.ts'
@@ -46,6 +48,8 @@ export interface ClusterStatus {
   readonly refusals: RefusalReport
   /** Followers that deletions are kept for, connected or away. */
   readonly registered: readonly RegisteredFollower[]
+  /** Nodes that are refused because they run from a copy of another one's data. */
+  readonly clones: readonly CloneReport[]
   /** Milliseconds added to this node's wall clock to have its leader's; 0 while not measured. */
   readonly clockOffsetMs: number
   /** The lease by which the leader is elected; absent where leaders are configured. */
@@ -66,6 +70,8 @@ export interface EngineOptions {
   readonly random: Random
   /** Opens connections to leaders. */
   readonly transport: Transport
+  /** Where others reach this node, as a URL; for people. Default: it does not tell. */
+  readonly url?: string
   /** Makes ids for placements. */
   readonly newId: () => string
   /** Who leads by election, and what that needs. Default: leaders are configured. */
@@ -85,6 +91,7 @@ export class ClusterEngine {
   readonly #leader: Leader
   readonly #digests: DigestTable
   readonly #keeping: LeaderKeeping
+  readonly #guard: CloneGuard
   readonly #lived: LivedTime
   readonly #revision: ConflictRevision
   readonly #monitor: Monitor
@@ -128,6 +135,10 @@ export class ClusterEngine {
     })
     clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS
     this.#publisher = this.#makePublisher()
+    this.#guard = new CloneGuard({
+      ...{ store, logger, url: engine.url },
+      nowMs: () => Number(time.wallNs() / NS_PER_MS),
+    })
     this.#leader = new Leader({
       store,
       placement,
@@ -136,6 +147,7 @@ export class ClusterEngine {
       publisher: this.#publisher,
       digests: this.#digests,
       keeping: this.#keeping,
+      guard: this.#guard,
       conflicts: this.conflicts,
       ballot: engine.standing?.ballot,
       progressed: () => {
@@ -204,6 +216,7 @@ export class ClusterEngine {
     if (this.#engine.digests === undefined) this.#digests.stop()
     await this.#endStreams('the node is closing')
     await this.#revision.stop()
+    await this.#guard.stop()
     await this.#keeping.stop()
     await this.#lived.stop()
     await this.#restarts
@@ -298,6 +311,7 @@ export class ClusterEngine {
       followers: this.#leader.followers().map((follower) => this.#monitor.follower(follower)),
       refusals: this.#monitor.refusals(),
       registered: this.#keeping.followers(),
+      clones: this.#guard.clones(),
       clockOffsetMs: this.#monitor.clockOffsetMs,
       bus: this.#busReport(),
     }
@@ -323,10 +337,18 @@ export class ClusterEngine {
     placementId: string,
     correctsClock: boolean,
   ): FollowerLink {
-    const { store, clock, time, random, transport, options } = this.#engine
+    const { store, clock, time, random, transport, options, url } = this.#engine
+    const { id } = store
+    const incarnations = incarnationsOf(store)
     return new FollowerLink({
       leader,
-      identity: { id: store.id, name: this.name, scopes },
+      identity: {
+        id,
+        name: this.name,
+        scopes,
+        incarnations,
+        ...(url === undefined ? {} : { url }),
+      },
       sets: followedSets(this.#engine.placement, leader),
       digests: this.#digests,
       progress: loadProgress(store, leader, placementId),

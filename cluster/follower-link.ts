@@ -22,6 +22,9 @@ export interface FollowerIdentity {
   readonly protocol?: number
   /** Whether it has a bus. Default false. */
   readonly bus?: boolean
+  /** See `Hello`. */
+  readonly incarnations?: readonly string[]
+  readonly url?: string
 }
 
 export interface LinkData {

@@ -1,7 +1,7 @@
 /** Serves followers: one session per stream, each driving `leader-session.ts`. */
 import type { Commit } from '../src/core/entry.ts'
 import { ERROR_TABLE, type ErrorCode, errorText } from '../src/core/errors.ts'
-import type { Ack, FollowerMessage, Push } from '../src/core/protocol.ts'
+import type { Ack, FollowerMessage, Hello, Push } from '../src/core/protocol.ts'
 import {
   commonProtocol,
   decodeFollowerMessage,
@@ -13,6 +13,7 @@ import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
 import { Answerer } from './answerer.ts'
+import type { Entrance } from './clone-guard.ts'
 import { Departures } from './departures.ts'
 import type { Registration } from './follower-registry.ts'
 import type { LeaderOptions } from './leader-options.ts'
@@ -135,6 +136,7 @@ class Session implements SocketHandlers {
   #followerId: string | undefined
   #isListening = false
   #registration: Registration | undefined
+  #entrance: Entrance | undefined
   readonly #pushes: PushTaker
   #ballot: { voted(vote: Vote): void; left(): void } | undefined
   #lastContactMs: number
@@ -177,6 +179,7 @@ class Session implements SocketHandlers {
     try {
       const message = decodeFollowerMessage(text)
       this.#catchUp()
+      if (message.t === 'hello' && !this.#enters(message)) return
       if (message.t === 'vote') this.#ballot?.voted(message)
       else if (message.t === 'terms') this.#tellTerms(message.n)
       else this.#dispatch(this.#eventOf(message))
@@ -194,6 +197,7 @@ class Session implements SocketHandlers {
     this.#stopBeat?.()
     this.#dispatch({ type: 'closed' })
     this.#registration?.left()
+    this.#entrance?.left()
     this.#ballot?.left()
     if (this.#isListening) this.#options.publisher?.left()
     this.#isListening = false
@@ -238,6 +242,18 @@ class Session implements SocketHandlers {
       lastContactMs: this.#lastContactMs,
       traffic: this.#socket.traffic.report(),
     }
+  }
+
+  /** Before anything is known of it as of a follower. A second hello is refused as such. */
+  #enters(hello: Hello): boolean {
+    if (this.#state.kind !== 'greeting') return true
+    const entered = this.#options.guard.enter(hello, {
+      address: this.#address,
+      end: (reason) => this.#end('out_of_order', reason),
+    })
+    if (typeof entered === 'string') this.#end('duplicate_node', entered)
+    else this.#entrance = entered
+    return typeof entered !== 'string'
   }
 
   /** What this node goes by, once the follower has been welcomed. */

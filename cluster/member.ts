@@ -4,7 +4,7 @@ import type { PluginHost, ServerAddress } from '../src/server/plugin.ts'
 import type { DigestTable } from './digest-table.ts'
 import type { Standing } from './election/standing.ts'
 import { ClusterEngine, type ClusterStatus } from './engine.ts'
-import { Registrar } from './membership.ts'
+import { Registrar, whereabouts } from './membership.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import type { PivotNode } from './pivot-info.ts'
 import { Pivot2 } from './pivot2/pivot2.ts'
@@ -40,6 +40,7 @@ export class Member {
       ...spoken,
       transport: this.pivot2.transport,
       random: options.random,
+      url: whereabouts({ advertise: options.advertise, address }).url,
       newId,
       ...(digests === undefined ? {} : { digests }),
       ...(standing === undefined ? {} : { standing }),

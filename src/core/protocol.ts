@@ -116,6 +116,10 @@ export interface Hello {
   readonly base: LogPosition | null
   /** It can take rows from a bus. Default: it can not. */
   readonly bus?: boolean
+  /** Its incarnation and those before, newest first (`store/incarnations.ts`). Default: it does not tell. */
+  readonly incarnations?: readonly string[]
+  /** Where it says that others reach it, as a URL; for people. Default: it does not tell. */
+  readonly url?: string
 }
 
 export interface Welcome {
@@ -228,6 +232,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         seen: position(fields, 'seen'),
         base: position(fields, 'base'),
         ...(fields.bus === true ? { bus: true } : {}),
+        ...identityFields(fields),
       }
     case 'ack':
       return { t: 'ack', seq: integer(fields, 'seq'), complete: fields.complete === true }
@@ -243,6 +248,26 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
       return decodeComparisonMessage(fields)
   }
 }
+
+/** Longest URL of a node, UTF-16 units. */
+const MAX_URL = 300
+
+function identityFields(fields: Fields): Pick<Hello, 'incarnations' | 'url'> {
+  const { incarnations, url } = fields
+  return {
+    ...(incarnations === undefined
+      ? {}
+      : {
+          incarnations: list(fields, 'incarnations', MAX_INCARNATIONS).map((id) =>
+            identifier(id, 'incarnations'),
+          ),
+        }),
+    ...(url === undefined ? {} : { url: string(fields, 'url', MAX_URL) }),
+  }
+}
+
+/** Most incarnations in a hello; our followers tell fewer. */
+const MAX_INCARNATIONS = 64
 
 function pushedRecords(fields: Fields): Pick<Push, 'records' | 'seen' | 'lost'> {
   const found = records(fields)
