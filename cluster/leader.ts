@@ -369,7 +369,10 @@ class Session implements SocketHandlers {
   }
 
   #end(code: ErrorCode, reason: string): void {
-    this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
+    // A clone comes back every few seconds: the guard logs it once.
+    if (code !== 'duplicate_node') {
+      this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
+    }
     this.#socket.close(ERROR_TABLE[code].closeCode, reason.slice(0, 100))
     this.close()
   }

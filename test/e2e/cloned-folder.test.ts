@@ -80,6 +80,11 @@ describe('a copied data folder', () => {
     }
     const { followers } = await statusOf(leader)
     expect(followers.map(({ name }) => name)).toEqual(['original'])
+    const lines = leader.output
+      .split('\n')
+      .filter((line) => line.includes('copies of one data folder'))
+    expect(lines).toHaveLength(1)
+    expect(leader.output).not.toMatch(/disconnected.*clone/)
     const [one, two] = await Promise.all(
       [1, 2].map((ack) =>
         request('POST', `${leader.url}/items/*?ack=${ack}&ackTimeoutMs=2000`, { body: '"x"' }),
