@@ -2,8 +2,10 @@
 
 /** How the reason begins with which a leader ends the stream of such a node. */
 const CLONE = 'clone: '
-/** Longest place: the reason of a close frame has room for two, RFC 6455, 5.5. */
-const MAX_PLACE = 38
+/** Longest place: a host name and an address. */
+const MAX_PLACE = 310
+/** Of each of the two places in the reason of a close frame, which has room for 123 bytes (RFC 6455, 5.5). */
+const MAX_IN_REASON = 38
 
 /** Where a node is: `host:port` of its URL, with the address it was seen at when that is another. */
 export function placeOf(url: string | undefined, address: string): string {
@@ -19,7 +21,7 @@ function hostOf(host: string): string {
 
 /** The reason. @param at where the one is that is refused. */
 export function refusalText(at: string, other: string): string {
-  return `${CLONE}${at} has the id of ${other}`
+  return `${CLONE}${at.slice(0, MAX_IN_REASON)} has the id of ${other.slice(0, MAX_IN_REASON)}`
 }
 
 export function isCloneRefusal(reason: string): boolean {
