@@ -10,6 +10,7 @@ import { DEV } from './dev.ts'
 import { commandHelp, overview } from './help.ts'
 import { IMPORT } from './import.ts'
 import { nearest } from './nearest.ts'
+import { NODE } from './node.ts'
 import { NODES } from './nodes.ts'
 import { RESTORE } from './restore.ts'
 import { SERVE } from './serve.ts'
@@ -30,6 +31,7 @@ export const COMMANDS: readonly Command[] = [
   STATUS,
   CONFLICTS,
   VOTERS,
+  NODE,
   NODES,
   BACKUP,
   VERIFY,

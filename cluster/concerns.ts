@@ -1,5 +1,6 @@
 /** What people should look at of a node's links to its leaders, as sentences; no reason not to serve. */
 import { NOBODY } from '../src/core/nobody.ts'
+import { isCloneRefusal } from './clone-text.ts'
 import type { LinkReport } from './monitor.ts'
 
 /** A live follower that is this far behind is worth a sentence, milliseconds. */
@@ -29,6 +30,9 @@ function describe(link: Told): string | undefined {
   if (state === 'comparing') return `comparing with ${url}: what it has may be missing here`
   if (state === 'catchingUp') return `catching up with ${url}: ${rows(lagRows)} behind`
   if (lastCheckMs === 0) return undefined
+  if (lastError !== undefined && isCloneRefusal(lastError)) {
+    return `${url} refuses this node (${lastError}); ${rows(outbox)} to be sent`
+  }
   const since = lagMs === undefined ? '' : `, last heard ${seconds(lagMs)} ago`
   const why = lastError === undefined ? '' : ` (${lastError})`
   return `${url} is out of reach${since}${why}; ${rows(outbox)} to be sent`

@@ -9,9 +9,11 @@ import type { MemberNode } from '../src/core/protocol-node.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
+import { incarnationsOf } from '../src/store/incarnations.ts'
 import type { Store } from '../src/store/store.ts'
 import { BusPublisher } from './bus-publisher.ts'
 import type { BusReport } from './bus-report.ts'
+import { CloneGuard, type CloneReport } from './clone-guard.ts'
 import { ConflictRevision } from './conflict-revision.ts'
 import { DigestTable } from './digest-table.ts'
 import type { LeaseReport } from './election/election.ts'
@@ -48,6 +50,8 @@ export interface ClusterStatus {
   readonly refusals: RefusalReport
   /** Followers that deletions are kept for, connected or away. */
   readonly registered: readonly RegisteredFollower[]
+  /** Nodes that are refused because they run from a copy of another one's data. */
+  readonly clones: readonly CloneReport[]
   /** Milliseconds added to this node's wall clock to have its leader's; 0 while not measured. */
   readonly clockOffsetMs: number
   /** The lease by which the leader is elected; absent where leaders are configured. */
@@ -74,6 +78,8 @@ export interface EngineOptions {
   readonly forgotten?: (follower: RegisteredFollower) => void
   /** Opens connections to leaders. */
   readonly transport: Transport
+  /** Where others reach this node, as a URL; for people. Default: it does not tell. */
+  readonly url?: string
   /** Makes ids for placements. */
   readonly newId: () => string
   /** Who leads by election, and what that needs. Default: leaders are configured. */
@@ -93,6 +99,7 @@ export class ClusterEngine {
   readonly #leader: Leader
   readonly #digests: DigestTable
   readonly #keeping: LeaderKeeping
+  readonly #guard: CloneGuard
   readonly #lived: LivedTime
   readonly #revision: ConflictRevision
   readonly #monitor: Monitor
@@ -143,6 +150,10 @@ export class ClusterEngine {
       maxUnits: limits.maxPartialUnits,
       keepMs: limits.partialKeepMs,
     })
+    this.#guard = new CloneGuard({
+      ...{ store, logger, url: engine.url },
+      nowMs: () => Number(time.wallNs() / NS_PER_MS),
+    })
     this.#leader = new Leader({
       store,
       placement,
@@ -151,6 +162,7 @@ export class ClusterEngine {
       publisher: this.#publisher,
       digests: this.#digests,
       keeping: this.#keeping,
+      guard: this.#guard,
       conflicts: this.conflicts,
       partials: this.#partials,
       ballot: engine.standing?.ballot,
@@ -223,6 +235,7 @@ export class ClusterEngine {
     await this.#endStreams(reason)
     this.#partials.close()
     await this.#revision.stop()
+    await this.#guard.stop()
     await this.#keeping.stop()
     await this.#lived.stop()
     await this.#restarts
@@ -328,6 +341,7 @@ export class ClusterEngine {
       followers: this.#leader.followers().map((follower) => this.#monitor.follower(follower)),
       refusals: this.#monitor.refusals(),
       registered: this.#keeping.followers(),
+      clones: this.#guard.clones(),
       clockOffsetMs: this.#monitor.clockOffsetMs,
       bus: this.#busReport(),
     }
@@ -353,12 +367,14 @@ export class ClusterEngine {
     placementId: string,
     correctsClock: boolean,
   ): FollowerLink {
-    const { store, clock, time, random, transport, options } = this.#engine
+    const { store, clock, time, random, transport, options, url } = this.#engine
     const { node, narrow = (path: string) => path } = this.#engine
-    const told = node === undefined ? {} : { node }
+    const told = { ...(node && { node }), ...(url !== undefined && { url }) }
+    const incarnations = incarnationsOf(store)
+    const who = { id: store.id, name: this.name, scopes: scopes.map(narrow), incarnations }
     return new FollowerLink({
       leader,
-      identity: { id: store.id, name: this.name, scopes: scopes.map(narrow), ...told },
+      identity: { ...who, ...told },
       sets: followedSets(this.#engine.placement, leader).map(({ path, except }) => ({
         path: narrow(path),
         except,

@@ -26,6 +26,9 @@ export interface FollowerIdentity {
   readonly node?: MemberNode
   /** Whether it has a bus. Default false. */
   readonly bus?: boolean
+  /** See `Hello`. */
+  readonly incarnations?: readonly string[]
+  readonly url?: string
 }
 
 export interface LinkData {

@@ -25,6 +25,7 @@
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
 import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/protocol.ts'
+import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-fields.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import { FROM_STREAM } from './feed.ts'
 import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'
@@ -127,12 +128,14 @@ function begin({ session, progress }: OpenState): FollowerStep {
 function greet(state: OpenState, session: number, { identity }: FollowerContext): FollowerStep {
   if (state.kind !== 'greeting' || state.session !== session) return { state, effects: [] }
   const { cursor, seen, base = null, beyond } = state.progress
-  const { bus = false, protocol = STREAM_PROTOCOL, ...who } = identity
+  const { bus = false, protocol = STREAM_PROTOCOL, incarnations, url, ...who } = identity
+  const told = { ...(incarnations && { incarnations }), ...(url !== undefined && { url }) }
   const message: FollowerMessage = {
     t: 'hello',
     protocol,
     ...who,
     ...(bus ? { bus } : {}),
+    ...(protocol < PROTOCOL_WITH_FIELDS ? {} : told),
     cursor,
     seen,
     base,

@@ -7,6 +7,7 @@ import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
 import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
+import { cloneConcerns } from './clone-text.ts'
 import { linkConcerns } from './concerns.ts'
 import { answerConflicts, CONFLICTS_PATH } from './conflict-routes.ts'
 import { callsWithoutNobody } from './election/nobody.ts'
@@ -31,6 +32,7 @@ import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
 import { replicationOf } from './write-fates.ts'
 
 export type { BusReport } from './bus-report.ts'
+export type { CloneReport } from './clone-guard.ts'
 export type { LeaseReport } from './election/election.ts'
 export type {
   Candidate,
@@ -203,7 +205,8 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
 }
 
 function concernsOf(seat: Seat): string[] {
-  const links = linkConcerns(viewOf(seat)?.status().links ?? [])
+  const status = viewOf(seat)?.status()
+  const links = [...linkConcerns(status?.links ?? []), ...cloneConcerns(status?.clones ?? [])]
   const lease = seat.lease()
   const { reason, concerns = [] } = seat.voters() ?? {}
   if (seat.ballot !== undefined && reason !== undefined) {

@@ -5,6 +5,7 @@ import type { TimeSource } from '../src/core/time.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
 import type { BusPublisher } from './bus-publisher.ts'
+import type { CloneGuard } from './clone-guard.ts'
 import type { DigestTable } from './digest-table.ts'
 import type { Ballot } from './election/ballot.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
@@ -20,6 +21,8 @@ export interface LeaderOptions {
   readonly digests: DigestTable
   /** Knows how far each follower is, and what is kept for them. */
   readonly keeping: LeaderKeeping
+  /** Lets one node of each id in. */
+  readonly guard: CloneGuard
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
   /** What has come of large values. */

@@ -52,6 +52,7 @@ export class Member {
       ...spoken,
       transport: this.pivot2.transport,
       random: options.random,
+      url: whereabouts({ advertise: options.advertise, address }).url,
       newId,
       node: memberNode(store, options, address),
       narrow: (path) => followedPath(path, options, store.id),

@@ -16,6 +16,7 @@ import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
 import { Answerer } from './answerer.ts'
+import type { Entrance } from './clone-guard.ts'
 import type { Registration } from './follower-registry.ts'
 import type { LeaderOptions } from './leader-options.ts'
 import type {
@@ -76,6 +77,7 @@ export class StreamSession implements SocketHandlers {
   #followerId: string | undefined
   #isListening = false
   #registration: Registration | undefined
+  #entrance: Entrance | undefined
   readonly #pushes: PushTaker
   /** Once the follower has said who it is. */
   #pieces: PieceLine | undefined
@@ -120,6 +122,7 @@ export class StreamSession implements SocketHandlers {
       const message = this.#decode(text)
       if (message === undefined) return
       this.#catchUp()
+      if (message.t === 'hello' && !this.#enters(message)) return
       if (message.t === 'vote') this.#ballot?.voted(message)
       else if (message.t === 'terms') this.#tellTerms(message.n)
       else this.#dispatch(this.#eventOf(message))
@@ -148,6 +151,7 @@ export class StreamSession implements SocketHandlers {
     this.#pieces?.close()
     this.#dispatch({ type: 'closed' })
     this.#registration?.left()
+    this.#entrance?.left()
     // It comes back as another node, if it does.
     if (info?.reason === LEAVING && this.#followerId !== undefined) {
       this.#options.keeping.forget(this.#followerId)
@@ -196,6 +200,18 @@ export class StreamSession implements SocketHandlers {
       lastContactMs: this.#lastContactMs,
       traffic: this.#socket.traffic.report(),
     }
+  }
+
+  /** Before anything is known of it as of a follower. A second hello is refused as such. */
+  #enters(hello: Hello): boolean {
+    if (this.#state.kind !== 'greeting') return true
+    const entered = this.#options.guard.enter(hello, {
+      address: this.#address,
+      end: (reason) => this.#end('out_of_order', reason),
+    })
+    if (typeof entered === 'string') this.#end('duplicate_node', entered)
+    else this.#entrance = entered
+    return typeof entered !== 'string'
   }
 
   /** What this node goes by, once the follower has been welcomed. */
@@ -354,7 +370,10 @@ export class StreamSession implements SocketHandlers {
   }
 
   #end(code: ErrorCode, reason: string): void {
-    this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
+    // A clone comes back every few seconds: the guard logs it once.
+    if (code !== 'duplicate_node') {
+      this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
+    }
     const told = code === 'storage_failed' ? leaderCannotStore(reason) : reason.slice(0, 100)
     this.#socket.close(ERROR_TABLE[code].closeCode, told)
     this.close()

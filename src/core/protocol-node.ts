@@ -1,5 +1,6 @@
 /** What a node tells its leader of itself in a hello, beside its id and name: where it is, and what it is. */
 import { isHost, isPort } from './host-port.ts'
+import { type Fields, identifier, list, string } from './protocol-fields.ts'
 
 export interface MemberNode {
   /** Where others reach it: a host name or an IP address. */
@@ -26,5 +27,37 @@ export function readMemberNode(value: unknown): MemberNode | undefined {
     isSecure: isSecure === true,
     version: typeof version === 'string' ? version.slice(0, MAX_VERSION) : '',
     keepsData: keepsData !== false,
+  }
+}
+
+/** What a hello tells of the node itself. */
+export interface NodeIdentity {
+  /** Where it is; absent from earlier releases. */
+  readonly node?: MemberNode
+  /** Its incarnation and those before, newest first (`store/incarnations.ts`). Default: it does not tell. */
+  readonly incarnations?: readonly string[]
+  /** Where it says that others reach it, as a URL; for people. Default: it does not tell. */
+  readonly url?: string
+}
+
+/** Longest URL of a node, UTF-16 units. */
+const MAX_URL = 300
+/** Most incarnations in a hello; our followers tell fewer. */
+const MAX_INCARNATIONS = 64
+
+/** @throws StateError `invalid_message`. */
+export function readNodeIdentity(fields: Fields): NodeIdentity {
+  const { incarnations, url } = fields
+  const node = readMemberNode(fields.node)
+  return {
+    ...(node === undefined ? {} : { node }),
+    ...(incarnations === undefined
+      ? {}
+      : {
+          incarnations: list(fields, 'incarnations', MAX_INCARNATIONS).map((id) =>
+            identifier(id, 'incarnations'),
+          ),
+        }),
+    ...(url === undefined ? {} : { url: string(fields, 'url', MAX_URL) }),
   }
 }

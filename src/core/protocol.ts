@@ -50,7 +50,7 @@ import {
   stamp,
   string,
 } from './protocol-fields.ts'
-import { type MemberNode, readMemberNode } from './protocol-node.ts'
+import { type NodeIdentity, readNodeIdentity } from './protocol-node.ts'
 import {
   decodePieceMessage,
   type PieceMessage,
@@ -108,7 +108,7 @@ export const TOKEN_HEADER = 'x-ooo-cluster-token'
  */
 export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused' | 'drift' | 'denied'
 
-export interface Hello {
+export interface Hello extends NodeIdentity {
   readonly t: 'hello'
   readonly protocol: number
   /** The follower's node id and its display name. */
@@ -132,8 +132,6 @@ export interface Hello {
   readonly beyond?: number
   /** It can take rows from a bus. Default: it can not. */
   readonly bus?: boolean
-  /** Where it is; absent from earlier releases. */
-  readonly node?: MemberNode
 }
 
 export interface Welcome {
@@ -269,7 +267,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         base: position(fields, 'base'),
         ...optional(fields, 'beyond'),
         ...(fields.bus === true ? { bus: true } : {}),
-        ...nodeIn(fields),
+        ...readNodeIdentity(fields),
       }
     case 'ack':
       return {
@@ -289,11 +287,6 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
     default:
       return decodePieceMessage(fields) ?? decodeComparisonMessage(fields)
   }
-}
-
-function nodeIn({ node }: Fields): Pick<Hello, 'node'> {
-  const read = readMemberNode(node)
-  return read === undefined ? {} : { node: read }
 }
 
 function pushedRecords(

@@ -13,9 +13,10 @@ import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
 import { Damage } from './damage.ts'
-import { beginEpoch } from './epochs.ts'
+import { beginEpoch, currentEpoch } from './epochs.ts'
 import { decodeHead, encodeHead, type Head, NEW_HEAD } from './head.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import { beginIncarnation, INCARNATIONS_ROW } from './incarnations.ts'
 import { compareWithLog } from './integrity.ts'
 import { progressOf } from './load-progress.ts'
 import { CHECKED_ROW, type Mended, mendRecords } from './mend-records.ts'
@@ -261,13 +262,16 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
     meta.set('born', String(meta.has('id') ? now : 0n))
   }
   meta.set('epochs', epochs)
+  // Of a damaged storage the newest ones may be lost: an older one must not be named as the one before.
+  const known = isNew ? undefined : meta.get(INCARNATIONS_ROW)
+  meta.set(INCARNATIONS_ROW, beginIncarnation(known, currentEpoch(epochs)))
   if (!meta.has('id')) meta.set('id', newId())
   const isIndexed = meta.has('indexed')
   if (mirror === undefined && !isIndexed) {
     await buildTimeIndex(adapter, progressOf(logger, time, found.head.digest?.count))
   }
   if (isNew || mirror !== undefined) found.head = { ...found.head, digest: found.digest }
-  const rows: BatchOperation[] = ['epochs', 'id', 'born'].map((name) =>
+  const rows: BatchOperation[] = ['epochs', INCARNATIONS_ROW, 'id', 'born'].map((name) =>
     put(name, meta.get(name) ?? ''),
   )
   rows.push(put('head', encodeHead(found.head)))
@@ -279,7 +283,9 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
       rows.push({ type: 'put', key: damageRow(key), value: sealRow(damageRow(key), 'damaged') })
     }
   }
-  await adapter.batch(rows)
+  // Synced where that can be: a leader is about to hear of the incarnation, and remembers it.
+  const canSync = adapter.capabilities.durability.includes('disk')
+  await adapter.batch(rows, canSync ? { durability: 'disk' } : {})
 }
 
 function put(name: string, value: string): BatchOperation {

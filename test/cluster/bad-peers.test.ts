@@ -72,6 +72,18 @@ const CASES: readonly (readonly [string, readonly unknown[], ErrorCode, RegExp])
   ['an unknown kind of message', [{ t: 'conquer' }], 'invalid_message', /"t".*conquer/],
   ['a hello without an id', [helloOf({ id: undefined })], 'invalid_message', /"id"/],
   ['a hello with an id of spaces', [helloOf({ id: 'a b' })], 'invalid_message', /"id".*a b/],
+  [
+    'a hello with an incarnation of spaces',
+    [helloOf({ incarnations: ['a b'] })],
+    'invalid_message',
+    /"incarnations".*a b/,
+  ],
+  [
+    'a hello with too many incarnations',
+    [helloOf({ incarnations: Array.from({ length: 65 }, (_, i) => `i${i}`) })],
+    'invalid_message',
+    /65 incarnations, the limit is 64/,
+  ],
   ['a hello of an old protocol', [helloOf({ protocol: 1 })], 'invalid_message', /protocol 1,/],
   [
     'a hello with too many scopes',

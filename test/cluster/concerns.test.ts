@@ -43,6 +43,15 @@ describe('what there is to say of a link to a leader', () => {
       'http://leader:8800 is out of reach, last heard 4 s ago (refused); 2 changes to be sent',
     ],
     [
+      'refused as a copy',
+      {
+        state: 'offline',
+        lastError: 'clone: 10.0.0.9:8800 has the id of 10.0.0.7:8800',
+        outbox: 2,
+      },
+      'http://leader:8800 refuses this node (clone: 10.0.0.9:8800 has the id of 10.0.0.7:8800); 2 changes to be sent',
+    ],
+    [
       'never met',
       { state: 'offline', lagMs: undefined },
       'http://leader:8800 is out of reach; 0 changes to be sent',

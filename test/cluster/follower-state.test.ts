@@ -326,6 +326,21 @@ describe('joining', () => {
     ])
   })
 
+  test.each([
+    [2, false],
+    [3, true],
+  ])('the hello of protocol %s names incarnations: %s', (protocol, isTold) => {
+    const told = { incarnations: ['b', 'a'], url: 'http://10.0.0.9:8800' }
+    const identity = { ...context.identity, ...told, protocol }
+    const greeting = stepFollower(initialFollower({ cursor: null, seen: null }), EVENTS.up, context)
+    const step = stepFollower(greeting.state, EVENTS.quiet, { ...context, identity })
+    const [effect] = step.effects
+    const message = effect?.type === 'send' ? effect.message : {}
+    if (isTold) expect(message).toMatchObject(told)
+    else expect(Object.keys(message)).not.toEqual(expect.arrayContaining(['incarnations']))
+    expect('url' in message).toBe(isTold)
+  })
+
   test('a leader of another stream protocol is dropped, naming both', () => {
     const message = { ...welcome, protocol: 99 }
     const step = stepFollower(reach([EVENTS.up]), { type: 'message', message }, context)

@@ -42,16 +42,21 @@ const position = fc.option(fc.record({ epoch: id, seq }))
 describe('every message survives its spelling', () => {
   test('from followers', () => {
     const message = fc.oneof(
-      fc.record({
-        t: fc.constant('hello' as const),
-        protocol: fc.constant(STREAM_PROTOCOL),
-        id,
-        name: fc.string({ maxLength: 50 }),
-        scopes: fc.array(fc.constantFrom('items/*', 'settings', 'a/*/b')),
-        cursor: position,
-        seen: position,
-        base: position,
-      }),
+      fc.record(
+        {
+          t: fc.constant('hello' as const),
+          protocol: fc.constant(STREAM_PROTOCOL),
+          id,
+          name: fc.string({ maxLength: 50 }),
+          scopes: fc.array(fc.constantFrom('items/*', 'settings', 'a/*/b')),
+          cursor: position,
+          seen: position,
+          base: position,
+          incarnations: fc.array(id, { maxLength: 64 }),
+          url: fc.webUrl(),
+        },
+        { requiredKeys: ['t', 'protocol', 'id', 'name', 'scopes', 'cursor', 'seen', 'base'] },
+      ),
       fc.record({ t: fc.constant('ack' as const), seq, complete: fc.boolean() }),
       fc.record({ t: fc.constant('ask' as const), n: seq, set, nodes }),
       fc.record({ t: fc.constant('want' as const), n: seq, set, nodes, after: seq, parts: seq }),

@@ -284,6 +284,12 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'drifting',
   },
   {
+    name: 'a follower that was started more than once while away is taken for a copy',
+    file: 'cluster/incarnation-line.ts',
+    find: '  if (told.includes(newest)) {',
+    replace: '  if (told[1] === newest) {',
+  },
+  {
     name: 'marks are not kept on disk',
     file: 'src/store/rows.ts',
     find: "  const fields = record.fields === undefined ? '' : fieldsText(record)",
