@@ -105,12 +105,17 @@ const MAX_DAMAGED_KEYS = 1000
 function storage({ options, store }: ManagementContext): object {
   const damaged = store.damaged()
   const { count, reasons } = store.refused
+  const { silentMs, writes, bytes, refused, rows } = store.backlog
   return {
     persistent: options.storage.capabilities.persistent,
     durability: options.storage.capabilities.durability,
     cacheBytes: options.cacheBytes ?? null,
     maxValueBytes: options.maxValueBytes,
-    waitingRows: store.waitingRows,
+    waitingRows: rows,
+    waitingWrites: writes,
+    waitingBytes: bytes,
+    refusedWrites: refused,
+    silentMs,
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,

@@ -8,6 +8,7 @@ import { addLaterMarks, changesIn } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
 import type { PlannedSlot } from './draft.ts'
+import { heldByRecords } from './held-bytes.ts'
 import { judgePush, type PushOrigin } from './judge-push.ts'
 import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
@@ -56,6 +57,8 @@ export function planMerge(
   options: MergeOptions | TakeOptions,
 ): Planner<TakeOutcome[]> {
   return {
+    bytes: heldByRecords(records),
+    isPatient: true,
     reads: () => ({ keys: records.map(({ key }) => key) }),
     plan: (context) => mergeAll(context, records, options),
   }
