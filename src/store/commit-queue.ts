@@ -70,7 +70,7 @@ export class CommitQueue<Job extends Sized> {
 
   /** @throws StateError `overloaded` when the queue is full. */
   push(job: Job): void {
-    this.#assertRoom(job)
+    this.assertRoom(job)
     if (job.isPatient && !this.#hasRoomFor(job)) {
       this.#patient.push(job)
       return
@@ -109,7 +109,8 @@ export class CommitQueue<Job extends Sized> {
     while (this.#running !== undefined) await this.#running
   }
 
-  #assertRoom({ bytes, isPatient }: Job): void {
+  /** @throws StateError `overloaded` when there is no room, nor will be for one that is patient. */
+  assertRoom({ bytes, isPatient }: Sized): void {
     const { maxWaiting, maxWaitingBytes } = this.#options
     const waiting = this.#waiting.length + this.#patient.length
     const isFull = waiting >= maxWaiting

@@ -164,6 +164,11 @@ export class Committer {
     return this.#head
   }
 
+  /** @throws StateError `overloaded` when an operation of so many bytes may not wait. */
+  assertRoom(bytes: number): void {
+    this.#queue.assertRoom({ bytes, isPatient: false })
+  }
+
   /** How the writes stand that the adapter has not taken yet. */
   get backlog(): StorageBacklog {
     const silentMs = this.#silence.ms

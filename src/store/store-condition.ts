@@ -26,6 +26,11 @@ export class StoreCondition {
     return this.committer.refused.report()
   }
 
+  /** @throws StateError `overloaded` when a write of so many bytes may not wait for the storage now. */
+  assertRoom(bytes: number): void {
+    this.committer.assertRoom(bytes)
+  }
+
   /** What waits for the storage, and since when that has not answered. */
   get backlog(): StorageBacklog {
     return this.committer.backlog

@@ -4,53 +4,13 @@ import { HybridClock } from '../../src/core/clock.ts'
 import type { Entry } from '../../src/core/entry.ts'
 import { isStateError } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
-import type {
-  BatchOperation,
-  BatchOptions,
-  Durability,
-  StorageCapabilities,
-} from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import type { Durability } from '../../src/storage-adapter.ts'
 import { FakeTime } from '../support/fake-time.ts'
+import { HangingStorage } from '../support/hanging-storage.ts'
 import { openStore } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
 
 const MIB = 1024 * 1024
-
-/** Answers no batch while it hangs; each is done, and answered, once it goes on. */
-class HangingStorage extends MemoryStorage {
-  override readonly capabilities: StorageCapabilities = {
-    durability: ['process'],
-    persistent: true,
-  }
-  #gate: Promise<void> = Promise.resolve()
-  #open = (): void => undefined
-  /** Bytes of the greatest batch. */
-  greatest = 0
-
-  hang(): void {
-    this.#gate = new Promise((resolve) => {
-      this.#open = resolve
-    })
-  }
-
-  goOn(): void {
-    this.#open()
-  }
-
-  override async batch(
-    operations: readonly BatchOperation[],
-    _options?: BatchOptions,
-  ): Promise<void> {
-    const bytes = operations.map((item) => (item.type === 'put' ? item.value.length : 0))
-    this.greatest = Math.max(
-      this.greatest,
-      bytes.reduce((sum, one) => sum + one, 0),
-    )
-    await this.#gate
-    await super.batch(operations, { durability: 'process' })
-  }
-}
 
 /** JSON text of this many bytes. */
 function text(bytes: number): string {
