@@ -46,8 +46,9 @@ export interface RestoreOptions {
   readonly onProgress?: (records: number) => void
 }
 
-/** Records merged in one operation: each is a batch of its own for those who hear of it. */
+/** Records merged in one operation, and bytes of their data: each is a batch of its own for those who hear of it. */
 const PAGE_RECORDS = 1000
+const PAGE_BYTES = 8 * 1024 * 1024
 
 /**
  * Merges the records under last-write-wins, page by page; the next page is read when the one before is
@@ -75,8 +76,7 @@ export async function mergeBackup(
       counts.damage += 1
     }
     if (event.type !== 'records') continue
-    for (let i = 0; i < event.records.length; i += PAGE_RECORDS) {
-      const given = event.records.slice(i, i + PAGE_RECORDS)
+    for (const given of pagesOf(event.records)) {
       if (options.latest !== undefined) refuseLater(given, options.latest)
       const isVouched = event.isUnsealed !== true || options.endVouches === true
       const page = isVouched ? given : await asEdited(store, given)
@@ -86,6 +86,22 @@ export async function mergeBackup(
     }
   }
   return counts
+}
+
+/** Records that go together: as many as the bounds allow, at least one. */
+function* pagesOf(records: readonly StoredRecord[]): Generator<readonly StoredRecord[], void> {
+  let start = 0
+  let bytes = 0
+  for (const [i, record] of records.entries()) {
+    const size = record.kind === 'entry' ? record.data.length : 0
+    if (i > start && (i - start === PAGE_RECORDS || bytes + size > PAGE_BYTES)) {
+      yield records.slice(start, i)
+      start = i
+      bytes = 0
+    }
+    bytes += size
+  }
+  if (start < records.length) yield records.slice(start)
 }
 
 function refuseLater(page: readonly StoredRecord[], latest: bigint): void {
