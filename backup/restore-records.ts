@@ -5,7 +5,7 @@ import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { type ErrorCode, StateError } from '../src/core/errors.ts'
 import { formatOrigin, isIdentifier, restoredOrigin } from '../src/core/origin.ts'
 import type { TimeSource } from '../src/core/time.ts'
-import type { BatchOperation, StorageAdapter } from '../src/storage-adapter.ts'
+import type { BatchOperation, Durability, StorageAdapter } from '../src/storage-adapter.ts'
 import { beginningRow, ORIGIN_ROW } from '../src/store/identity.ts'
 import { metaRow, sealRow } from '../src/store/rows.ts'
 import { Store } from '../src/store/store.ts'
@@ -40,6 +40,8 @@ export interface RestoreOptions {
   readonly anySize?: boolean
   /** Code of the error at the first damage. Default `corrupt_record`. */
   readonly damageCode?: ErrorCode
+  /** When a record counts as restored. Default: when the store's writes count as done. */
+  readonly durability?: Durability
   /** Greatest stamp that is taken, nanoseconds. Default: any. */
   readonly latest?: bigint
   /** Hears after each page how many records have been looked at. */
@@ -65,6 +67,7 @@ export async function mergeBackup(
   const merging = {
     source: 'restore',
     ...(options.anySize === true ? { anySize: true as const } : {}),
+    ...(options.durability === undefined ? {} : { durability: options.durability }),
   }
   let seen = 0
   for await (const event of events) {

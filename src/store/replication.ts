@@ -7,6 +7,7 @@ import { marksOf, nameOf, type StoredRecord, versionOf, wasOf, withMarks } from 
 import { addLaterMarks, changesIn } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
+import type { Durability } from '../storage-adapter.ts'
 import type { PlannedSlot } from './draft.ts'
 import { heldByRecords } from './held-bytes.ts'
 import { judgePush, type PushOrigin } from './judge-push.ts'
@@ -24,6 +25,8 @@ export interface MergeOptions {
   readonly meta?: ReadonlyMap<string, string>
   /** Takes greater values and longer keys than are written: they were held before. */
   readonly anySize?: true
+  /** When it counts as done. Default: that of the store. */
+  readonly durability?: Durability
   /** Of records that a follower pushed: what tells concurrent writes from later ones. */
   readonly pushed?: PushOrigin | undefined
 }
