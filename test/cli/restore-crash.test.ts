@@ -1,6 +1,5 @@
 /** A node that is killed while records are restored into it, or right after: what was counted is there. */
 import { expect, it } from 'vitest'
-import { freePort } from '../support/free-port.ts'
 import { waitFor } from '../support/wait.ts'
 import { BackupBench, read } from './backup-bench.ts'
 
@@ -36,8 +35,7 @@ it.each(['process', 'memory'])(
   { timeout: 240_000 },
   async (durability) => {
     await makeBackup('x.ooo')
-    const port = String(await freePort())
-    const args = ['--port', port, '--durability', durability]
+    const args = ['--durability', durability]
     const first = await bench.startNode('new', args)
     const restore = bench.start(['restore', 'x.ooo', '--url', first.url])
     const hasBegun = async (): Promise<boolean> =>
