@@ -7,7 +7,7 @@ import { readBackup } from '../../backup/read-backup.ts'
 import { backupRoutes, CONTENT_TYPES } from '../../backup/routes.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import { serve, type TestServer } from '../server/serve.ts'
+import { afterTest, serve, type TestServer } from '../server/serve.ts'
 import { HangingStorage } from '../support/hanging-storage.ts'
 import { waitFor } from '../support/wait.ts'
 import { backupBytes, makeRecords } from './fixtures.ts'
@@ -172,6 +172,7 @@ describe('POST /-/restore', () => {
     const storage = new HangingStorage()
     const node = await serve({ storage, durability: 'memory', plugins: [backupRoutes()] })
     storage.hang()
+    afterTest(() => storage.goOn())
     let isAnswered = false
     const answer = restore(node, await ownBytes(await backupBytes(makeRecords(10)))).then(
       (given) => {

@@ -181,11 +181,10 @@ describe('a PostgreSQL server that is frozen', () => {
       return lostOf(pushing, atLeader).length + lostOf(clients, atFollower).length === 0
     }
     await waitFor(arrived, { deadlineMs: 120_000, what: 'both nodes to hold everything' })
-    // Several times the heap would do, were it not bounded.
+    // It was 330 MB of the leader, 290 MB of the follower.
     if (process.platform === 'linux') {
-      console.log('peak', await peakBytes(leader), await peakBytes(follower), held)
-      expect(await peakBytes(leader)).toBeLessThan(3 * HEAP_MIB * 2 ** 20)
-      expect(await peakBytes(follower)).toBeLessThan(3 * HEAP_MIB * 2 ** 20)
+      expect(await peakBytes(leader)).toBeLessThan(2 * HEAP_MIB * 2 ** 20)
+      expect(await peakBytes(follower)).toBeLessThan(2 * HEAP_MIB * 2 ** 20)
     }
     // What it acknowledged is in the database, not only in its memory.
     leader.node.signal('SIGKILL')
