@@ -5,7 +5,7 @@ import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { type ErrorCode, StateError } from '../src/core/errors.ts'
 import { formatOrigin, isIdentifier, restoredOrigin } from '../src/core/origin.ts'
 import type { TimeSource } from '../src/core/time.ts'
-import type { BatchOperation, StorageAdapter } from '../src/storage-adapter.ts'
+import type { BatchOperation, Durability, StorageAdapter } from '../src/storage-adapter.ts'
 import { beginningRow, ORIGIN_ROW } from '../src/store/identity.ts'
 import { metaRow, sealRow } from '../src/store/rows.ts'
 import { Store } from '../src/store/store.ts'
@@ -40,14 +40,17 @@ export interface RestoreOptions {
   readonly anySize?: boolean
   /** Code of the error at the first damage. Default `corrupt_record`. */
   readonly damageCode?: ErrorCode
+  /** When a record counts as restored. Default: when the store's writes count as done. */
+  readonly durability?: Durability
   /** Greatest stamp that is taken, nanoseconds. Default: any. */
   readonly latest?: bigint
   /** Hears after each page how many records have been looked at. */
   readonly onProgress?: (records: number) => void
 }
 
-/** Records merged in one operation: each is a batch of its own for those who hear of it. */
+/** Records merged in one operation, and bytes of their data: each is a batch of its own for those who hear of it. */
 const PAGE_RECORDS = 1000
+const PAGE_BYTES = 8 * 1024 * 1024
 
 /**
  * Merges the records under last-write-wins, page by page; the next page is read when the one before is
@@ -64,6 +67,7 @@ export async function mergeBackup(
   const merging = {
     source: 'restore',
     ...(options.anySize === true ? { anySize: true as const } : {}),
+    ...(options.durability === undefined ? {} : { durability: options.durability }),
   }
   let seen = 0
   for await (const event of events) {
@@ -75,8 +79,7 @@ export async function mergeBackup(
       counts.damage += 1
     }
     if (event.type !== 'records') continue
-    for (let i = 0; i < event.records.length; i += PAGE_RECORDS) {
-      const given = event.records.slice(i, i + PAGE_RECORDS)
+    for (const given of pagesOf(event.records)) {
       if (options.latest !== undefined) refuseLater(given, options.latest)
       const isVouched = event.isUnsealed !== true || options.endVouches === true
       const page = isVouched ? given : await asEdited(store, given)
@@ -86,6 +89,22 @@ export async function mergeBackup(
     }
   }
   return counts
+}
+
+/** Records that go together: as many as the bounds allow, at least one. */
+function* pagesOf(records: readonly StoredRecord[]): Generator<readonly StoredRecord[], void> {
+  let start = 0
+  let bytes = 0
+  for (const [i, record] of records.entries()) {
+    const size = record.kind === 'entry' ? record.data.length : 0
+    if (i > start && (i - start === PAGE_RECORDS || bytes + size > PAGE_BYTES)) {
+      yield records.slice(start, i)
+      start = i
+      bytes = 0
+    }
+    bytes += size
+  }
+  if (start < records.length) yield records.slice(start)
 }
 
 function refuseLater(page: readonly StoredRecord[], latest: bigint): void {

@@ -146,7 +146,10 @@ async function takeRestore(
   })
   const latest = latestStamp(clock)
   // What the client sent is wrong, not what is stored here.
-  const options = { latest, damageCode: 'invalid_message' } as const
+  const damageCode = 'invalid_message'
+  // What is counted as restored is there after any crash, however soon the node answers other writes.
+  const durability = store.durability.strongest
+  const options = { latest, damageCode, durability } as const
   const { applied, equal, superseded, refused } = await mergeBackup(store, events, options)
   response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
   response.end(`${JSON.stringify({ applied, equal, superseded, refused })}\n`)

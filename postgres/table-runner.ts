@@ -10,12 +10,17 @@ import { CHECKS } from './table-checks.ts'
 import type { TableStatement } from './table-query.ts'
 import { AHEAD_STATE } from './table-schema.ts'
 
+/** Most characters of writes that wait for the server or are under way; a single one may have more. */
+const MAX_WAITING = 64 * 1024 * 1024
+
 export class TableRunner {
   readonly #pool: PostgresPool
   readonly #retryTimeoutMs: number
   /** Ends each wait between two attempts; undefined once stopped. */
   #waits: Set<() => void> | undefined = new Set()
   #retries = 0
+  /** Characters of writes under way. */
+  #waiting = 0
 
   /** @param retryTimeoutMs milliseconds for which a statement is tried again; 0: one attempt */
   constructor(pool: PostgresPool, retryTimeoutMs: number) {
@@ -42,10 +47,22 @@ export class TableRunner {
 
   /**
    * Runs a write. It is sent once: when the connection breaks before the answer, it rejects with
-   * `storage_failed` and may have been done.
+   * `storage_failed` and may have been done. Rejects with `overloaded` when too much waits.
    */
-  write<R extends object>(text: string, values: readonly unknown[]): Promise<Rows<R>> {
-    return this.#run(text, values, false)
+  async write<R extends object>(text: string, values: readonly unknown[]): Promise<Rows<R>> {
+    const size = sizeOf(values)
+    if (this.#waiting > 0 && this.#waiting + size > MAX_WAITING) {
+      throw new StateError(
+        'overloaded',
+        `postgres: writes of ${this.#waiting} characters are under way, the limit is ${MAX_WAITING}`,
+      )
+    }
+    this.#waiting += size
+    try {
+      return await this.#run(text, values, false)
+    } finally {
+      this.#waiting -= size
+    }
   }
 
   async #run<R extends object>(
@@ -98,6 +115,14 @@ export class TableRunner {
       else this.#waits.add(end)
     })
   }
+}
+
+/** Characters of the texts among these values, and in arrays among them. */
+function sizeOf(values: readonly unknown[]): number {
+  return values.reduce((sum: number, value) => {
+    if (typeof value === 'string') return sum + value.length
+    return Array.isArray(value) ? sum + sizeOf(value) : sum
+  }, 0)
 }
 
 /** Whether the server was out of reach, rather than refusing the statement. */

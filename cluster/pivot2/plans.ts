@@ -5,6 +5,7 @@
  */
 import { type Entry, marksOf, type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import { hasGlob } from '../../src/core/key.ts'
+import { heldByRecords } from '../../src/store/held-bytes.ts'
 import type { PlanContext, Planned, Planner } from '../../src/store/operations.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Slot } from '../../src/store/state.ts'
@@ -32,6 +33,8 @@ export function planTake(
   met: (ours: Slot | undefined, theirs: Entry) => void,
 ): Planner<PullResult> {
   return {
+    bytes: heldByRecords(entries),
+    isPatient: true,
     reads: () => ({ keys: entries.map(({ key }) => key) }),
     plan(context) {
       const work: Work = { slots: [], debts: new Map() }

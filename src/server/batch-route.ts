@@ -22,7 +22,6 @@ import { matching, notMatching } from './conditional.ts'
 import type { DataContext } from './data-routes.ts'
 import { durabilityOf } from './durability-query.ts'
 import { jsonReply, methodNotAllowedReply, type Reply } from './reply.ts'
-import { readJsonBody } from './request-body.ts'
 import { answerWrite, type KeepWrite, type Written } from './write-answer.ts'
 
 /** Where batches are posted. */
@@ -38,12 +37,12 @@ export function answerBatch(context: DataContext, request: IncomingMessage): Pro
 }
 
 async function batch(
-  { access, maxBodyBytes }: DataContext,
+  { access, bodies, assertRoom }: DataContext,
   request: IncomingMessage,
   keep: KeepWrite,
 ): Promise<Written> {
   const durability = durabilityOf(request)
-  const body = await readJsonBody(request, maxBodyBytes)
+  const body = await bodies.readJson(request, assertRoom)
   const operations = parseBatch(body)
   keep({ keys: operations.map(({ path }) => path), body })
   const results = await access.batch(operations, { enforceStatic: true, durability })

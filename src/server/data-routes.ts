@@ -12,7 +12,7 @@ import { durabilityOf } from './durability-query.ts'
 import { listBody } from './list-body.ts'
 import { listRangeOf } from './list-query.ts'
 import { jsonReply, methodNotAllowedReply, type Reply } from './reply.ts'
-import { readJsonBody } from './request-body.ts'
+import type { RequestBodies } from './request-bodies.ts'
 import { answerWrite, type KeepWrite, type WriteContext, type Written } from './write-answer.ts'
 
 export { assertReadable } from './access-checks.ts'
@@ -23,7 +23,9 @@ export interface DataContext extends WriteContext {
   readonly access: DataAccess
   /** How many stored records of a key or glob are damaged. */
   readonly damagedCount: (keyOrGlob: string) => number
-  readonly maxBodyBytes: number
+  readonly bodies: RequestBodies
+  /** Whether a write of so many bytes may wait for the storage. @throws StateError `overloaded`. */
+  readonly assertRoom: (bytes: number) => void
 }
 
 /** Header of a list that lacks damaged records: how many. */
@@ -86,7 +88,7 @@ function withDamage(reply: Reply, damaged: number): Reply {
 }
 
 async function post(
-  { access, maxBodyBytes }: DataContext,
+  { access, bodies, assertRoom }: DataContext,
   request: IncomingMessage,
   key: string,
   keep: KeepWrite,
@@ -95,7 +97,7 @@ async function post(
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
   if (isGlob(key)) assertUnconditional(key, precondition)
-  const json = await readJsonBody(request, maxBodyBytes)
+  const json = await bodies.readJson(request, assertRoom)
   keep({ keys: [key], body: json })
   const options = { enforceStatic: true, precondition, durability }
   const written = isGlob(key)
@@ -105,7 +107,7 @@ async function post(
 }
 
 async function patch(
-  { access, maxBodyBytes }: DataContext,
+  { access, bodies, assertRoom }: DataContext,
   request: IncomingMessage,
   key: string,
   keep: KeepWrite,
@@ -113,7 +115,7 @@ async function patch(
   assertMergePath(key)
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
-  const json = await readJsonBody(request, maxBodyBytes)
+  const json = await bodies.readJson(request, assertRoom)
   keep({ keys: [key], body: json })
   const options = { enforceStatic: true, precondition, durability }
   return writtenReply(await access.patch(key, json, options))

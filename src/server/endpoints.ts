@@ -10,7 +10,7 @@ import type { Endpoint, EndpointContext, EndpointMethod, NodeEndpoint } from './
 import { holdAnswer } from './held-answer.ts'
 import type { ServerIo } from './io.ts'
 import { compileTemplate, type PathTemplate, type PathVariables } from './path-template.ts'
-import { readJsonBody } from './request-body.ts'
+import type { RequestBodies } from './request-bodies.ts'
 import { requestUrl } from './request-url.ts'
 import type { RoutedHandler, Router } from './router.ts'
 import {
@@ -23,6 +23,7 @@ import {
 
 export interface EndpointServices {
   readonly maxBodyBytes: number
+  readonly bodies: RequestBodies
   readonly io: ServerIo
 }
 
@@ -99,10 +100,10 @@ class RegisteredEndpoint implements RoutedHandler {
     url: URL,
     variables: PathVariables,
   ): Promise<void> {
-    const { maxBodyBytes, io } = this.#services
+    const { maxBodyBytes, bodies, io } = this.#services
     const schemas = this.#method(request.method ?? '') ?? {}
     const signal = exchangeSignal(response)
-    const document = await readDocument(request, schemas.request, maxBodyBytes)
+    const document = await readDocument(request, schemas.request, bodies)
     const context = { variables, url, io, body: document?.value, signal }
     if (this.endpoint.handler !== undefined) {
       await this.#handleByNode(this.endpoint.handler, request, response, context)
@@ -178,11 +179,11 @@ async function problemOf(text: string, schema: Schema): Promise<string | undefin
 async function readDocument(
   request: IncomingMessage,
   schema: Schema | undefined,
-  maxBodyBytes: number,
+  bodies: RequestBodies,
 ): Promise<{ readonly json: string; readonly value: unknown } | undefined> {
   if (schema === undefined || request.method === 'GET' || request.method === 'HEAD')
     return undefined
-  const json = await readJsonBody(request, maxBodyBytes)
+  const json = await bodies.readJson(request)
   const result = await validateSchema(schema, parseExact(json))
   if (result.issues === undefined) return { json, value: result.value }
   throw new StateError('invalid_json', `schema: ${issuesText(result.issues)}`)

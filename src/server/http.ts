@@ -56,6 +56,7 @@ export async function handleRequest(
 ): Promise<void> {
   try {
     signAnswer(request, response, context.forward.store.id)
+    context.bodies.follow(request, response)
     // Answers end their connection from the first step of `close`.
     if (!context.isStaying()) response.setHeader('Connection', 'close')
     const verdict = context.pages.judge(request, 'request')

@@ -105,13 +105,18 @@ const MAX_DAMAGED_KEYS = 1000
 function storage({ options, store }: ManagementContext): object {
   const damaged = store.damaged()
   const { count, reasons } = store.refused
+  const { silentMs, writes, bytes, refused, rows, refusal } = store.backlog
   return {
     persistent: options.storage.capabilities.persistent,
     durability: options.storage.capabilities.durability,
     cacheBytes: options.cacheBytes ?? null,
     maxValueBytes: options.maxValueBytes,
-    waitingRows: store.waitingRows,
-    ...(store.refusal === undefined ? {} : { refusal: store.refusal }),
+    waitingRows: rows,
+    waitingWrites: writes,
+    waitingBytes: bytes,
+    refusedWrites: refused,
+    silentMs,
+    ...(refusal === undefined ? {} : { refusal }),
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,

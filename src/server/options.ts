@@ -51,6 +51,11 @@ export interface ServerOptions extends AdmissionOptions {
   /** Largest request body, bytes. Default 10 MiB, as is 0; negative for no limit. */
   readonly maxBodyBytes?: number
   /**
+   * Most bytes of request bodies that are held at a time, until their requests are answered; more is refused, but
+   * for a single one. Default 64 MiB.
+   */
+  readonly maxBodiesBytes?: number
+  /**
    * Largest value that is written, bytes of its JSON text, by whatever way: also the result of a PATCH, and
    * what other nodes send. Default `maxBodyBytes`, from 1 KiB to 64 MiB. Greater values of before are read,
    * deleted and made smaller.
@@ -185,6 +190,7 @@ const RANGES = {
   pingIntervalMs: [1],
   pongTimeoutMs: [1],
   wsWriteTimeoutMs: [1],
+  maxBodiesBytes: [0],
   maxBufferedBytes: [0],
   slowConsumerTimeoutMs: [1],
   maxIdlePools: [0],
@@ -256,6 +262,7 @@ function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
     pingIntervalMs: options.pingIntervalMs ?? 60_000,
     pongTimeoutMs: options.pongTimeoutMs ?? 150_000,
     wsWriteTimeoutMs: options.wsWriteTimeoutMs ?? 15_000,
+    maxBodiesBytes: options.maxBodiesBytes ?? 64 * 1024 * 1024,
     maxBufferedBytes: options.maxBufferedBytes ?? 1024 * 1024,
     slowConsumerTimeoutMs: options.slowConsumerTimeoutMs ?? 15_000,
     maxIdlePools: options.maxIdlePools ?? 1000,

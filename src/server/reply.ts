@@ -12,7 +12,7 @@ export interface Reply {
   readonly body?: string | Uint8Array
 }
 
-/** Voters that are up have answered within a second, and a database that restarts may have; milliseconds. */
+/** Voters that are up have answered within a second, and a database that restarts or hung may have; milliseconds. */
 const RETRY_MS = 1000
 const JSON_TYPE = 'application/json'
 const TEXT_TYPE = 'text/plain; charset=utf-8'
@@ -44,7 +44,7 @@ export function errorReply(error: unknown, logger: Logger): Reply {
       logger.warn('a request failed', { code: error.code, error: error.message })
     }
     const reply = textReply(error.meaning.status, error.clientText)
-    if (error.code !== 'undecided' && !error.isAway) return reply
+    if (error.meaning.status !== 503) return reply
     return { ...reply, headers: { ...reply.headers, ...retryHeaders(RETRY_MS) } }
   }
   logger.error('a request failed unexpectedly', { error: errorText(error) })

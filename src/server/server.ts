@@ -106,7 +106,11 @@ class NodeServer implements Server {
 
   constructor(options: ResolvedServerOptions) {
     this.#options = options
-    this.#registry = createRegistry({ maxBodyBytes: options.maxBodyBytes, io: this.#io })
+    this.#registry = createRegistry({
+      io: this.#io,
+      maxBytes: options.maxBodyBytes,
+      maxTotalBytes: options.maxBodiesBytes,
+    })
     for (const path of options.open) this.#registry.filters.open(path)
   }
 

@@ -26,6 +26,8 @@ export class BatchWriter {
   readonly #options: BatchWriterOptions
   #waiting: readonly BatchOperation[] = []
   #cancelRetry: CancelTimer | undefined
+  /** Rows that were answered for and are being written. */
+  #answered = 0
   /** What was written since the last sync may be lost with the power. */
   #isUnsynced = false
   #refusal: string | undefined
@@ -44,9 +46,12 @@ export class BatchWriter {
     return this.#waiting.length > 0
   }
 
-  /** How many such rows there are. */
-  get waitingRows(): number {
-    return this.#waiting.length
+  /**
+   * How many such rows there are.
+   * @param isSilent the storage does not answer: those that are being written wait too
+   */
+  waitingRows(isSilent: boolean): number {
+    return this.#waiting.length + (isSilent ? this.#answered : 0)
   }
 
   /**
@@ -95,6 +100,7 @@ export class BatchWriter {
 
   /** Writes rows that were answered for; when that fails they wait. Never rejects. */
   async writeAnswered(rows: readonly BatchOperation[]): Promise<void> {
+    this.#answered = rows.length
     try {
       await this.write(rows, undefined)
     } catch (error) {
@@ -104,6 +110,8 @@ export class BatchWriter {
         error: errorText(error),
       })
       this.#retryLater()
+    } finally {
+      this.#answered = 0
     }
   }
 

@@ -2,11 +2,24 @@
 import type { StorageAdapter } from '../storage-adapter.ts'
 import type { BatchWriter } from './batch-writer.ts'
 import { BoundedState } from './bounded-state.ts'
-import type { CommitQueue } from './commit-queue.ts'
+import type { CommitQueue, QueueOptions } from './commit-queue.ts'
 import type { Job } from './plan-jobs.ts'
 import type { State } from './state.ts'
 import { StorageGuard, type StorageGuardOptions } from './storage-guard.ts'
-import type { LeaderOf } from './store-options.ts'
+import type { LeaderOf, StoreOptions } from './store-options.ts'
+
+const MIB = 1024 * 1024
+/** Most bytes that one batch writes of several operations. The contract of an adapter allows 32 MiB. */
+export const MAX_BATCH_BYTES: number = 8 * MIB
+
+export function queueBounds(options: StoreOptions): Omit<QueueOptions<Job>, 'flush'> {
+  return {
+    maxWaiting: options.maxWaitingOperations ?? 100_000,
+    maxWaitingBytes: options.maxWaitingBytes ?? 32 * MIB,
+    maxBatch: options.maxBatchOperations ?? 1000,
+    maxBatchBytes: MAX_BATCH_BYTES,
+  }
+}
 
 export interface BoundedParts {
   readonly adapter: StorageAdapter

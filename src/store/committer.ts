@@ -11,7 +11,7 @@
 import type { HybridClock } from '../core/clock.ts'
 import type { Digest } from '../core/digest.ts'
 import type { Commit } from '../core/entry.ts'
-import { errorText, StateError } from '../core/errors.ts'
+import { StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { answerPlanned } from './answer-planned.ts'
@@ -20,11 +20,11 @@ import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
 import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
-import { createGuard, openBounded } from './committer-parts.ts'
-import { inHalves, isOfContent } from './content-error.ts'
+import { createGuard, MAX_BATCH_BYTES, openBounded, queueBounds } from './committer-parts.ts'
 import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
 import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
+import { type Committed, flushJobs } from './flush-jobs.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
@@ -36,7 +36,9 @@ import { redirect } from './redirect.ts'
 import { RefusedRecords } from './refused-records.ts'
 import { type RecordScan, type ScanParts, scanRecords } from './scan-records.ts'
 import type { State } from './state.ts'
+import type { StorageBacklog } from './storage-backlog.ts'
 import type { StorageGuard } from './storage-guard.ts'
+import { StorageSilence } from './storage-silence.ts'
 import { assertStorable, type StoreLimits, storeLimits } from './store-limits.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import { WatchedStorage } from './watched-storage.ts'
@@ -67,6 +69,7 @@ export class Committer {
   #transition: Promise<void> = Promise.resolve()
   #records: State = new Mirror(() => 0)
   readonly #guard: StorageGuard
+  readonly #silence: StorageSilence
   #meta = new Map<string, string>()
   #identity = new WritingIdentity('', undefined, 0n)
   /** Greatest seq given out, also to batches that failed; `#head` is the greatest committed. */
@@ -74,20 +77,20 @@ export class Committer {
   #head = 0
 
   constructor(options: StoreOptions) {
-    this.adapter = new WatchedStorage(options.adapter, () => {
-      if (this.#state === 'open') this.#guard.filesDamaged()
-    })
     this.clock = options.clock
     this.tail = new ChangeTail(options.tailRows ?? 4096)
     this.#options = options
     this.#logger = options.logger ?? SILENT_LOGGER
+    this.#silence = new StorageSilence(options.time, this.#logger)
+    this.adapter = new WatchedStorage(options.adapter, this.#silence, () => {
+      if (this.#state === 'open') this.#guard.filesDamaged()
+    })
     this.#listeners = new CommitListeners(this.#logger)
     this.refused = new RefusedRecords(this.#logger)
     this.limits = storeLimits(options)
     this.#queue = new CommitQueue({
-      flush: (jobs) => this.#flush(jobs),
-      maxWaiting: options.maxWaitingOperations ?? 100_000,
-      maxBatch: options.maxBatchOperations ?? 1000,
+      flush: (jobs) => flushJobs(jobs, (some) => this.#commit(some), this.#logger),
+      ...queueBounds(options),
     })
     this.#writer = new BatchWriter({
       adapter: this.adapter,
@@ -161,13 +164,21 @@ export class Committer {
     return this.#head
   }
 
-  /** Rows of writes that were answered and are not in the adapter, because it fails. */
-  get refusal(): string | undefined {
-    return this.#writer.refusal
+  /** @throws StateError `overloaded` when an operation of so many bytes may not wait. */
+  assertRoom(bytes: number): void {
+    this.#queue.assertRoom({ bytes, isPatient: false })
   }
 
-  get waitingRows(): number {
-    return this.#writer.waitingRows
+  /** How the writes stand that the adapter has not taken yet. */
+  get backlog(): StorageBacklog {
+    const silentMs = this.#silence.ms
+    const { refusal } = this.#writer
+    return {
+      ...this.#queue.metrics,
+      refusal,
+      silentMs,
+      rows: this.#writer.waitingRows(silentMs > 0),
+    }
   }
 
   meta(name: string): string | undefined {
@@ -199,16 +210,26 @@ export class Committer {
       }
       try {
         this.#writer.assertOffered(durability)
-        this.#queue.push({
+        const job: Job = {
+          bytes: planner.bytes ?? 0,
+          isPatient: planner.isPatient === true,
           durability: durability ?? this.#options.durability,
           reads: () => planner.reads(() => this.clock.now()),
           plan: (draft) => {
             const { plan, result } = planner.plan(this.#context(draft))
             const answer = { result, resolve, reject }
-            return { plan, settle: () => answerPlanned(planner, this.leaderOf, answer) }
+            const settle = (): void => {
+              this.#queue.release(job)
+              answerPlanned(planner, this.leaderOf, answer)
+            }
+            return { plan, settle }
           },
-          reject,
-        })
+          reject: (error) => {
+            this.#queue.release(job)
+            reject(error)
+          },
+        }
+        this.#queue.push(job)
       } catch (error) {
         reject(error)
       }
@@ -239,25 +260,10 @@ export class Committer {
     )
   }
 
-  /** Writes the jobs in one batch; when one of them can not be written for what it holds, without it. */
-  async #flush(jobs: readonly Job[]): Promise<void> {
-    const error = await this.#commit(jobs)
-    if (error === undefined) return
-    if (jobs.length > 1 && isOfContent(error)) {
-      await inHalves(jobs, (half) => this.#flush(half))
-      return
-    }
-    this.#logger.error('a batch could not be written', {
-      operations: jobs.length,
-      error: errorText(error),
-    })
-    for (const job of jobs) job.reject(error)
-  }
-
-  /** @returns why the batch was not written, and then no job is settled; undefined when all are. */
-  async #commit(jobs: readonly Job[]): Promise<unknown> {
+  /** Writes as many of the jobs as may go in one batch. */
+  async #commit(jobs: readonly Job[]): Promise<Committed> {
     const ready = await viewFor(jobs, this.#records)
-    if (ready === undefined) return undefined
+    if (ready === undefined) return { taken: jobs.length }
     const draft = new Draft({
       view: ready,
       lastSeq: this.#lastSeq,
@@ -268,10 +274,10 @@ export class Committer {
       assertStorable: (record, before) => assertStorable(record, before, this.limits),
       admitLost: (change) => this.lost.admit(change),
     })
-    const settle = planJobs(jobs, draft)
+    const { taken, settle } = planJobs(jobs, draft, MAX_BATCH_BYTES)
     draft.setOrigin(this.#identity.unsavedRow(this.clock.last, this.#meta.get(ORIGIN_ROW)))
     this.#lastSeq = draft.seq
-    const levels = jobs.map(({ durability }) => durability)
+    const levels = jobs.slice(0, taken).map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
     const { rows, digest } = draft.rows(this.clock.last, this.#writer.needsBarrier(level))
     if (levels.every((level) => this.#writer.answersEarly(level))) {
@@ -279,17 +285,17 @@ export class Committer {
       settle()
       await this.#writer.writeAnswered(rows)
       if (!this.#writer.isBehind) this.#written()
-      return undefined
+      return { taken }
     }
     try {
       await this.#writer.write(rows, level)
     } catch (error) {
-      return error
+      return { taken, error }
     }
     this.#apply(draft, digest)
     this.#written()
     settle()
-    return undefined
+    return { taken }
   }
 
   #written(): void {
@@ -370,6 +376,7 @@ export class Committer {
     this.#writer.stop()
     if (this.#writer.isBehind) await this.#writer.writeAnswered([])
     await this.adapter.close()
+    this.#silence.stop()
   }
 
   /** @throws StateError `not_open`. While closing, reads still work. */

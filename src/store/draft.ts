@@ -89,6 +89,7 @@ export class Draft {
   readonly #meta = new Map<string, string>()
   readonly #rows: BatchOperation[] = []
   readonly #steps: Step[] = []
+  #dataLength = 0
   #seq: number
 
   constructor(options: DraftOptions) {
@@ -99,6 +100,11 @@ export class Draft {
   /** The greatest seq this draft has given out. */
   get seq(): number {
     return this.#seq
+  }
+
+  /** Characters of the data of all records so far. */
+  get dataLength(): number {
+    return this.#dataLength
   }
 
   slot(key: string): Slot | undefined {
@@ -128,6 +134,7 @@ export class Draft {
       const seen = owedTo === undefined ? undefined : seenBy(before)
       const slot = { record, seq: ++this.#seq, owedTo, seen }
       this.#overlay.set(record.key, slot)
+      if (record.kind === 'entry') this.#dataLength += record.data.length
       steps.push({ slot, before })
       changes.push({
         key: record.key,

@@ -3,6 +3,7 @@
  * is taken apart, half by half, until that record is alone. It is refused, the others are merged.
  */
 import type { StoredRecord } from '../core/entry.ts'
+import type { Durability } from '../storage-adapter.ts'
 import { isOfContent } from './content-error.ts'
 import type { Planner } from './operations.ts'
 import type { RefusedRecords } from './refused-records.ts'
@@ -12,7 +13,7 @@ type Options = MergeOptions | TakeOptions
 
 /** What a merge is run by. */
 export interface Merger {
-  run<Result>(planner: Planner<Result>): Promise<Result>
+  run<Result>(planner: Planner<Result>, durability?: Durability): Promise<Result>
   readonly refused: RefusedRecords
 }
 
@@ -25,14 +26,17 @@ export async function mergeApart(
   records: readonly StoredRecord[],
   options: Options,
 ): Promise<TakeOutcome[]> {
+  const { durability } = options
   try {
-    return await merger.run(planMerge(records, options))
+    return await merger.run(planMerge(records, options), durability)
   } catch (error) {
     const [first] = records
     if (first === undefined || !isOfContent(error)) throw error
     if (records.length === 1) {
       merger.refused.note(first, { code: error.code, text: error.clientText })
-      if (options.meta !== undefined) await merger.run(planMerge([], part(options, 0, 0, true)))
+      if (options.meta !== undefined) {
+        await merger.run(planMerge([], part(options, 0, 0, true)), durability)
+      }
       return ['refused']
     }
     const middle = Math.ceil(records.length / 2)

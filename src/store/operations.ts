@@ -11,6 +11,7 @@ import { NOBODY, undecidedByNobody } from '../core/nobody.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
+import { heldBytes } from './held-bytes.ts'
 import type { WritingIdentity } from './identity.ts'
 import type { Reads, Slot } from './state.ts'
 import type { DecisionTermsOf } from './store-options.ts'
@@ -45,6 +46,10 @@ export interface Planner<Result> {
   plan(context: PlanContext): Planned<Result>
   /** Keys of which it decides a condition, so that this node must lead them until it is answered. */
   readonly decides?: readonly string[]
+  /** Bytes that it holds while it waits (see `held-bytes.ts`). Default 0: so little that it is never refused for them. */
+  readonly bytes?: number
+  /** Its sender sends no more meanwhile: it waits for room where others are refused. */
+  readonly isPatient?: boolean
 }
 
 export interface Planned<Result> {
@@ -63,6 +68,11 @@ export interface WriteOptions extends DurabilityOption {
    * not merge with others, so it is made only where the key is led.
    */
   readonly precondition?: Precondition | undefined
+}
+
+export interface UpdateOptions extends WriteOptions {
+  /** Bytes that the change holds while it waits. Default 0. */
+  readonly changeBytes?: number | undefined
 }
 
 export interface WriteResult {
@@ -99,7 +109,7 @@ export type BatchItem =
       readonly op: 'update'
       readonly key: string
       readonly change: (current: Entry) => string
-    } & WriteOptions)
+    } & UpdateOptions)
   | ({ readonly op: 'delete'; readonly key: string } & WriteOptions)
 
 /** What an operation of a batch did. */
@@ -166,6 +176,7 @@ export function planSet(
   assertData(json)
   return {
     ...decidedBy(key, precondition),
+    bytes: heldBytes(key, json),
     reads: () => ({ keys: [key] }),
     plan(context) {
       if (precondition === undefined) return write(context, key, json)
@@ -183,6 +194,7 @@ export function planPush(glob: string, json: string): Planner<WriteResult> {
   assertData(json)
   let key = ''
   return {
+    bytes: heldBytes(glob, json),
     reads(now) {
       key = buildKey(glob, now())
       return { keys: [key] }
@@ -194,11 +206,12 @@ export function planPush(glob: string, json: string): Planner<WriteResult> {
 export function planUpdate(
   key: string,
   change: (current: Entry) => string,
-  { precondition }: WriteOptions = {},
+  { precondition, changeBytes = 0 }: UpdateOptions = {},
 ): Planner<WriteResult> {
   assertConcreteKey(key)
   return {
     ...decidedBy(key, precondition),
+    bytes: heldBytes(key) + changeBytes,
     reads: () => ({ keys: [key] }),
     plan(context) {
       const record = context.slot(key)?.record
@@ -218,6 +231,7 @@ export function planDelete(
   if (precondition !== undefined) assertConcreteKey(keyOrGlob)
   return {
     ...decidedBy(keyOrGlob, precondition),
+    bytes: heldBytes(keyOrGlob),
     reads: () => readsOf(keyOrGlob),
     plan(given) {
       const context = precondition === undefined ? given : deciding(given, [keyOrGlob])

@@ -32,6 +32,7 @@ export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
   )
   return {
     decides: planners.flatMap(({ decides = [] }) => decides),
+    bytes: planners.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
     reads: (now) => joined(planners.map((planner) => planner.reads(now))),
     plan: (context) => {
       const keys = items.map(({ key }) => key)
@@ -117,9 +118,10 @@ function resultOf<Result>(
   planner: Planner<Result>,
   describe: (result: Result) => Omit<BatchResult, 'version' | 'origin'>,
 ): Planner<BatchResult> {
-  const { decides } = planner
+  const { decides, bytes = 0 } = planner
   return {
     ...(decides === undefined ? {} : { decides }),
+    bytes,
     reads: (now) => planner.reads(now),
     plan(context) {
       const { plan, result } = planner.plan(context)

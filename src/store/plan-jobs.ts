@@ -1,10 +1,11 @@
 /** Planning the operations of one batch, one after another. */
 import type { Durability } from '../storage-adapter.ts'
+import type { Sized } from './commit-queue.ts'
 import type { Draft, Plan } from './draft.ts'
 import type { Reads, State, StateView } from './state.ts'
 
 /** An operation that waits for its turn. */
-export interface Job {
+export interface Job extends Sized {
   readonly durability: Durability | undefined
   /** What `plan` will look at; asked right before it. */
   readonly reads: () => Reads
@@ -12,13 +13,19 @@ export interface Job {
   readonly reject: (error: unknown) => void
 }
 
+export interface PlannedJobs {
+  readonly taken: number
+  readonly settle: () => void
+}
+
 /**
- * Adds every operation to the draft. Gives what answers them all, to be called once the draft is
+ * Adds operations to the draft: all, or as many as `maxBytes` of data allow, at least one. Gives how many, and what answers them all, to be called once the draft is
  * durable: refusals wait as well, since an earlier operation of the same draft may be their reason.
  */
-export function planJobs(jobs: readonly Job[], draft: Draft): () => void {
+export function planJobs(jobs: readonly Job[], draft: Draft, maxBytes: number): PlannedJobs {
   const answers: (() => void)[] = []
   for (const job of jobs) {
+    if (answers.length > 0 && draft.dataLength >= maxBytes) break
     try {
       const { plan, settle } = job.plan(draft)
       draft.add(plan ?? { slots: [] })
@@ -27,9 +34,10 @@ export function planJobs(jobs: readonly Job[], draft: Draft): () => void {
       answers.push(() => job.reject(error))
     }
   }
-  return () => {
+  const settle = (): void => {
     for (const answer of answers) answer()
   }
+  return { taken: answers.length, settle }
 }
 
 /** What the jobs look at; undefined when it could not be read, and all were rejected. */

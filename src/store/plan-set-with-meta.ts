@@ -7,6 +7,7 @@ import { type Entry, indexOfKey, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob } from '../core/key.ts'
 import { standInOrigin } from '../core/stand-in-origin.ts'
+import { heldBytes } from './held-bytes.ts'
 import type { PlanContext, Planner, WriteResult } from './operations.ts'
 
 /** Stamps of an entry, nanoseconds since the Unix epoch, 0 to the year 2200. */
@@ -31,6 +32,7 @@ export function planSetWithMeta(
   assertMeta('created', created)
   assertMeta('updated', updated)
   return {
+    bytes: heldBytes(key, json),
     reads: () => ({ keys: [key] }),
     plan(context) {
       const origin = originOf(context, key)

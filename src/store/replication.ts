@@ -7,8 +7,9 @@ import { marksOf, nameOf, type StoredRecord, versionOf, wasOf, withMarks } from 
 import { addLaterMarks, changesIn, isCovered, unionMarks } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
-import type { BatchOperation } from '../storage-adapter.ts'
+import type { BatchOperation, Durability } from '../storage-adapter.ts'
 import type { PlannedSlot } from './draft.ts'
+import { heldByRecords } from './held-bytes.ts'
 import { judgePush, type PushOrigin } from './judge-push.ts'
 import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
@@ -24,6 +25,8 @@ export interface MergeOptions {
   readonly meta?: ReadonlyMap<string, string>
   /** Takes greater values and longer keys than are written: they were held before. */
   readonly anySize?: true
+  /** When it counts as done. Default: that of the store. */
+  readonly durability?: Durability
   /** Of records that a follower pushed: what tells concurrent writes from later ones. */
   readonly pushed?: PushOrigin | undefined
 }
@@ -57,6 +60,8 @@ export function planMerge(
   options: MergeOptions | TakeOptions,
 ): Planner<TakeOutcome[]> {
   return {
+    bytes: heldByRecords(records),
+    isPatient: true,
     reads: () => ({ keys: records.map(({ key }) => key) }),
     plan: (context) => mergeAll(context, records, options),
   }

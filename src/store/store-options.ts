@@ -23,6 +23,11 @@ export interface StoreOptions {
   readonly maxValueBytes?: number
   /** Most operations that may wait for a batch; more are refused. Default 100 000. */
   readonly maxWaitingOperations?: number
+  /**
+   * Most bytes of operations that wait or are being written; what comes beyond it is refused, but for a single
+   * one. As much again may wait of what other nodes send, which waits for room. Default 32 MiB.
+   */
+  readonly maxWaitingBytes?: number
   /** Most operations in one batch. Default 1 000. */
   readonly maxBatchOperations?: number
   /** Change-log rows kept in memory for live replication. Default 4 096. */

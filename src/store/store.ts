@@ -1,11 +1,9 @@
 /** Ordered reads and writes over one storage adapter, and what replication needs of it. See `committer.ts`. */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import type { LogPosition } from '../core/protocol.ts'
-import type { RecordLimits } from '../core/record-check.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
-import type { DurabilityLevels } from './durability-levels.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
 import { type OwedQuery, readOwed } from './lost-rows.ts'
 import { mergeApart } from './merge-apart.ts'
@@ -15,6 +13,7 @@ import type {
   DeleteResult,
   DurabilityOption,
   Planner,
+  UpdateOptions,
   WriteOptions,
   WriteResult,
 } from './operations.ts'
@@ -26,7 +25,6 @@ import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
 import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
-import type { RefusedReport } from './refused-records.ts'
 import type {
   MergeOptions,
   MergeOutcome,
@@ -38,6 +36,7 @@ import { planAcknowledge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
 import type { RecordScan, ScanOptions } from './scan-records.ts'
 import type { ListOptions, Slot } from './state.ts'
+import { StoreCondition } from './store-condition.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import {
   decodeRetention,
@@ -49,11 +48,13 @@ import {
 
 export type { DecisionTerms, LeaderOf, StoreOptions } from './store-options.ts'
 
-export class Store {
+export class Store extends StoreCondition {
   readonly #committer: Committer
 
   constructor(options: StoreOptions) {
-    this.#committer = new Committer(options)
+    const committer = new Committer(options)
+    super(committer)
+    this.#committer = committer
   }
 
   /** Opens the adapter and reads the state. @throws StateError of the adapter, or `corrupt_record`. */
@@ -107,10 +108,6 @@ export class Store {
     { durability }: DurabilityOption = {},
   ): Promise<void> {
     return this.#committer.run(planMeta(meta), durability)
-  }
-
-  get durability(): DurabilityLevels {
-    return this.#committer.durability
   }
 
   /** The leader a key is followed from; undefined when it is led here. */
@@ -195,7 +192,7 @@ export class Store {
   async update(
     key: string,
     change: (current: Entry) => string,
-    options?: WriteOptions,
+    options?: UpdateOptions,
   ): Promise<WriteResult> {
     return this.#committer.run(planUpdate(key, change, options), options?.durability)
   }
@@ -241,16 +238,6 @@ export class Store {
   ): Promise<TakeOutcome[]> {
     for (const record of records) this.#committer.clock.observe(versionOf(record))
     return mergeApart(this.#committer, records, options)
-  }
-
-  /** How great a record may be that is written. */
-  get limits(): RecordLimits {
-    return this.#committer.limits.limits
-  }
-
-  /** What was not taken of what others sent since the store was opened. */
-  get refused(): RefusedReport {
-    return this.#committer.refused.report()
   }
 
   /**
@@ -322,36 +309,6 @@ export class Store {
   async scanRows(options: ScanOptions = {}): Promise<RecordScan> {
     this.#committer.assertOpen()
     return this.#committer.scan(options.prefix ?? '')
-  }
-
-  /** Why the storage refused the latest write; undefined when it took it. */
-  get refusal(): string | undefined {
-    return this.#committer.refusal
-  }
-
-  /** Rows of answered writes that a failing storage has not taken yet. */
-  get waitingRows(): number {
-    return this.#committer.waitingRows
-  }
-
-  /** Keys whose stored record is damaged: reads fail until they are written again. */
-  damaged(): readonly string[] {
-    return this.#committer.damage.keys
-  }
-
-  /** How many records of a key or glob are damaged. */
-  damagedCount(pattern: string): number {
-    return this.#committer.damage.count(pattern)
-  }
-
-  /** What was found damaged in this opening beyond single records, as sentences for people. */
-  get damageFindings(): readonly string[] {
-    return this.#committer.damage.sentences
-  }
-
-  /** Hears that damage was found while open: `epoch` is another, peers are to be compared with. */
-  onDamage(listener: () => void): () => void {
-    return this.#committer.onDamage(listener)
   }
 
   /** How many records `leader` has not acknowledged yet. */

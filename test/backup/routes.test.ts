@@ -7,7 +7,8 @@ import { readBackup } from '../../backup/read-backup.ts'
 import { backupRoutes, CONTENT_TYPES } from '../../backup/routes.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import { serve, type TestServer } from '../server/serve.ts'
+import { afterTest, serve, type TestServer } from '../server/serve.ts'
+import { HangingStorage } from '../support/hanging-storage.ts'
 import { waitFor } from '../support/wait.ts'
 import { backupBytes, makeRecords } from './fixtures.ts'
 
@@ -165,6 +166,26 @@ describe('POST /-/restore', () => {
     const again = await restore(node, await ownBytes(lines), CONTENT_TYPES.jsonl)
     expect(await again.json()).toEqual({ applied: 0, equal: 2500, superseded: 0, refused: 0 })
     expect((await fetchBackup(node)).records).toEqual(records)
+  })
+
+  test('counts what is written, also on a node that answers its writes before', async () => {
+    const storage = new HangingStorage()
+    const node = await serve({ storage, durability: 'memory', plugins: [backupRoutes()] })
+    storage.hang()
+    afterTest(() => storage.goOn())
+    let isAnswered = false
+    const answer = restore(node, await ownBytes(await backupBytes(makeRecords(10)))).then(
+      (given) => {
+        isAnswered = true
+        return given
+      },
+    )
+    await waitFor(() => node.server.store.backlog.writes === 1)
+    // Another request, from its beginning to its end.
+    expect((await node.get('/-/readyz')).status).toBe(200)
+    expect(isAnswered).toBe(false)
+    storage.goOn()
+    expect(await (await answer).json()).toMatchObject({ applied: 10 })
   })
 
   test('takes lines without header and end, and tells subscribers', async () => {

@@ -307,6 +307,19 @@ describe('a table', () => {
 })
 
 describe('what is refused', () => {
+  it('is what goes beyond 64 Mi characters of writes under way, and only that', async () => {
+    const tables = await openTables(url)
+    const table = await newTable(tables)
+    const great = `"${'x'.repeat(9_000_000)}"`
+    const writes = Array.from({ length: 9 }, (_, i) => tables.set(table, `k/${i}`, great))
+    const results = await Promise.allSettled(writes)
+    const errors = results.flatMap((result) =>
+      result.status === 'rejected' ? [result.reason] : [],
+    )
+    expect(errors).toMatchObject([{ code: 'overloaded' }, { code: 'overloaded' }])
+    await tables.set(table, 'k/8', great)
+  })
+
   const TRICKS = [
     "'; DROP TABLE ooo_tables; --",
     '"; DROP TABLE ooo_tables; --',

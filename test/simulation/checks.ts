@@ -95,8 +95,8 @@ function assertQuiet({ host, engine, store, warnings }: VirtualNode): void {
     const figures = `outbox ${outbox}, refused ${refused}, ${lastError}; ${warnings.join('; ')}`
     throw new Error(`${host} is ${state} with ${url}: ${figures}`)
   }
-  if (store !== undefined && store.waitingRows > 0) {
-    throw new Error(`${host} has ${store.waitingRows} rows not written`)
+  if (store !== undefined && store.backlog.rows > 0) {
+    throw new Error(`${host} has ${store.backlog.rows} rows not written`)
   }
 }
 

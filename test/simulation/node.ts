@@ -276,7 +276,7 @@ export class VirtualNode {
 
   /** True when nothing is owed or under way as far as this node knows. */
   get settled(): boolean {
-    if ((this.store?.waitingRows ?? 0) > 0) return false
+    if ((this.store?.backlog.rows ?? 0) > 0) return false
     const office = this.#succession?.report()?.state
     if (office !== undefined && office !== 'leader' && office !== 'follower') return false
     // A node that leads decides sooner or later, unless a disk is lost that had to vote.
