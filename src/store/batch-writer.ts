@@ -7,6 +7,8 @@ import { errorText, isStateError, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { BatchOperation, Durability, StorageAdapter } from '../storage-adapter.ts'
+import type { QueueMetrics } from './commit-queue.ts'
+import type { StorageBacklog } from './storage-backlog.ts'
 
 export interface BatchWriterOptions {
   readonly adapter: StorageAdapter
@@ -36,22 +38,18 @@ export class BatchWriter {
     this.#options = options
   }
 
-  /** Why the latest batch was not written; undefined when it was. */
-  get refusal(): string | undefined {
-    return this.#refusal
-  }
-
   /** True while rows that were answered for are not written. */
   get isBehind(): boolean {
     return this.#waiting.length > 0
   }
 
   /**
-   * How many such rows there are.
-   * @param isSilent the storage does not answer: those that are being written wait too
+   * How writes stand that are not written yet.
+   * @param silentMs the storage has not answered for so long: rows that are being written wait too; 0: it answers.
    */
-  waitingRows(isSilent: boolean): number {
-    return this.#waiting.length + (isSilent ? this.#answered : 0)
+  backlog(queue: QueueMetrics, silentMs: number): StorageBacklog {
+    const rows = this.#waiting.length + (silentMs > 0 ? this.#answered : 0)
+    return { ...queue, refusal: this.#refusal, silentMs, rows }
   }
 
   /**

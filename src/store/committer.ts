@@ -171,14 +171,7 @@ export class Committer {
 
   /** How the writes stand that the adapter has not taken yet. */
   get backlog(): StorageBacklog {
-    const silentMs = this.#silence.ms
-    const { refusal } = this.#writer
-    return {
-      ...this.#queue.metrics,
-      refusal,
-      silentMs,
-      rows: this.#writer.waitingRows(silentMs > 0),
-    }
+    return this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
   }
 
   meta(name: string): string | undefined {
