@@ -31,6 +31,8 @@ export class PieceTaker {
   readonly #connection: number
   /** What is under way; `value` undefined while there is no room for it. */
   #current: { readonly n: number; value: PartialValue | undefined } | undefined
+  /** The latest value that was had before all of it had come: what is still on its way is of no use. */
+  #hadBefore = 0
   /** Values that are whole, by key, until the record that each belongs to comes. */
   readonly #whole = new Map<string, WholeValue>()
   #isClosed = false
@@ -72,6 +74,7 @@ export class PieceTaker {
   /** @throws StateError `invalid_message`. */
   take({ n, at, data }: Piece): void {
     const { partials, peer } = this.#options
+    if (n === this.#hadBefore) return
     const value = this.#current?.n === n ? this.#current.value : undefined
     // A later connection of the peer goes on with it.
     if (value !== undefined && !partials.owns(peer, value.name.key, this.#connection)) return
@@ -94,10 +97,26 @@ export class PieceTaker {
     return version === versionOf(record) && origin === record.origin ? whole.text() : undefined
   }
 
-  /** These records are stored: what came of their values is not needed any more. */
+  /** These records are stored, whichever way they came: what came of their values is not needed any more. */
   stored(records: readonly StoredRecord[]): void {
     const { partials, peer } = this.#options
-    for (const record of records) if (record.kind === 'entry') partials.stored(peer, record)
+    for (const record of records) {
+      if (record.kind !== 'entry') continue
+      this.#haveBefore(record)
+      partials.stored(peer, record)
+    }
+  }
+
+  /** A value that is under way came another way, as over a bus: the sender is told that all of it is here. */
+  #haveBefore(record: Entry): void {
+    const { n, value } = this.#current ?? {}
+    if (n === undefined || value === undefined) return
+    const { name } = value
+    if (name.key !== record.key || !isSameValue(nameOfValue(record), name)) return
+    this.#current = undefined
+    this.#hadBefore = n
+    this.#keep({ name, text: () => record.data })
+    this.#options.send({ t: 'got', n, at: name.size })
   }
 
   /** The connection is gone; what came stays for the next one. */
