@@ -29,6 +29,14 @@ export class Doors {
     this.#lookedUpNs = 0n
   }
 
+  /** Whether a listed node is at this remote address, as far as its name has been looked up. */
+  isListed(remote: string): boolean {
+    const isThere = (): boolean => this.#places.some(({ place }) => place.isAt(placeOf(remote)))
+    if (isThere()) return true
+    void this.#isFoundNow(this.#time.monotonicNs(), isThere)
+    return false
+  }
+
   /** Whether a listed node at this remote address takes part in the path; `writes`: and may write. */
   async admits(remote: string, path: string, { writes }: { writes: boolean }): Promise<boolean> {
     const isAdmitted = (): boolean =>

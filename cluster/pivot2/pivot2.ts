@@ -17,7 +17,7 @@ import type { ResolvedClusterOptions } from '../options.ts'
 import { localTime, type PivotInfo, type PivotNode } from '../pivot-info.ts'
 import type { Placement } from '../placement.ts'
 import { streamUrl } from '../placement.ts'
-import { type NodeDoor, requireToken } from '../token.ts'
+import { type NodeDoor, requireMember, requireToken } from '../token.ts'
 import { ActivityTable } from './activity.ts'
 import { Doors } from './doors.ts'
 import { HeldByPeer } from './held.ts'
@@ -139,6 +139,11 @@ export class Pivot2 {
     if (this.#led.length > 0) this.#nodes.list(all)
   }
 
+  /** Whether a listed node is at this remote address. */
+  isListed(remote: string): boolean {
+    return this.#doors.isListed(remote)
+  }
+
   /** Before the engine stops. Waits for what is under way, which is cut. Idempotent. */
   async stop(): Promise<void> {
     this.#stopListening?.()
@@ -250,13 +255,17 @@ export class Pivot2 {
   }
 }
 
-/** Registers the routes of 2.0. With a token nobody of 2.0 can use them; without one, who is listed. */
+/** Registers the routes of 2.0, behind the door for nodes: those of 2.0 have no token to show, so they are listed. */
 export function setupPivot2(
   host: PluginHost,
-  { token }: NodeDoor,
+  door: NodeDoor,
   pivot2: () => Pivot2 | undefined,
 ): void {
-  const authorize = (request: IncomingMessage): void => requireToken(request, token)
+  const authorize = (request: IncomingMessage): void => {
+    if (pivot2()?.isListed(request.socket.remoteAddress ?? '') === true)
+      requireToken(request, door.token)
+    else requireMember(request, door)
+  }
   routePivot(host, authorize, () => pivot2()?.routes)
 }
 

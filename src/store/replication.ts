@@ -83,7 +83,9 @@ function mergeAll(
     // has marks, they may cover what it lost to.
     const isLost = options.pushed?.lost[i] === true
     const isShown = isLost && marksOf(current) === undefined
-    const taken = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record)
+    const isCopy = options.pushed !== undefined && options.pushed.seen[i] === undefined
+    const came = byFirstStamps(current, record, options, isCopy)
+    const taken = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record, came)
     // Nothing gives what lost another stamp, so it does not come again.
     const outcome = isLost && taken === 'drift' ? 'superseded' : taken
     if (outcome !== 'drift') judge?.weigh(record, i, current, outcome === 'applied')
@@ -111,12 +113,12 @@ function mergeOne(
   plan: MergePlan,
   winners: Map<string, StoredRecord>,
   record: StoredRecord,
+  came: StoredRecord,
 ): TakeOutcome {
   const slot = context.slot(record.key)
   const current = winners.get(record.key) ?? slot?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
-  const came = byFirstStamps(current, record, options)
   const { order, record: held } = mergeRecords(current, came)
   if (order < 0 && isTooLate(record, current, options)) return 'drift'
   const isAtSender = order <= 0 && marksOf(held) === marksOf(record)
@@ -151,21 +153,24 @@ function noteLost(
 
 /**
  * A record that was given a lesser stamp, pushed to a leader that holds one under the same key with a stamp
- * to come, or that was given a lesser one as well: what they were first decides between the two, as it would
- * have if clocks had not been set right in between. What two followers held is stamped anew by each at a time of its
- * own. The record is given the mark that says so, of whichever loses.
+ * to come: what they were first decides between the two, as it would have if clocks had not been set right in
+ * between. So it does where the leader's was given a lesser one as well, and the record is a copy that its node was
+ * left with, of which it can not tell what its maker had seen: what two nodes were left with is stamped anew by each
+ * at a time of its own. The record is given the mark that says so, of whichever loses.
+ * @param isCopy nobody knows what its maker had seen.
  */
 function byFirstStamps(
   current: StoredRecord | undefined,
   record: StoredRecord,
   options: MergeOptions | TakeOptions,
+  isCopy: boolean,
 ): StoredRecord {
   if (!('notAfter' in options) || current === undefined) return record
   const came = firstStampOf(record)
   if (came === versionOf(record)) return record
   const held = firstStampOf(current)
   const isHeldToCome = versionOf(current) > options.notAfter
-  if (came === held || (held === versionOf(current) && !isHeldToCome)) return record
+  if (came === held || (!isHeldToCome && (!isCopy || held === versionOf(current)))) return record
   if (isHeldToCome && came < held) return record
   const marks = unionMarks(marksOf(current), marksOf(record))
   if ([current, record].some((one) => isCovered(marks, nameOf(one)))) return record

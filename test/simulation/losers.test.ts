@@ -150,7 +150,6 @@ describe('what loses without being seen is in a log, also when a change', () => 
     ],
     ['was given marks, and with them a place behind later ones', [498, 718]],
     ['was refused as too far ahead, until the clock of the leader was there', [636]],
-    ['lost while it waited for a lesser stamp', [2330]],
   ])('%s', { timeout: TIMEOUT_MS }, async (_what, seeds) => {
     for (const kind of kindsNamed('tree, drifting, reconfigured')) {
       for (const seed of seeds) {
