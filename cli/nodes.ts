@@ -1,6 +1,6 @@
 /** `ooo nodes`: the members of a cluster, and forgetting one that will not come back. */
-import { errorText, StateError } from '../src/core/errors.ts'
-import { TOKEN_HEADER } from '../src/core/protocol.ts'
+import { StateError } from '../src/core/errors.ts'
+import { askMember } from './ask-member.ts'
 import { type Command, type CommandContext, EXIT } from './command.ts'
 import { CLIENT_SETTINGS, type ClientConfig, SERVE_SETTINGS } from './config.ts'
 import { resolveSettings, settingsOf } from './resolve.ts'
@@ -81,28 +81,7 @@ function sinceText(ms: unknown): string {
 }
 
 /** @throws StateError what the node answered. */
-async function call({ url, clusterToken }: NodesConfig, change: unknown): Promise<unknown> {
-  const token: Record<string, string> = clusterToken ? { [TOKEN_HEADER]: clusterToken } : {}
-  let status: number
-  let body: string
-  try {
-    const response = await fetch(`${url}/-/nodes`, {
-      ...(change === undefined ? {} : { method: 'POST', body: JSON.stringify(change) }),
-      headers: token,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    })
-    status = response.status
-    body = (await response.text()).trim()
-  } catch (cause) {
-    const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-    throw new StateError('unreachable', `${url}: ${errorText(reason)}`, { cause })
-  }
-  if (status === 200) return JSON.parse(body) as unknown
-  if (status === 401) {
-    const advice = 'give --cluster-token or OOO_CLUSTER_TOKEN'
-    throw new StateError('unauthorized', `${url}: ${body}; ${advice}`)
-  }
-  if (status === 404) throw new StateError('not_found', `${url} is no member of a cluster`)
-  if (status === 400) throw new StateError('invalid_option', body)
-  throw new StateError('unreachable', `${url}: status ${status}: ${body}`)
+function call(config: NodesConfig, change: unknown): Promise<unknown> {
+  const missing = `${config.url} is no member of a cluster`
+  return askMember(config, { path: '/-/nodes', change, timeoutMs: TIMEOUT_MS, missing })
 }
