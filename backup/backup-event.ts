@@ -20,6 +20,8 @@ export type BackupEvent =
       readonly type: 'records'
       readonly position: number
       readonly records: readonly StoredRecord[]
+      /** They are lines without a checksum of their own: only the end can tell whether they were changed. */
+      readonly isUnsealed?: true
     }
   | { readonly type: 'damage'; readonly damage: BackupDamage }
   /** The totals as written; when nothing was damaged they are those of what was read. */

@@ -4,10 +4,17 @@
  */
 import { errorText, StateError } from '../src/core/errors.ts'
 
-/** Version of the layout of a backup: since 2 records have fields. A reader refuses a greater one. */
-export const BACKUP_FORMAT = 2
-/** The oldest layout that is read. */
+/**
+ * Version of the layout of a backup that is written: since 2 records have fields, since 3 lines for people have
+ * checksums. A reader refuses a greater one.
+ */
+export const BACKUP_FORMATS: Readonly<Record<'binary' | 'jsonl', number>> = Object.freeze({
+  binary: 2,
+  jsonl: 3,
+})
+/** The oldest and newest layout that are read. */
 const OLDEST_FORMAT = 1
+const NEWEST_FORMAT = 3
 
 /** Where and when a backup was made. */
 export interface BackupHeader {
@@ -54,9 +61,10 @@ export interface RecordTotals {
 }
 
 /** `kind` marks the first and the last line of a jsonl backup. */
-export function encodeHeader(header: BackupHeader): string {
+export function encodeHeader(header: BackupHeader, format: keyof typeof BACKUP_FORMATS): string {
   const { clock, ...rest } = header
-  return JSON.stringify({ ooo: 'backup', format: BACKUP_FORMAT, ...rest, clock: `${clock}` })
+  const version = BACKUP_FORMATS[format]
+  return JSON.stringify({ ooo: 'backup', format: version, ...rest, clock: `${clock}` })
 }
 
 export function encodeTotals(totals: BackupTotals): string {
@@ -70,13 +78,7 @@ export function encodeTotals(totals: BackupTotals): string {
  */
 export function decodeHeader(json: string): BackupHeader {
   const fields = objectOf(json, 'backup')
-  const format = fields.format
-  if (format !== BACKUP_FORMAT && format !== OLDEST_FORMAT) {
-    throw new StateError(
-      'format_unsupported',
-      `backup: the file has format ${JSON.stringify(format)}, this release reads formats ${OLDEST_FORMAT} and ${BACKUP_FORMAT}`,
-    )
-  }
+  assertFormat(fields.format)
   return {
     node: text(fields, 'node'),
     from: text(fields, 'from'),
@@ -86,6 +88,21 @@ export function decodeHeader(json: string): BackupHeader {
     createdAt: text(fields, 'createdAt'),
     scopes: texts(fields, 'scopes'),
   }
+}
+
+function assertFormat(format: unknown): asserts format is number {
+  if (format === OLDEST_FORMAT || format === 2 || format === NEWEST_FORMAT) return
+  throw new StateError(
+    'format_unsupported',
+    `backup: the file has format ${JSON.stringify(format)}, this release reads formats ${OLDEST_FORMAT} to ${NEWEST_FORMAT}`,
+  )
+}
+
+/** The layout that a header in a JSON text names. Errors as `decodeHeader`. */
+export function formatOf(json: string): number {
+  const { format } = objectOf(json, 'backup')
+  assertFormat(format)
+  return format
 }
 
 /** The totals in a JSON text. @throws StateError `invalid_message` for another shape. */

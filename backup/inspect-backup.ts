@@ -1,8 +1,13 @@
 /** Checks a whole backup and tells what it holds. */
 import { versionOf } from '../src/core/entry.ts'
+import { DEFAULT_JSON_BOUNDS } from '../src/core/json-bounds.ts'
+import { DEFAULT_MAX_VALUE_BYTES, excessOf, refusedRecord } from '../src/core/record-check.ts'
 import type { BackupDamage, BackupEvent } from './backup-event.ts'
 import type { BackupHeader, BackupTotals } from './backup-header.ts'
 import type { BackupFormat } from './write-backup.ts'
+
+/** Records beyond the limits that are named. */
+const MAX_EXCESS = 20
 
 /** Damage told one by one; more is only counted. */
 const MAX_DAMAGE = 50
@@ -20,6 +25,12 @@ export interface BackupReport {
   readonly lastKey: string | undefined
   /** Greatest stamp of a record that can be read, nanoseconds. */
   readonly newest: bigint
+  /**
+   * Records that are beyond the limits of what is written now: a running node leaves them out, a folder takes
+   * them. The first 20, with the reason.
+   */
+  readonly excess: readonly string[]
+  readonly excessCount: number
   /** The totals at its end; undefined when there is no end, or a damaged one. */
   readonly totals: BackupTotals | undefined
   /** What is damaged, in the order of the file: the first 50. Empty and with `totals`: it is whole. */
@@ -27,6 +38,8 @@ export interface BackupReport {
   /** How many places are damaged. */
   readonly damageCount: number
 }
+
+const LIMITS = { maxValueBytes: DEFAULT_MAX_VALUE_BYTES, json: DEFAULT_JSON_BOUNDS }
 
 /** Reads a backup to its end. @throws what `events` throws. */
 export async function inspectBackup(
@@ -42,6 +55,8 @@ export async function inspectBackup(
     firstKey: undefined as string | undefined,
     lastKey: undefined as string | undefined,
     newest: 0n,
+    excess: [] as string[],
+    excessCount: 0,
     totals: undefined as BackupTotals | undefined,
     damage: [] as BackupDamage[],
     damageCount: 0,
@@ -62,6 +77,11 @@ export async function inspectBackup(
         else report.tombstones += 1
         const version = versionOf(record)
         if (version > report.newest) report.newest = version
+        const excess = excessOf(record, undefined, LIMITS)
+        if (excess === undefined) continue
+        report.excessCount += 1
+        const { message } = refusedRecord(record.key, excess)
+        if (report.excess.length < MAX_EXCESS) report.excess.push(message.replace('storage: ', ''))
       }
       report.firstKey ??= event.records[0]?.key
       report.lastKey = event.records.at(-1)?.key ?? report.lastKey

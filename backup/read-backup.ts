@@ -47,13 +47,12 @@ async function* readFrom(
     yield damageEvent('changed', 0, 'the first 8 bytes are damaged; a header follows them')
     await source.take(MAGIC.length)
     yield* readBlocks(source, options.maxBlockBytes)
-  } else if (start[0] === OPEN_BRACE) {
+  } else if (await beginsWithLines(source, options)) {
     yield* readLines(source, options)
   } else if (
     start.length < MAGIC.length &&
     MAGIC.subarray(0, start.length).every((b, i) => start[i] === b)
   ) {
-    if (start.length === 0 && options.partial) return
     const text = `the file is cut off at byte ${start.length}: ${start.length === 0 ? 'it is empty' : 'nothing follows'}`
     yield damageEvent('truncated', start.length, text)
   } else {
@@ -61,3 +60,24 @@ async function* readFrom(
     yield damageEvent('wrong_file', 0, `this is no backup: it begins with "${shown}"`)
   }
 }
+
+/** Bytes of white space that may stand before the first line. */
+const MAX_START = 1024
+/** What some editors write at the start of UTF-8 text. */
+const BOM = Uint8Array.of(0xef, 0xbb, 0xbf)
+
+/** Whether lines follow, blank ones first maybe; takes a mark of the byte order away. */
+async function beginsWithLines(
+  source: ByteSource,
+  { partial }: Required<ReadBackupOptions>,
+): Promise<boolean> {
+  const start = await source.peek(BOM.length + MAX_START)
+  const hasMark = BOM.every((byte, i) => start[i] === byte)
+  const text = start.subarray(hasMark ? BOM.length : 0)
+  const first = text.find((byte) => !WHITE_SPACE.has(byte))
+  if (first !== OPEN_BRACE && !partial) return false
+  if (hasMark) await source.take(BOM.length)
+  return true
+}
+
+const WHITE_SPACE: ReadonlySet<number> = new Set([9, 10, 13, 32])

@@ -169,7 +169,7 @@ async function readRecords(
   while (start < text.length) {
     const end = text.indexOf('\n', start)
     if (end === -1) throw new Error('its last line has no end')
-    const record = decodeRecordLine(text.slice(start, end))
+    const record = decodeRecordLine(text.slice(start, end), { standIn: true })
     if (record.key <= lastKey) throw new Error(`key "${record.key}" comes after "${lastKey}"`)
     records.push(record)
     lastKey = record.key

@@ -1,34 +1,49 @@
 /**
- * Reads the jsonl form of a backup. A line that is no record is told with its number and position, and
- * the others are read; what changed inside a line that is still a record shows at the end, by the digest.
+ * Reads the jsonl form of a backup. A line that is no record, or does not match its checksum, is told with
+ * its number and position, and the others are read; what changed in lines without one shows at the end, by
+ * the digest.
  */
 import type { StoredRecord } from '../src/core/entry.ts'
 import { isStateError } from '../src/core/errors.ts'
 import { type BackupEvent, damageEvent, type ReadBackupOptions } from './backup-event.ts'
-import { type BackupTotals, decodeHeader, decodeTotals } from './backup-header.ts'
+import {
+  BACKUP_FORMATS,
+  type BackupTotals,
+  decodeHeader,
+  decodeTotals,
+  formatOf,
+} from './backup-header.ts'
 import { TotalsCounter } from './backup-totals.ts'
 import type { ByteSource, Line } from './byte-source.ts'
-import { decodeRecordLine, reasonOf } from './record-line.ts'
+import { type RecordLine, readRecordLine, reasonOf } from './record-line.ts'
 
 /** Records and bytes after which a page of records is given on. */
 const PAGE_RECORDS = 1000
 const PAGE_BYTES = 1024 * 1024
 
 const LINE_FEED = 10
+/** White space of a line that counts as blank at most, bytes. */
+const MAX_BLANK = 256
+const UNSEALED = { isUnsealed: true } as const
 const decoder = new TextDecoder('utf-8', { fatal: true })
 
 interface Page {
   readonly records: StoredRecord[]
   bytes: number
   readonly position: number
+  readonly isUnsealed: boolean
 }
 
 /** What is known while reading. */
 interface Reading {
   readonly counter: TotalsCounter
   readonly options: Required<ReadBackupOptions>
-  /** Lines so far. */
+  /** Lines so far, blank ones too. */
   lines: number
+  /** A line was met that is not blank. */
+  hasBegun: boolean
+  /** Layout that the header names. */
+  format: number
   damaged: boolean
   /** A missing end is to be told: nothing that was told says so already. */
   endIsNews: boolean
@@ -44,27 +59,41 @@ export async function* readLines(
     counter: new TotalsCounter(),
     options,
     lines: 0,
+    hasBegun: false,
+    format: BACKUP_FORMATS.jsonl,
     damaged: false,
     endIsNews: !options.partial,
     totals: undefined,
   }
-  let page: Page = { records: [], bytes: 0, position: source.position }
+  const newPage = (isUnsealed: boolean, { position }: { position: number } = source): Page => {
+    return { records: [], bytes: 0, position, isUnsealed }
+  }
+  let page = newPage(false)
   for await (const event of lineEvents(source, reading)) {
-    if (event.type === 'records') {
-      page.records.push(...event.records)
-      page.bytes = source.position - page.position
-      if (page.records.length < PAGE_RECORDS && page.bytes < PAGE_BYTES) continue
+    if (event.type !== 'records') {
+      yield* ended(page)
+      page = newPage(page.isUnsealed)
+      yield event
+      continue
     }
-    if (page.records.length > 0) {
-      yield { type: 'records', position: page.position, records: page.records }
+    const isUnsealed = event.isUnsealed === true
+    if (isUnsealed !== page.isUnsealed) {
+      yield* ended(page)
+      page = newPage(isUnsealed, event)
     }
-    page = { records: [], bytes: 0, position: source.position }
-    if (event.type !== 'records') yield event
+    page.records.push(...event.records)
+    page.bytes = source.position - page.position
+    if (page.records.length < PAGE_RECORDS && page.bytes < PAGE_BYTES) continue
+    yield* ended(page)
+    page = newPage(isUnsealed)
   }
-  if (page.records.length > 0) {
-    yield { type: 'records', position: page.position, records: page.records }
-  }
+  yield* ended(page)
   yield* readEnd(source.position, reading)
+}
+
+function* ended({ records, position, isUnsealed }: Page): Generator<BackupEvent, void, undefined> {
+  if (records.length === 0) return
+  yield { type: 'records', position, records, ...(isUnsealed ? { isUnsealed } : {}) }
 }
 
 /** What each line is; the totals are kept for the end, so that all damage is told before. */
@@ -77,13 +106,14 @@ async function* lineEvents(
     const line = await source.takeLine(LINE_FEED, reading.options.maxBlockBytes)
     if (line === undefined) return
     reading.lines += 1
-    if (/^\r?$/.test(line.bytes.subarray(0, 2).toString('latin1'))) continue
+    if (isBlank(line.bytes)) continue
     if (reading.totals !== undefined) {
       reading.damaged = true
       yield damageEvent('changed', position, `more follows the end, at byte ${position}`)
       return
     }
     const event = readLine(line, position, reading)
+    reading.hasBegun = true
     if (event.type === 'end') {
       reading.totals = event.totals
       continue
@@ -92,14 +122,18 @@ async function* lineEvents(
       reading.damaged = true
       if (event.damage.kind !== 'changed') reading.endIsNews = false
     }
-    if (event.type === 'records') count(event.records, line.bytes, reading.counter)
     yield event
   }
 }
 
-function count(records: readonly StoredRecord[], line: Buffer, counter: TotalsCounter): void {
-  for (const record of records) counter.addRecord(record)
-  counter.addBytes(line)
+function isBlank(line: Buffer): boolean {
+  return line.length <= MAX_BLANK && /^[ \t]*\r?$/.test(line.toString('latin1'))
+}
+
+/** The digest of the end is that of the lines without their checksums, as in the binary form. */
+function count({ record, plain }: RecordLine, line: Buffer, counter: TotalsCounter): void {
+  counter.addRecord(record)
+  counter.addBytes(plain === undefined ? line : Buffer.from(plain))
   counter.addBytes(LINE_END)
 }
 
@@ -114,15 +148,20 @@ function readLine({ bytes, whole }: Line, position: number, reading: Reading): B
   try {
     const text = decoder.decode(bytes)
     if (/^\{\s*"ooo"/.test(text)) {
-      return reading.lines === 1
-        ? { type: 'header', format: 'jsonl', header: decodeHeader(text) }
-        : { type: 'end', totals: decodeTotals(text) }
+      if (reading.hasBegun) return { type: 'end', totals: decodeTotals(text) }
+      reading.format = formatOf(text)
+      return { type: 'header', format: 'jsonl', header: decodeHeader(text) }
     }
-    if (reading.lines === 1 && !partial) {
+    if (!reading.hasBegun && !partial) {
       const wanted = 'its first line is not the header of a backup ({"ooo":"backup",…})'
       return damageEvent('wrong_file', position, `this is no backup: ${wanted}`)
     }
-    return { type: 'records', position, records: [decodeRecordLine(text)] }
+    // Lines of before had no checksums, and are what an earlier release wrote.
+    const standIn = reading.format < BACKUP_FORMATS.jsonl
+    const line = readRecordLine(text, { standIn })
+    count(line, bytes, reading.counter)
+    const isUnsealed = line.plain === undefined
+    return { type: 'records', position, records: [line.record], ...(isUnsealed ? UNSEALED : {}) }
   } catch (error) {
     if (isStateError(error, 'format_unsupported')) throw error
     if (!whole && !partial) {

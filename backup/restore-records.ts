@@ -2,15 +2,16 @@
 import { HybridClock } from '../src/core/clock.ts'
 import { encodeHash, hashText } from '../src/core/digest.ts'
 import { type StoredRecord, versionOf } from '../src/core/entry.ts'
-import { StateError } from '../src/core/errors.ts'
-import { restoredOrigin } from '../src/core/origin.ts'
+import { type ErrorCode, StateError } from '../src/core/errors.ts'
+import { formatOrigin, isIdentifier, restoredOrigin } from '../src/core/origin.ts'
 import type { TimeSource } from '../src/core/time.ts'
-import type { BatchOperation, StorageAdapter } from '../src/storage-adapter.ts'
+import type { BatchOperation, Durability, StorageAdapter } from '../src/storage-adapter.ts'
 import { beginningRow, ORIGIN_ROW } from '../src/store/identity.ts'
 import { metaRow, sealRow } from '../src/store/rows.ts'
 import { Store } from '../src/store/store.ts'
 import type { BackupEvent } from './backup-event.ts'
 import type { BackupHeader } from './backup-header.ts'
+import { asEdited } from './edited-records.ts'
 import { UnfinishedStorage } from './unfinished-storage.ts'
 
 /** What became of the records of a backup. */
@@ -21,6 +22,8 @@ export interface RestoreCounts {
   readonly equal: number
   /** Left out, because the store has something newer. */
   readonly superseded: number
+  /** Left out, because no node may hold them or they are greater than this one takes. */
+  readonly refused: number
   /** Damaged places that were passed over. */
   readonly damage: number
 }
@@ -28,14 +31,26 @@ export interface RestoreCounts {
 export interface RestoreOptions {
   /** Goes on after damage with what can be read. Default false: the first damage is an error. */
   readonly salvage?: boolean
+  /**
+   * Whether the end of the backup vouches for lines without checksums, since a digest that does not fit undoes
+   * the restore. Otherwise they count as edited. Default false.
+   */
+  readonly endVouches?: boolean
+  /** Takes greater values and longer keys than are written, as a node of before held. Default false. */
+  readonly anySize?: boolean
+  /** Code of the error at the first damage. Default `corrupt_record`. */
+  readonly damageCode?: ErrorCode
+  /** When a record counts as restored. Default: when the store's writes count as done. */
+  readonly durability?: Durability
   /** Greatest stamp that is taken, nanoseconds. Default: any. */
   readonly latest?: bigint
   /** Hears after each page how many records have been looked at. */
   readonly onProgress?: (records: number) => void
 }
 
-/** Records merged in one operation: each is a batch of its own for those who hear of it. */
+/** Records merged in one operation, and bytes of their data: each is a batch of its own for those who hear of it. */
 const PAGE_RECORDS = 1000
+const PAGE_BYTES = 8 * 1024 * 1024
 
 /**
  * Merges the records under last-write-wins, page by page; the next page is read when the one before is
@@ -48,25 +63,48 @@ export async function mergeBackup(
   events: AsyncIterable<BackupEvent>,
   options: RestoreOptions = {},
 ): Promise<RestoreCounts> {
-  const counts = { applied: 0, equal: 0, superseded: 0, damage: 0 }
+  const counts = { applied: 0, equal: 0, superseded: 0, refused: 0, damage: 0 }
+  const merging = {
+    source: 'restore',
+    ...(options.anySize === true ? { anySize: true as const } : {}),
+    ...(options.durability === undefined ? {} : { durability: options.durability }),
+  }
   let seen = 0
   for await (const event of events) {
     if (event.type === 'damage') {
       if (options.salvage !== true) {
-        throw new StateError('corrupt_record', `backup: ${event.damage.text}`)
+        const { damageCode = 'corrupt_record' } = options
+        throw new StateError(damageCode, `backup: ${event.damage.text}`)
       }
       counts.damage += 1
     }
     if (event.type !== 'records') continue
-    for (let i = 0; i < event.records.length; i += PAGE_RECORDS) {
-      const page = event.records.slice(i, i + PAGE_RECORDS)
-      if (options.latest !== undefined) refuseLater(page, options.latest)
-      for (const outcome of await store.merge(page, { source: 'restore' })) counts[outcome] += 1
+    for (const given of pagesOf(event.records)) {
+      if (options.latest !== undefined) refuseLater(given, options.latest)
+      const isVouched = event.isUnsealed !== true || options.endVouches === true
+      const page = isVouched ? given : await asEdited(store, given)
+      for (const outcome of await store.merge(page, merging)) counts[outcome] += 1
       seen += page.length
       options.onProgress?.(seen)
     }
   }
   return counts
+}
+
+/** Records that go together: as many as the bounds allow, at least one. */
+function* pagesOf(records: readonly StoredRecord[]): Generator<readonly StoredRecord[], void> {
+  let start = 0
+  let bytes = 0
+  for (const [i, record] of records.entries()) {
+    const size = record.kind === 'entry' ? record.data.length : 0
+    if (i > start && (i - start === PAGE_RECORDS || bytes + size > PAGE_BYTES)) {
+      yield records.slice(start, i)
+      start = i
+      bytes = 0
+    }
+    bytes += size
+  }
+  if (start < records.length) yield records.slice(start)
 }
 
 function refuseLater(page: readonly StoredRecord[], latest: bigint): void {
@@ -107,8 +145,11 @@ export async function restoreStorage(
     await adapter.open()
     await unfinished.begin()
     // Names the node before the store opens for the first time, which then takes it for its own.
-    const id = /^\S+$/.test(node) ? node : newId()
-    const origin = restoredOrigin(id, encodeHash(hashText(newId())))
+    const draw = encodeHash(hashText(newId()))
+    // There is room for the generations to come.
+    const longest = formatOrigin({ lineage: restoredOrigin(node, draw), generation: 999_999_999 })
+    const id = node !== '' && isIdentifier(longest) ? node : newId()
+    const origin = restoredOrigin(id, draw)
     await adapter.batch([put('id', id), put(ORIGIN_ROW, beginningRow(origin))])
     const clock = new HybridClock(time)
     const store = new Store({ adapter: unfinished, clock, newId, cacheBytes })
@@ -136,7 +177,8 @@ async function fillStore(
   try {
     await store.open()
     clock.restore(header?.clock ?? 0n)
-    const counts = await mergeBackup(store, events, options)
+    const whole = { anySize: true, endVouches: options.salvage !== true }
+    const counts = await mergeBackup(store, events, { ...options, ...whole })
     // Also writes the clock's place, when there was no record to do it.
     await store.saveMeta(new Map([['restored', restoredRow(header, counts)]]))
     return counts

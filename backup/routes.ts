@@ -4,7 +4,7 @@
  * - `GET /-/backup` streams everything the node holds, exactly as of one commit, while it serves.
  *   `?format=jsonl` gives lines for people.
  * - `POST /-/restore` merges a backup, or lines of one, under last-write-wins, and answers
- *   `{"applied":…,"equal":…,"superseded":…}`. Content type: that of what is sent (see below). A browser
+ *   `{"applied":…,"equal":…,"superseded":…,"refused":…}`. Content type: that of what is sent (see below). A browser
  *   does not send these types across origins unasked.
  *
  * A backup holds everything, whatever static mode and filters hide, and a restore writes past them, as
@@ -145,7 +145,12 @@ async function takeRestore(
     maxBlockBytes: MAX_BLOCK_BYTES,
   })
   const latest = latestStamp(clock)
-  const { applied, equal, superseded } = await mergeBackup(store, events, { latest })
+  // What the client sent is wrong, not what is stored here.
+  const damageCode = 'invalid_message'
+  // What is counted as restored is there after any crash, however soon the node answers other writes.
+  const durability = store.durability.strongest
+  const options = { latest, damageCode, durability } as const
+  const { applied, equal, superseded, refused } = await mergeBackup(store, events, options)
   response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-  response.end(`${JSON.stringify({ applied, equal, superseded })}\n`)
+  response.end(`${JSON.stringify({ applied, equal, superseded, refused })}\n`)
 }

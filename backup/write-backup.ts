@@ -14,7 +14,7 @@ import {
 } from './backup-header.ts'
 import { TotalsCounter } from './backup-totals.ts'
 import { encodeFrame, MAGIC } from './frame.ts'
-import { encodeRecordLine } from './record-line.ts'
+import { encodeRecordLine, sealRecordLine } from './record-line.ts'
 
 /** `binary`: compressed and checksummed by block. `jsonl`: one JSON object per line, for people. */
 export type BackupFormat = 'binary' | 'jsonl'
@@ -42,7 +42,7 @@ export async function* writeBackup(
   options: WriteBackupOptions = {},
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const counter = new TotalsCounter()
-  const blocks = countedBlocks(records, counter, options)
+  const blocks = blocksOf(records, counter, options)
   const end = (): string =>
     encodeTotals({ ...counter.totals(), ...(options.flaws?.() ?? NO_FLAWS) })
   if (options.format === 'jsonl') yield* jsonl(header, blocks, end)
@@ -55,7 +55,7 @@ async function* binary(
   totals: () => string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   yield MAGIC
-  const head = Buffer.from(encodeHeader(header))
+  const head = Buffer.from(encodeHeader(header, 'binary'))
   yield* encodeFrame('H', 0, head, head.length)
   let number = 1
   for await (const block of blocks) {
@@ -76,23 +76,28 @@ async function* jsonl(
   blocks: AsyncIterable<Buffer>,
   totals: () => string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  yield Buffer.from(`${encodeHeader(header)}\n`)
+  yield Buffer.from(`${encodeHeader(header, 'jsonl')}\n`)
   yield* blocks
   yield Buffer.from(`${totals()}\n`)
 }
 
-async function* countedBlocks(
+async function* blocksOf(
   records: AsyncIterable<StoredRecord> | Iterable<StoredRecord>,
   counter: TotalsCounter,
-  { blockBytes = 256 * 1024, onProgress }: WriteBackupOptions,
+  { blockBytes = 256 * 1024, format, onProgress }: WriteBackupOptions,
 ): AsyncGenerator<Buffer, void, undefined> {
   let count = 0
-  for await (const lines of recordBlocks(records, blockBytes)) {
-    for (const record of lines.records) counter.addRecord(record)
-    counter.addBytes(lines.bytes)
-    count += lines.records.length
+  // The digest is that of the lines without checksums, so that it is the same in both forms.
+  const encode = (record: StoredRecord): string => {
+    const line = encodeRecordLine(record)
+    counter.addRecord(record)
+    counter.addBytes(Buffer.from(`${line}\n`))
+    return format === 'jsonl' ? sealRecordLine(line) : line
+  }
+  for await (const block of recordBlocks(records, blockBytes, encode)) {
+    count += block.records.length
     onProgress?.(count)
-    yield lines.bytes
+    yield block.bytes
   }
 }
 
@@ -102,16 +107,20 @@ export interface RecordBlock {
   readonly bytes: Buffer<ArrayBuffer>
 }
 
-/** Cuts records into blocks of about `blockBytes` bytes of lines; a greater record is alone. */
+/**
+ * Cuts records into blocks of about `blockBytes` bytes of lines; a greater record is alone.
+ * @param encode the line of a record; called once for each, in order
+ */
 export async function* recordBlocks(
   records: AsyncIterable<StoredRecord> | Iterable<StoredRecord>,
   blockBytes: number,
+  encode: (record: StoredRecord) => string,
 ): AsyncGenerator<RecordBlock, void, undefined> {
   let block: StoredRecord[] = []
   let lines: string[] = []
   let size = 0
   for await (const record of records) {
-    const line = `${encodeRecordLine(record)}\n`
+    const line = `${encode(record)}\n`
     if (size > 0 && size + line.length > blockBytes) {
       yield { records: block, bytes: Buffer.from(lines.join('')) }
       block = []

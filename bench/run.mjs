@@ -21,6 +21,7 @@ const NAMES = [
   'replication',
   'catchup',
   'initial',
+  'slow-link',
   'writes',
   'list',
   'memory',

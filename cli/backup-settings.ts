@@ -51,6 +51,15 @@ const PLACE_SETTINGS: SettingsTable<PlaceConfig> = {
   },
 }
 
+/** Of a node that does not run. */
+export const NODE_SETTINGS: SettingsTable<
+  Pick<PlaceConfig, 'data' | 'postgres' | 'postgresNamespace'>
+> = {
+  data: PLACE_SETTINGS.data,
+  postgres: PLACE_SETTINGS.postgres,
+  postgresNamespace: PLACE_SETTINGS.postgresNamespace,
+}
+
 export interface BackupConfig extends PlaceConfig {
   readonly format: BackupFormat
   readonly force: boolean

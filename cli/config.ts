@@ -11,6 +11,7 @@ import type { LogLevel } from './console-logger.ts'
 import { refuseContradictions } from './contradictions.ts'
 import { ELECTION_SETTINGS } from './election-settings.ts'
 import { LIMITS_SETTINGS } from './limits-settings.ts'
+import { MEMBERS_SETTINGS } from './members-settings.ts'
 import { PAGE_SETTINGS } from './page-settings.ts'
 import { PROXY_SETTINGS } from './proxy-settings.ts'
 import { type Given, resolveSettings, settingsOf } from './resolve.ts'
@@ -159,7 +160,7 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
     env: 'OOO_NODES_KEY',
     kind: LIST_GLOB,
     fallback: 'nodes/*',
-    meaning: 'list under which nodes register',
+    meaning: 'list that shows the nodes of the cluster',
   },
   advertise: {
     flag: 'advertise',
@@ -232,6 +233,7 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
   ...ELECTION_SETTINGS,
   ...BUS_SETTINGS,
   ...PROXY_SETTINGS,
+  ...MEMBERS_SETTINGS,
   ...LIMITS_SETTINGS,
   ...PAGE_SETTINGS,
   config: {

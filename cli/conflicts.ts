@@ -110,14 +110,19 @@ type Fields = Readonly<Record<string, unknown>>
 
 function tableOf(conflicts: readonly Fields[]): string {
   const rows = conflicts.map((conflict) => {
-    const { id, key, at, data, origin, winner } = conflict
-    const { origin: wonBy, deleted } = fieldsOf(winner)
+    const { id, key, at, data, origin } = conflict
     const lost = data === null ? '(a delete)' : encodeJson(data)
     const shown = lost.length > SHOWN_CHARACTERS ? `${lost.slice(0, SHOWN_CHARACTERS)}…` : lost
-    const by = `${String(wonBy)}${deleted === true ? ' (a delete)' : ''}`
-    return [String(id), String(key), timeOf(at), shown, String(origin), by]
+    return [String(id), String(key), timeOf(at), shown, String(origin), reasonOf(conflict)]
   })
   return formatTable(['id', 'key', 'decided', 'lost', 'written by', 'lost to'], rows)
+}
+
+/** What it lost to, or why it was refused. */
+function reasonOf({ winner, refused }: Fields): string {
+  if (typeof refused === 'string') return `refused: ${refused}`
+  const { origin, deleted } = fieldsOf(winner)
+  return `${String(origin)}${deleted === true ? ' (a delete)' : ''}`
 }
 
 function timeOf(ns: unknown): string {

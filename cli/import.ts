@@ -56,7 +56,7 @@ async function importData(
     broken.note(await mendDatabase(snapshot.directory))
     const records = readKoFolder(snapshot.directory, (row) => broken.add(row))
     const events = until(signal, eventsOf(records))
-    const options = { force, salvage: false, signal, onProgress }
+    const options = { force, salvage: false, isVouched: true, signal, onProgress }
     const what = { name: fromKo, done: 'imported' } as const
     await take(context, place, { header: koHeader(), events }, options, what)
   } finally {

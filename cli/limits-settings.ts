@@ -1,7 +1,9 @@
 /** The settings of `ooo serve` about how many connections it takes, and how fast. */
 import { StateError } from '../src/core/errors.ts'
+import { DEFAULT_MAX_VALUE_BYTES } from '../src/core/record-check.ts'
 import type { AdmissionOptions } from '../src/server/admission-options.ts'
 import { trustProxies } from '../src/server/client-address.ts'
+import type { ServerOptions } from '../src/server/options.ts'
 import { type Kind, type SettingsTable, wholeNumber } from './setting.ts'
 
 export interface LimitsConfig {
@@ -18,6 +20,8 @@ export interface LimitsConfig {
   readonly upgradesPerSecond: number
   readonly upgradeBurst: number
   readonly backlog: number
+  /** Bytes. */
+  readonly maxValueBytes: number
 }
 
 const COUNT: Kind<number | undefined> = wholeNumber(0, 10_000_000)
@@ -101,6 +105,20 @@ export const LIMITS_SETTINGS: SettingsTable<LimitsConfig> = {
     fallback: 4096,
     meaning: 'connections that may wait to be accepted; the system may allow fewer',
   },
+  maxValueBytes: {
+    flag: 'max-value-bytes',
+    env: 'OOO_MAX_VALUE_BYTES',
+    kind: wholeNumber(1024, 67_108_864),
+    fallback: DEFAULT_MAX_VALUE_BYTES,
+    meaning: 'largest value that is written, by whatever way it comes; the same on all nodes',
+  },
+}
+
+/** What the server is given of sizes: a body that brings the largest value is taken too. */
+export function sizesOf({
+  maxValueBytes,
+}: LimitsConfig): Required<Pick<ServerOptions, 'maxValueBytes' | 'maxBodyBytes'>> {
+  return { maxValueBytes, maxBodyBytes: Math.max(maxValueBytes, DEFAULT_MAX_VALUE_BYTES) }
 }
 
 /** What the server is given. */

@@ -45,16 +45,18 @@ export async function* fetchBackup(
 export async function sendRecords(
   node: NodePlace,
   records: AsyncIterable<StoredRecord>,
+  encode: (record: StoredRecord) => string,
   signal: AbortSignal,
   onProgress: (records: number) => void,
 ): Promise<Omit<RestoreCounts, 'damage'>> {
-  const counts = { applied: 0, equal: 0, superseded: 0 }
+  const counts = { applied: 0, equal: 0, superseded: 0, refused: 0 }
   let sent = 0
-  for await (const part of recordBlocks(records, PART_BYTES)) {
+  for await (const part of recordBlocks(records, PART_BYTES, encode)) {
     const answer = await sendPart(node, part.bytes, signal, sent)
     counts.applied += answer.applied
     counts.equal += answer.equal
     counts.superseded += answer.superseded
+    counts.refused += answer.refused
     sent += part.records.length
     onProgress(sent)
   }
@@ -86,12 +88,18 @@ async function sendPart(
 
 function parseCounts(body: string): Omit<RestoreCounts, 'damage'> {
   const value: unknown = JSON.parse(body)
-  const count = (name: string): number => {
-    const found = (value as Readonly<Record<string, unknown>> | null)?.[name]
+  const count = (name: string, fallback?: number): number => {
+    const found = (value as Readonly<Record<string, unknown>> | null)?.[name] ?? fallback
     if (typeof found === 'number') return found
     throw new StateError('invalid_message', `the node answered ${body.slice(0, 100)}`)
   }
-  return { applied: count('applied'), equal: count('equal'), superseded: count('superseded') }
+  return {
+    applied: count('applied'),
+    equal: count('equal'),
+    superseded: count('superseded'),
+    // A node of an earlier release refuses the whole part.
+    refused: count('refused', 0),
+  }
 }
 
 async function call(node: NodePlace, path: string, init: RequestInit): Promise<Response> {

@@ -1,6 +1,7 @@
 /** `ooo restore`: a new data folder out of a backup, or its records into a running node. */
 import type { BackupEvent } from '../backup/backup-event.ts'
 import type { BackupHeader } from '../backup/backup-header.ts'
+import { encodeRecordLine, sealRecordLine } from '../backup/record-line.ts'
 import type { RestoreCounts } from '../backup/restore-records.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
@@ -59,7 +60,8 @@ async function restore(
   const onProgress = (records: number): void =>
     progress.update(backup.read, plural(records, 'record'))
   try {
-    const options = { force, salvage, signal, onProgress }
+    const isVouched = !salvage && file !== STANDARD
+    const options = { force, salvage, isVouched, signal, onProgress }
     return await take(context, place, source, options, { name: file, done: 'restored' })
   } finally {
     progress.finish()
@@ -69,6 +71,8 @@ async function restore(
 export interface TakeOptions {
   readonly force: boolean
   readonly salvage: boolean
+  /** The source was read to its end before, and is whole. */
+  readonly isVouched: boolean
   readonly signal: AbortSignal
   readonly onProgress: (records: number) => void
 }
@@ -82,11 +86,15 @@ export async function take(
   { name, done }: { readonly name: string; readonly done: 'restored' | 'imported' },
 ): Promise<number> {
   if (place.kind === 'node') {
-    const { signal, onProgress, salvage } = options
-    const found = { damage: 0 }
-    const records = recordsOf(events, salvage, found)
-    const counts = await sendRecords(place, records, signal, onProgress)
-    return tell(context, { ...counts, ...found }, `${name}: merged into ${place.url}`)
+    const { signal, onProgress } = options
+    const found = { damage: 0, unsealed: new WeakSet<StoredRecord>() }
+    const records = recordsOf(events, options, found)
+    const encode = (record: StoredRecord): string => {
+      const line = encodeRecordLine(record)
+      return found.unsealed.has(record) ? line : sealRecordLine(line)
+    }
+    const counts = await sendRecords(place, records, encode, signal, onProgress)
+    return tell(context, { ...counts, damage: found.damage }, `${name}: merged into ${place.url}`)
   }
   const { result, aside } = await makeNode(place, header, events, options)
   const where = place.kind === 'folder' ? place.directory : `namespace ${place.namespace}`
@@ -95,24 +103,33 @@ export async function take(
 }
 
 function tell(context: CommandContext, counts: RestoreCounts, what: string): number {
-  const { applied, equal, superseded, damage } = counts
+  const { applied, equal, superseded, refused, damage } = counts
   const others = [
     equal > 0 ? `, ${plural(equal, 'was there', 'were there')} already` : '',
     superseded > 0 ? `, ${plural(superseded, 'was', 'were')} superseded by newer ones` : '',
   ]
   context.stderr(`ooo: ${what}: ${plural(applied, 'record')} applied${others.join('')}\n`)
-  if (damage === 0) return EXIT.done
+  if (refused > 0) {
+    const why =
+      'no node may hold them, or they are greater than it takes; its /?api=storage says why'
+    context.stderr(`ooo: ${plural(refused, 'record was', 'records were')} left out: ${why}\n`)
+  }
+  if (damage === 0) return refused === 0 ? EXIT.done : EXIT.failed
   context.stderr(`ooo: ${plural(damage, 'damaged place')} passed over: the backup was not whole\n`)
   return EXIT.failed
 }
 
 async function* recordsOf(
   events: AsyncIterable<BackupEvent>,
-  salvage: boolean,
-  found: { damage: number },
+  { salvage, isVouched }: Pick<TakeOptions, 'salvage' | 'isVouched'>,
+  found: { damage: number; readonly unsealed: WeakSet<StoredRecord> },
 ): AsyncGenerator<StoredRecord, void, undefined> {
   for await (const event of events) {
-    if (event.type === 'records') yield* event.records
+    if (event.type === 'records') {
+      const isUnsealed = event.isUnsealed === true && !isVouched
+      if (isUnsealed) for (const record of event.records) found.unsealed.add(record)
+      yield* event.records
+    }
     if (event.type !== 'damage') continue
     if (!salvage) throw new StateError('corrupt_record', event.damage.text)
     found.damage += 1

@@ -10,6 +10,8 @@ import { DEV } from './dev.ts'
 import { commandHelp, overview } from './help.ts'
 import { IMPORT } from './import.ts'
 import { nearest } from './nearest.ts'
+import { NODE } from './node.ts'
+import { NODES } from './nodes.ts'
 import { RESTORE } from './restore.ts'
 import { SERVE } from './serve.ts'
 import { STATUS } from './status.ts'
@@ -29,6 +31,8 @@ export const COMMANDS: readonly Command[] = [
   STATUS,
   CONFLICTS,
   VOTERS,
+  NODE,
+  NODES,
   BACKUP,
   VERIFY,
   RESTORE,

@@ -1,12 +1,15 @@
 /** The configuration of one node, as the command line, the environment and a file give it. */
+
+import type { HostPort } from '../src/core/host-port.ts'
 import type { Durability } from '../src/storage-adapter.ts'
 import type { BusConfig } from './bus-settings.ts'
 import type { LogLevel } from './console-logger.ts'
 import type { ElectionConfig } from './election-settings.ts'
 import type { LimitsConfig } from './limits-settings.ts'
+import type { MembersConfig } from './members-settings.ts'
 import type { PageConfig } from './page-settings.ts'
 import type { ProxyConfig } from './proxy-settings.ts'
-import type { CacheSize, HostPort } from './setting.ts'
+import type { CacheSize } from './setting.ts'
 import type { TableScopes } from './table-scopes.ts'
 
 /** What `ooo serve` runs on. */
@@ -14,6 +17,7 @@ export interface ServeConfig
   extends BusConfig,
     ElectionConfig,
     ProxyConfig,
+    MembersConfig,
     LimitsConfig,
     PageConfig {
   readonly host: string

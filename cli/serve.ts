@@ -23,7 +23,7 @@ import {
 import { SERVE_SETTINGS, type ServeConfig, serveConfig, serveVariables } from './config.ts'
 import { createConsoleLogger } from './console-logger.ts'
 import { electionOf, warnOfNamelessVoter } from './election-settings.ts'
-import { admissionOf } from './limits-settings.ts'
+import { admissionOf, sizesOf } from './limits-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
 import { pagesOf } from './page-settings.ts'
@@ -33,6 +33,7 @@ import { storageOf } from './serve-storage.ts'
 import { explainStartFailure } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
 import { tellSystemd, writesToJournal } from './systemd.ts'
+import { openWithRoom } from './wait-for-room.ts'
 
 export const SERVE: Command = {
   name: 'serve',
@@ -63,13 +64,13 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   let server: Server | undefined
   try {
     if (!config.memory && config.postgres === undefined) refuseHalfRestored(config.data)
-    server = await assemble(config, name, logger, context.env)
-    await server.open()
+    const make = (): Promise<Server> => assemble(config, name, logger, context.env)
+    server = await openWithRoom(make, stop, logger)
   } catch (error) {
     context.stderr(`ooo: ${explainStartFailure(error, config)}\n`)
-    await server?.close()
     return isStateError(error, 'unprotected') ? EXIT.usage : EXIT.failed
   }
+  if (server === undefined) return EXIT.done
   const url = server.address?.url ?? ''
   context.stdout(`ooo: ${JSON.stringify(name)} serving ${url} (${roleText(config)})\n`)
   reportReady(context.env, url)
@@ -107,6 +108,7 @@ async function assemble(
     closeNoticeMs: CLOSE_NOTICE_MS,
     ...admissionOf(config),
     ...pagesOf(config),
+    ...sizesOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),
@@ -141,6 +143,8 @@ function pluginsOf(
   const plugin = cluster({
     keys: config.keys.map((path) => ({ path })),
     nodesKey: config.nodesKey,
+    nodesWritable: config.nodesWritable,
+    pivot2: config.pivot2,
     name,
     logger,
     openCluster: config.openCluster,

@@ -4,6 +4,7 @@
  */
 import { postgresTarget } from '../postgres/options.ts'
 import { CREDENTIAL_RULE, isCredential } from '../src/core/credential.ts'
+import { type HostPort, parseHostPort } from '../src/core/host-port.ts'
 import { isGlob, isValidKey } from '../src/core/key.ts'
 import type { Durability } from '../src/storage-adapter.ts'
 import { LOG_LEVELS, type LogLevel } from './console-logger.ts'
@@ -46,12 +47,6 @@ export interface Found {
   /** As the user knows it: `--port`, `OOO_PORT`, … */
   readonly source: string
   readonly texts: readonly string[]
-}
-
-/** A host and a port, as peers are told to reach a node. */
-export interface HostPort {
-  readonly host: string
-  readonly port: number
 }
 
 export const TEXT: Kind<string> = {
@@ -189,12 +184,7 @@ export const POSTGRES_URL: Kind<string> = {
 export const HOST_PORT: Kind<HostPort | undefined> = {
   placeholder: 'HOST:PORT',
   allowed: 'a host and a port such as 10.0.0.2:8800 or [fd00::2]:8800',
-  parse: (text) => {
-    const match = /^(\[[0-9A-Fa-f:.]+\]|[^\s:/[\]]+):(\d{1,5})$/.exec(text)
-    const host = match?.[1]?.replace(/^\[|\]$/g, '')
-    const port = Number(match?.[2])
-    return host !== undefined && port > 0 && port <= 65535 ? { host, port } : undefined
-  },
+  parse: parseHostPort,
 }
 
 /** The origin in a text, or undefined when it is not an HTTP origin. */

@@ -1,4 +1,6 @@
-/** The storage of a node that does not run: read for a backup, made from one. */
+/** The storage of a node that does not run: read for a backup, made from one, changed in place. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import type { BackupEvent } from '../backup/backup-event.ts'
 import type { BackupHeader } from '../backup/backup-header.ts'
 import type { RestoreCounts } from '../backup/restore-records.ts'
@@ -16,6 +18,7 @@ import { Store } from '../src/store/store.ts'
 import { LevelStorage } from '../storage-adapters/leveldb.ts'
 import { PostgresStorage } from '../storage-adapters/postgres.ts'
 import type { Place } from './backup-settings.ts'
+import { giveToOwnerOf } from './folder-owner.ts'
 import { snapshotFolder } from './folder-snapshot.ts'
 import { refuseHalfRestored, restoreFolder } from './restore-folder.ts'
 
@@ -93,6 +96,47 @@ async function withStorage<Result>(
   }
 }
 
+/**
+ * Gives `use` the rows of a stopped node, to be changed in place.
+ * @throws StateError `in_use` while a node holds them; `invalid_option` when they are no data of ours; what `use`
+ *   throws, and the adapter.
+ */
+export async function changeStopped<Result>(
+  place: Exclude<Place, { kind: 'node' }>,
+  use: (adapter: StorageAdapter) => Promise<Result>,
+): Promise<Result> {
+  if (place.kind === 'database') {
+    const name = `the database, namespace ${place.namespace}`
+    return withRows(new PostgresStorage(place), name, use)
+  }
+  const { directory } = place
+  refuseHalfRestored(directory)
+  if (!existsSync(join(directory, 'CURRENT'))) throw noData(directory)
+  try {
+    return await withRows(new LevelStorage({ directory }), directory, use)
+  } catch (error) {
+    if (!isStateError(error, 'in_use')) throw error
+    const text = `the data folder ${directory} is used by another process; stop the node first`
+    throw new StateError('in_use', text, { cause: error })
+  } finally {
+    await giveToOwnerOf(directory, directory)
+  }
+}
+
+async function withRows<Result>(
+  adapter: StorageAdapter,
+  name: string,
+  use: (adapter: StorageAdapter) => Promise<Result>,
+): Promise<Result> {
+  try {
+    await adapter.open()
+    await assertOurs(adapter, name)
+    return await use(adapter)
+  } finally {
+    await adapter.close()
+  }
+}
+
 /** A store would take any empty or foreign database for a new node's. */
 async function assertOurs(adapter: StorageAdapter, name: string): Promise<void> {
   for await (const [row] of adapter.iterate({ ...META_ROWS, limit: 1000 })) {
@@ -105,7 +149,11 @@ async function assertOurs(adapter: StorageAdapter, name: string): Promise<void> 
       `${name}: is not the data of a node: it has a row ${shown}; that of a Go server is read by ooo import --from-ko`,
     )
   }
-  throw new StateError('invalid_option', `${name}: holds no data of a node`)
+  throw noData(name)
+}
+
+function noData(name: string): StateError {
+  return new StateError('invalid_option', `${name}: holds no data of a node`)
 }
 
 /** Of all records, as the last batch left it; undefined when none is told, or it is damaged itself. */

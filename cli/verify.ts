@@ -70,6 +70,10 @@ export function formatReport(report: BackupReport, bytes: number): string {
   if (report.firstKey !== undefined) rows.push(['first key', report.firstKey])
   if (report.lastKey !== undefined) rows.push(['last key', report.lastKey])
   if (report.newest > 0n) rows.push(['newest', stampText(report.newest)])
+  if (report.excessCount > 0) {
+    rows.push(['too great', `${plural(report.excessCount, 'record')} beyond what is written now:`])
+    for (const text of report.excess) rows.push(['', text])
+  }
   const { totals } = report
   if (totals !== undefined) {
     rows.push(['digest', totals.digest])

@@ -1,7 +1,7 @@
 /** `ooo voters`: who votes for what an elected leader decides, and changes of that list. */
-import { errorText, StateError } from '../src/core/errors.ts'
-import { TOKEN_HEADER } from '../src/core/protocol.ts'
+import { StateError } from '../src/core/errors.ts'
 import { isVoterName, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
+import { askMember } from './ask-member.ts'
 import { type Command, type CommandContext, EXIT } from './command.ts'
 import { CLIENT_SETTINGS, type ClientConfig, SERVE_SETTINGS } from './config.ts'
 import { resolveSettings, settingsOf } from './resolve.ts'
@@ -166,29 +166,7 @@ function changeText(isIn: boolean, wasIn: boolean): string {
 }
 
 /** The list as the node tells it. @throws StateError what the node answered. */
-async function call({ url, clusterToken }: VotersConfig, change: unknown): Promise<unknown> {
-  const token: Record<string, string> = clusterToken ? { [TOKEN_HEADER]: clusterToken } : {}
-  let status: number
-  let body: string
-  try {
-    const response = await fetch(`${url}/-/voters`, {
-      ...(change === undefined ? {} : { method: 'POST', body: JSON.stringify(change) }),
-      headers: token,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    })
-    status = response.status
-    body = (await response.text()).trim()
-  } catch (cause) {
-    const reason = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-    throw new StateError('unreachable', `${url}: ${errorText(reason)}`, { cause })
-  }
-  if (status === 200) return JSON.parse(body) as unknown
-  if (status === 401) {
-    const advice = 'give --cluster-token-file or OOO_CLUSTER_TOKEN'
-    throw new StateError('unauthorized', `${url}: ${body}; ${advice}`)
-  }
-  if (status === 404)
-    throw new StateError('not_found', `${url} has no voters: its leader is not elected`)
-  if (status === 400) throw new StateError('invalid_option', body)
-  throw new StateError('unreachable', `${url}: status ${status}: ${body}`)
+function call(config: VotersConfig, change: unknown): Promise<unknown> {
+  const missing = `${config.url} has no voters: its leader is not elected`
+  return askMember(config, { path: '/-/voters', change, timeoutMs: TIMEOUT_MS, missing })
 }

@@ -168,8 +168,11 @@ function send(
   const { exchange } = answers
   if (exchange === undefined || exchange.n !== n) return { answers, effects: [] }
   const part = exchange.part + 1
-  const { records, fresh, lacks, last, bytes } = page
-  const message: ComparisonReply = { t: 'found', n, part, head, records, fresh, lacks, last }
+  const { records, fresh, large, lacks, last, bytes } = page
+  const whole = large === undefined ? {} : { whole: [0] }
+  const message: ComparisonReply = {
+    ...{ t: 'found', n, part, head, records, ...whole, fresh, lacks, last },
+  }
   const effects: AnswerEffect[] = [{ type: 'send', message }]
   if (last) return { answers: { ...answers, exchange: undefined }, effects }
   const inFlight = [...exchange.inFlight, { part, bytes }]

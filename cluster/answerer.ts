@@ -1,4 +1,5 @@
 /** Does what `answer-state.ts` decides: reads digests and records for one follower's comparisons. */
+import type { Entry } from '../src/core/entry.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { Store } from '../src/store/store.ts'
 import { Answer } from './answer.ts'
@@ -15,6 +16,8 @@ export interface AnswererOptions {
   readonly horizon: (path: string) => bigint
   /** Version of the stream that the follower speaks. */
   readonly protocol: () => number
+  /** Sends the value of a record in pieces; `done` is called when the follower has it, or never. */
+  readonly ship: (record: Entry, done: () => void) => void
   /** Takes what has been read. */
   readonly dispatch: (event: Exclude<AnswerEvent, { type: 'comparison' }>) => void
   /** Hears that something could not be read. */
@@ -72,9 +75,16 @@ export class Answerer {
     const answer = this.#answer
     if (answer === undefined) return
     const page = await answer.next()
+    if (page.large !== undefined) await this.#shipped(page.large)
     if (this.#answer !== answer) return
     if (page.last) this.#end()
     this.#options.dispatch({ type: 'found', n, head: this.#options.store.head, page })
+  }
+
+  #shipped(record: Entry): Promise<void> {
+    return new Promise((resolve) => {
+      this.#options.ship(record, resolve)
+    })
   }
 
   #end(): void {

@@ -1,5 +1,6 @@
 /** What people should look at of a node's links to its leaders, as sentences; no reason not to serve. */
 import { NOBODY } from '../src/core/nobody.ts'
+import { isCloneRefusal } from './clone-text.ts'
 import type { LinkReport } from './monitor.ts'
 
 /** A live follower that is this far behind is worth a sentence, milliseconds. */
@@ -7,7 +8,7 @@ const WORTH_TELLING_MS = 10_000
 
 type Told = Pick<
   LinkReport,
-  'url' | 'state' | 'lagRows' | 'lagMs' | 'outbox' | 'lastError' | 'lastCheckMs'
+  'url' | 'state' | 'lagRows' | 'lagMs' | 'outbox' | 'refused' | 'lastError' | 'lastCheckMs'
 >
 
 /** One sentence at most per link; none while it is live and close behind, or has not been tried yet. */
@@ -16,17 +17,22 @@ export function linkConcerns(links: readonly Told[]): string[] {
 }
 
 function describe(link: Told): string | undefined {
-  const { url, state, lagRows, lagMs, outbox, lastError, lastCheckMs } = link
+  const { url, state, lagRows, lagMs, outbox, refused, lastError, lastCheckMs } = link
   if (url === NOBODY) {
     return outbox === 0 ? undefined : `${rows(outbox)} to be sent to whoever leads next`
   }
   if (state === 'live') {
+    if (refused > 0)
+      return `${rows(refused)} ${refused === 1 ? 'is' : 'are'} not replicated by ${url}`
     if (lagRows === 0 || (lagMs ?? 0) < WORTH_TELLING_MS) return undefined
     return `${rows(lagRows)} and ${seconds(lagMs)} behind ${url}`
   }
   if (state === 'comparing') return `comparing with ${url}: what it has may be missing here`
   if (state === 'catchingUp') return `catching up with ${url}: ${rows(lagRows)} behind`
   if (lastCheckMs === 0) return undefined
+  if (lastError !== undefined && isCloneRefusal(lastError)) {
+    return `${url} refuses this node (${lastError}); ${rows(outbox)} to be sent`
+  }
   const since = lagMs === undefined ? '' : `, last heard ${seconds(lagMs)} ago`
   const why = lastError === undefined ? '' : ` (${lastError})`
   return `${url} is out of reach${since}${why}; ${rows(outbox)} to be sent`

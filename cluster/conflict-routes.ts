@@ -3,7 +3,8 @@
  *
  * - `GET /-/conflicts?key=<key or glob>&limit=<n>`: `{"conflicts":[…],"leaders":[…]}`, newest first. Each has
  *   `id`, `key`, `data` (null for a delete that lost), `version`, `origin`, `winner` (`version`, `origin`,
- *   `deleted`) and `at`, versions and times as text of nanoseconds. A node tells what it decided itself;
+ *   `deleted`) and `at`, versions and times as text of nanoseconds. What the leader refused for good has
+ *   `refused`, an error code, in place of `winner`. A node tells what it decided itself;
  *   `leaders` are the nodes to ask for the rest.
  * - `POST /-/conflicts/<id>/restore`: writes what lost anew, as a write of this node, and takes it out.
  * - `DELETE /-/conflicts/<id>`: takes it out.
@@ -72,17 +73,21 @@ async function listJson(
 }
 
 /** The data is the user's own text, digit for digit. */
-function conflictJson({ id, key, loser, winner, decidedNs }: Conflict): string {
+function conflictJson({ id, key, loser, winner, refusedFor, decidedNs }: Conflict): string {
   const fields = JSON.stringify({
     id,
     key,
     version: String(versionOf(loser)),
     origin: loser.origin,
-    winner: {
-      version: String(winner.version),
-      origin: winner.origin,
-      deleted: winner.isDelete,
-    },
+    ...(refusedFor === undefined
+      ? {
+          winner: {
+            version: String(winner.version),
+            origin: winner.origin,
+            deleted: winner.isDelete,
+          },
+        }
+      : { refused: refusedFor }),
     at: String(decidedNs),
   })
   return `${fields.slice(0, -1)},"data":${loser.kind === 'entry' ? loser.data : 'null'}}`

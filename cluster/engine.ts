@@ -5,12 +5,15 @@
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import { type ErrorCode, errorText } from '../src/core/errors.ts'
+import type { MemberNode } from '../src/core/protocol-node.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
+import { incarnationsOf } from '../src/store/incarnations.ts'
 import type { Store } from '../src/store/store.ts'
 import { BusPublisher } from './bus-publisher.ts'
 import type { BusReport } from './bus-report.ts'
+import { CloneGuard, type CloneReport } from './clone-guard.ts'
 import { ConflictRevision } from './conflict-revision.ts'
 import { DigestTable } from './digest-table.ts'
 import type { LeaseReport } from './election/election.ts'
@@ -25,6 +28,7 @@ import { loadProgress, settlePlacement } from './link-progress.ts'
 import { type LivedTime, livedTimeOf } from './lived-time.ts'
 import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
 import type { ResolvedClusterOptions } from './options.ts'
+import { PartialValues } from './pieces/partial-values.ts'
 import { type Placement, type Scope, scopeOf } from './placement.ts'
 import type { RefusalReport } from './refusals.ts'
 import { horizonAt } from './retention.ts'
@@ -46,6 +50,8 @@ export interface ClusterStatus {
   readonly refusals: RefusalReport
   /** Followers that deletions are kept for, connected or away. */
   readonly registered: readonly RegisteredFollower[]
+  /** Nodes that are refused because they run from a copy of another one's data. */
+  readonly clones: readonly CloneReport[]
   /** Milliseconds added to this node's wall clock to have its leader's; 0 while not measured. */
   readonly clockOffsetMs: number
   /** The lease by which the leader is elected; absent where leaders are configured. */
@@ -64,8 +70,16 @@ export interface EngineOptions {
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly random: Random
+  /** Where this node is, for its leaders. Default: they are not told. */
+  readonly node?: MemberNode
+  /** What of a path of the placement this node follows. Default: all of it. */
+  readonly narrow?: (path: string) => string
+  /** Hears of each follower that is no member any more. Default: nobody does. */
+  readonly forgotten?: (follower: RegisteredFollower) => void
   /** Opens connections to leaders. */
   readonly transport: Transport
+  /** Where others reach this node, as a URL; for people. Default: it does not tell. */
+  readonly url?: string
   /** Makes ids for placements. */
   readonly newId: () => string
   /** Who leads by election, and what that needs. Default: leaders are configured. */
@@ -85,10 +99,12 @@ export class ClusterEngine {
   readonly #leader: Leader
   readonly #digests: DigestTable
   readonly #keeping: LeaderKeeping
+  readonly #guard: CloneGuard
   readonly #lived: LivedTime
   readonly #revision: ConflictRevision
   readonly #monitor: Monitor
   readonly #publisher: BusPublisher | undefined
+  readonly #partials: PartialValues
   #links: FollowerLink[] = []
   /** What was lost in concurrent writes that this node decided. */
   readonly conflicts: ConflictLog
@@ -124,10 +140,20 @@ export class ClusterEngine {
       logger,
       tombstoneRetentionMs: options.tombstoneRetentionMs,
       removed: (forgotten) => this.#digests.removed(forgotten),
+      forgotten: (follower) => engine.forgotten?.(follower),
       horizonOfLeader: (url) => this.#links.find(({ leader }) => leader === url)?.horizon ?? 0n,
     })
     clock.maxDriftNs = BigInt(options.maxClockDriftMs) * NS_PER_MS
     this.#publisher = this.#makePublisher()
+    this.#partials = new PartialValues({
+      time,
+      maxUnits: limits.maxPartialUnits,
+      keepMs: limits.partialKeepMs,
+    })
+    this.#guard = new CloneGuard({
+      ...{ store, logger, url: engine.url },
+      nowMs: () => Number(time.wallNs() / NS_PER_MS),
+    })
     this.#leader = new Leader({
       store,
       placement,
@@ -136,7 +162,9 @@ export class ClusterEngine {
       publisher: this.#publisher,
       digests: this.#digests,
       keeping: this.#keeping,
+      guard: this.#guard,
       conflicts: this.conflicts,
+      partials: this.#partials,
       ballot: engine.standing?.ballot,
       progressed: () => {
         engine.standing?.ballot?.progressed()
@@ -195,15 +223,19 @@ export class ClusterEngine {
     }
   }
 
-  /** Ends all streams, waiting for what they have begun to write. Idempotent. */
-  async stop(): Promise<void> {
+  /**
+   * Ends all streams with this reason, waiting for what they have begun to write. Idempotent.
+   */
+  async stop(reason = 'the node is closing'): Promise<void> {
     this.#isStopped = true
     this.#cancelRetry?.()
     this.#stopListening?.()
     this.#publisher?.stop()
     if (this.#engine.digests === undefined) this.#digests.stop()
-    await this.#endStreams('the node is closing')
+    await this.#endStreams(reason)
+    this.#partials.close()
     await this.#revision.stop()
+    await this.#guard.stop()
     await this.#keeping.stop()
     await this.#lived.stop()
     await this.#restarts
@@ -242,6 +274,17 @@ export class ClusterEngine {
     this.#links = [...placement.upstreams].map(([leader, scopes], i) =>
       this.#link(leader, scopes, placementId, i === 0),
     )
+  }
+
+  /** Every follower that is a member, connected or away, and where it is. */
+  members(): (RegisteredFollower & { readonly connected: boolean })[] {
+    const connected = (id: string): boolean => this.#keeping.isConnected(id)
+    return this.#keeping.followers().map((each) => ({ ...each, connected: connected(each.id) }))
+  }
+
+  /** Forgets a member that is away. @returns it; undefined when there is none, or it is connected. */
+  forget(id: string): RegisteredFollower | undefined {
+    return this.#keeping.forget(id)
   }
 
   /** Takes a follower's stream. */
@@ -298,6 +341,7 @@ export class ClusterEngine {
       followers: this.#leader.followers().map((follower) => this.#monitor.follower(follower)),
       refusals: this.#monitor.refusals(),
       registered: this.#keeping.followers(),
+      clones: this.#guard.clones(),
       clockOffsetMs: this.#monitor.clockOffsetMs,
       bus: this.#busReport(),
     }
@@ -323,13 +367,22 @@ export class ClusterEngine {
     placementId: string,
     correctsClock: boolean,
   ): FollowerLink {
-    const { store, clock, time, random, transport, options } = this.#engine
+    const { store, clock, time, random, transport, options, url } = this.#engine
+    const { node, narrow = (path: string) => path } = this.#engine
+    const told = { ...(node && { node }), ...(url !== undefined && { url }) }
+    const incarnations = incarnationsOf(store)
+    const who = { id: store.id, name: this.name, scopes: scopes.map(narrow), incarnations }
     return new FollowerLink({
       leader,
-      identity: { id: store.id, name: this.name, scopes },
-      sets: followedSets(this.#engine.placement, leader),
+      identity: { ...who, ...told },
+      sets: followedSets(this.#engine.placement, leader).map(({ path, except }) => ({
+        path: narrow(path),
+        except,
+      })),
       digests: this.#digests,
       progress: loadProgress(store, leader, placementId),
+      partials: this.#partials,
+      conflicts: this.conflicts,
       placementId,
       store,
       clock: correctsClock ? clock : undefined,

@@ -24,6 +24,7 @@ const REASONS: Readonly<Record<FeedReason, string>> = {
   down: 'the connection to the bus was lost',
   silent: 'nothing of the leader is heard on the bus',
   slow: 'too much waits to be stored, or for what is missing',
+  large: 'a large value travels in pieces',
   leader: 'the leader cannot publish',
 }
 

@@ -2,7 +2,7 @@
 import type { Batch } from '../src/core/protocol-bus.ts'
 
 /** Why rows come from somewhere else than before. */
-export type FeedReason = 'joined' | 'gap' | 'down' | 'silent' | 'slow' | 'leader'
+export type FeedReason = 'joined' | 'gap' | 'down' | 'silent' | 'slow' | 'large' | 'leader'
 
 /** A message of the bus, and its size. */
 export interface SizedBatch extends Batch {

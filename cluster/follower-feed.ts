@@ -127,7 +127,9 @@ export function acknowledge<State extends FollowingState>(
   state: State,
   seq: number,
 ): { readonly state: State; readonly effects: readonly FollowerEffect[] } {
-  const message: FollowerMessage = { t: 'ack', seq, complete: state.progress.cursor !== null }
+  const { beyond, progress } = state
+  const complete = progress.cursor !== null
+  const message: FollowerMessage = { t: 'ack', seq, ...(beyond > seq ? { beyond } : {}), complete }
   return {
     state: withFeed(state, { acked: Math.max(seq, state.feed.acked) }),
     effects: [{ type: 'send', message }],

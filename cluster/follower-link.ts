@@ -1,9 +1,11 @@
 /** The states, events and effects of a follower's link, which `follower-state.ts` connects. */
 import type { Digest } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
-import type { FollowerMessage, LeaderMessage, LogPosition } from '../src/core/protocol.ts'
+import type { FollowerMessage, LeaderMessage, LogPosition, Rows } from '../src/core/protocol.ts'
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
+import type { MemberNode } from '../src/core/protocol-node.ts'
+import type { PieceMessage } from '../src/core/protocol-pieces.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import type { Grant } from '../src/core/protocol-voting.ts'
 import type { SentRow } from '../src/store/replication.ts'
@@ -20,8 +22,13 @@ export interface FollowerIdentity {
   readonly scopes: readonly string[]
   /** Newest version of the stream that it offers this leader. Default: the newest of all. */
   readonly protocol?: number
+  /** Where this node is, for its leader. */
+  readonly node?: MemberNode
   /** Whether it has a bus. Default false. */
   readonly bus?: boolean
+  /** See `Hello`. */
+  readonly incarnations?: readonly string[]
+  readonly url?: string
 }
 
 export interface LinkData {
@@ -48,13 +55,19 @@ export interface LinkProgress {
    * forgotten since would be taken for news.
    */
   readonly base?: LogPosition | undefined
+  /** Up to here all has been applied but what travels in pieces; in the log of the cursor. */
+  readonly beyond?: number | undefined
 }
 
 /** What is known while connected and welcomed. */
 export interface Following extends LinkData {
   readonly leader: { readonly id: string; readonly epoch: string; readonly head: number }
+  /** Version of the stream that is spoken. */
+  readonly protocol: number
   /** Up to where the leader's log has been applied on this connection or before it. */
   readonly applied: number
+  /** Up to where it has been applied but for what travels in pieces. */
+  readonly beyond: number
   /** Up to where it has been applied, or will be by what is under way. */
   readonly covered: number
   /** What is being compared; undefined when nothing is. */
@@ -65,6 +78,14 @@ export interface Following extends LinkData {
   readonly nextPush: number
   /** Pushes sent, by number, until acknowledged and dropped from the outbox. */
   readonly pushes: ReadonlyMap<number, readonly SentRow[]>
+  /** What goes up in pieces, before it is pushed; undefined: nothing does. */
+  readonly upload: { readonly row: SequencedRow; readonly isDone: boolean } | undefined
+  /** Longest value that the leader takes, bytes; undefined: it has not told. */
+  readonly maxValueBytes: number | undefined
+  /** Rows whose values were left out of a push, by its number. */
+  readonly withheld: ReadonlyMap<number, SequencedRow>
+  /** Seqs of other rows that are to go up in pieces, one after the other. */
+  readonly later: ReadonlySet<number>
   /** Seqs that the leader refused on this connection: kept in the outbox, not sent again. */
   readonly refused: ReadonlySet<number>
   /** Rows that the leader found stamped too far in the future: nothing is pushed until they are restamped. */
@@ -98,7 +119,10 @@ export type FollowerEvent =
   | { readonly type: 'down' }
   /** Answer to `quiesce`: no durable step is under way. */
   | { readonly type: 'quiet'; readonly session: number }
-  | { readonly type: 'message'; readonly message: Exclude<LeaderMessage, Digests | Terms | Grant> }
+  | {
+      readonly type: 'message'
+      readonly message: Exclude<LeaderMessage, Digests | Terms | Grant | PieceMessage>
+    }
   /** A part of the log came over the bus. */
   | { readonly type: 'batch'; readonly batch: SizedBatch }
   /** Messages of the bus may have been missed. */
@@ -110,6 +134,8 @@ export type FollowerEvent =
       readonly type: 'applied'
       readonly session: number
       readonly seq: number
+      /** Default: `seq`. */
+      readonly beyond?: number
       readonly progress: LinkProgress
     }
   /** This progress is durable. */
@@ -148,12 +174,15 @@ export type FollowerEvent =
     }
   /** The rows that drifted have new stamps, durably. */
   | { readonly type: 'restamped'; readonly session: number }
-  | { readonly type: 'beat' }
+  /** The leader has the value of this row. */
+  | { readonly type: 'uploaded'; readonly session: number; readonly seq: number }
+  /** An interval has passed. `isAlive`: bytes came from the leader, or went to it. Default: not. */
+  | { readonly type: 'beat'; readonly isAlive?: boolean }
   | { readonly type: 'close' }
 
 export type FollowerEffect =
   | { readonly type: 'send'; readonly message: FollowerMessage }
-  /** The peer is a leader that speaks with us: reconnect delays start anew. */
+  /** The peer is a leader that speaks with us. */
   | { readonly type: 'good'; readonly clock: string }
   /** Rows come from there now. */
   | { readonly type: 'fed'; readonly from: Feed['from']; readonly reason: FeedReason }
@@ -182,6 +211,8 @@ export type FollowerEffect =
       readonly records: readonly StoredRecord[]
       readonly cursor: LogPosition
       readonly seen: LogPosition
+      /** See `Rows`; up to the cursor unless more. */
+      readonly beyond?: number
       readonly isComplete: boolean
     }
   | ({ readonly session: number } & Extract<ComparisonEffect, { type: 'ask' | 'hash' }>)
@@ -198,8 +229,12 @@ export type FollowerEffect =
       readonly skip: ReadonlySet<number>
       readonly live: number | undefined
     }
+  /** Send the value of this row in pieces; answered by `uploaded`. */
+  | { readonly type: 'upload'; readonly session: number; readonly row: SequencedRow }
   /** The leader holds all that was held here when the connection began; it may have refused some before. */
   | { readonly type: 'held' }
+  /** The leader has no scope for this key, the first such on this connection: its row stays in the outbox. */
+  | { readonly type: 'refused'; readonly key: string }
   /** Ask for the leader's time, then give these rows new stamps. */
   | { readonly type: 'restamp'; readonly session: number; readonly rows: readonly SentRow[] }
   | {
@@ -209,6 +244,8 @@ export type FollowerEffect =
       readonly rows: readonly SentRow[]
       /** Of these, the seqs of those that lost at the leader. Default: none. */
       readonly superseded?: ReadonlySet<number>
+      /** Of these, those that the leader will never take, with their values. Default: none. */
+      readonly denied?: readonly SequencedRow[]
       readonly seen: LogPosition
     }
 
@@ -244,6 +281,19 @@ export function dropLink(
     state: { kind: 'offline', session: state.session, progress: state.progress },
     effects: [{ type: 'drop', code, reason }],
   }
+}
+
+/** Whether these rows were asked for since they were missing on the bus. */
+export function isFetched(state: FollowerState, { feed }: Rows): boolean {
+  return state.kind === 'live' && state.feed.from === 'fetch' && state.feed.n === feed
+}
+
+/** What is heard when this upload is done. */
+export function uploadedBy({
+  session,
+  row: { seq },
+}: Extract<FollowerEffect, { type: 'upload' }>): FollowerEvent {
+  return { type: 'uploaded', session, seq }
 }
 
 /** What the next connection offers: our protocol, unless the leader has just refused that as unknown to it. */

@@ -5,11 +5,13 @@ import type { KeySet } from '../src/core/protocol-comparison.ts'
 import type { Random, TimeSource } from '../src/core/time.ts'
 import type { Transport } from '../src/core/transport.ts'
 import type { Bus } from '../src/fanout/bus.ts'
+import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
 import type { DigestTable } from './digest-table.ts'
 import type { Voting } from './election/voting.ts'
 import type { FollowerIdentity, LinkProgress } from './follower-link.ts'
 import type { ClusterLimits } from './options.ts'
+import type { PartialValues } from './pieces/partial-values.ts'
 
 export interface FollowerLinkOptions {
   /** The leader, as `http(s)://host:port`. */
@@ -20,6 +22,10 @@ export interface FollowerLinkOptions {
   /** Hears every commit of the store. */
   readonly digests: DigestTable
   readonly progress: LinkProgress
+  /** Takes what the leader refuses for good. */
+  readonly conflicts: ConflictLog
+  /** What has come of large values. */
+  readonly partials: PartialValues
   /** Id of the placement the progress belongs to. */
   readonly placementId: string
   readonly store: Store

@@ -1,5 +1,6 @@
 /** How a follower's outbox goes up: the part of `follower-state.ts` that pushes. Pure. */
-import type { FollowerMessage, LogPosition, Pushed } from '../src/core/protocol.ts'
+import type { FollowerMessage, LogPosition, Push, Pushed } from '../src/core/protocol.ts'
+import { isLarge, PIECES_PROTOCOL, type Whole } from '../src/core/protocol-pieces.ts'
 import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type {
@@ -10,20 +11,70 @@ import type {
   OpenState,
 } from './follower-link.ts'
 import { dropLink, isFollowing } from './follower-link.ts'
+import { isTooLong } from './page.ts'
+
+/** Rows that may wait for their turn to go up in pieces; beyond it what is behind them waits as well. */
+const MAX_LATER = 1000
 
 /** Asks for rows to push, unless enough are under way or the log is still being caught up with. */
-export function collect(state: OpenState, { limits }: FollowerContext): FollowerStep {
+export function collect(state: OpenState, context: FollowerContext): FollowerStep {
+  const { limits } = context
   // While catching up, what the leader sends may still settle rows that would be pushed in vain.
   if (!mayPush(state) || state.pushes.size >= limits.maxPushesInFlight) {
     return { state, effects: [] }
   }
-  const { kind, session } = state
+  const { kind, session, upload } = state
+  if (upload?.isDone === true) return pushUploaded(state, upload.row, context)
+  if (state.later.size >= MAX_LATER) return { state, effects: [] }
   const live = kind === 'live' ? session : undefined
   const limit = limits.messageRecords
   return { state, effects: [{ type: 'collect', limit, skip: underWay(state), live }] }
 }
 
-function mayPush(state: OpenState): state is Exclude<FollowingState, { kind: 'catchingUp' }> {
+/** The leader has the value: its record goes up. */
+export function uploaded(
+  state: OpenState,
+  { session, seq }: Extract<FollowerEvent, { type: 'uploaded' }>,
+  context: FollowerContext,
+): FollowerStep {
+  if (!isFollowing(state) || session !== state.session || state.upload?.row.seq !== seq) {
+    return { state, effects: [] }
+  }
+  return collect({ ...state, upload: { ...state.upload, isDone: true } }, context)
+}
+
+/** The leader will not take it: it is told of the record without its value. */
+function withhold(state: PushingState, row: SequencedRow, context: FollowerContext): FollowerStep {
+  const withheld = new Map(state.withheld).set(state.nextPush, row)
+  return send({ ...state, withheld }, [row], { withheld: [0] }, context)
+}
+
+/** What waited for it comes next, as it is by then. */
+function pushUploaded(
+  state: PushingState,
+  row: SequencedRow,
+  context: FollowerContext,
+): FollowerStep {
+  return send({ ...state, upload: undefined, later: new Set() }, [row], { whole: [0] }, context)
+}
+
+/** Begins to send the first of these values, unless one is under way; remembers the others. */
+function upload(
+  state: PushingState,
+  rows: readonly SequencedRow[],
+): { readonly state: PushingState; readonly effects: FollowerStep['effects'] } {
+  const [first] = rows
+  if (first === undefined) return { state, effects: [] }
+  const later = new Set(state.later)
+  for (const { seq } of rows) later.add(seq)
+  if (state.upload !== undefined) return { state: { ...state, later }, effects: [] }
+  const effect = { type: 'upload', session: state.session, row: first } as const
+  return { state: { ...state, later, upload: { row: first, isDone: false } }, effects: [effect] }
+}
+
+type PushingState = Exclude<FollowingState, { kind: 'catchingUp' }>
+
+function mayPush(state: OpenState): state is PushingState {
   // Rows that drifted are restamped before others go up, so that the order stays.
   return (state.kind === 'live' || state.kind === 'comparing') && state.drifted.length === 0
 }
@@ -35,8 +86,8 @@ export function noteHead<State extends FollowingState>(state: State, head: numbe
 }
 
 /** Seqs that are not to be sent now. */
-function underWay({ refused, pushes }: FollowingState): Set<number> {
-  const seqs = new Set(refused)
+function underWay({ refused, later, pushes }: FollowingState): Set<number> {
+  const seqs = new Set([...refused, ...later])
   for (const rows of pushes.values()) for (const { seq } of rows) seqs.add(seq)
   return seqs
 }
@@ -48,7 +99,19 @@ export function push(
   context: FollowerContext,
 ): FollowerStep {
   if (!mayPush(before)) return { state: before, effects: [] }
-  const step = send(before, collected, context)
+  // Reading takes a while: some of it may have been sent since it was asked for.
+  const skip = underWay(before)
+  const rows = collected.filter(({ seq }) => !skip.has(seq))
+  const { maxValueBytes = Number.POSITIVE_INFINITY } = before
+  const long = rows.find(({ record }) => isTooLong(record, maxValueBytes))
+  if (long !== undefined) return withhold(before, long, context)
+  const inPieces = (row: SequencedRow): boolean =>
+    before.protocol >= PIECES_PROTOCOL && isLarge(row.record, context.limits.pieceBytes)
+  const begun = upload(before, rows.filter(inPieces))
+  const small = rows.filter((row) => !inPieces(row))
+  const isAllLarge = small.length === 0 && rows.length > 0
+  const sent = isAllLarge ? collect(begun.state, context) : send(begun.state, small, {}, context)
+  const step = { state: sent.state, effects: [...begun.effects, ...sent.effects] }
   return wholeOf === before.session ? begin(step, collected) : step
 }
 
@@ -78,13 +141,11 @@ function hold(state: FollowingState): {
 }
 
 function send(
-  state: Exclude<FollowingState, { kind: 'catchingUp' }>,
-  collected: readonly SequencedRow[],
+  state: PushingState,
+  rows: readonly SequencedRow[],
+  values: Whole & Pick<Push, 'withheld'>,
   context: FollowerContext,
 ): FollowerStep {
-  // Reading takes a while: some of it may have been sent since it was asked for.
-  const skip = underWay(state)
-  const rows = collected.filter(({ seq }) => !skip.has(seq))
   if (rows.length === 0 || state.pushes.size >= context.limits.maxPushesInFlight) {
     return { state, effects: [] }
   }
@@ -94,6 +155,7 @@ function send(
     t: 'push',
     n,
     records: rows.map((row) => row.record),
+    ...values,
     ...(rows.some((row) => row.seen !== undefined)
       ? { seen: rows.map((row) => row.seen ?? null) }
       : {}),
@@ -129,16 +191,26 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
   const superseded = lost.length === 0 ? {} : { superseded: new Set(lost) }
   const applied = outcomes.filter((outcome) => outcome === 'applied').length
   const own = { head, count: state.own.count + applied }
+  const foreign = state.refused.size === 0 ? rows.find(({ seq }) => refused.has(seq)) : undefined
+  const news = foreign === undefined ? [] : [{ type: 'refused', key: foreign.key } as const]
+  const withheld = new Map(state.withheld)
+  const long = withheld.get(n)
+  withheld.delete(n)
+  const denied = outcomes[0] === 'denied' && long !== undefined ? { denied: [long] } : {}
   const isKept = taken.length === rows.length || state.hold === 'yes'
   return {
     state: {
       ...noteHead(state, head),
       refused,
       drifted,
+      withheld,
       own,
       hold: isKept ? state.hold : undefined,
     },
-    effects: [{ type: 'settle', session: state.session, n, rows: taken, ...superseded, seen }],
+    effects: [
+      { type: 'settle', session: state.session, n, rows: taken, ...superseded, ...denied, seen },
+      ...news,
+    ],
   }
 }
 

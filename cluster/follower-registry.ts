@@ -1,12 +1,14 @@
 /**
- * The followers a leader knows, connected or away, and how far each is: tombstones stay until all
- * of them have passed. Kept on disk, in one meta row; bounded. A follower that was silent for longer
+ * The members of a cluster as a leader knows them: its followers, connected or away, where they are, and how
+ * far each is. Nobody gets here but by the stream, with the credential where there is one; what clients write
+ * never does. Tombstones stay until all of them have passed. Kept on disk, in one meta row; bounded. A follower that was silent for longer
  * than tombstones are kept is forgotten: when it returns it is compared with. Silence is counted in time that
  * this node has lived: a wall clock that jumps makes nobody silent.
  */
 
 import type { Logger } from '../src/core/logger.ts'
 import type { LogPosition } from '../src/core/protocol.ts'
+import type { MemberNode } from '../src/core/protocol-node.ts'
 import type { Store } from '../src/store/store.ts'
 
 export interface RegisteredFollower {
@@ -17,6 +19,10 @@ export interface RegisteredFollower {
   readonly cursor: LogPosition | null
   /** When it was last heard of, this node's time, milliseconds since the Unix epoch. */
   readonly lastContactMs: number
+  /** Since when it is away, this node's time, milliseconds since the Unix epoch; absent while it is connected. */
+  readonly awaySinceMs?: number
+  /** Where it is; absent when it has not told. */
+  readonly node?: MemberNode
 }
 
 /** As it is kept. */
@@ -41,6 +47,8 @@ export interface FollowerRegistryOptions {
   readonly nowMs: () => number
   /** How long this node has lived, milliseconds; see `lived-time.ts`. */
   readonly livedMs: () => number
+  /** Hears of each that is no member any more. */
+  readonly forgotten?: (follower: RegisteredFollower) => void
   readonly logger: Logger
 }
 
@@ -70,17 +78,17 @@ export class FollowerRegistry {
 
   /** A follower connected. `cursor`: null unless the log continues from there. */
   joined(
-    { id, name, scopes }: Pick<RegisteredFollower, 'id' | 'name' | 'scopes'>,
+    { id, name, scopes, node }: Pick<RegisteredFollower, 'id' | 'name' | 'scopes' | 'node'>,
     cursor: LogPosition | null,
   ): Registration {
     const { store, nowMs, livedMs } = this.#options
     const change = (fields: Partial<RegisteredFollower>): void => {
-      const known = this.#followers.get(id) ?? { id, name, scopes, cursor }
+      const { awaySinceMs: _, ...known } = this.#followers.get(id) ?? { id, name, scopes, cursor }
       const contact = { lastContactMs: nowMs(), contactLivedMs: livedMs() }
       this.#followers.set(id, { ...known, ...contact, ...fields })
       this.#isChanged = true
     }
-    change({ name, scopes, cursor })
+    change({ name, scopes, cursor, ...(node === undefined ? {} : { node }) })
     if (this.#followers.size > MAX_FOLLOWERS) this.forgetSilent(Number.POSITIVE_INFINITY)
     this.#connections.set(id, (this.#connections.get(id) ?? 0) + 1)
     let isConnected = true
@@ -91,8 +99,11 @@ export class FollowerRegistry {
         if (!isConnected) return
         isConnected = false
         const others = (this.#connections.get(id) ?? 1) - 1
-        if (others === 0) this.#connections.delete(id)
-        else this.#connections.set(id, others)
+        if (others > 0) this.#connections.set(id, others)
+        else {
+          this.#connections.delete(id)
+          this.#isAway(id)
+        }
       },
     }
   }
@@ -108,6 +119,19 @@ export class FollowerRegistry {
     return least
   }
 
+  /** Whether it is connected. */
+  isConnected(id: string): boolean {
+    return this.#connections.has(id)
+  }
+
+  /** Forgets one that is away. @returns it; undefined when there is none, or it is connected. */
+  forget(id: string): RegisteredFollower | undefined {
+    const follower = this.#followers.get(id)
+    if (follower === undefined || this.#connections.has(id)) return undefined
+    this.#drop(follower)
+    return follower
+  }
+
   /** Forgets those away that were not heard of for so long of lived time, and those beyond the bound. */
   forgetSilent(silentMs: number): void {
     const { livedMs, logger } = this.#options
@@ -115,16 +139,29 @@ export class FollowerRegistry {
     const away = [...this.#followers.values()]
       .filter(({ id }) => !this.#connections.has(id))
       .sort((a, b) => a.contactLivedMs - b.contactLivedMs)
-    for (const { id, name, lastContactMs, contactLivedMs } of away) {
+    for (const follower of away) {
+      const { id, name, lastContactMs, contactLivedMs } = follower
       if (contactLivedMs >= since && this.#followers.size <= MAX_FOLLOWERS) return
-      this.#followers.delete(id)
-      this.#isChanged = true
+      this.#drop(follower)
       logger.warn('a follower was away too long: deletions are not kept for it any more', {
         follower: name,
         id,
         lastContact: new Date(lastContactMs).toISOString(),
       })
     }
+  }
+
+  #isAway(id: string): void {
+    const follower = this.#followers.get(id)
+    if (follower === undefined) return
+    this.#followers.set(id, { ...follower, awaySinceMs: this.#options.nowMs() })
+    this.#isChanged = true
+  }
+
+  #drop(follower: RegisteredFollower): void {
+    this.#followers.delete(follower.id)
+    this.#isChanged = true
+    this.#options.forgotten?.(follower)
   }
 
   /** Writes what changed since the last time. @throws StateError of the storage. */

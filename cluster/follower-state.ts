@@ -20,10 +20,13 @@
  * 4. Events of an earlier connection change nothing but the progress, which is a fact of the disk.
  * 5. `held` comes once per connection: after everything that was compared, when a reading of the whole
  *    outbox, and all that was under way then, has been acknowledged, nothing refused and nothing set aside.
- * 6. A hello is sent when no durable step is under way, so it tells the whole progress.
+ * 6. The cursor passes a row whose value travels in pieces only with the message that brings its record.
+ * 7. A hello is sent when no durable step is under way, so it tells the whole progress.
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
 import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/protocol.ts'
+import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-fields.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
 import { FROM_STREAM } from './feed.ts'
 import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'
 import {
@@ -47,7 +50,7 @@ import type {
   OpenState,
 } from './follower-link.ts'
 import { dropLink, isFollowing } from './follower-link.ts'
-import { collect, noteHead, push, pushed, restamped, settled } from './follower-pushes.ts'
+import { collect, noteHead, push, pushed, restamped, settled, uploaded } from './follower-pushes.ts'
 
 export type {
   FollowerContext,
@@ -82,7 +85,7 @@ export function stepFollower(
         effects: [],
       }
     case 'beat':
-      return beat(state, context)
+      return beat(state, event, context)
     case 'message':
       return receive(state, event.message, context)
     case 'batch':
@@ -99,6 +102,8 @@ export function stepFollower(
       return collect(state, context)
     case 'collected':
       return push(state, event, context)
+    case 'uploaded':
+      return uploaded(state, event, context)
     case 'settled':
       return settled(state, event, context)
     case 'restamped':
@@ -122,16 +127,19 @@ function begin({ session, progress }: OpenState): FollowerStep {
 
 function greet(state: OpenState, session: number, { identity }: FollowerContext): FollowerStep {
   if (state.kind !== 'greeting' || state.session !== session) return { state, effects: [] }
-  const { cursor, seen, base = null } = state.progress
-  const { bus = false, protocol = STREAM_PROTOCOL, ...who } = identity
+  const { cursor, seen, base = null, beyond } = state.progress
+  const { bus = false, protocol = STREAM_PROTOCOL, incarnations, url, ...who } = identity
+  const told = { ...(incarnations && { incarnations }), ...(url !== undefined && { url }) }
   const message: FollowerMessage = {
     t: 'hello',
     protocol,
     ...who,
     ...(bus ? { bus } : {}),
+    ...(protocol < PROTOCOL_WITH_FIELDS ? {} : told),
     cursor,
     seen,
     base,
+    ...(beyond === undefined ? {} : { beyond }),
   }
   return { state, effects: [{ type: 'send', message }] }
 }
@@ -171,16 +179,23 @@ function welcome(
   const { id, epoch, head, clock } = message
   const resumed = message.resume ? progress.cursor?.seq : undefined
   const from = resumed ?? head
+  const isSameLog = resumed !== undefined && progress.cursor?.epoch === epoch
   const following = {
     session,
     progress,
     leader: { id, epoch, head },
+    protocol: message.protocol,
     applied: from,
+    beyond: isSameLog ? Math.max(from, progress.beyond ?? 0) : from,
     covered: from,
     comparison: undefined,
     asked: 0,
     nextPush: 1,
     pushes: new Map(),
+    upload: undefined,
+    later: new Set<number>(),
+    maxValueBytes: message.maxValueBytes,
+    withheld: new Map<number, SequencedRow>(),
     refused: new Set<number>(),
     drifted: [],
     own: NOTHING_OWN,
@@ -215,6 +230,11 @@ function advance(
   if (through > head || n > feed.n || (feed.n === 0 && through < state.covered)) {
     return dropLink(state, `"${message.t}" through ${through} of ${head} after ${state.covered}`)
   }
+  const beyond = Math.max(through, message.t === 'rows' ? (message.beyond ?? 0) : 0)
+  // What is missing travels in pieces: meanwhile the stream brings all that passes it.
+  if (state.kind === 'live' && feed.from === 'fetch' && n === feed.n && beyond > through) {
+    return leaveBus(noteHead(state, head), 'large')
+  }
   const isOfOldFeed = n < feed.n || feed.from === 'bus'
   if (state.kind === 'live' && (isOfOldFeed || through < state.covered || feed.from === 'fetch')) {
     if (message.t === 'beat') return beatOnBus(state, message)
@@ -225,7 +245,7 @@ function advance(
   }
   const cursor: LogPosition = { epoch: leader.epoch, seq: through }
   const seen: LogPosition = { epoch: leader.epoch, seq: head }
-  const isReached = message.t === 'rows' && through >= head
+  const isReached = message.t === 'rows' && beyond >= head
   const told = {
     ...state,
     leader: { ...leader, head },
@@ -233,13 +253,14 @@ function advance(
     own: through >= state.own.head ? NOTHING_OWN : state.own,
   }
   const isComplete = state.kind !== 'comparing'
-  const isKnown = isComplete
+  const isPlace = isComplete
     ? samePosition(state.progress.cursor, cursor)
     : state.applied === through
+  const isKnown = isPlace && beyond <= Math.max(state.beyond, through)
   const records = message.t === 'rows' ? message.records : []
   const step =
     records.length > 0 || !isKnown
-      ? merge(told, { type: 'merge', session, records, cursor, seen, isComplete })
+      ? merge(told, { type: 'merge', session, records, cursor, seen, beyond, isComplete })
       : acknowledge(told, through)
   const { state: next, effects } = step
   if (next.kind === 'comparing') {
@@ -261,12 +282,12 @@ function merge(
 /** Acknowledges; what lost against ours was put in the outbox, so that is looked at again. */
 function applied(
   state: OpenState,
-  { session, seq, progress }: Extract<FollowerEvent, { type: 'applied' }>,
+  { session, seq, beyond = seq, progress }: Extract<FollowerEvent, { type: 'applied' }>,
   context: FollowerContext,
 ): FollowerStep {
   const next = { ...state, progress }
   if (!isFollowing(next) || session !== state.session) return { state: next, effects: [] }
-  const told = acknowledgeStored(stored({ ...next, applied: seq }, seq))
+  const told = acknowledgeStored(stored({ ...next, applied: seq, beyond }, seq))
   const pump = collect(told.state, context)
   return { state: pump.state, effects: [...told.effects, ...pump.effects] }
 }
@@ -284,9 +305,13 @@ function saved(
   return acknowledge(next, cursor.seq)
 }
 
-function beat(state: OpenState, { limits }: FollowerContext): FollowerStep {
+function beat(
+  state: OpenState,
+  { isAlive = false }: Extract<FollowerEvent, { type: 'beat' }>,
+  { limits }: FollowerContext,
+): FollowerStep {
   if (state.kind === 'offline') return { state, effects: [] }
-  const silentBeats = state.silentBeats + 1
+  const silentBeats = isAlive ? 0 : state.silentBeats + 1
   if (silentBeats > limits.maxSilentBeats) {
     const reason = `the leader was silent for ${limits.maxSilentBeats} beats`
     return dropLink(state, reason, 'deadline')

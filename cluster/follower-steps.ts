@@ -5,9 +5,13 @@
 
 import { hashText } from '../src/core/digest.ts'
 import { StateError } from '../src/core/errors.ts'
+import type { Logger } from '../src/core/logger.ts'
 import type { LogPosition } from '../src/core/protocol.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
+import type { BatchOperation } from '../src/storage-adapter.ts'
+import type { ConflictLog } from '../src/store/conflict-log.ts'
+import type { SequencedRow } from '../src/store/rows.ts'
 import type { Store } from '../src/store/store.ts'
 import type { FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
 import { HashSet } from './hash-set.ts'
@@ -30,6 +34,9 @@ export interface LeaderTerms {
 export interface FollowerStepsOptions {
   readonly store: Store
   readonly time: TimeSource
+  readonly logger: Logger
+  /** Takes what the leader refused for good. */
+  readonly conflicts: ConflictLog
   readonly leader: string
   /** Version of the stream that is spoken with it. */
   readonly protocol: () => number
@@ -60,9 +67,16 @@ export class FollowerSteps {
    */
   #acknowledged = { session: 0, keys: new HashSet() }
 
+  #denied = 0
+
   constructor(options: FollowerStepsOptions) {
     this.#options = options
     this.#durable = options.progress
+  }
+
+  /** Values that the leader refused for good. */
+  get denied(): number {
+    return this.#denied
   }
 
   get durable(): LinkProgress {
@@ -91,18 +105,20 @@ export class FollowerSteps {
       case 'merge': {
         const { records, cursor, seen, isComplete } = effect
         const { base } = this.#durable
+        const beyond = effect.beyond ?? cursor.seq
         const progress = isComplete
-          ? { cursor, seen: this.#later(seen) }
+          ? { cursor, seen: this.#later(seen), ...(beyond > cursor.seq ? { beyond } : {}) }
           : { cursor: null, seen: this.#later(seen), base }
         await this.#save(progress, (meta) => store.merge(records, { source: leader, leader, meta }))
-        return { type: 'applied', session, seq: cursor.seq, progress }
+        return { type: 'applied', session, seq: cursor.seq, beyond, progress }
       }
       case 'settle': {
         const { n, rows, superseded } = effect
         const held = rows.filter(({ seq }) => superseded?.has(seq) !== true)
         this.#noteHeld(session, held)
         const progress = { ...this.#durable, seen: this.#later(effect.seen) }
-        await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta))
+        const noted = this.#note(effect.denied ?? [])
+        await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta, noted))
         return { type: 'settled', session, n, progress }
       }
       case 'restamp':
@@ -161,6 +177,18 @@ export class FollowerSteps {
       this.#acknowledged = { session, keys: new HashSet() }
     }
     return this.#acknowledged.keys
+  }
+
+  /** What the leader will never take is kept in the log of what was lost, in the batch that lets go of it. */
+  #note(denied: readonly SequencedRow[]): readonly BatchOperation[] {
+    const { conflicts, leader, logger } = this.#options
+    return denied.map(({ record }) => {
+      this.#denied++
+      logger.warn('the leader refused a value for good: it is in the conflict log', {
+        ...{ leader, key: record.key, reason: 'greater than the leader takes' },
+      })
+      return conflicts.noteRefused(record, 'too_large')
+    })
   }
 
   /** One more than `MAX_HASHES` at most, which says that some are not in it. */

@@ -6,7 +6,6 @@
 import { Connection } from '../src/client/connection.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
 import { leaderText } from '../src/core/nobody.ts'
-import type { Rows } from '../src/core/protocol.ts'
 import {
   decodeLeaderMessage,
   encodeMessage,
@@ -15,12 +14,13 @@ import {
 } from '../src/core/protocol.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import { type CancelTimer, NS_PER_MS } from '../src/core/time.ts'
+import type { MessageSocket } from '../src/core/transport.ts'
 import { Backlog } from './backlog.ts'
 import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
 import { FeedCounts } from './feed-counts.ts'
-import { isFollowing, nextOffer } from './follower-link.ts'
+import { isFetched, isFollowing, nextOffer, uploadedBy } from './follower-link.ts'
 import type { FollowerLinkOptions } from './follower-options.ts'
 import type {
   FollowerContext,
@@ -33,13 +33,18 @@ import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-
 import { FollowerVoting } from './follower-voting.ts'
 import { LeaderStorage } from './leader-storage.ts'
 import { LeaderTime } from './leader-time.ts'
+import { LinkPatience, NOT_REPLICATED, tellDown } from './link-patience.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
-import { cutRows } from './page.ts'
+import { OutboxReader } from './outbox-reader.ts'
+import { PieceLine } from './pieces/piece-line.ts'
 import { streamUrl } from './placement.ts'
 import { explainRefusal } from './token.ts'
 
 export type { LinkStatus } from './link-status.ts'
+
+/** A connection over which nothing had to be stored for so long is a good one, milliseconds. */
+const GOOD_AFTER_MS = 60_000
 
 export class FollowerLink {
   readonly #options: FollowerLinkOptions
@@ -65,9 +70,10 @@ export class FollowerLink {
   readonly #voting: FollowerVoting
   #stopBeat: CancelTimer | undefined
   #outboxNoted = false
-  /** The latest request for rows of the outbox that has not been answered. */
-  #nextCollect: Extract<FollowerEffect, { type: 'collect' }> | undefined
-  #isCollecting = false
+  readonly #outbox: OutboxReader
+  readonly #patience: LinkPatience = new LinkPatience()
+  /** Of the present connection. */
+  #pieces: PieceLine | undefined
   #lastError: string | undefined
   #lastCheckMs = 0
 
@@ -78,8 +84,14 @@ export class FollowerLink {
     this.#context = { identity: { ...identity, bus: hasBus }, sets, limits }
     this.#state = initialFollower(options.progress)
     this.#steps = new FollowerSteps({ ...options, protocol: () => this.#protocol })
-    this.#backlog = new Backlog(limits.maxPendingBytes)
     this.#leaderStorage = new LeaderStorage(options)
+    this.#outbox = new OutboxReader({
+      ...options,
+      tellable: (rows) => this.#leaderStorage.tellable(rows),
+      dispatch: (event) => this.#dispatch(event),
+      fail: (error) => this.#fail('the outbox could not be read', error),
+    })
+    this.#backlog = new Backlog(limits.maxPendingBytes)
     this.#leaderTime = new LeaderTime({
       ...options,
       comeDown: (stamp) => {
@@ -120,27 +132,28 @@ export class FollowerLink {
       fail: (error) => this.#fail('a comparison failed', error),
     })
     this.#connection = new Connection({
-      transport: options.transport,
-      time: options.time,
-      random: options.random,
-      backoff: {
-        initialMs: options.limits.reconnectInitialMs,
-        maxMs: options.limits.reconnectMaxMs,
-      },
-      goodAfterMs: 0,
+      ...options,
+      backoff: { initialMs: limits.reconnectInitialMs, maxMs: limits.reconnectMaxMs },
+      goodAfterMs: GOOD_AFTER_MS,
       request: () => ({
         url: streamUrl(options.leader),
         headers: options.token === undefined ? {} : { [TOKEN_HEADER]: options.token },
       }),
       // Offline is a mode: whatever a leader says, it may be mended, so the link never gives up.
       shouldReconnect: () => true,
-      onOpen: () => {
+      onOpen: (socket) => {
+        this.#begin(socket)
         this.#voting.up()
         this.#dispatch({ type: 'up' })
       },
       onMessage: (text) => this.#receive(text),
       onDown: ({ code, reason }) => this.#down(code, reason),
     })
+  }
+
+  #begin(socket: MessageSocket): void {
+    const fail = (error: unknown): void => this.#fail('a large value could not be taken', error)
+    this.#pieces = new PieceLine({ ...this.#options, peer: this.leader, socket, fail })
   }
 
   start(): void {
@@ -154,6 +167,7 @@ export class FollowerLink {
     this.#listener.stop()
     this.#dispatch({ type: 'close' })
     this.#connection.close(1001, reason)
+    this.#pieces?.close()
     await this.#work
     await this.#comparing.ended()
   }
@@ -193,6 +207,7 @@ export class FollowerLink {
       ),
       outbox: this.#options.store.owedCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
+      denied: this.#steps.denied,
       drifted: this.#drifted,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,
@@ -208,6 +223,8 @@ export class FollowerLink {
       if (message.t === 'digests') {
         this.#terms = { ...this.#terms, horizon: message.horizon }
         this.#comparing.told(message)
+      } else if (message.t === 'offer' || message.t === 'piece' || message.t === 'got') {
+        this.#pieces?.hear(message)
       } else if (message.t === 'terms') this.#told(message)
       else if (message.t === 'grant') this.#voting.granted(message)
       else {
@@ -216,26 +233,23 @@ export class FollowerLink {
           this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten) }
           this.#saveSoon(this.#leaderStorage.welcomed(message))
           this.#listener.invited(message.bus)
-        } else if (message.t === 'rows' && this.#isFetched(message)) {
+        } else if (message.t === 'rows' && isFetched(this.#state, message)) {
           this.#feeds.fetched(message.records.length)
         }
-        this.#dispatch({ type: 'message', message })
+        const filled = 'records' in message ? (this.#pieces?.fill(message) ?? message) : message
+        this.#dispatch({ type: 'message', message: filled })
       }
     } catch (error) {
       this.#fail('a message of the leader is not understood', error)
     }
   }
 
-  #isFetched({ feed }: Rows): boolean {
-    const state = this.#state
-    return state.kind === 'live' && state.feed.from === 'fetch' && state.feed.n === feed
-  }
-
   #down(code: number, reason: string): void {
     this.#noteCheck()
+    this.#pieces?.close()
     const text = reason === '' ? `connection closed (${code})` : explainRefusal(reason)
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
-      this.#options.logger.warn('leader out of reach; serving and taking writes locally', {
+      this.#options.logger.warn(tellDown(text), {
         leader: leaderText(this.#options.leader),
         reason: text,
       })
@@ -266,7 +280,6 @@ export class FollowerLink {
         this.#connection.send(encodeMessage(effect.message, this.#protocol))
         break
       case 'good':
-        this.#connection.connectionIsGood()
         this.#leaderTime.welcomed(BigInt(effect.clock))
         break
       case 'drop':
@@ -278,8 +291,14 @@ export class FollowerLink {
         )
         break
       case 'collect':
-        this.#nextCollect = effect
-        void this.#collect()
+        this.#outbox.collect(effect)
+        break
+      case 'upload':
+        this.#pieces?.ship(effect.row.record, () => this.#dispatch(uploadedBy(effect)))
+        break
+      case 'refused':
+        this.#lastError = NOT_REPLICATED
+        this.#options.logger.warn(NOT_REPLICATED, { leader: this.leader, key: effect.key })
         break
       case 'restamp':
         this.#drifted += effect.rows.length
@@ -314,31 +333,15 @@ export class FollowerLink {
     this.#work = this.#work.then(() => this.#makeDurable(effect)).finally(done)
   }
 
-  /** Reads the outbox for the latest request, one reading at a time. */
-  async #collect(): Promise<void> {
-    if (this.#isCollecting) return
-    this.#isCollecting = true
-    try {
-      for (let next = this.#nextCollect; next !== undefined; next = this.#nextCollect) {
-        this.#nextCollect = undefined
-        const owed = await this.#options.store.owed(this.leader, next.limit, next.skip)
-        const { rows } = cutRows(owed, this.#options.limits.messageBytes)
-        const isWhole = rows.length === owed.length && owed.length < next.limit
-        const told = this.#leaderStorage.tellable(rows)
-        this.#dispatch({ type: 'collected', rows: told, wholeOf: isWhole ? next.live : undefined })
-      }
-    } catch (error) {
-      this.#fail('the outbox could not be read', error)
-    } finally {
-      this.#isCollecting = false
-    }
-  }
-
   async #makeDurable(effect: DurableEffect): Promise<void> {
     const isWanted = (): boolean => this.#comparing.isCurrent(effect.session)
     if (!isWanted()) return
     try {
-      this.#dispatch(await this.#steps.perform(effect, this.#terms, isWanted))
+      const event = await this.#steps.perform(effect, this.#terms, isWanted)
+      if ('records' in effect) this.#pieces?.stored(effect.records)
+      this.#patience.stored()
+      this.#connection.connectionIsGood()
+      this.#dispatch(event)
     } catch (error) {
       this.#fail('a step of replication failed', error)
     }
@@ -381,12 +384,12 @@ export class FollowerLink {
     const reason = errorText(error)
     this.#options.logger.error(message, { leader: this.leader, error: reason })
     const code = isStateError(error) ? error.code : 'storage_failed'
-    this.#connection.drop(ERROR_TABLE[code].closeCode, reason.slice(0, 100))
+    this.#connection.drop(ERROR_TABLE[code].closeCode, this.#patience.failed(code, reason))
   }
 
   #scheduleBeat(): void {
     this.#stopBeat = this.#options.time.after(this.#options.limits.beatIntervalMs, () => {
-      this.#dispatch({ type: 'beat' })
+      this.#dispatch({ type: 'beat', isAlive: this.#pieces?.hasMoved() ?? false })
       if (this.#state.kind !== 'closed' && isFollowing(this.#state)) {
         this.#keepHorizon()
         this.#ask()

@@ -7,6 +7,7 @@ import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
 import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
+import { cloneConcerns } from './clone-text.ts'
 import { linkConcerns } from './concerns.ts'
 import { answerConflicts, CONFLICTS_PATH } from './conflict-routes.ts'
 import { callsWithoutNobody } from './election/nobody.ts'
@@ -17,6 +18,8 @@ import { answerLeader } from './leader-route.ts'
 import type { Member } from './member.ts'
 import { hostAndPort } from './membership.ts'
 import { clusterMetrics, METRICS_TYPE } from './metrics.ts'
+import { guardNodes } from './nodes-guard.ts'
+import { answerNodes, NODES_PATH } from './nodes-routes.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
 import { resolveClusterOptions } from './options.ts'
 import { type PivotInfo, pivotInfo } from './pivot-info.ts'
@@ -29,6 +32,7 @@ import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
 import { replicationOf } from './write-fates.ts'
 
 export type { BusReport } from './bus-report.ts'
+export type { CloneReport } from './clone-guard.ts'
 export type { LeaseReport } from './election/election.ts'
 export type {
   Candidate,
@@ -69,6 +73,11 @@ const CLOSED_CLUSTER =
 export interface ClusterPlugin extends ServerPlugin {
   /** undefined until the server has started. */
   status(): ClusterStatus | undefined
+  /**
+   * Lists these nodes of protocol 2.0 (see `ClusterOptions.pivot2`) from now on, and no others.
+   * @throws StateError `invalid_option`.
+   */
+  listPivot2(nodes: readonly string[]): void
 }
 
 /**
@@ -99,6 +108,9 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       seat = own
       host.addLeaderOf((key) => own.leaderOf(key))
       host.store.setDecisionTerms((key) => own.decisionTerms(key))
+      const { nodesKey, nodesWritable, pivot2 } = resolved
+      const isListed = (address: string): boolean => pivot2.has(address)
+      host.guardWrites(guardNodes({ nodesKey, nodesWritable, isListed }))
       host.replicate(
         replicationOf({
           placement,
@@ -115,6 +127,10 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       host.route(VOTERS_PATH, (request, response, url) =>
         answerVoters({ seat: own, door: resolved, calls }, request, response, url),
       )
+      host.route(NODES_PATH, (request, response, url) =>
+        answerNodes({ seat: own, options: resolved, calls }, request, response, url),
+      )
+      host.locateMembers((id) => addressOfMember(own, id))
       host.socket(STREAM_PATH, {
         maxMessageBytes: limits.maxMessageBytes,
         authorize: (request) => admit(request, resolved, own.member),
@@ -137,6 +153,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       await resolved.bus?.close()
       calls.close()
     },
+    listPivot2: (nodes) => resolved.pivot2.replace(nodes),
     status: () => (seat === undefined ? undefined : viewOf(seat)?.status()),
   }
 }
@@ -158,6 +175,12 @@ function nameNode(
     if (url !== undefined) host.hostName(url.replace(/^https?:\/\//, ''), { isOwn: false })
   }
   if (token !== undefined) host.credential((request) => showsToken(request, token))
+}
+
+/** Where a member of this node's cluster is; undefined when it is none, or has not told. */
+function addressOfMember({ member }: Seat, id: string): string | undefined {
+  const node = member?.engine.members().find((each) => each.id === id)?.node
+  return node && hostAndPort(node.host, node.port)
 }
 
 /** What a node is asked over HTTP. */
@@ -182,7 +205,8 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
 }
 
 function concernsOf(seat: Seat): string[] {
-  const links = linkConcerns(viewOf(seat)?.status().links ?? [])
+  const status = viewOf(seat)?.status()
+  const links = [...linkConcerns(status?.links ?? []), ...cloneConcerns(status?.clones ?? [])]
   const lease = seat.lease()
   const { reason, concerns = [] } = seat.voters() ?? {}
   if (seat.ballot !== undefined && reason !== undefined) {
@@ -215,7 +239,8 @@ async function tellPivot(
   const { member } = seat
   if (member === undefined || view === undefined) return undefined
   const { engine, pivot2 } = member
-  const records = engine.role === 'leader' ? await store.list(options.nodesKey) : []
+  const isShown = engine.role === 'leader' && !options.nodesWritable
+  const records = isShown ? await store.list(options.nodesKey) : []
   const report = await reportCluster(view, store, clock)
   return pivot2.describe(pivotInfo(engine, report, options, records))
 }

@@ -35,8 +35,17 @@ export class LeaderCalls {
 
   /** @throws StateError `unreachable` when no whole answer comes, saying whether the request went out. */
   call(leader: string, request: LeaderRequest): Promise<LeaderAnswer> {
+    return this.#call(leader, request, this.#options.token)
+  }
+
+  /** As `call`, of a node that has not proved itself: it is not shown the token. */
+  callStranger(url: string, request: LeaderRequest): Promise<LeaderAnswer> {
+    return this.#call(url, request, undefined)
+  }
+
+  #call(leader: string, request: LeaderRequest, token: string | undefined): Promise<LeaderAnswer> {
     const isSecure = leader.startsWith('https:')
-    const { token, agentFor, ca } = this.#options
+    const { agentFor, ca } = this.#options
     const own = isSecure ? this.#https : this.#http
     const { method, target, body, timeoutMs } = request
     const headers: http.OutgoingHttpHeaders = { ...(request.headers as http.OutgoingHttpHeaders) }

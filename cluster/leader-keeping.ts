@@ -36,6 +36,8 @@ export interface LeaderKeepingOptions {
   readonly horizonOfLeader: (url: string) => bigint
   /** Hears that tombstones up to this stamp are gone. */
   readonly removed: (forgotten: bigint) => void
+  /** Hears of each follower that is no member any more. */
+  readonly forgotten?: (follower: RegisteredFollower) => void
 }
 
 /** How a follower that says hello is taken. */
@@ -60,6 +62,7 @@ export class LeaderKeeping {
       store,
       nowMs: () => Number(clock.physicalNs() / NS_PER_MS),
       livedMs: () => lived.ms,
+      ...(options.forgotten === undefined ? {} : { forgotten: options.forgotten }),
       logger,
     })
     this.#remover = new TombstoneRemover({
@@ -93,6 +96,15 @@ export class LeaderKeeping {
   /** Every follower that is remembered, connected or away. */
   followers(): RegisteredFollower[] {
     return this.#registry.list()
+  }
+
+  isConnected(id: string): boolean {
+    return this.#registry.isConnected(id)
+  }
+
+  /** Forgets a follower that is away. @returns it; undefined when there is none, or it is connected. */
+  forget(id: string): RegisteredFollower | undefined {
+    return this.#registry.forget(id)
   }
 
   /** Up to which stamp tombstones of the keys of this path are removed, sooner or later. */

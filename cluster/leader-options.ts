@@ -5,10 +5,12 @@ import type { TimeSource } from '../src/core/time.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import type { Store } from '../src/store/store.ts'
 import type { BusPublisher } from './bus-publisher.ts'
+import type { CloneGuard } from './clone-guard.ts'
 import type { DigestTable } from './digest-table.ts'
 import type { Ballot } from './election/ballot.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
 import type { ClusterLimits } from './options.ts'
+import type { PartialValues } from './pieces/partial-values.ts'
 import type { Placement } from './placement.ts'
 
 export interface LeaderOptions {
@@ -19,8 +21,12 @@ export interface LeaderOptions {
   readonly digests: DigestTable
   /** Knows how far each follower is, and what is kept for them. */
   readonly keeping: LeaderKeeping
+  /** Lets one node of each id in. */
+  readonly guard: CloneGuard
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
+  /** What has come of large values. */
+  readonly partials: PartialValues
   /** Publishes what is committed; undefined: nothing does. */
   readonly publisher: BusPublisher | undefined
   /** Of a leader that is elected: counts the votes of those who follow. */

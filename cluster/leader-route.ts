@@ -5,11 +5,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { ResolvedClusterOptions } from './options.ts'
+import { proveAnswer } from './proof.ts'
 import { leaderOfNodes, type Seat } from './seat.ts'
 
 export function answerLeader(
   seat: Pick<Seat, 'leads' | 'url' | 'placement' | 'lease'>,
-  options: Pick<ResolvedClusterOptions, 'nodesKey'>,
+  options: Pick<ResolvedClusterOptions, 'nodesKey' | 'token'>,
   request: IncomingMessage,
   response: ServerResponse,
 ): void {
@@ -18,14 +19,16 @@ export function answerLeader(
     return
   }
   const leader = seat.leads ? seat.url : leaderOfNodes(seat.placement, options)
-  response.writeHead(seat.leads ? 200 : 503, {
-    'content-type': 'application/json',
-    'cache-control': 'no-store',
-  })
   const lease = seat.lease()
   // What is told on is what the lease said, not what this node follows for want of knowledge.
   const isCurrent = lease?.state === 'leader' || lease?.state === 'follower'
   const holder = isCurrent && lease.holder?.url === leader ? lease.holder : undefined
   const grant = holder === undefined ? {} : { id: holder.id, token: lease?.token }
-  response.end(JSON.stringify({ leader: leader ?? null, ...grant }))
+  const body = JSON.stringify({ leader: leader ?? null, ...grant })
+  response.writeHead(seat.leads ? 200 : 503, {
+    'content-type': 'application/json',
+    'cache-control': 'no-store',
+    ...proveAnswer(options.token, request.headers, body),
+  })
+  response.end(body)
 }

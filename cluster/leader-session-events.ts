@@ -1,4 +1,5 @@
 /** The states, events and effects of a follower's stream at its leader, which `leader-session.ts` connects. */
+import type { Entry } from '../src/core/entry.ts'
 import type { Ack, Hello, LeaderMessage, Push, PushOutcome } from '../src/core/protocol.ts'
 import type { BusInvitation, FeedRequest } from '../src/core/protocol-bus.ts'
 import type { LogPage } from '../src/store/change-log.ts'
@@ -13,8 +14,14 @@ export interface StreamingState {
     readonly name: string
     readonly scopes: readonly string[]
   }
-  /** The log has been read and sent up to here. */
+  /** The log has been read and sent up to here, but for what is `large`. */
   readonly sent: number
+  /** Rows up to `sent` whose values travel in pieces and have not been sent, in order; the first one is shipped. */
+  readonly large: readonly LargeRow[]
+  /** Seq of the row whose value is on its way. */
+  readonly shipping: number | undefined
+  /** Rows up to here that are not large are held by the follower since a connection before. */
+  readonly skipTo: number
   /** The follower holds everything up to here, once it is `complete`. */
   readonly acked: number
   /** False while the follower compares what it held before with this node. */
@@ -37,8 +44,14 @@ export interface StreamingState {
   /** Bytes of the records of each push not answered yet, oldest first. */
   readonly pushes: readonly number[]
   readonly answers: Answers
-  /** Beats since the follower was last heard. */
+  /** Beats since anything came from the follower. */
   readonly silentBeats: number
+}
+
+/** A row of the log whose value travels in pieces. */
+export interface LargeRow {
+  readonly seq: number
+  readonly key: string
 }
 
 export type LeaderSessionState =
@@ -55,6 +68,7 @@ export interface LeaderIdentity {
   /** See `Welcome`. */
   readonly continues: boolean
   readonly forgotten: string
+  readonly maxValueBytes?: number
   /** Undefined: it publishes nothing. */
   readonly bus?: BusInvitation | undefined
 }
@@ -79,14 +93,19 @@ export type LeaderSessionEvent =
     }
   | { readonly type: 'committed'; readonly head: number; readonly own: readonly number[] }
   | { readonly type: 'page'; readonly page: LogPage }
+  /** The follower has the value of this row; undefined: the row is not in the log any more. */
+  | { readonly type: 'shipped'; readonly seq: number; readonly record: Entry | undefined }
   | AnswerEvent
-  | { readonly type: 'beat' }
+  /** An interval has passed. `isAlive`: bytes came from the follower, or went to it. Default: not. */
+  | { readonly type: 'beat'; readonly isAlive?: boolean }
   | { readonly type: 'closed' }
 
 export type LeaderSessionEffect =
   | { readonly type: 'send'; readonly message: LeaderMessage }
   | { readonly type: 'read'; readonly after: number; readonly limit: number }
-  | ({ readonly type: 'merge' } & Pick<Push, 'n' | 'records' | 'seen' | 'lost'>)
+  /** Send the value of this row in pieces; answered by `shipped`. */
+  | ({ readonly type: 'ship' } & LargeRow)
+  | ({ readonly type: 'merge' } & Pick<Push, 'n' | 'records' | 'seen' | 'lost' | 'withheld'>)
   | AnswerEffect
   | {
       readonly type: 'close'

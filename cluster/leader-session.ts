@@ -8,20 +8,22 @@
  *
  * Invariants, checked by `test/cluster/leader-session.test.ts`:
  * 1. Every record in scope with seq ≤ `sent`, beyond where the feed began, has been sent on it, or
- *    was pushed by this very follower on it, or was superseded by a record with a later seq. The feed
- *    begins where the stream did, or where the follower's latest request says; see `protocol-bus.ts`.
+ *    was pushed by this very follower on it, or was superseded by a record with a later seq, or is `large`.
+ *    The feed begins where the stream did, or where the follower's latest request says; see `protocol-bus.ts`.
  * 2. Unacknowledged bytes exceed the window by less than one message.
  * 3. At most one log read is under way.
  * 4. Rows beyond what the feed asks for are not read.
+ * 5. What is told as sent `through` passes a large row only with the message that brings its record.
+ * 6. One value is shipped at a time; other rows pass it.
  *
  * Comparisons go on beside the log: `answer-state.ts`.
  */
 import type { Ack, Beat, LeaderMessage, Push } from '../src/core/protocol.ts'
 import { commonProtocol, protocolRefusal } from '../src/core/protocol.ts'
 import { BUS_PROTOCOL, type FeedRequest } from '../src/core/protocol-bus.ts'
-import type { LogPage } from '../src/store/change-log.ts'
 import type { AnswerEvent } from './answer-state.ts'
 import { NO_ANSWERS, stepAnswers } from './answer-state.ts'
+import { isOnBus, numbered, readOn, sendPage, sentThrough, shipped } from './leader-rows.ts'
 import type {
   LeaderSessionEffect,
   LeaderSessionEvent,
@@ -30,10 +32,11 @@ import type {
   StreamingState,
 } from './leader-session-events.ts'
 import type { ClusterLimits } from './options.ts'
-import { cutRows, recordBytes } from './page.ts'
-import { inScopes } from './placement.ts'
+import { recordBytes } from './page.ts'
 
+export { isOnBus, sentThrough } from './leader-rows.ts'
 export type {
+  LargeRow,
   LeaderIdentity,
   LeaderSessionEffect,
   LeaderSessionEvent,
@@ -56,7 +59,7 @@ export function stepLeaderSession(
 ): LeaderSessionStep {
   if (state.kind === 'closed') return { state, effects: [] }
   if (event.type === 'closed') return { state: { kind: 'closed' }, effects: [] }
-  if (event.type === 'beat') return beat(state, limits)
+  if (event.type === 'beat') return beat(state, event, limits)
   if (state.kind === 'greeting') {
     if (event.type === 'hello') return greet(event, limits)
     if (event.type === 'committed' || event.type === 'unpublished') return { state, effects: [] }
@@ -89,17 +92,14 @@ export function stepLeaderSession(
       return state.isStale
         ? readOn({ ...state, reading: false, isStale: false }, limits)
         : sendPage({ ...state, reading: false }, event.page, limits)
+    case 'shipped':
+      return shipped(state, event, limits)
     case 'comparison':
       return answer({ ...state, silentBeats: 0 }, event, limits)
     case 'digested':
     case 'found':
       return answer(state, event, limits)
   }
-}
-
-/** Whether the follower takes what is new from the bus. */
-export function isOnBus({ feed }: StreamingState): boolean {
-  return feed.until !== null
 }
 
 function committed(
@@ -125,6 +125,9 @@ function feed(
     ...state,
     feed: { n, until },
     sent: after,
+    large: [],
+    shipping: undefined,
+    skipTo: 0,
     // It may not be stored there yet: that is acknowledged when it is.
     inFlight: after > state.acked ? [{ through: after, bytes: 0 }] : [],
     isStale: state.reading,
@@ -164,6 +167,7 @@ function takePush(state: StreamingState, push: Push, limits: ClusterLimits): Lea
         records: push.records,
         ...(push.seen === undefined ? {} : { seen: push.seen }),
         ...(push.lost === undefined ? {} : { lost: push.lost }),
+        ...(push.withheld === undefined ? {} : { withheld: push.withheld }),
       },
     ],
   }
@@ -182,6 +186,9 @@ function greet(
     protocol,
     follower: { id: hello.id, name: hello.name, scopes: hello.scopes },
     sent: from,
+    large: [],
+    shipping: undefined,
+    skipTo: canResume && hello.cursor?.epoch === leader.epoch ? (hello.beyond ?? 0) : 0,
     acked: from,
     complete: canResume,
     head: leader.head,
@@ -197,7 +204,7 @@ function greet(
     answers: NO_ANSWERS,
     silentBeats: 0,
   }
-  const { id, epoch, head, clock, continues, forgotten, bus } = leader
+  const { id, epoch, head, clock, continues, forgotten, maxValueBytes, bus } = leader
   const welcome: LeaderMessage = {
     t: 'welcome',
     protocol,
@@ -208,71 +215,29 @@ function greet(
     clock,
     continues,
     forgotten,
+    ...(maxValueBytes === undefined ? {} : { maxValueBytes }),
     ...(state.isInvited && bus !== undefined ? { bus } : {}),
   }
   const next = readOn(state, limits)
   return { state: next.state, effects: [{ type: 'send', message: welcome }, ...next.effects] }
 }
 
-/** Reads the next page unless one is being read, nothing is new, or the window is full. */
-function readOn(state: StreamingState, limits: ClusterLimits): LeaderSessionStep {
-  if (state.reading) return { state, effects: [] }
-  if (state.sent >= endOf(state, state.head) && state.caughtUp) return { state, effects: [] }
-  if (unacknowledged(state) >= limits.windowBytes) return { state, effects: [] }
-  return {
-    state: { ...state, reading: true },
-    effects: [{ type: 'read', after: state.sent, limit: limits.messageRecords }],
-  }
-}
-
-/** Up to where rows are sent while the log ends at `head`. */
-function endOf({ feed }: StreamingState, head: number): number {
-  return feed.until === null ? head : Math.min(feed.until, head)
-}
-
-function sendPage(state: StreamingState, page: LogPage, limits: ClusterLimits): LeaderSessionStep {
-  const { feed, follower } = state
-  const end = feed.until ?? page.through
-  const wanted = page.rows.filter(
-    ({ seq, record }) => seq <= end && !state.own.has(seq) && inScopes(follower.scopes, record.key),
-  )
-  const cut = cutRows(wanted, limits.messageBytes)
-  const last = cut.rows.at(-1)
-  const isCut = cut.rows.length < wanted.length && last !== undefined
-  const through = isCut ? last.seq : Math.min(page.through, end)
-  const head = Math.max(state.head, page.through)
-  const reached = through >= endOf(state, head)
-  const next: StreamingState = {
-    ...state,
-    head,
-    sent: through,
-    own: forgetOwn(state.own, through),
-    caughtUp: state.caughtUp || reached,
-  }
-  // An empty page is told only when it brings the news that the follower has caught up.
-  if (cut.rows.length === 0 && (state.caughtUp || !reached)) return readOn(next, limits)
-  const records = cut.rows.map((row) => row.record)
-  const message: LeaderMessage = { t: 'rows', records, through, head, ...numbered(state) }
-  const sent = readOn(
-    { ...next, inFlight: [...next.inFlight, { through, bytes: cut.bytes }] },
-    limits,
-  )
-  return { state: sent.state, effects: [{ type: 'send', message }, ...sent.effects] }
-}
-
 function acknowledge(state: StreamingState, ack: Ack, limits: ClusterLimits): LeaderSessionStep {
   const most = state.feed.n > 0 ? Math.max(state.sent, state.head) : state.sent
-  if (ack.seq > most) return refuse(`acknowledged seq ${ack.seq}, only ${most} was sent`)
-  const inFlight = state.inFlight.filter((message) => message.through > ack.seq)
+  const held = Math.max(ack.seq, ack.beyond ?? 0)
+  if (held > most) return refuse(`acknowledged seq ${held}, only ${most} was sent`)
+  const inFlight = state.inFlight.filter((message) => message.through > held)
   const acked = Math.max(state.acked, ack.seq)
   const { complete } = ack
   return readOn({ ...state, acked, complete, inFlight, silentBeats: 0 }, limits)
 }
 
 function beat(
-  state: Exclude<LeaderSessionState, { kind: 'closed' }>,
+  before: Exclude<LeaderSessionState, { kind: 'closed' }>,
+  { isAlive = false }: Extract<LeaderSessionEvent, { type: 'beat' }>,
   limits: ClusterLimits,
 ): LeaderSessionStep {
+  const state = isAlive ? { ...before, silentBeats: 0 } : before
   if (state.silentBeats >= limits.maxSilentBeats) {
     return {
       state: { kind: 'closed' },
@@ -287,13 +252,8 @@ function beat(
 }
 
 function sendBeat(state: StreamingState, news: Pick<Beat, 'bus'> = {}): LeaderSessionEffect {
-  const { sent: through, head } = state
-  return { type: 'send', message: { t: 'beat', through, head, ...numbered(state), ...news } }
-}
-
-/** A follower that knows of no feeds is not told of any. */
-function numbered({ feed }: StreamingState): { feed?: number } {
-  return feed.n === 0 ? {} : { feed: feed.n }
+  const message: Beat = { t: 'beat', through: sentThrough(state), head: state.head }
+  return { type: 'send', message: { ...message, ...numbered(state), ...news } }
 }
 
 function refuse(
@@ -307,17 +267,8 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, number) => total + number, 0)
 }
 
-function unacknowledged(state: StreamingState): number {
-  return state.inFlight.reduce((sum, message) => sum + message.bytes, 0)
-}
-
 function addOwn(own: ReadonlySet<number>, seqs: readonly number[]): ReadonlySet<number> {
   if (seqs.length === 0) return own
   if (own.size + seqs.length > MAX_OWN) return new Set()
   return new Set([...own, ...seqs])
-}
-
-function forgetOwn(own: ReadonlySet<number>, through: number): ReadonlySet<number> {
-  if (own.size === 0) return own
-  return new Set([...own].filter((seq) => seq > through))
 }

@@ -1,59 +1,18 @@
-/** Serves followers: one session per stream, each driving `leader-session.ts`. */
+/** Serves followers: one session per stream; see `stream-session.ts`. */
 import type { Commit } from '../src/core/entry.ts'
-import { ERROR_TABLE, type ErrorCode, errorText } from '../src/core/errors.ts'
-import type { Ack, FollowerMessage, Push } from '../src/core/protocol.ts'
-import {
-  commonProtocol,
-  decodeFollowerMessage,
-  encodeMessage,
-  STREAM_PROTOCOL,
-} from '../src/core/protocol.ts'
-import type { TermsQuestion } from '../src/core/protocol-terms.ts'
-import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
-import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
-import { Answerer } from './answerer.ts'
 import { Departures } from './departures.ts'
-import type { Registration } from './follower-registry.ts'
 import type { LeaderOptions } from './leader-options.ts'
-import type {
-  LeaderSessionEffect,
-  LeaderSessionEvent,
-  LeaderSessionState,
-  StreamingState,
-} from './leader-session.ts'
-import { GREETING, isOnBus, stepLeaderSession } from './leader-session.ts'
-import { PushTaker } from './push-taker.ts'
-import type { MeteredSocket, TrafficReport } from './traffic.ts'
+import { type FollowerStatus, StreamSession, wallMs } from './stream-session.ts'
+import type { MeteredSocket } from './traffic.ts'
 
-/** What people are shown of a connected follower. */
-export interface FollowerStatus {
-  readonly id: string
-  readonly name: string
-  /** Remote address of its connection. */
-  readonly address: string
-  readonly scopes: readonly string[]
-  /** Version of the stream that is spoken with it. */
-  readonly protocol: number
-  /** Seq of this node's log up to which the follower holds everything. */
-  readonly cursor: number
-  /** What it held before is being compared with this node; `cursor` is 0 until that has ended. */
-  readonly comparing: boolean
-  readonly lagRows: number
-  /** Where it takes new changes from. */
-  readonly feed: 'stream' | 'bus'
-  /** Its records that were refused on this connection as stamped too far in the future. */
-  readonly drifted: number
-  /** When it was last heard of, milliseconds since the Unix epoch. */
-  readonly lastContactMs: number
-  readonly traffic: TrafficReport
-}
+export type { FollowerStatus } from './stream-session.ts'
 
 export class Leader {
   readonly #options: LeaderOptions
-  readonly #sessions = new Set<Session>()
+  readonly #sessions = new Set<StreamSession>()
   /** Those that send what is committed; a commit costs nothing for the others, which are on the bus. */
-  readonly #streaming = new Set<Session>()
+  readonly #streaming = new Set<StreamSession>()
   readonly #departures = new Departures()
   #opened = 0
 
@@ -63,7 +22,7 @@ export class Leader {
 
   /** Takes an open stream; the caller feeds the returned handlers. */
   accept(socket: MeteredSocket, address: string): SocketHandlers {
-    const session = new Session(this.#options, socket, address, `stream-${++this.#opened}`, {
+    const session = new StreamSession(this.#options, socket, address, `stream-${++this.#opened}`, {
       ended: () => this.#forget(session),
       fed: (from) => {
         if (from === 'bus') this.#streaming.delete(session)
@@ -100,7 +59,7 @@ export class Leader {
     return this.#departures.times
   }
 
-  #forget(session: Session): void {
+  #forget(session: StreamSession): void {
     this.#sessions.delete(session)
     this.#streaming.delete(session)
     const id = session.followerId
@@ -111,269 +70,4 @@ export class Leader {
   async stop(reason: string): Promise<void> {
     await Promise.all([...this.#sessions].map((session) => session.stop(reason)))
   }
-}
-
-/** What a session tells its leader. */
-interface SessionListener {
-  readonly ended: () => void
-  /** Where its follower takes new changes from, when that has changed. */
-  readonly fed: (from: FollowerStatus['feed']) => void
-}
-
-class Session implements SocketHandlers {
-  readonly #options: LeaderOptions
-  readonly #socket: MeteredSocket
-  readonly #address: string
-  /** Marks commits that came over this stream. */
-  readonly #source: string
-  readonly #listener: SessionListener
-  readonly #answerer: Answerer
-  #state: LeaderSessionState = GREETING
-  /** Merges of this stream, one after the other. */
-  #merges: Promise<void> = Promise.resolve()
-  #stopBeat: CancelTimer | undefined
-  #followerId: string | undefined
-  #isListening = false
-  #registration: Registration | undefined
-  readonly #pushes: PushTaker
-  #ballot: { voted(vote: Vote): void; left(): void } | undefined
-  #lastContactMs: number
-  /** What the follower speaks, once it has said so. */
-  #protocol: number = STREAM_PROTOCOL
-
-  constructor(
-    options: LeaderOptions,
-    socket: MeteredSocket,
-    address: string,
-    source: string,
-    listener: SessionListener,
-  ) {
-    this.#options = options
-    this.#socket = socket
-    this.#address = address
-    this.#source = source
-    this.#listener = listener
-    this.#lastContactMs = wallMs(options.time)
-    this.#pushes = new PushTaker(options, source)
-    this.#answerer = new Answerer({
-      ...options,
-      protocol: () => this.#protocol,
-      horizon: (path) => options.keeping.horizonOf(path),
-      dispatch: (event) => this.#dispatch(event),
-      fail: (error) => {
-        if (this.#state.kind !== 'closed') this.#end('storage_failed', errorText(error))
-      },
-    })
-    this.#scheduleBeat()
-  }
-
-  /** Once it has said who it is. */
-  get followerId(): string | undefined {
-    return this.#followerId
-  }
-
-  message(text: string): void {
-    this.#lastContactMs = wallMs(this.#options.time)
-    try {
-      const message = decodeFollowerMessage(text)
-      this.#catchUp()
-      if (message.t === 'vote') this.#ballot?.voted(message)
-      else if (message.t === 'terms') this.#tellTerms(message.n)
-      else this.#dispatch(this.#eventOf(message))
-      if (message.t === 'hello') {
-        this.#tellTerms(0)
-        this.#joinBallot()
-      }
-      if (message.t === 'ack') this.#notePassed(message)
-    } catch (error) {
-      this.#end('invalid_message', errorText(error))
-    }
-  }
-
-  close(): void {
-    this.#stopBeat?.()
-    this.#dispatch({ type: 'closed' })
-    this.#registration?.left()
-    this.#ballot?.left()
-    if (this.#isListening) this.#options.publisher?.left()
-    this.#isListening = false
-    void this.#answerer.close()
-    this.#listener.ended()
-  }
-
-  committed(commit: Commit): void {
-    const own = commit.source === this.#source ? seqsAsPushed(commit) : []
-    this.#dispatch({ type: 'committed', head: commit.seq, own })
-  }
-
-  unpublished(): void {
-    this.#catchUp()
-    this.#dispatch({ type: 'unpublished' })
-  }
-
-  async stop(reason: string): Promise<void> {
-    this.#socket.close(1001, reason)
-    this.close()
-    await this.#merges
-    await this.#answerer.close()
-  }
-
-  status(): FollowerStatus | undefined {
-    const state = this.#state
-    if (state.kind !== 'streaming') return undefined
-    const feed = isOnBus(state) ? 'bus' : 'stream'
-    // With nothing in flight the follower holds all that was sent, and what was not sent is its own.
-    const held = state.inFlight.length === 0 && feed === 'stream' ? state.sent : state.acked
-    const cursor = state.complete ? held : 0
-    const head = Math.max(state.head, this.#options.store.head)
-    return {
-      ...state.follower,
-      protocol: state.protocol,
-      address: this.#address,
-      cursor,
-      comparing: !state.complete,
-      lagRows: Math.max(0, head - cursor),
-      feed,
-      drifted: this.#pushes.drifted,
-      lastContactMs: this.#lastContactMs,
-      traffic: this.#socket.traffic.report(),
-    }
-  }
-
-  /** What this node goes by, once the follower has been welcomed. */
-  #tellTerms(n: number): void {
-    const state = this.#state
-    if (state.kind !== 'streaming') return
-    this.#registration?.heard()
-    const terms = this.#options.keeping.terms(n, state.follower.scopes)
-    this.#socket.send(encodeMessage(terms, state.protocol))
-  }
-
-  /** Before anything else that the follower is to acknowledge. */
-  #joinBallot(): void {
-    const state = this.#state
-    const { ballot } = this.#options
-    if (state.kind !== 'streaming' || ballot === undefined) return
-    if (state.protocol < VOTING_PROTOCOL) return
-    const { id: node, scopes } = state.follower
-    this.#ballot = ballot.join({
-      ...{ id: this.#source, node, scopes },
-      cursor: () => this.status()?.cursor ?? 0,
-      send: (grant) => this.#socket.send(encodeMessage(grant)),
-    })
-  }
-
-  #notePassed({ seq, complete }: Ack): void {
-    if (this.#state.kind === 'streaming' && complete) this.#registration?.passed(seq)
-  }
-
-  #eventOf(message: Exclude<FollowerMessage, TermsQuestion | Vote>): LeaderSessionEvent {
-    if (message.t === 'ack') return { type: 'ack', ack: message }
-    if (message.t === 'push') return { type: 'push', push: message }
-    if (message.t === 'feed') return { type: 'feed', request: message }
-    if (message.t !== 'hello') return { type: 'comparison', message }
-    const { store, clock, keeping, publisher } = this.#options
-    this.#followerId = message.id
-    this.#protocol = commonProtocol(message.protocol) ?? STREAM_PROTOCOL
-    const { canResume, continues, forgotten, registration } = keeping.admit(message)
-    this.#registration?.left()
-    this.#registration = registration
-    const { id, epoch, head } = store
-    const leader = {
-      id,
-      epoch,
-      head,
-      clock: String(clock.physicalNs()),
-      continues,
-      forgotten: String(forgotten),
-      bus: publisher?.invitation,
-    }
-    if (message.bus === true && publisher !== undefined && !this.#isListening) {
-      this.#isListening = true
-      publisher.joined()
-    }
-    this.#options.logger.info('follower joins', {
-      follower: message.name,
-      address: this.#address,
-      resume: canResume,
-    })
-    return { type: 'hello', hello: message, canResume, leader }
-  }
-
-  /** On the bus no commit is told, until something has to be known of it. */
-  #catchUp(): void {
-    const state = this.#state
-    const { head } = this.#options.store
-    if (state.kind !== 'streaming' || !isOnBus(state) || head <= state.head) return
-    this.#dispatch({ type: 'committed', head, own: [] })
-  }
-
-  #dispatch(event: LeaderSessionEvent): void {
-    const step = stepLeaderSession(this.#state, event, this.#options.limits)
-    this.#state = step.state
-    if (event.type === 'feed' && step.state.kind === 'streaming') {
-      this.#listener.fed(isOnBus(step.state) ? 'bus' : 'stream')
-    }
-    for (const effect of step.effects) this.#run(effect)
-    if (event.type === 'ack' || event.type === 'page') this.#options.progressed()
-  }
-
-  #run(effect: LeaderSessionEffect): void {
-    switch (effect.type) {
-      case 'send':
-        this.#socket.send(encodeMessage(effect.message, this.#protocol))
-        break
-      case 'read':
-        this.#options.store.log(effect.after, effect.limit).then(
-          (page) => this.#dispatch({ type: 'page', page }),
-          (error) => this.#end('storage_failed', errorText(error)),
-        )
-        break
-      case 'merge': {
-        const state = this.#state
-        if (state.kind !== 'streaming') break
-        this.#merges = this.#merges.then(() => this.#take(effect, state))
-        break
-      }
-      case 'close':
-        this.#end(effect.code, effect.reason)
-        break
-      default:
-        this.#answerer.run(effect)
-    }
-  }
-
-  async #take(push: Omit<Push, 't'>, session: StreamingState): Promise<void> {
-    try {
-      const outcomes = await this.#pushes.take(push, session)
-      this.#dispatch({ type: 'merged', n: push.n, outcomes, head: this.#options.store.head })
-    } catch (error) {
-      this.#end('storage_failed', errorText(error))
-    }
-  }
-
-  #end(code: ErrorCode, reason: string): void {
-    this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
-    this.#socket.close(ERROR_TABLE[code].closeCode, reason.slice(0, 100))
-    this.close()
-  }
-
-  #scheduleBeat(): void {
-    const { time, limits } = this.#options
-    this.#stopBeat = time.after(limits.beatIntervalMs, () => {
-      this.#scheduleBeat()
-      this.#catchUp()
-      this.#dispatch({ type: 'beat' })
-    })
-  }
-}
-
-/** Seqs of the changes that left exactly what the follower pushed. */
-function seqsAsPushed({ seq, changes }: Commit): number[] {
-  const first = seq - changes.length + 1
-  return changes.flatMap(({ isMerged }, i) => (isMerged === true ? [] : [first + i]))
-}
-
-function wallMs(time: TimeSource): number {
-  return Number(time.wallNs() / NS_PER_MS)
 }

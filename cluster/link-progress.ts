@@ -39,10 +39,15 @@ export function loadProgress(store: Store, leader: string, placementId: string):
     cursor: LogPosition | null
     seen: LogPosition | null
     base?: LogPosition
+    beyond?: number
   }
   if (fields.placementId !== placementId) return none
-  const { cursor, seen, base } = fields
-  return base === undefined ? { cursor, seen } : { cursor, seen, base }
+  const { cursor, seen, base, beyond } = fields
+  return {
+    ...{ cursor, seen },
+    ...(base === undefined ? {} : { base }),
+    ...(beyond === undefined ? {} : { beyond }),
+  }
 }
 
 interface StoredPlacement {

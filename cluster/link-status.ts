@@ -18,6 +18,8 @@ export interface LinkStatus extends ComparisonStatus {
   readonly outbox: number
   /** Pushed records the leader refused on this connection. */
   readonly refused: number
+  /** Values the leader refused for good, since this node started: they are in the conflict log. */
+  readonly denied: number
   /** Records the leader refused as stamped too far in the future, since this node started. */
   readonly drifted: number
   /** Why the link was last down; undefined while it never was. */

@@ -1,14 +1,20 @@
 /** What a node does under one placement: its engine, what it speaks of 2.0, and its registration. */
+import { errorText, isStateError, StateError } from '../src/core/errors.ts'
+import { LEAVING, type MemberNode } from '../src/core/protocol-node.ts'
 import type { Transport } from '../src/core/transport.ts'
+import { VERSION } from '../src/core/version.ts'
 import type { PluginHost, ServerAddress } from '../src/server/plugin.ts'
+import type { Store } from '../src/store/store.ts'
 import type { DigestTable } from './digest-table.ts'
 import type { Standing } from './election/standing.ts'
 import { ClusterEngine, type ClusterStatus } from './engine.ts'
-import { Registrar } from './membership.ts'
+import type { RegisteredFollower } from './follower-registry.ts'
+import { Registrar, whereabouts } from './membership.ts'
+import { followedPath, nodeKey } from './nodes-scope.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import type { PivotNode } from './pivot-info.ts'
 import { Pivot2 } from './pivot2/pivot2.ts'
-import type { Placement } from './placement.ts'
+import { inScopes, type Placement } from './placement.ts'
 
 export interface MemberOptions {
   readonly options: ResolvedClusterOptions
@@ -24,23 +30,33 @@ export interface MemberOptions {
   readonly progressed: () => void
   /** The nodes as `GET /?api=pivot` tells them. */
   readonly nodes: () => Promise<readonly PivotNode[]>
+  /** Whether the node is ending, and not only what it does under this placement. */
+  readonly isEnding: () => boolean
 }
 
 export class Member {
+  readonly #parts: Pick<MemberOptions, 'host' | 'options' | 'isEnding'>
+  /** Records of nodes that are being removed. */
+  readonly #removals = new Set<Promise<unknown>>()
   readonly engine: ClusterEngine
   readonly pivot2: Pivot2
   readonly #registrar: Registrar | undefined
 
   constructor({ options, placement, host, address, ...parts }: MemberOptions) {
-    const { transport, digests, standing, progressed, nodes } = parts
+    const { transport, digests, standing, progressed, nodes, isEnding } = parts
     const { store, clock, time, newId } = host
+    this.#parts = { host, options, isEnding }
     const spoken = { options, placement, store, clock, time, transport }
     this.pivot2 = new Pivot2({ ...spoken, nodes })
     this.engine = new ClusterEngine({
       ...spoken,
       transport: this.pivot2.transport,
       random: options.random,
+      url: whereabouts({ advertise: options.advertise, address }).url,
       newId,
+      node: memberNode(store, options, address),
+      narrow: (path) => followedPath(path, options, store.id),
+      forgotten: (follower) => this.#removeRecord(follower),
       ...(digests === undefined ? {} : { digests }),
       ...(standing === undefined ? {} : { standing }),
     })
@@ -65,7 +81,52 @@ export class Member {
   async stop(): Promise<void> {
     await this.#registrar?.stop()
     await this.pivot2.stop()
-    await this.engine.stop()
+    const { host, isEnding } = this.#parts
+    await this.engine.stop(isEnding() && !keepsData(host.store) ? LEAVING : undefined)
+    await Promise.all(this.#removals)
+  }
+
+  /**
+   * Forgets a member that is away, and its record; where it is no member, the record alone.
+   * @returns whether there was anything. @throws StateError `invalid_option` while it is connected; of the storage.
+   */
+  async forget(id: string): Promise<boolean> {
+    const { host, options } = this.#parts
+    const member = this.engine.members().find((each) => each.id === id)
+    if (member?.connected === true) {
+      throw new StateError('invalid_option', `nodes: ${id} is connected; stop it first`)
+    }
+    if (this.engine.forget(id) !== undefined) {
+      await Promise.all(this.#removals)
+      return true
+    }
+    if (options.nodesWritable || id === host.store.id) return false
+    return this.#deleteRecord(nodeKey(options.nodesKey, id))
+  }
+
+  /** @returns whether it was there. @throws StateError of the storage. */
+  async #deleteRecord(key: string): Promise<boolean> {
+    try {
+      await this.#parts.host.store.delete(key)
+      return true
+    } catch (error) {
+      if (isStateError(error, 'not_found')) return false
+      throw error
+    }
+  }
+
+  /** What is no member any more is not shown as one, unless what is shown is the application's. */
+  #removeRecord({ id, scopes }: RegisteredFollower): void {
+    const { options } = this.#parts
+    const key = nodeKey(options.nodesKey, id)
+    if (options.nodesWritable || !inScopes(scopes, key)) return
+    const removal = this.#deleteRecord(key).catch((error: unknown) => {
+      options.logger.warn('the record of a node could not be removed', {
+        ...{ node: id, error: errorText(error) },
+      })
+    })
+    this.#removals.add(removal)
+    void removal.finally(() => this.#removals.delete(removal))
   }
 
   /** The engine's status, with links that speak 2.0 as they are. */
@@ -74,14 +135,29 @@ export class Member {
   }
 }
 
+function keepsData({ durability }: Store): boolean {
+  return durability.strongest !== 'memory'
+}
+
+function memberNode(
+  store: Store,
+  { advertise }: ResolvedClusterOptions,
+  address: ServerAddress,
+): MemberNode {
+  const { ip: host, port } = whereabouts({ advertise, address })
+  const isSecure = address.url.startsWith('https:')
+  return { host, port, isSecure, version: VERSION, keepsData: keepsData(store) }
+}
+
 /** Followers register; a node that leads the nodes scope is known by its address already. */
 function registrarOf(
   { name, role }: ClusterEngine,
   { store, time }: PluginHost,
   placement: Placement,
-  { nodesKey, advertise, logger }: ResolvedClusterOptions,
+  { nodesKey, nodesWritable, advertise, logger }: ResolvedClusterOptions,
   address: ServerAddress,
 ): Registrar | undefined {
+  if (nodesWritable) return undefined
   const scope = placement.scopes.find(({ path }) => path === nodesKey)
   if (scope?.leader === undefined) return undefined
   return new Registrar({ store, time, logger, nodesKey, name, role, advertise, address })

@@ -5,6 +5,7 @@
 import { networkInterfaces } from 'node:os'
 import { type Commit, type Entry, indexOfKey } from '../src/core/entry.ts'
 import { errorText } from '../src/core/errors.ts'
+import { type HostPort, isHost, isPort } from '../src/core/host-port.ts'
 import { parseExact } from '../src/core/json.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
@@ -141,11 +142,9 @@ export function whereabouts({
 }
 
 /** Where a registered node says it is. */
-export interface NodeAddress {
+export interface NodeAddress extends HostPort {
   /** Id under which it registered: the last segment of its key. */
   readonly id: string
-  readonly host: string
-  readonly port: number
 }
 
 /**
@@ -153,12 +152,29 @@ export interface NodeAddress {
  * port as number or text. undefined for a record that names no address: ordinary data.
  */
 export function nodeAddress(record: Entry): NodeAddress | undefined {
-  const fields = fieldsOf(record)
-  if (fields === undefined) return undefined
+  const found = recordAddress(parseExact(record.data))
+  return found && { id: indexOfKey(record.key), ...found }
+}
+
+/** The address in a record's data; a host that is none, such as one with a path, makes it ordinary data. */
+export function recordAddress(data: unknown): HostPort | undefined {
+  if (typeof data !== 'object' || data === null) return undefined
+  const fields = data as Readonly<Record<string, unknown>>
   const host = fields.ip ?? fields.IP
   const port = portNumber(fields.port ?? fields.Port)
-  if (typeof host !== 'string' || host === '' || port === undefined) return undefined
-  return { id: indexOfKey(record.key), host, port }
+  return typeof host === 'string' && isHost(host) && port !== undefined ? { host, port } : undefined
+}
+
+/** Where the node of a record says it serves; undefined when it names no such address. */
+export function recordUrl(record: Entry): string | undefined {
+  const found = nodeAddress(record)
+  if (found === undefined) return undefined
+  const isSecure = String(fieldsOf(record)?.url).startsWith('https:')
+  return memberUrl({ ...found, isSecure })
+}
+
+export function memberUrl(node: HostPort & { readonly isSecure: boolean }): string {
+  return `${node.isSecure ? 'https' : 'http'}://${hostAndPort(node.host, node.port)}`
 }
 
 /** `host:port`, an IPv6 host in brackets. */
@@ -168,9 +184,7 @@ export function hostAndPort(host: string, port: number): string {
 
 function portNumber(value: unknown): number | undefined {
   const port = typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : value
-  return Number.isInteger(port) && (port as number) > 0 && (port as number) < 65_536
-    ? (port as number)
-    : undefined
+  return isPort(port) ? port : undefined
 }
 
 function fieldsOf(record: Entry): Readonly<Record<string, unknown>> | undefined {

@@ -7,6 +7,7 @@ import { SILENT_LOGGER } from '../src/core/logger.ts'
 import type { Random } from '../src/core/time.ts'
 import type { Bus } from '../src/fanout/bus.ts'
 import { type ElectedOptions, type LeaderOptions, resolveLeader } from './election/options.ts'
+import { ListedNodes } from './pivot2/listing.ts'
 import type { NodeDoor } from './token.ts'
 
 /** One replicated key path. */
@@ -24,8 +25,15 @@ export interface ClusterOptions {
   readonly keys: readonly ScopeOptions[]
   /** `host:port`, `http://…` or `https://…` of the leader. Absent: this node leads. */
   readonly clusterUrl?: string
-  /** Glob under which followers register; replicated like the rest. Default `nodes/*`. */
+  /** Glob under which followers show where they are; clients read it only. Default `nodes/*`. */
   readonly nodesKey?: string
+  /** Clients may write below `nodesKey`: it is the application's, and the engine keeps off it. Default false. */
+  readonly nodesWritable?: boolean
+  /**
+   * Nodes of protocol 2.0 that may join, such as `10.0.0.7:8800=items/*,rw`: an address, paths (default: all)
+   * and `rw` (the default) or `ro`, which takes nothing from it. No other address is called. Default: none.
+   */
+  readonly pivot2?: readonly string[]
   /**
    * How nodes find out who leads what has no leader of its own: `static` by `clusterUrl`, or all of them
    * by a lease. Default `static`.
@@ -89,6 +97,15 @@ export interface ClusterLimits {
   readonly windowBytes: number
   /** A message is cut after the record with which it passes this many bytes. Default 256 KiB. */
   readonly messageBytes: number
+  /**
+   * Values of more than this many bytes travel in pieces of that size, between which other changes pass.
+   * Default 64 KiB.
+   */
+  readonly pieceBytes: number
+  /** UTF-16 units of values that have come in part, of all peers together; more have to wait. Default 64 Mi. */
+  readonly maxPartialUnits: number
+  /** What came of a value before its connection broke is kept so long, milliseconds. Default 600 000. */
+  readonly partialKeepMs: number
   /** Most records in one message. Default 500. */
   readonly messageRecords: number
   /** Pushes a follower may have unanswered. Default 4. */
@@ -136,6 +153,9 @@ export const DEFAULT_LIMITS: ClusterLimits = Object.freeze({
   reconnectMaxMs: 3_000,
   windowBytes: 1024 * 1024,
   messageBytes: 256 * 1024,
+  pieceBytes: 64 * 1024,
+  maxPartialUnits: 64 * 1024 * 1024,
+  partialKeepMs: 600_000,
   messageRecords: 500,
   maxPushesInFlight: 4,
   compareIntervalMs: 60_000,
@@ -158,6 +178,8 @@ export interface ResolvedClusterOptions {
   /** undefined: by `clusterUrl`. */
   readonly leader: ElectedOptions | undefined
   readonly nodesKey: string
+  readonly nodesWritable: boolean
+  readonly pivot2: ListedNodes
   readonly advertise: { readonly host: string; readonly port: number } | undefined
   readonly token: string | undefined
   readonly openCluster: boolean
@@ -187,6 +209,8 @@ export function resolveClusterOptions(options: ClusterOptions): ResolvedClusterO
     clusterUrl: options.clusterUrl,
     leader: resolveLeader(options.leader, options.clusterUrl),
     nodesKey: options.nodesKey ?? 'nodes/*',
+    nodesWritable: options.nodesWritable ?? false,
+    pivot2: new ListedNodes(options.pivot2 ?? [], options.token),
     advertise: options.advertise,
     ...doorOf(options),
     name: options.name,

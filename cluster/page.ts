@@ -12,6 +12,12 @@ export function recordBytes(record: StoredRecord): number {
   return key.length + origin.length + data + fieldsLength(record) + RECORD_OVERHEAD
 }
 
+/** Whether the value has more than so many bytes of UTF-8. */
+export function isTooLong(record: StoredRecord, maxBytes: number): boolean {
+  if (record.kind !== 'entry' || record.data.length * 3 <= maxBytes) return false
+  return record.data.length > maxBytes || Buffer.byteLength(record.data) > maxBytes
+}
+
 /** The first rows that together stay near `maxBytes`; always at least one when there is one. */
 export function cutRows<Row extends { readonly record: StoredRecord }>(
   rows: readonly Row[],

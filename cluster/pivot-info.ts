@@ -3,6 +3,7 @@ import { type Entry, indexOfKey } from '../src/core/entry.ts'
 import { STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { ClusterEngine, ClusterRole } from './engine.ts'
 import type { LinkStatus } from './follower.ts'
+import type { RegisteredFollower } from './follower-registry.ts'
 import { hostAndPort, nodeAddress } from './membership.ts'
 import type { FollowerReport } from './monitor.ts'
 import type { ResolvedClusterOptions } from './options.ts'
@@ -10,7 +11,7 @@ import type { ClusterReport } from './status.ts'
 
 /** How a leader sees one registered node. */
 export interface PivotNode {
-  /** `ip:port` of its record. */
+  /** `host:port`. */
   readonly address: string
   readonly healthy: boolean
   /** RFC 3339, local time: last heard of, or found gone; `Never` before that. */
@@ -28,7 +29,7 @@ export interface PivotInfo {
   readonly role: 'pivot' | 'node' | 'mixed'
   /** The configured leader; empty on a leader. */
   readonly pivotIP: string
-  /** Registered nodes; told by leaders only. */
+  /** Members, and listed nodes of protocol 2.0; told by leaders only. */
   readonly nodes: readonly PivotNode[]
   readonly syncedKeys: readonly string[]
   /** Whether every leader is in reach; true before the first attempt. */
@@ -48,14 +49,14 @@ const ROLES: Readonly<Record<ClusterRole, PivotInfo['role']>> = {
   mixed: 'mixed',
 }
 
-/** @param records entries under the nodes key */
+/** @param records entries under the nodes key, for members that have not told their address otherwise */
 export function pivotInfo(
   engine: Pick<ClusterEngine, 'departed'>,
   report: ClusterReport,
   options: Pick<ResolvedClusterOptions, 'clusterUrl'>,
   records: readonly Entry[],
 ): PivotInfo {
-  const { role, links, followers, scopes } = report
+  const { role, links, followers, scopes, registered } = report
   const connected = new Map(followers.map((follower) => [follower.id, follower]))
   // Of several leaders, one that is out of reach is the news.
   const link = links.find((candidate) => !isHealthy(candidate)) ?? links[0]
@@ -64,10 +65,12 @@ export function pivotInfo(
     pivotIP: options.clusterUrl ?? link?.url ?? '',
     nodes:
       role === 'leader'
-        ? records
-            // A node that leads now may have registered when it followed.
-            .filter(({ key }) => indexOfKey(key) !== report.id)
-            .flatMap((record) => describeNode(record, connected, engine.departed) ?? [])
+        ? registered.flatMap((each) => {
+            const address = addressOf(each, records)
+            return address === undefined
+              ? []
+              : [describeNode(each.id, address, connected, engine.departed)]
+          })
         : [],
     syncedKeys: scopes.map(({ path }) => path),
     pivotHealthy: link === undefined || isHealthy(link),
@@ -82,19 +85,27 @@ function isHealthy({ state, lastCheckMs }: LinkStatus): boolean {
   return state === 'live' || state === 'catchingUp' || state === 'comparing' || lastCheckMs === 0
 }
 
-/** undefined for a record that names no address: ordinary data. */
+/** Earlier releases tell it by their record only. */
+function addressOf(
+  { id, node }: RegisteredFollower,
+  records: readonly Entry[],
+): string | undefined {
+  if (node !== undefined) return hostAndPort(node.host, node.port)
+  const record = records.find(({ key }) => indexOfKey(key) === id)
+  const found = record && nodeAddress(record)
+  return found && hostAndPort(found.host, found.port)
+}
+
 function describeNode(
-  record: Entry,
+  id: string,
+  address: string,
   connected: ReadonlyMap<string, FollowerReport>,
   departed: ReadonlyMap<string, number>,
-): PivotNode | undefined {
-  const address = nodeAddress(record)
-  if (address === undefined) return undefined
-  const { id, host, port } = address
+): PivotNode {
   const follower = connected.get(id)
   const checked = follower?.lastContactMs ?? departed.get(id)
   return {
-    address: hostAndPort(host, port),
+    address,
     healthy: follower !== undefined,
     lastCheck: checked === undefined ? 'Never' : localTime(checked),
     protocol: checked === undefined ? 'unknown' : String(follower?.protocol ?? STREAM_PROTOCOL),

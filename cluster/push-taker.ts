@@ -1,13 +1,18 @@
 /** Takes what one follower pushes into the store, and says what became of each record. One per stream. */
 import type { HybridClock } from '../src/core/clock.ts'
+import { type StoredRecord, versionOf } from '../src/core/entry.ts'
+import { jsonExcess } from '../src/core/json-bounds.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { Push, PushOutcome } from '../src/core/protocol.ts'
+import type { RecordLimits } from '../src/core/record-check.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
+import { planDeny } from '../src/store/plan-deny.ts'
 import type { Store } from '../src/store/store.ts'
 import { DriftLog } from './drift-log.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
 import type { StreamingState } from './leader-session.ts'
+import { isTooLong } from './page.ts'
 import { inScopes, type Placement, scopeOf } from './placement.ts'
 
 export interface PushTakerOptions {
@@ -45,17 +50,23 @@ export class PushTaker {
    * @throws StateError of the storage.
    */
   async take(
-    { records, seen = [], lost = [] }: Pick<Push, 'records' | 'seen' | 'lost'>,
+    { records, seen = [], lost = [], withheld = [] }: Omit<Push, 't' | 'n' | 'whole'>,
     { follower, acked }: StreamingState,
   ): Promise<PushOutcome[]> {
     const { store, placement, conflicts, clock, keeping } = this.#options
     const notAfter = clock.latest
-    const accepted = records
-      .map((record, i) => ({ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) }))
+    const ours = records
+      .map((record, i) => ({
+        ...{ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) },
+        isTooGreat: withheld.includes(i) || isTooGreat(record, store.limits),
+      }))
       .filter(
         ({ record: { key } }) =>
           inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
       )
+    const accepted = ours.filter((item) => !item.isTooGreat)
+    const denied = ours.flatMap((item) => (item.isTooGreat ? [item.record] : []))
+    const answers = await this.#deny(denied, notAfter, follower.name)
     const pushed = {
       follower: follower.id,
       seen: accepted.map((item) => item.seen),
@@ -71,9 +82,38 @@ export class PushTaker {
     const superseded = accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : []))
     // One that had to give its own records lesser stamps may have dropped what now wins against them.
     await keeping.tellAgain(superseded, this.drifted > 0 ? acked : 0)
-    const fates = new Map(accepted.map(({ record }, i) => [record, merged[i]]))
+    const fates = new Map<StoredRecord, PushOutcome | undefined>([
+      ...answers,
+      ...accepted.map(({ record }, i) => [record, merged[i]] as const),
+    ])
     const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
     this.#drift.note(follower.name, records, outcomes, notAfter)
     return outcomes
   }
+
+  /** Refuses records for good: what this node has of their keys is later from now on. */
+  async #deny(
+    records: readonly StoredRecord[],
+    notAfter: bigint,
+    follower: string,
+  ): Promise<[StoredRecord, PushOutcome][]> {
+    if (records.length === 0) return []
+    const { store, logger } = this.#options
+    const denied = records.filter((record) => versionOf(record) <= notAfter)
+    await store.run(planDeny(denied))
+    const [first] = denied
+    if (first !== undefined) {
+      const { maxValueBytes, json } = store.limits
+      logger.warn('values of a follower are greater than this node takes: refused for good', {
+        ...{ follower, key: first.key, maxValueBytes, ...json, refused: denied.length },
+      })
+    }
+    return records.map((record) => [record, denied.includes(record) ? 'denied' : 'drift'])
+  }
+}
+
+/** Whether the value is beyond one of the limits of size. A delete never is. */
+function isTooGreat(record: StoredRecord, { maxValueBytes, json }: RecordLimits): boolean {
+  if (record.kind === 'tombstone') return false
+  return isTooLong(record, maxValueBytes) || jsonExcess(record.data, json) !== undefined
 }

@@ -72,6 +72,7 @@ const REFUSALS: ReadonlyMap<number, ErrorCode> = new Map(
       'overloaded',
       'slow_consumer',
       'clock_drift',
+      'duplicate_node',
     ] as const
   ).map((code) => [ERROR_TABLE[code].closeCode, code]),
 )

@@ -2,7 +2,7 @@
 import { nanoid } from 'nanoid'
 import { errorText } from '../src/core/errors.ts'
 import { NOBODY } from '../src/core/nobody.ts'
-import type { PluginHost, Replication, ServerAddress } from '../src/server/plugin.ts'
+import type { PluginHost, ServerAddress } from '../src/server/plugin.ts'
 import type { DecisionTerms } from '../src/store/store.ts'
 import { DigestTable } from './digest-table.ts'
 import type { Ballot } from './election/ballot.ts'
@@ -12,10 +12,13 @@ import { type ElectedOptions, makeLease } from './election/options.ts'
 import { withPeerKnowledge } from './election/peer-knowledge.ts'
 import { Succession } from './election/succession.ts'
 import type { VotersReport } from './election/voters-report.ts'
+import type { ClusterEngine } from './engine.ts'
 import { usualSets } from './key-set.ts'
+import type { LeaderCalls } from './leader-call.ts'
 import { livedTimeOf } from './lived-time.ts'
 import { Member } from './member.ts'
-import { whereabouts } from './membership.ts'
+import { memberUrl, recordUrl, whereabouts } from './membership.ts'
+import { followsAllNodes, nodeKey } from './nodes-scope.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import type { PivotNode } from './pivot-info.ts'
 import { type Placement, planPlacement, scopeOf } from './placement.ts'
@@ -57,7 +60,7 @@ export interface SeatOptions {
   /** The nodes as `GET /?api=pivot` tells them. */
   readonly nodes: () => Promise<readonly PivotNode[]>
   /** Requests to other nodes. */
-  readonly calls: Pick<Replication, 'call'>
+  readonly calls: Pick<LeaderCalls, 'call' | 'callStranger'>
 }
 
 /** @throws StateError `invalid_key` or `invalid_option`: see `planPlacement`. */
@@ -70,8 +73,14 @@ function fixedSeat(parts: SeatOptions): Seat {
   const { options, host } = parts
   const placement = planPlacement(options.keys, options.clusterUrl, options.nodesKey)
   const leadsNodes = leaderOfNodes(placement, options) === undefined
+  // While the store is read nothing is written, and its id is not known yet.
+  const isOthersRecord = (key: string): boolean => {
+    const id = host.store.meta('id')
+    return id !== undefined && !followsAllNodes(options) && key !== nodeKey(options.nodesKey, id)
+  }
   let member: Member | undefined
   let url: string | undefined
+  let isEnding = false
   return {
     placement,
     get member() {
@@ -83,7 +92,10 @@ function fixedSeat(parts: SeatOptions): Seat {
     get leads() {
       return leadsNodes && member !== undefined
     },
-    leaderOf: (key) => scopeOf(placement, key)?.leader,
+    leaderOf: (key) => {
+      const scope = scopeOf(placement, key)
+      return scope?.path === options.nodesKey && isOthersRecord(key) ? undefined : scope?.leader
+    },
     lease: () => undefined,
     voters: () => undefined,
     ballot: undefined,
@@ -91,11 +103,16 @@ function fixedSeat(parts: SeatOptions): Seat {
     decisionTerms: () => undefined,
     async start(address) {
       url = whereabouts({ advertise: options.advertise, address }).url
-      const started = new Member({ ...parts, placement, address, transport: host.transport })
+      // What an earlier release owed of other nodes' records is owed no more.
+      if (!followsAllNodes(options)) await host.store.redirect(() => undefined)
+      const ending = { isEnding: () => isEnding }
+      const { transport } = host
+      const started = new Member({ ...parts, ...ending, placement, address, transport })
       member = started
       await started.start()
     },
     async stop() {
+      isEnding = true
       await member?.stop()
       member = undefined
     },
@@ -109,6 +126,7 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
   let address: ServerAddress | undefined
   let url: string | undefined
   let kept: KeptDigests | undefined
+  let isEnding = false
   const succession = new Succession<Member>({
     ...{ store, clock, time, random, newId, logger },
     voter: leader.voter,
@@ -119,7 +137,9 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
       const transport = withoutNobody(host.transport)
       kept ??= keepDigests(parts, placement)
       const { digests } = kept
-      const member = new Member({ ...parts, placement, address, transport, digests, standing })
+      const ending = { isEnding: () => isEnding }
+      const running = { placement, address, transport, digests, standing }
+      const member = new Member({ ...parts, ...ending, ...running })
       await member.start()
       return member
     },
@@ -152,8 +172,8 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
       const candidate = { ...self, session: nanoid() }
       const lease = withPeerKnowledge({
         lease: await makeLease(leader, candidate, { time, random, logger }),
-        ...{ self, random, calls: parts.calls },
-        records: () => store.list(nodesKey, { limit: MAX_PEERS }),
+        ...{ self, random, token: options.token, calls: parts.calls },
+        peers: () => peersOf(succession.reign?.engine, store, options),
       })
       try {
         await succession.start(lease, self)
@@ -163,6 +183,7 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
       }
     },
     async stop() {
+      isEnding = true
       await succession.close()
       kept?.stop()
     },
@@ -192,6 +213,20 @@ function keepDigests({ host, options }: SeatOptions, placement: Placement): Kept
       digests.stop()
     },
   }
+}
+
+/**
+ * URLs of other nodes: of members that joined here, and of those that members are shown by. What clients may
+ * write is not looked at.
+ */
+async function peersOf(
+  engine: Pick<ClusterEngine, 'members'> | undefined,
+  store: PluginHost['store'],
+  { nodesKey, nodesWritable }: ResolvedClusterOptions,
+): Promise<string[]> {
+  const members = engine?.members().flatMap(({ node }) => (node ? [memberUrl(node)] : [])) ?? []
+  const records = nodesWritable ? [] : await store.list(nodesKey, { limit: MAX_PEERS })
+  return [...members, ...records.flatMap((record) => recordUrl(record) ?? [])]
 }
 
 /** Who leads what has no leader of its own; undefined: this node. */

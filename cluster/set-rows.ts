@@ -130,7 +130,8 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
     // What is owed already is left as it is by either of them.
     const fate = fateOfUnknown(row.record, { isOwed: false, forgotten, horizon })
     if (fate === 'leave') continue
-    if (fate === 'drop' && isAcknowledged(acknowledged, row.record.key)) continue
+    // To owe it anew would take from writes over it what their makers had seen.
+    if (isAcknowledged(acknowledged, row.record.key)) continue
     pages[fate].push(row)
     if (pages[fate].length >= PAGE) await flush(fate)
   }

@@ -8,6 +8,7 @@ import type { IncomingMessage } from 'node:http'
 import { StateError } from '../src/core/errors.ts'
 import { isLoopback } from '../src/core/loopback.ts'
 import { TOKEN_HEADER } from '../src/core/protocol.ts'
+import { explainClone, isCloneRefusal } from './clone-text.ts'
 
 export interface NodeDoor {
   readonly token: string | undefined
@@ -40,6 +41,7 @@ export function showsToken(request: IncomingMessage, token: string): boolean {
 
 /** The reason of a connection that ended, with what to look at where the leader did not let this node in. */
 export function explainRefusal(reason: string): string {
+  if (isCloneRefusal(reason)) return explainClone(reason)
   if (/^Unexpected server response: 403\b/.test(reason)) {
     return `${reason}: it has no cluster token and does not let nodes of other machines in (--open-cluster), or is called by a host name that it does not know (--allow-host); its log says which`
   }

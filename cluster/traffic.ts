@@ -67,6 +67,12 @@ export function watchSocket(socket: MessageSocket, watch: StreamWatch): MeteredS
     get bufferedBytes() {
       return socket.bufferedBytes
     },
+    get bytesRead() {
+      return socket.bytesRead
+    },
+    get bytesWritten() {
+      return socket.bytesWritten
+    },
     close(code, reason) {
       watch.closing?.(code, reason)
       socket.close(code, reason)

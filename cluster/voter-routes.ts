@@ -79,7 +79,10 @@ async function make(ballot: Ballot, change: Change, response: ServerResponse): P
     send(response, 200, JSON.stringify({ ...ballot.report(), ...note }))
   } catch (error) {
     if (!isStateError(error, 'undecided')) throw error
-    send(response, 503, error.message, { 'content-type': 'text/plain', ...retryHeaders(RETRY_MS) })
+    send(response, 503, error.clientText, {
+      'content-type': 'text/plain',
+      ...retryHeaders(RETRY_MS),
+    })
   }
 }
 

@@ -12,7 +12,7 @@ import { inScopes, type Placement, scopeOf } from './placement.ts'
 export interface ReplicationParts {
   readonly placement: Placement
   /** undefined until the node has started. */
-  readonly engine: () => Pick<ClusterEngine, 'followers' | 'ask'> | undefined
+  readonly engine: () => Pick<ClusterEngine, 'followers' | 'ask' | 'conflicts'> | undefined
   /** Whether the key has an elected leader, and so voters. */
   readonly isElected: (key: string) => boolean
   /** Of this node while it leads by a lease that holds. */
@@ -46,6 +46,7 @@ export function replicationOf({
       if (own.isHeldByMajority(seq)) return { ...found, isMajority: true }
       return { ...found, isMajority: false, unconfirmed: own.unconfirmed(seq) }
     },
+    refusalOf: async (key, id) => engine()?.conflicts.refusalOf(key, id),
     call: (leader, request) => calls.call(leader, request),
     onProgress: (listener) => {
       listeners.add(listener)

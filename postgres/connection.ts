@@ -4,7 +4,7 @@
  */
 import type pg from 'pg'
 import { backoffDelayMs } from '../src/core/backoff.ts'
-import { isStateError, StateError } from '../src/core/errors.ts'
+import { clientTextOf, isStateError, StateError } from '../src/core/errors.ts'
 import { DedicatedConnection } from './dedicated.ts'
 import { driver } from './driver.ts'
 import { type ListenHandlers, PostgresListener } from './listener.ts'
@@ -150,6 +150,7 @@ export class PostgresPool implements Queryable {
       throw new StateError(
         'overloaded',
         `postgres: ${this.#pool.waitingCount} requests wait for a connection to ${this.target}, at most ${maxWaiting} may`,
+        { clientText: 'postgres: too many requests wait for a connection to the database' },
       )
     }
     return this.#borrow()
@@ -257,7 +258,9 @@ export class PostgresPool implements Queryable {
   }
 
   #notOpen(): StateError {
-    return new StateError('not_open', `postgres: the connection to ${this.target} is not open`)
+    return new StateError('not_open', `postgres: the connection to ${this.target} is not open`, {
+      clientText: 'postgres: the connection to the database is not open',
+    })
   }
 }
 
@@ -268,5 +271,6 @@ function causeOf(error: unknown): unknown {
 function gaveUp(error: unknown, attempts: number, limitMs: number): StateError {
   const text = error instanceof Error ? error.message : String(error)
   const message = `${text}; gave up after ${attempts} attempts within ${limitMs} ms`
-  return new StateError('storage_failed', message, { cause: error })
+  const clientText = clientTextOf(error)
+  return new StateError('storage_failed', message, { cause: error, clientText, isAway: true })
 }

@@ -72,6 +72,7 @@ export class DedicatedConnection implements Queryable {
     this.#ended ??= new StateError(
       'not_open',
       `postgres: connection to ${this.#options.target} was closed`,
+      { clientText: 'postgres: the connection to the database was closed', isAway: true },
     )
     await atMost(this.#options.time, CLOSE_TIMEOUT_MS, this.#client.end())
   }

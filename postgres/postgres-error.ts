@@ -11,6 +11,9 @@ const PERMANENT = new Set(['28P01', '28000', '3D000', '3F000', '42501', '0A000']
 const CODES: Readonly<Record<string, ErrorCode>> = {
   '53100': 'storage_full',
   '54000': 'too_large',
+  // Text that the database can not hold: no other row is at fault.
+  '22021': 'invalid_json',
+  '22P05': 'invalid_json',
 }
 
 /** Codes with which the server ends a session; its word for how bad it is may be translated. */
@@ -22,7 +25,20 @@ export function postgresFailure(error: unknown, doing: string, target: string): 
   const state = sqlState(error)
   const code = (state === undefined ? undefined : CODES[state]) ?? 'storage_failed'
   const reason = state === undefined ? networkText(error) : `${errorText(error)} (${state})`
-  return new StateError(code, `postgres: cannot ${doing} ${target}: ${reason}`, { cause: error })
+  // The server's own words name databases, users and indexes; the network's name hosts and ports.
+  const named = state ?? codeOf(error) ?? 'connection lost'
+  return new StateError(code, `postgres: cannot ${doing} ${target}: ${reason}`, {
+    cause: error,
+    clientText: `postgres: cannot ${doing} the database (${named})`,
+    isAway: code === 'storage_failed' && (isConnectionLost(error) || isUnwilling(error)),
+  })
+}
+
+/** Codes of a server that is there and takes no writes, or nobody, for now. */
+const UNWILLING = /^(25006|53300|55P03|57014|28|3D000)/
+
+function isUnwilling(error: unknown): boolean {
+  return UNWILLING.test(sqlState(error) ?? '')
 }
 
 /** The five characters of SQLSTATE when the server sent the error, else undefined. */

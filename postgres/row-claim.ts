@@ -70,6 +70,7 @@ export async function reclaimRows(claimant: Claimant, backend: number): Promise<
         throw new StateError(
           'storage_failed',
           `storage: the lost connection still holds the rows of "${name}" on ${pool.target}`,
+          { clientText: 'storage: the lost connection still holds the rows', isAway: true },
         )
       }
     }
@@ -157,5 +158,6 @@ function inUse(name: string, target: string): StateError {
   return new StateError(
     'in_use',
     `storage: the rows of "${name}" on ${target} are used by another node`,
+    { clientText: 'storage: the rows of this node are used by another node' },
   )
 }

@@ -15,7 +15,7 @@
  * mark shows them missing. So they survive a killed node or a crashed server, but not both at once.
  */
 import { backoffDelayMs } from '../src/core/backoff.ts'
-import { errorText, isStateError, StateError } from '../src/core/errors.ts'
+import { clientTextOf, errorText, isStateError, StateError } from '../src/core/errors.ts'
 import type { Durability } from '../src/storage-adapter.ts'
 import { atMost, pause } from './pause.ts'
 import { isConnectionLost } from './postgres-error.ts'
@@ -146,7 +146,11 @@ export class RowSession {
       throw new StateError(
         'storage_failed',
         `storage: the server was lost while a batch was written: ${errorText(reason)}`,
-        { cause: error },
+        {
+          cause: error,
+          clientText: `storage: the database was lost while a batch was written: ${clientTextOf(reason)}`,
+          isAway: true,
+        },
       )
     }
   }
@@ -277,5 +281,9 @@ function notOpen(): StateError {
 
 function away(error: unknown): StateError {
   if (isStateError(error, 'storage_failed')) return error
-  return new StateError('storage_failed', `storage: ${errorText(error)}`, { cause: error })
+  return new StateError('storage_failed', `storage: ${errorText(error)}`, {
+    cause: error,
+    clientText: `storage: ${clientTextOf(error)}`,
+    isAway: true,
+  })
 }

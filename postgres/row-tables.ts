@@ -29,6 +29,9 @@ export const ROW_MIGRATIONS: readonly Migration[] = [
   },
 ]
 
+/** Longest key of a row, bytes: an entry of the index over them has at most 2,704, with its head and namespace. */
+export const MAX_ROW_KEY_BYTES = 2600
+
 /** What a batch comes to: the last operation of each key; undefined deletes. Bytes are estimated. */
 export interface RowChanges {
   readonly rows: ReadonlyMap<string, string | undefined>

@@ -5,9 +5,11 @@
  */
 import { backoffDelayMs } from '../src/core/backoff.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
-import { errorText, isStateError, StateError } from '../src/core/errors.ts'
+import { clientTextOf, errorText, isStateError, StateError } from '../src/core/errors.ts'
 import { compactJson } from '../src/core/json.ts'
 import type { Logger } from '../src/core/logger.ts'
+import { assertRecord } from '../src/core/record-check.ts'
+import { withStandInOrigin } from '../src/core/stand-in-origin.ts'
 import { NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { Store } from '../src/store/store.ts'
 import { planDrop } from './plan-drop.ts'
@@ -201,11 +203,16 @@ export class SharedTableLink {
     if (this.#cursor === from) this.#cursor = cursor
   }
 
-  /** Programs that write by SQL may have left white space in a value. */
+  /**
+   * What this node can take of a row. Programs that write by SQL may have left white space in a value, and an
+   * earlier release took origins that nodes do not: those get the one that stands in for it.
+   */
   #wellFormed(record: StoredRecord): StoredRecord[] {
-    if (record.kind === 'tombstone') return [record]
     try {
-      return [{ ...record, data: compactJson(record.data) }]
+      const data = record.kind === 'entry' ? { data: compactJson(record.data) } : {}
+      const found = { ...withStandInOrigin(record), ...data }
+      assertRecord(found, undefined, this.#options.store.limits)
+      return [found]
     } catch (error) {
       this.#counts.malformed++
       this.#lastError = `key "${record.key}": ${errorText(error)}`
@@ -294,10 +301,10 @@ export class SharedTableLink {
     const { table, logger } = this.#options
     const reason = errorText(error)
     if (isStateError(error, 'not_found')) this.#forgetConnection()
-    if (this.#state !== 'offline' || this.#lastError !== reason) {
+    if (this.#state !== 'offline' || this.#lastError !== clientTextOf(error)) {
       logger.warn('shared table out of reach; serving and taking writes locally', { table, reason })
     }
-    this.#lastError = reason
+    this.#lastError = clientTextOf(error)
     this.#state = 'offline'
   }
 

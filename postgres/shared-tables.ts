@@ -4,6 +4,7 @@
  * goes on with it, writes included, while the database is away.
  */
 import { errorText, StateError } from '../src/core/errors.ts'
+import { standInOrigin } from '../src/core/stand-in-origin.ts'
 import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import { PostgresPool } from './connection.ts'
 import {
@@ -16,6 +17,7 @@ import {
 import { loadCursor, settleScopes } from './shared-progress.ts'
 import type { SharedTableStatus } from './shared-status.ts'
 import { SharedTableLink } from './shared-table-link.ts'
+import { MAX_TABLE_VALUE_BYTES } from './table-options.ts'
 import { PostgresTables } from './tables.ts'
 
 /** A server plugin that also tells how its tables stand. */
@@ -78,7 +80,10 @@ async function startTables(
   // The links try again by themselves, so one attempt to connect is enough at a time.
   const ownPool = 'pool' in options ? undefined : new PostgresPool({ ...options, openTimeoutMs: 0 })
   const pool = 'pool' in options ? options.pool : (ownPool as PostgresPool)
-  const tables = new PostgresTables({ pool, origin: store.id, retryTimeoutMs: 0 })
+  const tables = new PostgresTables({
+    ...{ pool, origin: standInOrigin(store.id), retryTimeoutMs: 0 },
+    maxValueBytes: Math.min(store.limits.maxValueBytes, MAX_TABLE_VALUE_BYTES),
+  })
   const names = [...new Set(settings.scopes.map(({ table }) => table))]
   const { random } = pool.options
   const links = names.map((table) => {

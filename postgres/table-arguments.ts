@@ -1,11 +1,11 @@
 /** What the table API takes: every argument is checked here before it gets near a statement. */
+import { LATEST_STAMP } from '../src/core/clock.ts'
 import { StateError } from '../src/core/errors.ts'
 import { compactJson } from '../src/core/json.ts'
-import { assertKey, hasGlob } from '../src/core/key.ts'
-import { MAX_TABLE_KEY, MAX_TABLE_NAME } from './table-schema.ts'
-
-/** Greatest stamp a caller may give: the year 2116. Beyond it the clock of a table could not go on. */
-export const MAX_STAMP: bigint = 2n ** 62n
+import { DEFAULT_JSON_BOUNDS, jsonExcess } from '../src/core/json-bounds.ts'
+import { assertKey, hasGlob, keyExcess } from '../src/core/key.ts'
+import { isIdentifier } from '../src/core/origin.ts'
+import { MAX_TABLE_NAME } from './table-schema.ts'
 
 /** @throws StateError `invalid_option` unless `name` is a letter, then letters, digits and `_`. */
 export function assertTableName(name: string): void {
@@ -27,10 +27,20 @@ export function assertTableKey(key: string): void {
 /** @throws StateError `invalid_key` unless `path` is a key or glob, short enough for a table. */
 export function assertTablePath(path: string): void {
   assertKey(path)
-  if (path.length <= MAX_TABLE_KEY) return
+  const excess = keyExcess(path)
+  if (excess !== undefined) throw new StateError('invalid_key', `postgres: the key ${excess}`)
+}
+
+/** The compact text of `json`, a value to write. @throws StateError `invalid_json`, `too_large`. */
+export function writtenValue(json: string, maxValueBytes: number): string {
+  const value = tableValue(json)
+  const excess = jsonExcess(value, DEFAULT_JSON_BOUNDS)
+  if (excess !== undefined) throw excess
+  const bytes = value.length * 3 <= maxValueBytes ? 0 : Buffer.byteLength(value)
+  if (bytes <= maxValueBytes) return value
   throw new StateError(
-    'invalid_key',
-    `postgres: key of ${path.length} characters; a table takes at most ${MAX_TABLE_KEY}`,
+    'too_large',
+    `postgres: value of ${bytes} bytes, the limit is ${maxValueBytes}`,
   )
 }
 
@@ -44,12 +54,12 @@ export function tableValue(json: string): string {
   return compactJson(json)
 }
 
-/** @throws StateError `invalid_option` unless `stamp` is nanoseconds in [0, 2^62]. */
+/** @throws StateError `invalid_option` unless `stamp` is nanoseconds from 0 to the year 2200. */
 export function assertStamp(name: string, stamp: bigint): void {
-  if (typeof stamp === 'bigint' && stamp >= 0n && stamp <= MAX_STAMP) return
+  if (typeof stamp === 'bigint' && stamp >= 0n && stamp <= LATEST_STAMP) return
   throw new StateError(
     'invalid_option',
-    `postgres: ${name} is ${String(stamp)}; it must be a bigint from 0 to ${MAX_STAMP}`,
+    `postgres: ${name} is ${String(stamp)}; it must be a bigint from 0 to ${LATEST_STAMP}`,
   )
 }
 
@@ -62,12 +72,12 @@ export function assertCount(name: string, value: number, least: number, most: nu
   )
 }
 
-/** @throws StateError `invalid_option` unless `origin` may stand in a record: 1 to 100 characters, no white space. */
+/** @throws StateError `invalid_option` unless `origin` may stand in a record: see `core/origin.ts`. */
 export function assertOrigin(origin: string): void {
-  if (/^[!-~]{1,100}$/.test(origin)) return
+  if (isIdentifier(origin)) return
   throw new StateError(
     'invalid_option',
-    `postgres: origin ${quoted(origin)} is not 1 to 100 visible ASCII characters`,
+    `postgres: origin ${quoted(origin)} is not 1 to 64 letters, digits, "_" and "-"`,
   )
 }
 

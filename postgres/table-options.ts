@@ -1,11 +1,17 @@
 /** Options of the table API: meaning, unit and default of each. */
+import { DEFAULT_MAX_VALUE_BYTES } from '../src/core/record-check.ts'
 import { PostgresPool } from './connection.ts'
 import type { PostgresOptions } from './options.ts'
 import { assertCount, assertOrigin } from './table-arguments.ts'
 
 export interface TableSettings {
-  /** Written with every change as its origin. 1 to 100 visible ASCII characters. Default `sql`. */
+  /** Written with every change as its origin. 1 to 64 letters, digits, `_` and `-`. Default `sql`. */
   readonly origin?: string
+  /**
+   * Largest value that is written, bytes of its compact JSON text as UTF-8. Default 10 MiB, most 64 MiB.
+   * `createTable` raises the limit of the table itself to it.
+   */
+  readonly maxValueBytes?: number
   /** Most entries one answer may have; more are refused with `too_large`. Default 100 000, least 1. */
   readonly maxRows?: number
   /** Most keys one batch may have; more are refused with `too_large`. Default 10 000, least 1. */
@@ -28,11 +34,15 @@ export interface ResolvedTableSettings extends Required<TableSettings> {
 /** How long the deletes of a table are remembered unless said otherwise, milliseconds. */
 export const DEFAULT_TOMBSTONE_RETENTION_MS: number = 7 * 24 * 3600 * 1000
 
+/** The most that a table may be told to take as one value, bytes. */
+export const MAX_TABLE_VALUE_BYTES: number = 64 * 1024 * 1024
+
 /** Fills in defaults and checks ranges. @throws StateError `invalid_option`. */
 export function resolveTableSettings(options: PostgresTablesOptions): ResolvedTableSettings {
   const own = !('pool' in options)
   const settings: ResolvedTableSettings = {
     origin: options.origin ?? 'sql',
+    maxValueBytes: options.maxValueBytes ?? DEFAULT_MAX_VALUE_BYTES,
     maxRows: options.maxRows ?? 100_000,
     maxBatch: options.maxBatch ?? 10_000,
     retryTimeoutMs: options.retryTimeoutMs ?? 10_000,
@@ -41,6 +51,7 @@ export function resolveTableSettings(options: PostgresTablesOptions): ResolvedTa
     ownsPool: own,
   }
   assertOrigin(settings.origin)
+  assertCount('maxValueBytes', settings.maxValueBytes, 1, MAX_TABLE_VALUE_BYTES)
   assertCount('maxRows', settings.maxRows, 1, 10_000_000)
   assertCount('maxBatch', settings.maxBatch, 1, 100_000)
   assertCount('retryTimeoutMs', settings.retryTimeoutMs, 0, Number.MAX_SAFE_INTEGER)

@@ -3,11 +3,15 @@
  * project's codes what the server refused.
  */
 import { backoffDelayMs } from '../src/core/backoff.ts'
-import { isStateError, StateError } from '../src/core/errors.ts'
+import { type ErrorCode, isStateError, StateError } from '../src/core/errors.ts'
 import type { PostgresPool, Rows } from './connection.ts'
 import { isConnectionLost, sqlState } from './postgres-error.ts'
+import { CHECKS } from './table-checks.ts'
 import type { TableStatement } from './table-query.ts'
 import { AHEAD_STATE } from './table-schema.ts'
+
+/** Most characters of writes that wait for the server or are under way; a single one may have more. */
+const MAX_WAITING = 64 * 1024 * 1024
 
 export class TableRunner {
   readonly #pool: PostgresPool
@@ -15,6 +19,8 @@ export class TableRunner {
   /** Ends each wait between two attempts; undefined once stopped. */
   #waits: Set<() => void> | undefined = new Set()
   #retries = 0
+  /** Characters of writes under way. */
+  #waiting = 0
 
   /** @param retryTimeoutMs milliseconds for which a statement is tried again; 0: one attempt */
   constructor(pool: PostgresPool, retryTimeoutMs: number) {
@@ -41,10 +47,22 @@ export class TableRunner {
 
   /**
    * Runs a write. It is sent once: when the connection breaks before the answer, it rejects with
-   * `storage_failed` and may have been done.
+   * `storage_failed` and may have been done. Rejects with `overloaded` when too much waits.
    */
-  write<R extends object>(text: string, values: readonly unknown[]): Promise<Rows<R>> {
-    return this.#run(text, values, false)
+  async write<R extends object>(text: string, values: readonly unknown[]): Promise<Rows<R>> {
+    const size = sizeOf(values)
+    if (this.#waiting > 0 && this.#waiting + size > MAX_WAITING) {
+      throw new StateError(
+        'overloaded',
+        `postgres: writes of ${this.#waiting} characters are under way, the limit is ${MAX_WAITING}`,
+      )
+    }
+    this.#waiting += size
+    try {
+      return await this.#run(text, values, false)
+    } finally {
+      this.#waiting -= size
+    }
   }
 
   async #run<R extends object>(
@@ -99,6 +117,14 @@ export class TableRunner {
   }
 }
 
+/** Characters of the texts among these values, and in arrays among them. */
+function sizeOf(values: readonly unknown[]): number {
+  return values.reduce((sum: number, value) => {
+    if (typeof value === 'string') return sum + value.length
+    return Array.isArray(value) ? sum + sizeOf(value) : sum
+  }, 0)
+}
+
 /** Whether the server was out of reach, rather than refusing the statement. */
 function isOutage(error: unknown): boolean {
   return isStateError(error, 'storage_failed') && isConnectionLost(error.cause)
@@ -112,7 +138,7 @@ function tableFailure(error: unknown): unknown {
     case '42P01':
       return new StateError('not_found', `postgres: ${text}`, { cause: error })
     case '23514':
-      return new StateError('invalid_key', `postgres: ${text}`, { cause: error })
+      return new StateError(violationOf(error), `postgres: ${text}`, { cause: error })
     case '22P02':
     case '22P05':
     case '22003':
@@ -126,4 +152,12 @@ function tableFailure(error: unknown): unknown {
     default:
       return error
   }
+}
+
+/** What a violated constraint says of a row: its name ends with `_<check>`. */
+function violationOf(error: unknown): ErrorCode {
+  const cause = isStateError(error) ? error.cause : undefined
+  const named = typeof cause === 'object' && cause !== null && 'constraint' in cause
+  const name = named ? String(cause.constraint) : ''
+  return CHECKS[name.slice(name.lastIndexOf('_') + 1)] ?? 'invalid_key'
 }

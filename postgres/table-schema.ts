@@ -14,12 +14,13 @@
  */
 
 import type { Migration } from './migrations.ts'
+import { TABLE_CHECKS } from './table-checks.ts'
 
 /** Longest name of a table, characters; its indexes' names still fit PostgreSQL's 63 bytes. */
 export const MAX_TABLE_NAME = 48
 
-/** Longest key of a table, characters; an index row holds a key and its directory. */
-export const MAX_TABLE_KEY = 800
+/** Longest key that tables had at first, characters. */
+const FIRST_MAX_KEY = 800
 
 /** SQLSTATE of a stamp that is too far ahead. */
 export const AHEAD_STATE = 'OO001'
@@ -100,7 +101,7 @@ BEGIN
   EXECUTE format($q$
     CREATE TABLE %1$I (
       key text COLLATE "C" CONSTRAINT %2$I PRIMARY KEY
-        CONSTRAINT %3$I CHECK (length(key) <= ${MAX_TABLE_KEY} AND key !~ '//'
+        CONSTRAINT %3$I CHECK (length(key) <= ${FIRST_MAX_KEY} AND key !~ '//'
           AND key ~ '^[A-Za-z0-9]([A-Za-z0-9/_.-]*[A-Za-z0-9])?$'),
       created bigint NOT NULL,
       updated bigint NOT NULL,
@@ -312,4 +313,5 @@ $$
 /** The steps that bring a database's part of the table API to this release. */
 export const TABLE_MIGRATIONS: readonly Migration[] = [
   { version: 1, statements: [...REGISTRY, ...DEFINITION, ...WRITES, ...REPLICATION] },
+  TABLE_CHECKS,
 ]

@@ -2,7 +2,13 @@
 import type { StoredRecord } from '../src/core/entry.ts'
 import { versionOf } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
-import { assertOrigin, assertStamp, assertTableKey, tableValue } from './table-arguments.ts'
+import {
+  assertOrigin,
+  assertStamp,
+  assertTableKey,
+  tableValue,
+  writtenValue,
+} from './table-arguments.ts'
 import type { TableEntry } from './table-row.ts'
 
 /** Keys and values to set, checked; of a key that is named twice only the last value is kept. */
@@ -14,7 +20,11 @@ export interface SetColumns {
 }
 
 /** @throws StateError `invalid_option` for unequal lengths; `invalid_key`, `invalid_glob`, `invalid_json`. */
-export function setColumns(keys: readonly string[], values: readonly string[]): SetColumns {
+export function setColumns(
+  keys: readonly string[],
+  values: readonly string[],
+  maxValueBytes: number,
+): SetColumns {
   if (keys.length !== values.length) {
     throw new StateError(
       'invalid_option',
@@ -24,7 +34,7 @@ export function setColumns(keys: readonly string[], values: readonly string[]): 
   const compact = new Map<string, string>()
   keys.forEach((key, i) => {
     assertTableKey(key)
-    compact.set(key, tableValue(values[i] ?? ''))
+    compact.set(key, writtenValue(values[i] ?? '', maxValueBytes))
   })
   const unique = [...compact.keys()]
   const place = new Map(unique.map((key, i) => [key, i]))
@@ -35,13 +45,17 @@ export function setColumns(keys: readonly string[], values: readonly string[]): 
  * The columns of entries whose stamps the caller gives; of a key that is named twice the first
  * (`keep: 'first'`) or the last is kept. Errors as `setColumns`; `invalid_option` for stamps out of range.
  */
-export function entryColumns(entries: readonly TableEntry[], keep: 'first' | 'last'): string[][] {
+export function entryColumns(
+  entries: readonly TableEntry[],
+  keep: 'first' | 'last',
+  maxValueBytes: number,
+): string[][] {
   const chosen = new Map<string, TableEntry>()
   for (const entry of entries) {
     assertTableKey(entry.key)
     assertStamp('created', entry.created)
     assertStamp('updated', entry.updated)
-    const value = tableValue(entry.value)
+    const value = writtenValue(entry.value, maxValueBytes)
     if (keep === 'last' || !chosen.has(entry.key)) chosen.set(entry.key, { ...entry, value })
   }
   const unique = [...chosen.values()]
@@ -58,6 +72,7 @@ export function recordColumns(records: readonly StoredRecord[]): (string | null)
   for (const record of records) {
     assertTableKey(record.key)
     assertStamp('version', versionOf(record))
+    if (record.kind === 'entry') assertStamp('created', record.created)
     assertOrigin(record.origin)
     if (record.kind === 'entry') tableValue(record.data)
   }

@@ -6,6 +6,7 @@
  */
 import type { StoredRecord } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
+import { DEFAULT_MAX_VALUE_BYTES } from '../src/core/record-check.ts'
 import { migrate } from './migrations.ts'
 import {
   assertCount,
@@ -78,6 +79,10 @@ export class PostgresTables {
   async createTable(table: string): Promise<void> {
     assertTableName(table)
     await this.#runner.read({ text: 'SELECT ooo_create_table($1)', values: [table] })
+    const { maxValueBytes } = this.#settings
+    if (maxValueBytes <= DEFAULT_MAX_VALUE_BYTES) return
+    const text = 'SELECT ooo_raise_value_limit($1, $2)'
+    await this.#runner.read({ text, values: [table, maxValueBytes] })
   }
 
   /** Removes a table with everything in it; nothing happens when there is none. */
@@ -114,7 +119,7 @@ export class PostgresTables {
   ): Promise<bigint[]> {
     assertTableName(table)
     this.#assertBatch(keys.length)
-    const columns = setColumns(keys, values)
+    const columns = setColumns(keys, values, this.#settings.maxValueBytes)
     const text = 'SELECT ooo_set($1, $2::text[], $3::text[], $4) AS stamps'
     const { rows } = await this.#runner.write<{ stamps: string[] }>(text, [
       table,
@@ -354,7 +359,8 @@ export class PostgresTables {
   async #put(table: string, entries: readonly TableEntry[], onlyAbsent: boolean): Promise<number> {
     assertTableName(table)
     this.#assertBatch(entries.length)
-    const columns = entryColumns(entries, onlyAbsent ? 'first' : 'last')
+    const { maxValueBytes } = this.#settings
+    const columns = entryColumns(entries, onlyAbsent ? 'first' : 'last', maxValueBytes)
     const text =
       'SELECT ooo_put($1, $2::text[], $3::bigint[], $4::bigint[], $5::text[], $6, $7) AS done'
     const values = [table, ...columns, this.#settings.origin, onlyAbsent]

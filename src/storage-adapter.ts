@@ -3,7 +3,7 @@
  * batches. Small on purpose. Its proof is the suite `ooo-cluster/storage/conformance`, which every
  * adapter passes; `docs/adapters.md` shows how to write one.
  *
- * 1. Rows. A key is 1 to 1,024 printable ASCII characters (space to `~`), so that string order is
+ * 1. Rows. A key is 1 to 1,100 printable ASCII characters (space to `~`), so that string order is
  *    byte order; a value is well-formed text without U+0000, of at most 16 MiB in UTF-8. Both come
  *    back exactly, and an empty value is not an absent row. Callers keep to this; an adapter that
  *    meets more than it can hold rejects the batch with `too_large`.
@@ -74,6 +74,8 @@ export interface StorageCapabilities {
   readonly durability: readonly Durability[]
   /** True when rows outlive `close` of the adapter object (a disk or a database holds them). */
   readonly persistent: boolean
+  /** Longest key of a row, bytes, where it is less than the engine of a file has: at least 1,100. */
+  readonly maxRowKeyBytes?: number
 }
 
 export interface StorageAdapter {

@@ -29,7 +29,9 @@ export function levelFailure(operation: string, directory: string, error: unknow
     REASONS.find(([pattern]) => pattern.test(errorText(reason)))?.[1] ??
     OTHER
   const text = `storage: cannot ${operation} folder "${directory}": ${hint}${errorText(reason)}`
-  return new StateError(code, text, { cause: error })
+  // Paths are for operators.
+  const clientText = `storage: cannot ${operation}: ${hint.replace(/: $/, '') || code}`
+  return new StateError(code, text, { cause: error, clientText })
 }
 
 /** The stable code of a thrown thing, such as `ENOSPC`. */

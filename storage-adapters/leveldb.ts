@@ -39,6 +39,8 @@ export interface LevelStorageOptions {
   readonly checkedBytes?: number
   /** Batches that may wait for their turn; one more is refused with `overloaded`. Default 10,000. 0 admits none but the running one. */
   readonly maxQueuedBatches?: number
+  /** Characters of the batches that wait or are being written; more is refused with `overloaded`, unless it would be the only batch. Default 64 Mi. */
+  readonly maxQueuedBytes?: number
   /**
    * How long a scan of an older state may hold up the recovery from a failed write before it is
    * cut short, milliseconds. Default 5,000. 0 cuts at once.
@@ -69,13 +71,16 @@ export class LevelStorage implements StorageAdapter {
   }
   readonly #options: LevelEngineOptions
   readonly #maxQueuedBatches: number
+  readonly #maxQueuedBytes: number
   #engine: LevelEngine | undefined
   readonly #state = new OpenClose()
   #lastBatch: Promise<void> = Promise.resolve()
   #batches = 0
+  #bytes = 0
 
   constructor(options: LevelStorageOptions) {
     this.#maxQueuedBatches = options.maxQueuedBatches ?? 10_000
+    this.#maxQueuedBytes = options.maxQueuedBytes ?? 64 * 1024 * 1024
     this.#options = Object.freeze({
       directory: resolve(options.directory),
       cacheBytes: options.cacheBytes ?? 8 * 1024 * 1024,
@@ -133,19 +138,17 @@ export class LevelStorage implements StorageAdapter {
         `storage: durability "${level}" is not one of: ${this.capabilities.durability.join(', ')}`,
       )
     }
-    if (this.#batches > this.#maxQueuedBatches) {
-      throw new StateError(
-        'overloaded',
-        `storage: ${this.#batches} batches are waiting, at most ${this.#maxQueuedBatches} may`,
-      )
-    }
+    const bytes = operations.reduce((sum, item) => sum + lengthOf(item), 0)
+    this.#assertRoom(bytes)
     // The engine runs on several threads: only one batch at a time keeps the order of the calls.
     const rows = operations.slice()
     this.#batches += 1
+    this.#bytes += bytes
     try {
       await this.#afterBatches(() => engine.write(rows, level === 'disk'))
     } finally {
       this.#batches -= 1
+      this.#bytes -= bytes
     }
   }
 
@@ -188,6 +191,17 @@ export class LevelStorage implements StorageAdapter {
     }
   }
 
+  #assertRoom(bytes: number): void {
+    const isFull = this.#batches > this.#maxQueuedBatches
+    if (!isFull && (this.#bytes === 0 || this.#bytes + bytes <= this.#maxQueuedBytes)) return
+    throw new StateError(
+      'overloaded',
+      isFull
+        ? `storage: ${this.#batches} batches are waiting, at most ${this.#maxQueuedBatches} may`
+        : `storage: batches of ${this.#bytes} characters are waiting, at most ${this.#maxQueuedBytes} may`,
+    )
+  }
+
   /** Does what changes the database, one after the other. */
   #afterBatches<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#lastBatch.then(work)
@@ -202,6 +216,10 @@ export class LevelStorage implements StorageAdapter {
     if (!this.#state.isOpen || this.#engine === undefined) throw notOpen(operation)
     return this.#engine
   }
+}
+
+function lengthOf(item: BatchOperation): number {
+  return item.key.length + (item.type === 'put' ? item.value.length : 0)
 }
 
 // biome-ignore lint/correctness/useYield: a scan that fails at its first row.

@@ -15,7 +15,7 @@ import {
 import { RowQueue } from '../postgres/row-queue.ts'
 import { type BegunScan, iterateScan, RowScan } from '../postgres/row-scan.ts'
 import { RowSession } from '../postgres/row-session.ts'
-import { READ_ROW, READ_ROWS, ROW_MIGRATIONS } from '../postgres/row-tables.ts'
+import { MAX_ROW_KEY_BYTES, READ_ROW, READ_ROWS, ROW_MIGRATIONS } from '../postgres/row-tables.ts'
 import { StateError } from '../src/core/errors.ts'
 import { OpenClose } from '../src/core/open-close.ts'
 import type {
@@ -67,6 +67,7 @@ export class PostgresStorage implements StorageAdapter {
   readonly capabilities: StorageCapabilities = {
     durability: ['process', 'disk'],
     persistent: true,
+    maxRowKeyBytes: MAX_ROW_KEY_BYTES,
   }
   readonly #options: RowOptions
   readonly #state = new OpenClose()

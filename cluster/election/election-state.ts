@@ -247,8 +247,9 @@ function news(
       effects: [effect],
     }
   }
-  if (holder.id === self.id || holder.url === self.url || holder.url === '') {
-    // An earlier life of this node, another node by the same name or address, or no node of ours.
+  if (holder.url === self.url || holder.url === '') {
+    // An earlier life of this node, another node by the same address, or no node of ours. One with this id at
+    // another address may run from a copy of this node's data: it is followed, and tells.
     const isOwnPast = state.kind === 'unknown' && holder.id === self.id
     const effects = [isOwnPast ? take : poll(rules)]
     return { state: { kind: 'candidate', forgot: false, seen, heldUntilNs }, effects }

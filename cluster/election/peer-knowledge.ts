@@ -2,19 +2,21 @@
  * What other nodes know of the lease, for a node that can not reach it itself: whom to follow. It is
  * never taken for a grant, and never for a reason to take the lease.
  */
-import type { Entry } from '../../src/core/entry.ts'
-import { parseExact } from '../../src/core/json.ts'
 import type { Random } from '../../src/core/time.ts'
-import type { LeaderAnswer, Replication } from '../../src/server/plugin.ts'
+import type { LeaderAnswer } from '../../src/server/plugin.ts'
+import type { LeaderCalls } from '../leader-call.ts'
 import { leaderUrl } from '../placement.ts'
+import { challenge, isProven } from '../proof.ts'
 import { type Holder, type Lease, type LeaseView, NO_MARK } from './lease.ts'
 
 export interface PeerKnowledgeOptions {
   readonly lease: Lease
   readonly self: Holder
-  /** The records under which nodes register. */
-  readonly records: () => Promise<readonly Entry[]>
-  readonly calls: Pick<Replication, 'call'>
+  /** URLs of other nodes. */
+  readonly peers: () => Promise<readonly string[]>
+  /** What the cluster shares: only who has it is believed. undefined: anybody who is asked. */
+  readonly token: string | undefined
+  readonly calls: Pick<LeaderCalls, 'callStranger'>
   readonly random: Random
 }
 
@@ -64,27 +66,25 @@ export function withPeerKnowledge(options: PeerKnowledgeOptions): Lease {
 
 /** The latest grant of `least` or a greater number that others know of; undefined: none does. */
 async function newest(
-  { lease, self, records, calls, random }: PeerKnowledgeOptions,
+  { lease, self, peers, token, calls, random }: PeerKnowledgeOptions,
   least: number,
 ): Promise<LeaseView | undefined> {
   const timeoutMs = lease.durationMs / 5
-  const urls = (await records().catch(() => [])).flatMap((record) => urlOf(record, self) ?? [])
+  const known = await peers().catch(() => [])
+  const urls = known.filter((url) => isUrl(url) && url !== self.url)
   const asked = shuffled([...new Set(urls)], random).slice(0, MAX_ASKED)
-  const request = { method: 'GET', target: LEADER_PATH, headers: {}, timeoutMs }
-  const answers = await Promise.all(
-    asked.map((url) => calls.call(url, request).then(grantIn, () => undefined)),
-  )
+  const ask = async (url: string): Promise<ReturnType<typeof grantIn>> => {
+    // An address that is wrong, or that another program has by now, must learn no secret, nor say who leads.
+    const headers = token === undefined ? {} : challenge(token)
+    const request = { method: 'GET', target: LEADER_PATH, headers, timeoutMs }
+    const answer = await calls.callStranger(url, request)
+    return token === undefined || isProven(token, headers, answer) ? grantIn(answer) : undefined
+  }
+  const answers = await Promise.all(asked.map((url) => ask(url).catch(() => undefined)))
   const grants = answers.flatMap((grant) => grant ?? [])
   const fits = grants.filter(({ holder, token }) => token >= least && holder.id !== self.id)
   const [best] = fits.sort((a, b) => b.token - a.token)
   return best && { ...best, isMine: false, heldForMs: lease.durationMs, mark: NO_MARK }
-}
-
-/** Where another node says it is. */
-function urlOf(record: Entry, self: Holder): string | undefined {
-  const url = fieldsOf(parseExact(record.data)).url
-  if (typeof url !== 'string' || !isUrl(url) || url === self.url) return undefined
-  return url
 }
 
 function grantIn({ body }: LeaderAnswer): { holder: Holder; token: number } | undefined {

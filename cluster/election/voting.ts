@@ -30,7 +30,14 @@ interface VotingState {
   readonly list: VoterList | undefined
 }
 
-const ROW = 'voting'
+/** Meta row: what the node keeps, as JSON. */
+export const VOTING_ROW = 'voting'
+
+/** The row of a node whose disk is not the one that was voted on: a copy under another id. */
+export function withoutWholeDisk(row: string): string {
+  const stored: StoredVoting = { ...(JSON.parse(row) as StoredVoting), whole: false }
+  return JSON.stringify(stored)
+}
 
 export class Voting {
   readonly #options: VotingOptions
@@ -50,7 +57,7 @@ export class Voting {
   /** Reads what is stored; the store is open. */
   start(): void {
     const { store } = this.#options
-    const text = store.meta(ROW)
+    const text = store.meta(VOTING_ROW)
     if (text !== undefined) {
       const { n, whole, epoch, voters } = JSON.parse(text) as StoredVoting
       const isWhole = whole && store.canResume({ epoch, seq: 0 })
@@ -148,7 +155,7 @@ export class Voting {
       epoch: store.epoch,
       voters: next.list === undefined ? '' : encodeVoterList(next.list),
     }
-    await store.saveMeta(new Map([[ROW, JSON.stringify(stored)]]), {
+    await store.saveMeta(new Map([[VOTING_ROW, JSON.stringify(stored)]]), {
       durability: store.durability.strongest,
     })
   }

@@ -5,13 +5,16 @@
 import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
+import type { Turns } from '../turns.ts'
 import type { HeldByPeer } from './held.ts'
 import { type PivotHttp, StandingConnection } from './http.ts'
+import type { Pivot2Listing } from './listing.ts'
 import { NodeChecks } from './node-checks.ts'
 import type { NodeLook } from './node-compare.ts'
 import { NodeHold } from './node-hold.ts'
 import { NodePlace } from './node-place.ts'
 import { PeerClient } from './peer-client.ts'
+import { ProbePace } from './probe-pace.ts'
 import { PIVOT_PROTOCOL } from './wire.ts'
 
 /** What a look at a node is made with. */
@@ -39,6 +42,8 @@ export interface PivotNodeOptions {
   readonly exceed: (path: string, above: bigint) => void
   /** Hears that a look has ended well. */
   readonly seen: () => void
+  /** Turns of the probes of all nodes. */
+  readonly probes: Turns
   /** From a change to the look whether a node has it, milliseconds. Default 20. */
   readonly checkDelayMs?: number | undefined
 }
@@ -67,8 +72,10 @@ const HURRY_NS = 200n * NS_PER_MS
 const OWN_QUESTION_NS = 20n * NS_PER_MS
 
 export class PivotNode {
+  readonly listing: Pivot2Listing
   readonly address: string
   readonly checks: NodeChecks
+  readonly pace: ProbePace = new ProbePace()
   /** Paths of which the node was not told the activity, because of one that shares its address. */
   readonly refused: Set<string> = new Set()
   readonly #options: PivotNodeOptions
@@ -82,7 +89,6 @@ export class PivotNode {
   #isHealthy = false
   #isStopped = false
   #lastCheckMs = 0
-  #lastProbeNs = 0n
   #probeTookNs = 0n
   #probing: Promise<void> | undefined
   #tending: Promise<void> | undefined
@@ -96,8 +102,10 @@ export class PivotNode {
   /** The latest stamp found at the node. */
   #latest = 0n
 
-  constructor(options: PivotNodeOptions, address: string) {
+  constructor(options: PivotNodeOptions, listing: Pivot2Listing) {
+    const { address } = listing
     this.#options = options
+    this.listing = listing
     this.address = address
     this.#peer = new PeerClient(options.http, `http://${address}`)
     this.#standing = new StandingConnection(() => this.#connectionEnded())
@@ -148,6 +156,16 @@ export class PivotNode {
     }
   }
 
+  /** Whether this node is told of changes of the path. */
+  takesPartIn(path: string): boolean {
+    return this.#options.paths.includes(path)
+  }
+
+  /** All of it is to be looked at. */
+  look(): void {
+    for (const path of this.#options.paths) this.checks.due(path)
+  }
+
   /** Whether requests of the node come from there; see `placeOf`. */
   isAt(place: string): boolean {
     return this.#place.isAt(place)
@@ -182,7 +200,7 @@ export class PivotNode {
 
   /** The node may be back: it is looked for. */
   hurry(): void {
-    if (this.#nowNs - this.#lastProbeNs > HURRY_NS) void this.probe()
+    if (this.#nowNs - this.pace.lastNs > HURRY_NS) void this.probe()
   }
 
   /**
@@ -191,7 +209,7 @@ export class PivotNode {
    */
   async lookFor(): Promise<void> {
     const isSlow = this.#probeTookNs > OWN_QUESTION_NS
-    if (!this.#hold.isActive || (isSlow && this.#nowNs - this.#lastProbeNs < SLOW_NS)) return
+    if (!this.#hold.isActive || (isSlow && this.#nowNs - this.pace.lastNs < SLOW_NS)) return
     const { time } = this.#options
     await Promise.race([this.probe(), new Promise<void>((done) => time.after(DIAL_MS, done))])
   }
@@ -213,12 +231,14 @@ export class PivotNode {
 
   /** Never rejects; one at a time. What could not be seen or told is when the node is well again. */
   probe(): Promise<void> {
-    this.#probing ??= this.#probe().finally(() => {
-      this.#probing = undefined
-      this.#probeTookNs = this.#nowNs - this.#lastProbeNs
-      const isWaiting = this.#untold.size + this.#hold.paths.length > 0
-      if (this.#isHealthy && isWaiting) void this.#tend()
-    })
+    this.#probing ??= this.#options.probes
+      .run(() => this.#probe())
+      .finally(() => {
+        this.#probing = undefined
+        this.#probeTookNs = this.#nowNs - this.pace.lastNs
+        const isWaiting = this.#untold.size + this.#hold.paths.length > 0
+        if (this.#isHealthy && isWaiting) void this.#tend()
+      })
     return this.#probing
   }
 
@@ -248,7 +268,7 @@ export class PivotNode {
   }
 
   async #probe(): Promise<void> {
-    this.#lastProbeNs = this.#nowNs
+    this.pace.lastNs = this.#nowNs
     await this.#place.resolve()
     try {
       const isServing = await this.#peer.isServing()
@@ -260,9 +280,11 @@ export class PivotNode {
         // Newly found, or another program than before: nothing is known of what it holds.
         if (!spoke && this.#speaks) for (const path of this.#options.paths) this.#untold.add(path)
       }
+      this.pace.ended(isServing)
       this.#checked(isServing)
     } catch {
       // What is wrong shows in the status: unhealthy, and when that was found.
+      this.pace.ended(false)
       this.#checked(false)
     }
   }
@@ -314,6 +336,10 @@ export class PivotNode {
       const sinceNs = this.#nowNs
       this.#looking = { path, sinceNs }
       try {
+        if (!this.listing.mayWrite) {
+          ended()
+          return true
+        }
         const { isSame, latest } = await this.#options.look({
           ...{ peer: this.#peer, address: this.address, path, held: this.#held },
           servedSeq: this.#served.get(path) ?? 0,

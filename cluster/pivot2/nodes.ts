@@ -1,21 +1,25 @@
 /**
- * The 2.0 nodes that a leader knows: found in the nodes scope, probed every three seconds, told to
- * pull when something changed. Our own nodes register there as well; they use the stream and are left out.
+ * The 2.0 nodes that a leader knows: those that are listed in its configuration, and no others. They are
+ * probed every three seconds, less often while they are away, and told to pull when something changed. One
+ * of our own nodes that is listed uses the stream and is left out.
  */
-import type { Entry } from '../../src/core/entry.ts'
-import { parseExact } from '../../src/core/json.ts'
 import { type CancelTimer, NS_PER_MS, NS_PER_SECOND } from '../../src/core/time.ts'
-import { hostAndPort, nodeAddress } from '../membership.ts'
+import { Turns } from '../turns.ts'
+import type { Pivot2Listing } from './listing.ts'
 import { PivotNode, type PivotNodeOptions, type PivotNodeStatus } from './node.ts'
 import { placeOf } from './node-place.ts'
 
-export interface PivotNodesOptions extends Omit<PivotNodeOptions, 'seen'> {
-  /** Between two probes of a node, milliseconds. Default 3 000. */
+export interface PivotNodesOptions extends Omit<PivotNodeOptions, 'seen' | 'probes'> {
+  /** Between two rounds of probes, milliseconds. Default 3 000. */
   readonly probeIntervalMs?: number
 }
 
-/** Nodes beyond these are not spoken to; they are counted in the log. */
+/** Nodes beyond these are not spoken to; the log names them. */
 const MAX_NODES = 1000
+/** Probes under way at once. */
+const MAX_PROBES = 32
+/** Probes begun in one round; the other nodes have their turn in the next ones. */
+const ROUND = 60
 const PROBE_INTERVAL_MS = 3_000
 /** All of a node is looked at again after this, also when nothing has changed. */
 const LOOK_INTERVAL_NS = 60n * NS_PER_SECOND
@@ -27,8 +31,7 @@ const FINISH_MS = 500
 export class PivotNodes {
   readonly #options: PivotNodesOptions
   readonly #nodes = new Map<string, PivotNode>()
-  /** The node records have been read. */
-  #isLoaded = false
+  readonly #probes = new Turns(MAX_PROBES)
   #lastLookNs: bigint
   #cancel: CancelTimer | undefined
   #isStopped = false
@@ -39,23 +42,33 @@ export class PivotNodes {
     this.#lastLookNs = options.time.monotonicNs()
   }
 
-  /** @param records all entries of the nodes scope */
-  update(records: readonly Entry[]): void {
-    this.#isLoaded = true
-    const found = new Set(records.flatMap((record) => pivotAddress(record) ?? []))
+  /** Speaks with these from now on, and with no others. */
+  list(listings: readonly Pivot2Listing[]): void {
+    const found = new Map(listings.map((listing) => [listing.address, listing]))
     for (const [address, node] of this.#nodes) {
-      if (found.has(address)) continue
+      if (isSame(found.get(address), node.listing)) continue
       this.#nodes.delete(address)
-      this.#track(node.stop().then(() => node.forget().catch(() => undefined)))
+      const isGone = !found.has(address)
+      const stopped = node.stop()
+      this.#track(isGone ? stopped.then(() => node.forget().catch(() => undefined)) : stopped)
     }
-    for (const address of found) {
+    for (const [address, listing] of found) {
       if (this.#isStopped || this.#nodes.has(address)) continue
       if (this.#nodes.size >= MAX_NODES) {
         const { logger } = this.#options
-        logger.warn('too many 2.0 nodes are registered', { limit: MAX_NODES, left: address })
+        logger.warn('too many 2.0 nodes are listed', { limit: MAX_NODES, left: address })
         break
       }
-      const node = new PivotNode({ ...this.#options, seen: () => this.#tellRefused() }, address)
+      const { paths, ...options } = this.#options
+      const node = new PivotNode(
+        {
+          ...options,
+          paths: paths.filter((path) => listing.paths?.includes(path) ?? true),
+          seen: () => this.#tellRefused(),
+          probes: this.#probes,
+        },
+        listing,
+      )
       this.#nodes.set(address, node)
       this.#track(node.probe())
     }
@@ -69,7 +82,7 @@ export class PivotNodes {
     return count
   }
 
-  /** Whether a 2.0 node is registered under this `host:port`. */
+  /** Whether a 2.0 node is listed under this `host:port`. */
   has(address: string): boolean {
     return this.#nodes.get(address)?.hasStream === false
   }
@@ -85,6 +98,7 @@ export class PivotNodes {
   notify(path: string, originator: string | undefined): void {
     for (const node of this.#nodes.values()) {
       if (this.#isStopped) return
+      if (!node.takesPartIn(path)) continue
       if (node.address === originator) node.checks.due(path)
       else this.#track(node.notify(path))
     }
@@ -101,14 +115,14 @@ export class PivotNodes {
       const here = this.#nodesAt(remote)
       const isShared = here.length > 1
       const holding = here.filter((node) => node.holds(path, isShared))
-      if (this.#isLoaded && holding.length === 0) {
+      if (holding.length === 0) {
         await Promise.all(here.map((node) => node.lookFor()))
         if (here.some((node) => node.holds(path, isShared))) continue
         await Promise.all(here.map((node) => node.letGo()))
         return true
       }
       for (const node of holding) node.hurry()
-      const isHopeless = this.#isLoaded && !holding.some((node) => node.isTended)
+      const isHopeless = !holding.some((node) => node.isTended)
       const isOwn = holding.some((node) => node.isWaitingFor(path))
       if (isHopeless || isOwn || time.monotonicNs() > untilNs) {
         if (!isOwn) for (const node of here) node.refused.add(path)
@@ -179,29 +193,21 @@ export class PivotNodes {
       const nowNs = this.#options.time.monotonicNs()
       const isDue = nowNs - this.#lastLookNs > LOOK_INTERVAL_NS
       if (isDue) this.#lastLookNs = nowNs
-      for (const node of this.#nodes.values()) {
-        this.#track(node.probe())
-        if (isDue) for (const path of this.#options.paths) node.checks.due(path)
-      }
+      const waiting = [...this.#nodes.values()]
+        .filter((node) => node.pace.isDue(nowNs))
+        .sort((a, b) => (a.pace.lastNs < b.pace.lastNs ? -1 : 1))
+      for (const node of waiting.slice(0, ROUND)) this.#track(node.probe())
+      if (isDue) for (const node of this.#nodes.values()) node.look()
       this.#tellRefused()
       if (this.#nodes.size > 0) this.#schedule()
     })
   }
 }
 
-/** `host:port` of a record that another program wrote; undefined for our own nodes and for other data. */
-export function pivotAddress(record: Entry): string | undefined {
-  const address = nodeAddress(record)
-  if (address === undefined || isOwnRecord(record)) return undefined
-  return hostAndPort(address.host, address.port)
-}
-
-function isOwnRecord({ data }: Entry): boolean {
-  const fields = parseExact(data) as Readonly<Record<string, unknown>>
+function isSame(found: Pivot2Listing | undefined, known: Pivot2Listing): boolean {
   return (
-    typeof fields.id === 'string' &&
-    typeof fields.url === 'string' &&
-    typeof fields.version === 'string' &&
-    typeof fields.startedAt === 'string'
+    found !== undefined &&
+    found.mayWrite === known.mayWrite &&
+    found.paths?.join() === known.paths?.join()
   )
 }

@@ -6,7 +6,6 @@
 import type { IncomingMessage } from 'node:http'
 import type { HybridClock } from '../../src/core/clock.ts'
 import type { Commit } from '../../src/core/entry.ts'
-import { errorText } from '../../src/core/errors.ts'
 import type { TimeSource } from '../../src/core/time.ts'
 import type { SocketHandlers, Transport } from '../../src/core/transport.ts'
 import type { PluginHost } from '../../src/server/plugin.ts'
@@ -17,13 +16,15 @@ import type { LinkReport } from '../monitor.ts'
 import type { ResolvedClusterOptions } from '../options.ts'
 import { localTime, type PivotInfo, type PivotNode } from '../pivot-info.ts'
 import type { Placement } from '../placement.ts'
-import { inScopes, streamUrl } from '../placement.ts'
-import { type NodeDoor, requireMember } from '../token.ts'
+import { streamUrl } from '../placement.ts'
+import { type NodeDoor, requireMember, requireToken } from '../token.ts'
 import { ActivityTable } from './activity.ts'
+import { Doors } from './doors.ts'
 import { HeldByPeer } from './held.ts'
 import { PivotHttp } from './http.ts'
 import { PivotLink, type PivotLinkStatus } from './link.ts'
-import type { LookAt } from './node.ts'
+import type { Pivot2Listing } from './listing.ts'
+import type { LookAt, PivotNodeStatus } from './node.ts'
 import { compareWithNode, type NodeLook } from './node-compare.ts'
 import { PivotNodes } from './nodes.ts'
 import { originatorOf, type PivotRoutesOptions, routePivot, sourceOf } from './routes.ts'
@@ -50,13 +51,12 @@ export class Pivot2 {
   readonly #http: PivotHttp
   readonly #links: ReadonlyMap<string, PivotLink>
   readonly #nodes: PivotNodes
+  readonly #doors: Doors
   readonly #activity: ActivityTable
   /** Scopes that this node leads. */
   readonly #led: readonly PivotScope[]
   readonly #routes: PivotRoutesOptions
   #stopListening: (() => void) | undefined
-  #refreshing: Promise<void> | undefined
-  #isStale = false
 
   constructor(options: Pivot2Options) {
     this.#options = options
@@ -66,6 +66,7 @@ export class Pivot2 {
     const scopes = placement.scopes.flatMap(({ path }) => pivotScope(path) ?? [])
     const led = new Set(placement.scopes.filter(({ leader }) => !leader).map(({ path }) => path))
     this.#led = scopes.filter(({ path }) => led.has(path))
+    this.#doors = new Doors(time, logger)
     this.#nodes = new PivotNodes({
       http: this.#http,
       time,
@@ -92,6 +93,7 @@ export class Pivot2 {
       scopes,
       maxBodyBytes: limits.maxMessageBytes,
       activity: (scope) => this.#activity.of(scope),
+      admits: ({ path }, remote, writes) => this.#doors.admits(remote, path, { writes }),
       mayTell: async ({ path }, remote) =>
         !led.has(path) || (await this.#nodes.mayTell(remote, path)),
       served: ({ path }, remote, seq) => this.#nodes.served(remote, path, seq),
@@ -121,7 +123,25 @@ export class Pivot2 {
   /** Before the engine starts. */
   start(): void {
     this.#stopListening = this.#options.store.onCommit((commit) => this.#committed(commit))
-    this.#refreshNodes()
+    const { pivot2 } = this.#options.options
+    pivot2.changed = (listings) => this.list(listings)
+    this.list(pivot2.all)
+  }
+
+  /** Speaks with these 2.0 nodes from now on; only a node that leads something calls any. */
+  list(listings: readonly Pivot2Listing[]): void {
+    const { nodesKey } = this.#options.options
+    // Nodes of 2.0 sync the records of nodes, too, whatever else they do.
+    const all = listings.map((each) =>
+      each.paths === undefined ? each : { ...each, paths: [...each.paths, nodesKey] },
+    )
+    this.#doors.list(all)
+    if (this.#led.length > 0) this.#nodes.list(all)
+  }
+
+  /** Whether a listed node is at this remote address. */
+  isListed(remote: string): boolean {
+    return this.#doors.isListed(remote)
   }
 
   /** Before the engine stops. Waits for what is under way, which is cut. Idempotent. */
@@ -130,7 +150,7 @@ export class Pivot2 {
     await this.#nodes.finish()
     const ended = [...this.#links.values()].map((link) => link.stop())
     this.#http.close()
-    await Promise.all([...ended, this.#nodes.stop(), this.#refreshing])
+    await Promise.all([...ended, this.#nodes.stop()])
     await this.#activity.stop()
   }
 
@@ -146,18 +166,16 @@ export class Pivot2 {
 
   /** The answer of `GET /?api=pivot` with what is known of 2.0 peers. */
   describe(info: PivotInfo): PivotInfo {
-    const known = new Map(this.#nodes.status().map((node) => [node.address, node]))
+    const known = this.#nodes.status()
+    const isListed = ({ address }: PivotNode): boolean =>
+      known.some((node) => node.address === address)
     const speaks = [...this.#links.values()].some((link) => link.status() !== undefined)
     return {
       ...info,
-      nodes: info.nodes.map((node) => {
-        const found = known.get(node.address)
-        if (found === undefined) return node
-        const { healthy, lastCheckMs, protocol } = found
-        const lastCheck = lastCheckMs === 0 ? 'Never' : localTime(lastCheckMs)
-        const compatible = protocol === PIVOT_PROTOCOL
-        return { ...node, healthy, lastCheck, protocol, compatible }
-      }),
+      nodes:
+        info.role === 'pivot'
+          ? [...info.nodes.filter((node) => !isListed(node)), ...known.map(describeNode)]
+          : info.nodes,
       pivotProtocol: speaks ? PIVOT_PROTOCOL : '',
       pivotCompatible: speaks,
     }
@@ -188,8 +206,6 @@ export class Pivot2 {
   #committed(commit: Commit): void {
     this.#activity.committed(commit)
     for (const link of this.#links.values()) link.outboxChanged()
-    const { nodesKey } = this.#options.options
-    if (commit.changes.some(({ key }) => inScopes([nodesKey], key))) this.#refreshNodes()
     if (this.#nodes.size === 0) return
     const originator = originatorOf(commit.source)
     for (const scope of this.#led) {
@@ -202,28 +218,6 @@ export class Pivot2 {
   #spread(scope: PivotScope): void {
     this.#activity.raise(scope)
     if (this.#led.includes(scope)) this.#nodes.notify(scope.path, undefined)
-  }
-
-  /** Reads the node records again: now, and once more when they changed meanwhile. */
-  #refreshNodes(): void {
-    if (this.#led.length === 0) return
-    this.#isStale = true
-    this.#refreshing ??= this.#readNodes().finally(() => {
-      this.#refreshing = undefined
-    })
-  }
-
-  async #readNodes(): Promise<void> {
-    const { store, options } = this.#options
-    try {
-      while (this.#isStale) {
-        this.#isStale = false
-        this.#nodes.update(await store.list(options.nodesKey))
-      }
-    } catch (error) {
-      this.#nodes.update([])
-      options.logger.warn('the node records could not be read', { error: errorText(error) })
-    }
   }
 
   async #look({ peer, address, path, held, servedSeq }: LookAt): Promise<NodeLook> {
@@ -261,13 +255,17 @@ export class Pivot2 {
   }
 }
 
-/** Registers the routes of 2.0, behind the door for nodes: 2.0 nodes have no token to show. */
+/** Registers the routes of 2.0, behind the door for nodes: those of 2.0 have no token to show, so they are listed. */
 export function setupPivot2(
   host: PluginHost,
   door: NodeDoor,
   pivot2: () => Pivot2 | undefined,
 ): void {
-  const authorize = (request: IncomingMessage): void => requireMember(request, door)
+  const authorize = (request: IncomingMessage): void => {
+    if (pivot2()?.isListed(request.socket.remoteAddress ?? '') === true)
+      requireToken(request, door.token)
+    else requireMember(request, door)
+  }
   routePivot(host, authorize, () => pivot2()?.routes)
 }
 
@@ -291,6 +289,13 @@ function watched(
       },
     },
   ]
+}
+
+function describeNode(node: PivotNodeStatus): PivotNode {
+  const { address, healthy, lastCheckMs, protocol } = node
+  const lastCheck = lastCheckMs === 0 ? 'Never' : localTime(lastCheckMs)
+  const compatible = protocol === PIVOT_PROTOCOL
+  return { address, healthy, lastCheck, protocol, compatible, lagRows: null, lagMs: null }
 }
 
 function reportLink(link: LinkReport, status: PivotLinkStatus): PivotLinkReport {

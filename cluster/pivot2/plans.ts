@@ -5,6 +5,7 @@
  */
 import { type Entry, marksOf, type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import { hasGlob } from '../../src/core/key.ts'
+import { heldByRecords } from '../../src/store/held-bytes.ts'
 import type { PlanContext, Planned, Planner } from '../../src/store/operations.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Slot } from '../../src/store/state.ts'
@@ -32,6 +33,8 @@ export function planTake(
   met: (ours: Slot | undefined, theirs: Entry) => void,
 ): Planner<PullResult> {
   return {
+    bytes: heldByRecords(entries),
+    isPatient: true,
     reads: () => ({ keys: entries.map(({ key }) => key) }),
     plan(context) {
       const work: Work = { slots: [], debts: new Map() }
@@ -39,7 +42,9 @@ export function planTake(
       const last = new Map(entries.map((entry) => [entry.key, entry]))
       let owed = 0
       for (const entry of last.values()) {
-        met(context.slot(entry.key), entry)
+        const ours = context.slot(entry.key)
+        if (context.refuses(entry, ours?.record, true)) continue
+        met(ours, entry)
         if (context.leaderOf(entry.key) === leader) owed += takeOne(context, work, leader, entry)
       }
       return planned(work, leader, owed)
@@ -194,7 +199,7 @@ function tombstone(key: string, deleted: bigint): StoredRecord {
 
 function planned({ slots, debts }: Work, source: string, owed: number): Planned<PullResult> {
   return {
-    plan: { slots, debts: [...debts.values()], source },
+    plan: { slots, isChecked: true, debts: [...debts.values()], source },
     result: { applied: slots.length, owed },
   }
 }

@@ -33,6 +33,8 @@ export interface PivotRoutesOptions {
   readonly maxBodyBytes: number
   /** Stamp of the latest change of a scope. */
   readonly activity: (scope: PivotScope) => Promise<bigint>
+  /** Whether a listed node at this address takes part in the scope, and may write to it where it wants to. */
+  readonly admits: (scope: PivotScope, remote: string, writes: boolean) => Promise<boolean>
   /** Whether that may be told to this address now; see `node-hold.ts`. */
   readonly mayTell: (scope: PivotScope, remote: string) => Promise<boolean>
   /** Hears that a list was given to this address, as of a seq at least. */
@@ -99,6 +101,7 @@ async function answer(
   const base = rest.startsWith('activity/') ? rest.slice('activity/'.length) : undefined
   const scope = options.scopes.find((candidate) => candidate.base === base)
   if (scope === undefined) throw notHere(path)
+  await assertAdmitted(options, exchange, scope)
   // What a 2.0 server answers whose storage is not active: the peer skips the key.
   if (!(await options.mayTell(scope, remoteOf(exchange)))) return empty(response, 400)
   json(response, `{"lastEntry":${await options.activity(scope)}}\n`)
@@ -117,6 +120,7 @@ async function answerRecords(
   }
   if (target === undefined) throw notHere(`/_pivot/pivot/${rest}`)
   assertMethod(exchange, ['GET', 'POST', 'DELETE'])
+  await assertAdmitted(options, exchange, target.scope)
   if (method === 'POST') return takeSet(options, exchange, target.scope)
   if (method === 'DELETE') return takeDelete(options, exchange, target)
   if (target.scope.isList) return sendList(options, exchange, target.scope)
@@ -124,6 +128,21 @@ async function answerRecords(
   // An absent key is a 500 in 2.0, and its nodes tell absence from failure by nothing else.
   if (entry === undefined) return text(exchange.response, 500, 'storage: not found')
   text(exchange.response, 200, `${metaJson(entry)}\n`)
+}
+
+/** @throws StateError `forbidden` for who is not listed. */
+async function assertAdmitted(
+  { admits }: PivotRoutesOptions,
+  exchange: Exchange,
+  scope: PivotScope,
+): Promise<void> {
+  const remote = remoteOf(exchange)
+  const writes = exchange.request.method !== 'GET'
+  if (await admits(scope, remote, writes)) return
+  throw new StateError(
+    'forbidden',
+    `pivot: ${remote} is no place of a listed node of protocol 2.0 that may ${writes ? 'write' : 'read'} ${scope.path}; list it with --pivot2`,
+  )
 }
 
 interface Target {
@@ -188,15 +207,18 @@ async function takeSet(
   try {
     const body = await readBody(request, options.maxBodyBytes)
     scope = addressed ?? plainScopeIn(scopes, body)
+    if (addressed === undefined) await assertAdmitted(options, { request, response }, scope)
     entry = decodeMeta(scope, body)
   } catch (error) {
     logger.warn('a push of a 2.0 node was refused', { from: originator, error: errorText(error) })
+    if (isStateError(error, 'forbidden')) throw error
     return empty(response, isStateError(error, 'too_large') ? 413 : 500)
   }
   const source = sourceOf(originator)
   const [outcome] = await store.merge([entry], { source, notAfter: clock.latest })
-  if (outcome === 'drift') {
-    const reason = `stamp ${versionOf(entry)} is too far in the future`
+  if (outcome === 'drift' || outcome === 'refused') {
+    const late = `stamp ${versionOf(entry)} is too far in the future`
+    const reason = outcome === 'drift' ? late : store.refused.reasons.get(entry.key)
     logger.warn('a push of a 2.0 node was refused', { from: originator, key: entry.key, reason })
     return empty(response, 500)
   }

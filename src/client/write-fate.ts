@@ -10,19 +10,24 @@ export interface WriteVersion {
   readonly version: bigint
 }
 
+const STATES = ['local', 'leader', 'replicated', 'refused', 'unknown'] as const
+
 export interface WriteFate {
   readonly id: string
   readonly key: string
   readonly version: bigint
   /**
    * `local`: durable at the node that took it. `leader`: merged by the leader of the key. `replicated`: held
-   * by every connected follower of the leader too. `unknown`: the server does not know it, or no longer.
+   * by every connected follower of the leader too. `refused`: the leader refused it for good, and no server holds
+   * it. `unknown`: the server does not know it, or no longer.
    */
-  readonly state: 'local' | 'leader' | 'replicated' | 'unknown'
+  readonly state: (typeof STATES)[number]
   /** Other nodes that hold it, or what replaced it. */
   readonly replicas: number
   /** A majority of the voters holds it, or what replaced it, and its elected leader may decide. */
   readonly majority?: true
+  /** Of a refused one, code of the error, such as `too_large`. */
+  readonly refusedFor?: string
   /** What replaced it. */
   readonly overriddenBy?: WriteVersion
 }
@@ -59,8 +64,8 @@ export function fateRequest(
 /** @throws StateError `invalid_message` for an answer of another shape. */
 export function fateOfAnswer(answer: unknown): WriteFate {
   const fields = fieldsOf(answer)
-  const { id, key, state, replicas, majority, overriddenBy } = fields
-  const known = (['local', 'leader', 'replicated', 'unknown'] as const).find((s) => s === state)
+  const { id, key, state, replicas, majority, refusedFor, overriddenBy } = fields
+  const known = STATES.find((name) => name === state)
   if (known === undefined || typeof id !== 'string' || typeof key !== 'string') throw wrong()
   if (typeof replicas !== 'number') throw wrong()
   const winner = overriddenBy === undefined ? undefined : fieldsOf(overriddenBy)
@@ -71,6 +76,7 @@ export function fateOfAnswer(answer: unknown): WriteFate {
     state: known,
     replicas,
     ...(majority === true ? { majority } : {}),
+    ...(typeof refusedFor === 'string' ? { refusedFor } : {}),
     ...(winner === undefined
       ? {}
       : { overriddenBy: { origin: String(winner.origin), version: versionIn(winner) } }),

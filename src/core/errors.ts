@@ -40,6 +40,7 @@ export type ErrorCode =
   | 'closing'
   | 'slow_consumer'
   | 'clock_drift'
+  | 'duplicate_node'
   | 'unreachable'
   | 'not_open'
   | 'unprotected'
@@ -83,6 +84,8 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   closing: { status: 503, closeCode: 4002, retryable: true },
   slow_consumer: { status: 503, closeCode: 4003, retryable: true },
   clock_drift: { status: 409, closeCode: 4004, retryable: true },
+  /** A node runs from a copy of another one's data; see `cluster/incarnation-line.ts`. */
+  duplicate_node: { status: 409, closeCode: 4509, retryable: false },
   unreachable: { status: 502, closeCode: 4005, retryable: true },
   not_open: { status: 503, closeCode: 4006, retryable: true },
   /** Other machines would reach a node that nothing guards. */
@@ -94,18 +97,33 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   format_unsupported: { status: 500, closeCode: 4509, retryable: false },
 }
 
+export interface StateErrorOptions {
+  readonly cause?: unknown
+  /** What clients are told in place of the message, which names what is for operators only. */
+  readonly clientText?: string
+  /** The storage is out of reach, or takes no writes for now: 503. */
+  readonly isAway?: boolean
+}
+
 /** An error with a stable `code`; `message` says what was refused, its value and the limit. */
 export class StateError extends Error {
   readonly code: ErrorCode
+  /** What clients are told. */
+  readonly clientText: string
+  readonly isAway: boolean
 
-  constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
-    super(message, options)
+  constructor(code: ErrorCode, message: string, options: StateErrorOptions = {}) {
+    const { cause, clientText = message, isAway = false } = options
+    super(message, cause === undefined ? undefined : { cause })
     this.name = 'StateError'
     this.code = code
+    this.clientText = clientText
+    this.isAway = isAway
   }
 
   get meaning(): ErrorMeaning {
-    return ERROR_TABLE[this.code]
+    const meaning = ERROR_TABLE[this.code]
+    return this.isAway ? { ...meaning, status: 503 } : meaning
   }
 }
 
@@ -117,4 +135,9 @@ export function isStateError(error: unknown, code?: ErrorCode): error is StateEr
 /** The text of anything that was thrown. */
 export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
+}
+
+/** The text of anything that was thrown, as clients may see it. */
+export function clientTextOf(error: unknown): string {
+  return isStateError(error) ? error.clientText : errorText(error)
 }

@@ -29,6 +29,11 @@ export const READABLE_JSON: JsonBounds = Object.freeze({
   maxMembers: Number.POSITIVE_INFINITY,
 })
 
+const READ_ALL: JsonBounds = {
+  maxDepth: Number.POSITIVE_INFINITY,
+  maxMembers: Number.POSITIVE_INFINITY,
+}
+
 const SPACE = 32
 const QUOTE = 34
 const COMMA = 44
@@ -40,14 +45,28 @@ const OPEN_BRACE = 123
 const CLOSE_BRACE = 125
 
 /**
- * Refuses a text that passes a bound. It may be no JSON at all: that is for the parser to find. One pass,
- * and no memory.
- * @throws StateError `invalid_json` for the depth, `too_large` for the members; both name the limit.
+ * Says which bound a text passes; undefined when it passes none. It may be no JSON at all: that is for the parser
+ * to find. One pass, and no memory.
+ * @param held what stands in the place of the text now: no more than it has of both is never too much
+ * @returns StateError `invalid_json` for the depth, `too_large` for the members; both name the limit.
  */
-export function assertJsonBounds(text: string, bounds: JsonBounds = DEFAULT_JSON_BOUNDS): void {
+export function jsonExcess(
+  text: string,
+  bounds: JsonBounds,
+  held?: string,
+): StateError | undefined {
   // Every level and every item takes a character at least, a member as many as its weight.
-  if (text.length <= bounds.maxDepth && text.length <= bounds.maxMembers) return
-  const count = new BoundsCount(bounds)
+  if (text.length <= bounds.maxDepth && text.length <= bounds.maxMembers) return undefined
+  const size = new BoundsCount(READ_ALL)
+  countAll(text, size)
+  const excess = excessOfSize(size, bounds)
+  if (excess === undefined || held === undefined) return excess
+  const before = new BoundsCount(READ_ALL)
+  countAll(held, before)
+  return size.maxDepth <= before.maxDepth && size.members <= before.members ? undefined : excess
+}
+
+function countAll(text: string, count: BoundsCount): void {
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i)
     count.take(code)
@@ -59,6 +78,7 @@ export function assertJsonBounds(text: string, bounds: JsonBounds = DEFAULT_JSON
 export class BoundsCount {
   readonly #bounds: JsonBounds
   #depth = 0
+  #maxDepth = 0
   #members = 0
   /** Whether a container was opened last, which may be empty. */
   #isOpened = false
@@ -67,7 +87,17 @@ export class BoundsCount {
     this.#bounds = bounds
   }
 
-  /** @throws StateError as `assertJsonBounds`. */
+  /** The deepest nesting so far. */
+  get maxDepth(): number {
+    return this.#maxDepth
+  }
+
+  /** Items and members so far, each with its weight. */
+  get members(): number {
+    return this.#members
+  }
+
+  /** @throws StateError as `jsonExcess` returns it. */
   take(code: number): void {
     if (code <= SPACE) return
     const isClose = code === CLOSE_BRACE || code === CLOSE_BRACKET
@@ -80,22 +110,31 @@ export class BoundsCount {
     else if (isClose) this.#depth--
     else if (code === OPEN_BRACE || code === OPEN_BRACKET) {
       this.#isOpened = true
-      if (++this.#depth > this.#bounds.maxDepth) throw tooDeep(this.#bounds.maxDepth)
+      if (++this.#depth > this.#maxDepth) this.#maxDepth = this.#depth
+      if (this.#depth > this.#bounds.maxDepth) throw tooDeep(this.#bounds)
     }
   }
 
   #add(count: number): void {
     this.#members += count
-    if (this.#members <= this.#bounds.maxMembers) return
-    throw new StateError(
-      'too_large',
-      `ooo: JSON of more than ${this.#bounds.maxMembers} members, which is the limit`,
-    )
+    if (this.#members > this.#bounds.maxMembers) throw tooMany(this.#bounds)
   }
 }
 
-function tooDeep(maxDepth: number): StateError {
+function excessOfSize(
+  { maxDepth, members }: BoundsCount,
+  bounds: JsonBounds,
+): StateError | undefined {
+  if (maxDepth > bounds.maxDepth) return tooDeep(bounds)
+  return members > bounds.maxMembers ? tooMany(bounds) : undefined
+}
+
+function tooDeep({ maxDepth }: JsonBounds): StateError {
   return new StateError('invalid_json', `invalid JSON: nested deeper than ${maxDepth}`)
+}
+
+function tooMany({ maxMembers }: JsonBounds): StateError {
+  return new StateError('too_large', `JSON of more than ${maxMembers} members, which is the limit`)
 }
 
 /** Position just after the string literal that opens at `start`; the end of a text in which it never ends. */

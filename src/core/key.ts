@@ -1,10 +1,16 @@
 /**
  * Key and glob grammar. A key is a path of segments divided by `/`; a glob is a key text that
  * holds `*`. Allowed characters: `a-z A-Z 0-9 * / - _ .`; first and last: `a-z A-Z 0-9 *`;
- * never `//` or `**`. Keys are case-sensitive and have no dot-segment meaning.
+ * never `//` or `**`. Keys are case-sensitive and have no dot-segment meaning. What is written has a key of
+ * at most 1,024 bytes and 32 segments; longer keys of earlier releases are read and deleted.
  */
 import { StateError } from './errors.ts'
 import { matchStars } from './glob-match.ts'
+
+/** Longest key that is written, bytes: keys are ASCII, so characters too. */
+export const MAX_KEY_BYTES = 1024
+/** Most segments of a key that is written. */
+export const MAX_KEY_SEGMENTS = 32
 
 const KEY_SHAPE = /^(?:[A-Za-z0-9*]|[A-Za-z0-9*][A-Za-z0-9*/\-_.]*[A-Za-z0-9*])$/
 
@@ -37,6 +43,14 @@ export function assertWritableGlob(key: string): void {
   if (first !== key.length - 1) {
     throw new StateError('invalid_glob', 'key: glob pattern must be at the end of the path')
   }
+}
+
+/** What is too great in a key that is to be written, to go after its name; undefined for nothing. */
+export function keyExcess(key: string): string | undefined {
+  if (key.length > MAX_KEY_BYTES) return `has ${key.length} bytes, the limit is ${MAX_KEY_BYTES}`
+  const segments = countSlashes(key) + 1
+  if (segments <= MAX_KEY_SEGMENTS) return undefined
+  return `has ${segments} segments, the limit is ${MAX_KEY_SEGMENTS}`
 }
 
 /** The directory of a key: everything up to and including the last `/`, or the empty text. */

@@ -18,6 +18,13 @@ export interface Origin {
 const GENERATION = /^(.+)-r([1-9]\d{0,8})$/
 const RESTORED = /-b[0-9a-f]{16}$/
 
+/** What an id of a node, an origin and an epoch may be: it stands in rows, messages, marks and lines. */
+const IDENTIFIER = /^[\w-]{1,64}$/
+
+export function isIdentifier(text: unknown): text is string {
+  return typeof text === 'string' && IDENTIFIER.test(text)
+}
+
 export function parseOrigin(origin: string): Origin {
   const [, lineage, generation] = GENERATION.exec(origin) ?? []
   if (lineage === undefined) return { lineage: origin, generation: 0 }

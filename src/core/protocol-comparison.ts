@@ -27,6 +27,7 @@ import {
   scope,
   stamp,
 } from './protocol-fields.ts'
+import { type Whole, wholePlaces, withoutValues } from './protocol-pieces.ts'
 
 /** The keys that match `path` and none of `except`. */
 export interface KeySet {
@@ -72,7 +73,7 @@ export interface Have {
   readonly hashes: string
 }
 
-export interface Found {
+export interface Found extends Whole {
   readonly t: 'found'
   readonly n: number
   /** From 1. */
@@ -110,7 +111,8 @@ export function comparisonFields(reply: ComparisonReply, protocol: number): Fiel
     const { horizon, digests } = reply
     return { ...reply, horizon: String(horizon), digests: digests.map(encodeDigest) }
   }
-  return { ...reply, records: reply.records.map((record) => encodeRecord(record, protocol)) }
+  const told = withoutValues(reply.records, reply)
+  return { ...reply, records: told.map((record) => encodeRecord(record, protocol)) }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */
@@ -159,6 +161,7 @@ export function decodeComparisonReply(fields: Fields): ComparisonReply {
         part: integer(fields, 'part'),
         head: integer(fields, 'head'),
         records: found,
+        ...wholePlaces(fields, found.length),
         fresh,
         lacks: hashes(fields, 'lacks'),
         last: fields.last === true,

@@ -4,7 +4,9 @@ import { type StoredRecord, withFields } from './entry.ts'
 import { StateError } from './errors.ts'
 import { compactJson } from './json.ts'
 import { hasGlob, isValidKey } from './key.ts'
+import { isIdentifier } from './origin.ts'
 import { readFields } from './record-fields.ts'
+import { standInOrigin } from './stand-in-origin.ts'
 
 /** A place in one node's change log. */
 export interface LogPosition {
@@ -19,6 +21,9 @@ export type Fields = Readonly<Record<string, unknown>>
 
 /** Most records in one message. */
 export const MAX_RECORDS = 10_000
+
+/** Longest origin of an earlier release, UTF-16 units. */
+const MAX_ORIGIN = 1000
 
 /** The first version of the stream in which records have fields, marks among them. */
 export const PROTOCOL_WITH_FIELDS = 3
@@ -49,7 +54,7 @@ function decodeRecord(value: unknown): StoredRecord {
 function decodeParts(parts: readonly unknown[]): StoredRecord {
   const [key, from, first, second, data] = parts
   if (typeof key !== 'string' || !isValidKey(key) || hasGlob(key)) throw invalid('key', key)
-  const origin = identifier(from, 'origin')
+  const origin = originOf(from)
   if (parts.length === 3) {
     return { kind: 'tombstone', key, origin, deleted: stamp(first, 'deleted') }
   }
@@ -63,6 +68,15 @@ function decodeParts(parts: readonly unknown[]): StoredRecord {
     updated: stamp(second, 'updated'),
     data: compactJson(data),
   }
+}
+
+/**
+ * A peer of an earlier release may hold records of an origin that it took by another door. One such record
+ * must not end the stream.
+ */
+function originOf(value: unknown): string {
+  if (typeof value !== 'string' || value.length > MAX_ORIGIN) throw invalid('origin', value)
+  return standInOrigin(value)
 }
 
 /** @throws StateError `invalid_message` unless the text is a JSON object. */
@@ -119,7 +133,7 @@ export function stamp(value: unknown, name: string): bigint {
 
 /** An id of a node or an epoch. */
 export function identifier(value: unknown, name: string): string {
-  if (typeof value !== 'string' || !/^[\w-]{1,64}$/.test(value)) throw invalid(name, value)
+  if (!isIdentifier(value)) throw invalid(name, value)
   return value
 }
 

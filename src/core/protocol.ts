@@ -17,8 +17,8 @@
  * ```
  *
  * Comparing what the two hold goes on beside this: see `protocol-comparison.ts`. Where both are on a
- * bus, rows may come over that: see `protocol-bus.ts`. What an elected leader needs to decide: see
- * `protocol-voting.ts`.
+ * bus, rows may come over that: see `protocol-bus.ts`. Large values travel in pieces: see
+ * `protocol-pieces.ts`. What an elected leader needs to decide: see `protocol-voting.ts`.
  */
 import type { StoredRecord } from './entry.ts'
 import {
@@ -50,6 +50,16 @@ import {
   stamp,
   string,
 } from './protocol-fields.ts'
+import { type NodeIdentity, readNodeIdentity } from './protocol-node.ts'
+import {
+  decodePieceMessage,
+  type PieceMessage,
+  pieceFields,
+  places,
+  type Whole,
+  wholePlaces,
+  withoutValues,
+} from './protocol-pieces.ts'
 import {
   decodeTerms,
   decodeTermsQuestion,
@@ -62,7 +72,7 @@ import { isSeen } from './seen.ts'
 
 export type { LogPosition } from './protocol-fields.ts'
 
-/** Newest version of the stream that this release speaks. 3: records have fields. */
+/** Newest version of the stream that this release speaks. 3: records have fields, large values travel in pieces. */
 export const STREAM_PROTOCOL = 3
 /** Oldest version that it still speaks, with peers of the release before. */
 export const OLDEST_STREAM_PROTOCOL = 2
@@ -93,11 +103,12 @@ export const TOKEN_HEADER = 'x-ooo-cluster-token'
 
 /**
  * What became of a pushed record at the leader. Two kinds stay in the outbox: `refused`, which is not
- * the leader's to hold, and `drift`, which is stamped too far in the future.
+ * the leader's to hold, and `drift`, which is stamped too far in the future. What is `denied` the leader
+ * will never take: its log brings something later for the key.
  */
-export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused' | 'drift'
+export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused' | 'drift' | 'denied'
 
-export interface Hello {
+export interface Hello extends NodeIdentity {
   readonly t: 'hello'
   readonly protocol: number
   /** The follower's node id and its display name. */
@@ -114,6 +125,11 @@ export interface Hello {
    * or was in it before; null when that is not known.
    */
   readonly base: LogPosition | null
+  /**
+   * Of the log of the cursor's epoch it holds everything up to here but what travels in pieces. Default: no
+   * more than the cursor says.
+   */
+  readonly beyond?: number
   /** It can take rows from a bus. Default: it can not. */
   readonly bus?: boolean
 }
@@ -136,15 +152,19 @@ export interface Welcome {
    * cursor; "0" when none were, or when the log does not tell.
    */
   readonly forgotten: string
+  /** Longest value it takes, bytes. Default: not told. */
+  readonly maxValueBytes?: number
   /** Where the leader publishes what it commits, when it does. */
   readonly bus?: BusInvitation
 }
 
-export interface Rows {
+export interface Rows extends Whole {
   readonly t: 'rows'
   readonly records: readonly StoredRecord[]
   /** All changes in scope up to this seq have been sent. */
   readonly through: number
+  /** From `through` to here all have been sent but those whose values travel in pieces. Default: `through`. */
+  readonly beyond?: number
   readonly head: number
   /** Number of the feed they belong to. Default 0: the follower has not asked for another. */
   readonly feed?: number
@@ -154,11 +174,13 @@ export interface Ack {
   readonly t: 'ack'
   /** What was sent up to this seq is durable at the follower. */
   readonly seq: number
+  /** As in `Rows`. Default: `seq`. */
+  readonly beyond?: number
   /** Whether the follower holds everything up to there; false while it compares with a log new to it. */
   readonly complete: boolean
 }
 
-export interface Push {
+export interface Push extends Whole {
   readonly t: 'push'
   /** Number of this push on this connection, from 1. */
   readonly n: number
@@ -167,6 +189,8 @@ export interface Push {
   readonly seen?: readonly (string | null)[]
   /** Places in `records` of those that lost at the follower: to be noted, not to be taken. Default: none. */
   readonly lost?: readonly number[]
+  /** Places in `records` of those that are longer than the leader takes; their values are left out. Default: none. */
+  readonly withheld?: readonly number[]
 }
 
 export interface Pushed {
@@ -196,7 +220,16 @@ export type FollowerMessage =
   | TermsQuestion
   | Vote
   | ComparisonMessage
-export type LeaderMessage = Welcome | Rows | Pushed | Beat | Terms | Grant | ComparisonReply
+  | PieceMessage
+export type LeaderMessage =
+  | Welcome
+  | Rows
+  | Pushed
+  | Beat
+  | Terms
+  | Grant
+  | ComparisonReply
+  | PieceMessage
 
 /** @param protocol what the two peers speak. */
 export function encodeMessage(
@@ -204,11 +237,16 @@ export function encodeMessage(
   protocol: number = STREAM_PROTOCOL,
 ): string {
   if (message.t === 'rows' || message.t === 'push') {
-    const encoded = message.records.map((record) => encodeRecord(record, protocol))
+    const { whole, withheld } = { withheld: undefined, ...message }
+    const records = withoutValues(withoutValues(message.records, { whole }), { whole: withheld })
+    const encoded = records.map((record) => encodeRecord(record, protocol))
     return JSON.stringify({ ...message, records: encoded })
   }
   if (message.t === 'terms' && 'clock' in message) return JSON.stringify(termsFields(message))
   if (message.t === 'grant' || message.t === 'vote') return JSON.stringify(votingFields(message))
+  if (message.t === 'offer' || message.t === 'piece' || message.t === 'got') {
+    return JSON.stringify(pieceFields(message))
+  }
   const isReply = message.t === 'digests' || message.t === 'found'
   return JSON.stringify(isReply ? comparisonFields(message, protocol) : message)
 }
@@ -227,10 +265,17 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         cursor: position(fields, 'cursor'),
         seen: position(fields, 'seen'),
         base: position(fields, 'base'),
+        ...optional(fields, 'beyond'),
         ...(fields.bus === true ? { bus: true } : {}),
+        ...readNodeIdentity(fields),
       }
     case 'ack':
-      return { t: 'ack', seq: integer(fields, 'seq'), complete: fields.complete === true }
+      return {
+        t: 'ack',
+        seq: integer(fields, 'seq'),
+        ...optional(fields, 'beyond'),
+        complete: fields.complete === true,
+      }
     case 'push':
       return { t: 'push', n: integer(fields, 'n'), ...pushedRecords(fields) }
     case 'feed':
@@ -240,33 +285,28 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
     case 'vote':
       return decodeVote(fields)
     default:
-      return decodeComparisonMessage(fields)
+      return decodePieceMessage(fields) ?? decodeComparisonMessage(fields)
   }
 }
 
-function pushedRecords(fields: Fields): Pick<Push, 'records' | 'seen' | 'lost'> {
+function pushedRecords(
+  fields: Fields,
+): Pick<Push, 'records' | 'seen' | 'lost' | 'whole' | 'withheld'> {
   const found = records(fields)
-  const lost =
-    fields.lost === undefined ? {} : { lost: list(fields, 'lost', found.length).map(place) }
-  if (fields.seen === undefined) return { records: found, ...lost }
+  const named = {
+    ...wholePlaces(fields, found.length),
+    ...(fields.withheld === undefined
+      ? {}
+      : { withheld: places(fields, 'withheld', found.length) }),
+    ...(fields.lost === undefined ? {} : { lost: places(fields, 'lost', found.length) }),
+  }
+  if (fields.seen === undefined) return { records: found, ...named }
   const seen = list(fields, 'seen', found.length).map((text) => {
     if (text !== null && !isSeen(text)) throw invalid('seen', text)
     return text
   })
   if (seen.length !== found.length) throw invalid('seen', seen)
-  return { records: found, seen, ...lost }
-
-  function place(value: unknown): number {
-    if (
-      typeof value === 'number' &&
-      Number.isInteger(value) &&
-      value >= 0 &&
-      value < found.length
-    ) {
-      return value
-    }
-    throw invalid('lost', value)
-  }
+  return { records: found, seen, ...named }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */
@@ -284,14 +324,20 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
         continues: fields.continues === true,
         clock: String(stamp(fields.clock, 'clock')),
         forgotten: String(stamp(fields.forgotten, 'forgotten')),
+        ...optional(fields, 'maxValueBytes'),
         ...(fields.bus === undefined ? {} : { bus: invitation(fields.bus) }),
       }
-    case 'rows':
+    case 'rows': {
+      const found = records(fields)
+      const whole = wholePlaces(fields, found.length)
       return {
         t: 'rows',
-        records: records(fields),
+        records: found,
+        ...whole,
         ...logPlace(fields),
+        ...optional(fields, 'beyond'),
       }
+    }
     case 'pushed':
       return {
         t: 'pushed',
@@ -306,7 +352,7 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
     case 'grant':
       return decodeGrant(fields)
     default:
-      return decodeComparisonReply(fields)
+      return decodePieceMessage(fields) ?? decodeComparisonReply(fields)
   }
 }
 
@@ -318,10 +364,23 @@ function logPlace(fields: Fields): Pick<Rows, 'through' | 'head' | 'feed'> {
   }
 }
 
+/** A whole number that need not be there. */
+function optional<Name extends string>(fields: Fields, name: Name): { [name in Name]?: number } {
+  if (fields[name] === undefined) return {}
+  return { [name]: integer(fields, name) } as { [name in Name]: number }
+}
+
 /** Most scopes one follower may ask for. */
 const MAX_SCOPES = 1000
 
-const OUTCOMES: readonly PushOutcome[] = ['applied', 'equal', 'superseded', 'refused', 'drift']
+const OUTCOMES: readonly PushOutcome[] = [
+  'applied',
+  'equal',
+  'superseded',
+  'refused',
+  'drift',
+  'denied',
+]
 
 function outcome(value: unknown): PushOutcome {
   const known = OUTCOMES.find((candidate) => candidate === value)

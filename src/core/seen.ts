@@ -60,6 +60,13 @@ export function hasSeen(seen: string, record: StoredRecord): boolean {
   )
 }
 
+/** Whether an unacknowledged change was put, as it is, in its own place: it has a later one than it was made at. */
+export function hasSeenItself(seen: string | undefined, record: StoredRecord): boolean {
+  if (seen === undefined) return false
+  const latest = parseSeen(seen).get(record.origin)
+  return latest !== undefined && versionOf(record) <= latest
+}
+
 /** Versions by origin. */
 export function parseSeen(seen: string): Map<string, bigint> {
   const versions = new Map<string, bigint>()

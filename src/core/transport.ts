@@ -17,6 +17,10 @@ export interface MessageSocket {
   send(text: string): void
   /** Bytes accepted by `send` that the network has not taken yet. */
   readonly bufferedBytes: number
+  /** Bytes that have come over the connection, also of messages that are not whole; undefined: not known. */
+  readonly bytesRead?: number | undefined
+  /** Bytes handed to the connection, those that wait included; undefined: not known. */
+  readonly bytesWritten?: number | undefined
   /** Starts the close handshake. Idempotent. */
   close(code: number, reason: string): void
   /** Drops the connection at once, without a handshake. Idempotent. */

@@ -10,7 +10,7 @@
  *
  * A subscriber never waits for another, and the memory it can hold is bounded by its budget.
  */
-import { ERROR_TABLE, errorText } from '../core/errors.ts'
+import { clientTextOf, ERROR_TABLE } from '../core/errors.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { FrameBatch } from './frame-batch.ts'
 import { BEHIND_BYTES, type UnreadLedger, type UnreadReader } from './unread-ledger.ts'
@@ -245,7 +245,7 @@ export class Subscriber implements PoolMember, UnreadReader {
     } catch (error) {
       // One broken connection must not cost the others their frames.
       this.close()
-      this.#sink.close(INTERNAL_ERROR, errorText(error))
+      this.#sink.close(INTERNAL_ERROR, clientTextOf(error))
     }
   }
 }

@@ -84,7 +84,9 @@ async function prepareItem(
           throw locate(index, error)
         })
       }
-      return { op: 'update', key, change: filteredMerge(operation.json, filter), precondition }
+      const { json } = operation
+      const changeBytes = Buffer.byteLength(json)
+      return { op: 'update', key, change: filteredMerge(json, filter), changeBytes, precondition }
     }
     case 'delete':
       await prepareDelete(parts, key, { ...options, precondition })

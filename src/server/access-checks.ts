@@ -1,7 +1,6 @@
 /** What stands before data: keys that can be used so, static mode, filters, conditions. */
 import type { Entry } from '../core/entry.ts'
 import { errorText, StateError } from '../core/errors.ts'
-import { assertJsonBounds, type JsonBounds } from '../core/json-bounds.ts'
 import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Precondition } from '../core/precondition.ts'
@@ -10,7 +9,7 @@ import type { FilterOperation } from '../store/filters.ts'
 import type { DataStore } from '../store/guarded-store.ts'
 
 export interface AccessOptions {
-  /** Whether static mode counts: for what comes from outside. In-process calls pass false. */
+  /** Whether static mode and guards count: for what comes from outside. In-process calls pass false. */
   readonly enforceStatic: boolean
   /** For writes of a plain key: what must hold of it, decided with the write. */
   readonly precondition?: Precondition | undefined
@@ -38,8 +37,8 @@ export interface AccessParts {
   /** Whether only paths with a filter are served. */
   readonly isStatic: boolean
   readonly logger: Logger
-  /** What a value that is written may be. */
-  readonly jsonBounds: JsonBounds
+  /** Asked before what comes from outside is written or deleted; throws to refuse it. */
+  readonly guard?: (keyOrGlob: string, json: string | undefined) => void
   /** Runs before each read and is waited for; undefined when there is nothing to wait for. */
   readonly beforeRead?: (keyOrGlob: string) => Promise<void> | undefined
 }
@@ -105,6 +104,7 @@ export async function prepareDelete(
   assertKey(keyOrGlob)
   if (hasGlob(keyOrGlob)) assertUnconditional(keyOrGlob, options.precondition)
   assertPermitted(parts, 'delete', keyOrGlob, options)
+  if (options.enforceStatic) parts.guard?.(keyOrGlob, undefined)
   await parts.filters.applyDelete(keyOrGlob)
 }
 
@@ -116,7 +116,7 @@ export function filterWrite(
   options: AccessOptions,
 ): string | Promise<string> {
   assertPermitted(parts, 'write', key, options)
-  assertJsonBounds(json, parts.jsonBounds)
+  if (options.enforceStatic) parts.guard?.(key, json)
   return parts.filters.applyWrite(key, json)
 }
 

@@ -142,7 +142,8 @@ async function patch(
   assertMergePath(key)
   if (hasGlob(key)) throw new StateError('not_found', 'ooo: not found')
   const change = filteredMerge(json, (merged) => filterWrite(parts, key, merged, options))
-  const written = await untilAnswered(() => parts.store.update(key, change, options))
+  const held = { ...options, changeBytes: Buffer.byteLength(json) }
+  const written = await untilAnswered(() => parts.store.update(key, change, held))
   await afterWrite(parts, key)
   return written
 }

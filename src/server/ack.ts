@@ -163,13 +163,19 @@ export class Acks {
     const isAgreed = (fate: Fate): boolean => isReached(level, fate)
     const found = await Promise.all(
       writes.map(({ key, ...id }) => {
-        return fates.wait({ id, key, until: isAgreed, level, timeoutMs })
+        const until = (fate: Fate): boolean => isAgreed(fate) || fate.state === 'refused'
+        return fates.wait({ id, key, until, level, timeoutMs })
       }),
     )
     const least = found.find((fate) => !isAgreed(fate))
     const worst = least ?? found.reduce((a, b) => (rank(a) <= rank(b) ? a : b))
     if (isReached(level, worst)) {
       return { reached: typeof level === 'number' ? worst.replicas : level, shortfall: undefined }
+    }
+    if (worst.state === 'refused') {
+      const { id, key, refusedFor } = worst
+      const what = `ooo: the leader refused the write ${formatWriteId(id)} of ${key} for good (${refusedFor})`
+      return { reached: 'local', shortfall: `${what}; it is in the conflict log of this node` }
     }
     const asked = `ooo: ack ${level} was not reached within ${timeoutMs} ms`
     return { reached: levelOf(worst), shortfall: `${asked}: ${this.#whereabouts(worst, level)}` }
@@ -202,10 +208,15 @@ function isReached(level: AckLevel, { state, replicas, isMajority }: Fate): bool
 }
 
 function levelOf({ state, replicas }: Fate): AckLevel {
-  if (state === 'local' || state === 'unknown') return 'local'
+  if (isNowhere(state)) return 'local'
   return replicas > 0 ? replicas : 'leader'
 }
 
+/** No other node is known to hold it. */
+function isNowhere(state: Fate['state']): boolean {
+  return state === 'local' || state === 'refused' || state === 'unknown'
+}
+
 function rank({ state, replicas }: Fate): number {
-  return state === 'local' || state === 'unknown' ? -1 : replicas
+  return isNowhere(state) ? -1 : replicas
 }

@@ -37,12 +37,12 @@ export function answerBatch(context: DataContext, request: IncomingMessage): Pro
 }
 
 async function batch(
-  { access, bodies }: DataContext,
+  { access, bodies, assertRoom }: DataContext,
   request: IncomingMessage,
   keep: KeepWrite,
 ): Promise<Written> {
   const durability = durabilityOf(request)
-  const body = await bodies.readJson(request)
+  const body = await bodies.readJson(request, assertRoom)
   const operations = parseBatch(body)
   keep({ keys: operations.map(({ path }) => path), body })
   const results = await access.batch(operations, { enforceStatic: true, durability })

@@ -22,6 +22,8 @@ export interface DataContext extends WriteContext {
   readonly access: DataAccess
   /** How many stored records of a key or glob are damaged. */
   readonly damagedCount: (keyOrGlob: string) => number
+  /** Whether a write of so many bytes may wait for the storage. @throws StateError `overloaded`. */
+  readonly assertRoom: (bytes: number) => void
 }
 
 /** Header of a list that lacks damaged records: how many. */
@@ -84,7 +86,7 @@ function withDamage(reply: Reply, damaged: number): Reply {
 }
 
 async function post(
-  { access, bodies }: DataContext,
+  { access, bodies, assertRoom }: DataContext,
   request: IncomingMessage,
   key: string,
   keep: KeepWrite,
@@ -93,7 +95,7 @@ async function post(
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
   if (isGlob(key)) assertUnconditional(key, precondition)
-  const json = await bodies.readJson(request)
+  const json = await bodies.readJson(request, assertRoom)
   keep({ keys: [key], body: json })
   const options = { enforceStatic: true, precondition, durability }
   const written = isGlob(key)
@@ -103,7 +105,7 @@ async function post(
 }
 
 async function patch(
-  { access, bodies }: DataContext,
+  { access, bodies, assertRoom }: DataContext,
   request: IncomingMessage,
   key: string,
   keep: KeepWrite,
@@ -111,7 +113,7 @@ async function patch(
   assertMergePath(key)
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
-  const json = await bodies.readJson(request)
+  const json = await bodies.readJson(request, assertRoom)
   keep({ keys: [key], body: json })
   const options = { enforceStatic: true, precondition, durability }
   return writtenReply(await access.patch(key, json, options))

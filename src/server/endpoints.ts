@@ -10,7 +10,7 @@ import type { Endpoint, EndpointContext, EndpointMethod, NodeEndpoint } from './
 import { holdAnswer } from './held-answer.ts'
 import type { ServerIo } from './io.ts'
 import { compileTemplate, type PathTemplate, type PathVariables } from './path-template.ts'
-import type { RequestBodies } from './request-body.ts'
+import type { RequestBodies } from './request-bodies.ts'
 import { requestUrl } from './request-url.ts'
 import type { RoutedHandler, Router } from './router.ts'
 import {

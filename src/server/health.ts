@@ -32,14 +32,22 @@ export function answerReady({ isStaying, concerns }: HealthContext): Reply {
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */
 export function storageConcerns(
-  store: Pick<Store, 'damaged' | 'damageFindings' | 'waitingRows'>,
+  store: Pick<Store, 'damaged' | 'damageFindings' | 'backlog' | 'refused'>,
 ): readonly string[] {
   const concerns = [...store.damageFindings]
   const damaged = store.damaged().length
   if (damaged > 0) concerns.push(`${counted(damaged, 'record')} can not be read: see /?api=storage`)
-  if (store.waitingRows > 0) {
-    concerns.push(`${counted(store.waitingRows, 'row')} of answered writes could not be stored yet`)
+  const { silentMs, writes, rows, refusal } = store.backlog
+  if (refusal !== undefined) concerns.push(`writes are refused: ${refusal}`)
+  if (silentMs > 0) {
+    const seconds = Math.floor(silentMs / 1000)
+    concerns.push(`the storage has not answered for ${seconds} s; writes that wait: ${writes}`)
   }
+  if (rows > 0) {
+    concerns.push(`${counted(rows, 'row')} of answered writes could not be stored yet`)
+  }
+  const { count } = store.refused
+  if (count > 0) concerns.push(`${counted(count, 'record')} of others not taken: see /?api=storage`)
   return concerns
 }
 

@@ -32,7 +32,7 @@ import { Admission } from './admission.ts'
 import { announce, CloseHooks } from './hooks.ts'
 import { handleRequest } from './http.ts'
 import { type Listener, openListener } from './listener.ts'
-import type { MemoryMetrics } from './memory-limits.ts'
+import { jsonBoundsOf, type MemoryMetrics } from './memory-limits.ts'
 import { createContext, type NodeContext } from './node-context.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import type { ServerAddress, ServerPlugin } from './plugin.ts'
@@ -186,7 +186,7 @@ async function startWorkers(
 function startProxies(
   options: ResolvedServerOptions,
   { proxies }: Registry,
-  { sockets, access }: NodeContext,
+  { sockets, access, plugins }: NodeContext,
   steps: CloseStep[],
   beforeClose: () => Promise<void>,
 ): void {
@@ -200,7 +200,11 @@ function startProxies(
   proxies.open({
     ...options,
     sockets,
-    list: (glob) => access.list(glob, { enforceStatic: false }),
+    nodes: {
+      list: (glob) => access.list(glob, { enforceStatic: false }),
+      member: (id) => plugins.locators.map((locate) => locate(id)).find((found) => found),
+      mayReach: (host) => options.proxyHosts.includes(host.toLowerCase()),
+    },
   })
 }
 
@@ -294,6 +298,8 @@ function createStore(options: ResolvedServerOptions, clock: HybridClock): Store 
     newId: options.newId,
     logger: options.logger,
     time: options.time,
+    maxValueBytes: options.maxValueBytes,
+    jsonBounds: jsonBoundsOf(options),
     ...(options.cacheBytes === undefined ? {} : { cacheBytes: options.cacheBytes }),
     ...(options.durability === undefined ? {} : { durability: options.durability }),
   })

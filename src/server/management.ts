@@ -104,14 +104,24 @@ const MAX_DAMAGED_KEYS = 1000
 
 function storage({ options, store }: ManagementContext): object {
   const damaged = store.damaged()
+  const { count, reasons } = store.refused
+  const { silentMs, writes, bytes, refused, rows, refusal } = store.backlog
   return {
     persistent: options.storage.capabilities.persistent,
     durability: options.storage.capabilities.durability,
     cacheBytes: options.cacheBytes ?? null,
-    waitingRows: store.waitingRows,
+    maxValueBytes: options.maxValueBytes,
+    waitingRows: rows,
+    waitingWrites: writes,
+    waitingBytes: bytes,
+    refusedWrites: refused,
+    silentMs,
+    ...(refusal === undefined ? {} : { refusal }),
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,
+    refused: count,
+    refusedReasons: [...reasons.values()],
   }
 }
 

@@ -1,11 +1,11 @@
 /** What all clients of a node together may make it hold, by the heap that it has. */
 import { getHeapStatistics } from 'node:v8'
-import { DEFAULT_JSON_BOUNDS } from '../core/json-bounds.ts'
-import type { BodyLimits } from './request-body.ts'
+import { DEFAULT_JSON_BOUNDS, type JsonBounds } from '../core/json-bounds.ts'
+import type { BodyLimits } from './request-bodies.ts'
 
 /** Bytes, but for the two of JSON. */
 export interface MemoryLimits {
-  readonly maxRequestBytes: number
+  readonly maxBodiesBytes: number
   readonly maxAnswerBytes: number
   readonly maxUnreadBytes: number
   readonly maxPoolBytes: number
@@ -16,9 +16,9 @@ export interface MemoryLimits {
 /** Gauges of this moment, and counters since the server opened. */
 export interface MemoryMetrics {
   /** Bytes of the bodies of requests under way. */
-  readonly requestBytes: number
-  /** Requests refused because others held too much. */
-  readonly requestsRefused: number
+  readonly bodiesBytes: number
+  /** Bodies refused because others held too much. */
+  readonly bodiesRefused: number
   /** Bytes of answers that clients have not taken. */
   readonly answerBytes: number
   /** Connections cut since their clients took nothing while others waited for room. */
@@ -41,7 +41,7 @@ export function memoryLimits(
 ): MemoryLimits {
   const share = Math.floor(Math.min(GREATEST_SHARE, Math.max(LEAST_SHARE, heapBytes / 4)))
   return {
-    maxRequestBytes: given.maxRequestBytes ?? share,
+    maxBodiesBytes: given.maxBodiesBytes ?? share,
     maxAnswerBytes: given.maxAnswerBytes ?? share,
     maxUnreadBytes: given.maxUnreadBytes ?? share,
     maxPoolBytes: given.maxPoolBytes ?? Math.floor(share / 2),
@@ -56,13 +56,19 @@ function membersFor(heapBytes: number): number {
   return Math.min(DEFAULT_JSON_BOUNDS.maxMembers, Math.max(LEAST_MEMBERS, count))
 }
 
+/** What values may be. */
+export function jsonBoundsOf(
+  options: Pick<MemoryLimits, 'maxJsonDepth' | 'maxJsonMembers'>,
+): JsonBounds {
+  return { maxDepth: options.maxJsonDepth, maxMembers: options.maxJsonMembers }
+}
+
 /** What concerns the bodies of requests. */
 export function bodyLimitsOf(
-  options: Pick<MemoryLimits, 'maxRequestBytes' | 'maxJsonDepth' | 'maxJsonMembers'> & {
+  options: Pick<MemoryLimits, 'maxBodiesBytes' | 'maxJsonDepth' | 'maxJsonMembers'> & {
     readonly maxBodyBytes: number
   },
 ): BodyLimits {
-  const { maxBodyBytes, maxRequestBytes, maxJsonDepth, maxJsonMembers } = options
-  const jsonBounds = { maxDepth: maxJsonDepth, maxMembers: maxJsonMembers }
-  return { maxBodyBytes, maxRequestBytes, jsonBounds }
+  const { maxBodyBytes, maxBodiesBytes } = options
+  return { maxBodyBytes, maxBodiesBytes, jsonBounds: jsonBoundsOf(options) }
 }

@@ -110,12 +110,12 @@ function fanoutMetrics(fanout: HubMetrics): string {
 
 function memoryMetrics(memory: MemoryMetrics): string {
   return [
-    metric('request_bytes', 'gauge', 'Bodies of requests under way.', memory.requestBytes),
+    metric('bodies_bytes', 'gauge', 'Bodies of requests under way.', memory.bodiesBytes),
     metric(
-      'requests_refused_total',
+      'bodies_refused_total',
       'counter',
       'Requests refused since others held too much.',
-      memory.requestsRefused,
+      memory.bodiesRefused,
     ),
     metric('answer_bytes', 'gauge', 'Answers that clients have not taken.', memory.answerBytes),
     metric(

@@ -58,8 +58,8 @@ export function createContext(
   const writes = createWrites(options, parts)
   const answers = new UnreadAnswers(options.maxAnswerBytes, options.time)
   const memory = (): MemoryMetrics => ({
-    requestBytes: registry.bodies.bytes,
-    requestsRefused: registry.bodies.refused,
+    bodiesBytes: registry.bodies.bytes,
+    bodiesRefused: registry.bodies.refused,
     answerBytes: answers.bytes,
     answersCut: answers.cut,
     waiters: writes.fates.waiters,
@@ -100,6 +100,7 @@ export function createContext(
     isResumable: (keyOrGlob) => isResumable(options.noBroadcastKeys, keyOrGlob),
     bodies: registry.bodies,
     answers,
+    assertRoom: (bytes) => store.assertRoom(bytes),
     ...writes,
     logger: options.logger,
     isServing: () => phase !== 'closing',
@@ -140,14 +141,14 @@ function createWrites(
 
 function createAccess(
   { static: isStatic, logger }: ResolvedServerOptions,
-  { filters, bodies }: Registry,
-  { guarded: store, reads }: NodeParts,
+  { filters }: Registry,
+  { guarded: store, reads, plugins }: NodeParts,
 ): DataAccess {
   const beforeRead = (keyOrGlob: string): Promise<void> | undefined => reads.run(keyOrGlob)
-  return createDataAccess({
-    ...{ store, filters, isStatic, logger, beforeRead },
-    jsonBounds: bodies.limits.jsonBounds,
-  })
+  const guard = (keyOrGlob: string, json: string | undefined): void => {
+    for (const ask of plugins.guards) ask(keyOrGlob, json)
+  }
+  return createDataAccess({ store, filters, isStatic, logger, guard, beforeRead })
 }
 
 /** Whether two globs have keys in common is not asked: where there are unsent changes, no glob resumes. */

@@ -1,6 +1,7 @@
 /** Options of a server: meaning, unit and default of each, resolved once. */
 
 import { StateError } from '../core/errors.ts'
+import { isHost } from '../core/host-port.ts'
 import { MAX_JSON_DEPTH } from '../core/json-bounds.ts'
 import { assertKey } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
@@ -52,16 +53,25 @@ export interface ServerOptions extends AdmissionOptions {
   /** Largest request body, bytes. Default 10 MiB, as is 0; negative for no limit. */
   readonly maxBodyBytes?: number
   /**
-   * Bytes of the bodies of all requests under way, beyond which more get 503. Default: a quarter of the heap, at least
-   * 16 and at most 256 MiB. A request that is alone may pass it.
+   * Most bytes of request bodies that are held at a time, until their requests are answered; more is refused with
+   * 503, but for a single one. Default: a quarter of the heap, at least 16 and at most 256 MiB.
    */
-  readonly maxRequestBytes?: number
+  readonly maxBodiesBytes?: number
   /**
    * Bytes of all answers that clients have not read, beyond which those who take nothing are cut, or new ones get
-   * 503. Default: as for `maxRequestBytes`.
+   * 503. Default: as for `maxBodiesBytes`.
    */
   readonly maxAnswerBytes?: number
-  /** Deepest nesting of JSON that is written. Default 512, at most 1000. */
+  /**
+   * Largest value that is written, bytes of its JSON text, by whatever way: also the result of a PATCH, and
+   * what other nodes send. Default `maxBodyBytes`, from 1 KiB to 64 MiB. Greater values of before are read,
+   * deleted and made smaller.
+   */
+  readonly maxValueBytes?: number
+  /**
+   * Deepest nesting of JSON that is written, by whatever way. Default 512, at most 1000. Deeper values of before are
+   * read, deleted and made less deep; and so with `maxJsonMembers`.
+   */
   readonly maxJsonDepth?: number
   /**
    * Most items of arrays and members of objects in one value, a member counted four times. Default: one for
@@ -70,10 +80,10 @@ export interface ServerOptions extends AdmissionOptions {
   readonly maxJsonMembers?: number
   /**
    * Bytes that subscribers have not read: of full states, beyond which those who hold one longest are closed, and
-   * of patches, beyond which those who are behind get a full state later. Default: as for `maxRequestBytes`.
+   * of patches, beyond which those who are behind get a full state later. Default: as for `maxBodiesBytes`.
    */
   readonly maxUnreadBytes?: number
-  /** Bytes of full states and patches kept for subscribers to come, in all. Default: half of `maxRequestBytes`. */
+  /** Bytes of full states and patches kept for subscribers to come, in all. Default: half of `maxBodiesBytes`. */
   readonly maxPoolBytes?: number
   /** Milliseconds a request may take to arrive whole. Default 60 000; 0 for no limit. */
   readonly readTimeoutMs?: number
@@ -110,6 +120,11 @@ export interface ServerOptions extends AdmissionOptions {
   readonly exposedHeaders?: readonly string[]
   /** Keys and globs whose changes are not sent to subscribers; their first snapshot has them. Default none. */
   readonly noBroadcastKeys?: readonly string[]
+  /**
+   * Hosts to which proxies that find a node by its record may go (`proxy.routeNodeFilter`), beside members of
+   * the cluster: host names or IP addresses. Default: none.
+   */
+  readonly proxyHosts?: readonly string[]
   /**
    * Milliseconds a write waits for the lock of its key while another holds it; then it is refused with
    * 423. Default 5000; 0 for not at all.
@@ -168,6 +183,10 @@ export type ResolvedServerOptions = Readonly<
 }
 
 const DEFAULT_MAX_BODY_BYTES = 10 * 1024 * 1024
+/** What nodes write themselves, such as where each is, has to fit. */
+const LEAST_VALUE_BYTES = 1024
+/** The most that a node may be told to take as one value. */
+const GREATEST_VALUE_BYTES = 64 * 1024 * 1024
 const MAX_PORT = 65_535
 /** Timers hold no more. */
 const MAX_TIMER_MS = 2_147_483_647
@@ -198,13 +217,14 @@ const RANGES = {
   maxBufferedBytes: [0],
   slowConsumerTimeoutMs: [1],
   maxIdlePools: [0],
-  maxRequestBytes: [1],
+  maxBodiesBytes: [1],
   maxAnswerBytes: [1],
   maxJsonDepth: [1, MAX_JSON_DEPTH],
   maxJsonMembers: [1],
   maxUnreadBytes: [1],
   maxPoolBytes: [0],
   workers: [0, 64],
+  maxValueBytes: [LEAST_VALUE_BYTES, GREATEST_VALUE_BYTES],
   ...ADMISSION_RANGES,
 } as const
 
@@ -227,6 +247,7 @@ export function resolveServerOptions(options: ServerOptions): ResolvedServerOpti
     allowedHeaders: [...(options.allowedHeaders ?? DEFAULT_HEADERS)],
     exposedHeaders: [...(options.exposedHeaders ?? [])],
     noBroadcastKeys: [...(options.noBroadcastKeys ?? [])],
+    proxyHosts: (options.proxyHosts ?? []).map((host) => host.toLowerCase()),
     noPatch: options.noPatch ?? false,
     forcePatch: options.forcePatch ?? false,
     plugins: [...(options.plugins ?? [])],
@@ -275,6 +296,7 @@ function limitsOf(options: ServerOptions): Readonly<Record<Limit, number>> {
     maxIdlePools: options.maxIdlePools ?? 1000,
     ...memoryLimits(options),
     workers: options.workers ?? 0,
+    maxValueBytes: options.maxValueBytes ?? valueCap(bodyCap(options.maxBodyBytes ?? 0)),
   }
 }
 
@@ -291,6 +313,10 @@ function assertConsistent(resolved: ResolvedServerOptions): void {
   }
   for (const key of resolved.noBroadcastKeys) assertKey(key)
   assertPageRules(resolved)
+  for (const host of resolved.proxyHosts) {
+    if (isHost(host)) continue
+    throw new StateError('invalid_option', `ooo: proxyHosts has "${host}", which is no host name`)
+  }
 }
 
 /** A misspelt option would otherwise be its default, in silence. */
@@ -304,6 +330,10 @@ function assertKnown(options: ServerOptions, resolved: ResolvedServerOptions): v
 function bodyCap(bytes: number): number {
   if (bytes === 0) return DEFAULT_MAX_BODY_BYTES
   return bytes < 0 ? Number.POSITIVE_INFINITY : bytes
+}
+
+function valueCap(bodyBytes: number): number {
+  return Math.max(LEAST_VALUE_BYTES, Math.min(bodyBytes, GREATEST_VALUE_BYTES))
 }
 
 function assertRange(

@@ -6,9 +6,11 @@ import type { CredentialCheck } from './page-guard.ts'
 import type {
   ConcernProvider,
   ManagementProvider,
+  MemberLocator,
   PluginHost,
   RouteHandler,
   SocketRoute,
+  WriteGuard,
 } from './plugin.ts'
 import type { Replication } from './replication.ts'
 
@@ -41,6 +43,8 @@ export interface PluginRoutes {
   /** Names by which requests may call it. */
   readonly hostNames: Set<string>
   readonly credentials: CredentialCheck[]
+  readonly guards: WriteGuard[]
+  readonly locators: MemberLocator[]
   /** What replicates; undefined on a node that stands alone. */
   replication: Replication | undefined
 }
@@ -54,6 +58,8 @@ export function createPluginRoutes(): PluginRoutes {
     ownNames: new Set(),
     hostNames: new Set(),
     credentials: [],
+    guards: [],
+    locators: [],
     replication: undefined,
   }
 }
@@ -74,6 +80,9 @@ export function createPluginHost(
     | 'replicate'
     | 'hostName'
     | 'credential'
+    | 'guardWrites'
+    | 'locateMembers'
+    | 'replicate'
   >,
   routes: PluginRoutes,
 ): PluginHost {
@@ -108,6 +117,12 @@ export function createPluginHost(
     },
     credential: (check) => {
       routes.credentials.push(check)
+    },
+    guardWrites: (guard) => {
+      routes.guards.push(guard)
+    },
+    locateMembers: (locate) => {
+      routes.locators.push(locate)
     },
     replicate: (replication) => {
       if (routes.replication !== undefined) {

@@ -48,8 +48,17 @@ export interface SocketRoute {
 /** Gives what `GET /?api=<name>` answers: any JSON value, in the field order of its object. */
 export type ManagementProvider = () => unknown
 
+/** `host:port` of the member with this id; undefined: there is none. */
+export type MemberLocator = (id: string) => string | undefined
+
 /** Says what people should look at, as sentences. Must not throw. */
 export type ConcernProvider = () => readonly string[]
+
+/**
+ * Asked before what comes from outside is written. Throws a StateError to refuse it.
+ * @param json compact JSON text of what is to be stored; undefined for a delete.
+ */
+export type WriteGuard = (keyOrGlob: string, json: string | undefined) => void
 
 /** What the server offers a plugin. */
 export interface PluginHost {
@@ -83,6 +92,10 @@ export interface PluginHost {
   management(name: string, provider: ManagementProvider): void
   /** Adds to the reasons that `GET /-/readyz` tells, which do not make the node unready. */
   concerns(provider: ConcernProvider): void
+  /** Keeps clients from writing some keys; in-process writes are not asked about. In `setup` only. */
+  guardWrites(guard: WriteGuard): void
+  /** Tells where members of the cluster are reached, for proxies that name one. In `setup` only. */
+  locateMembers(locate: MemberLocator): void
   /**
    * Adds a name, with or without a port: requests whose `Host` it is are served. With `isOwn` it is this
    * node's, and pages of that host are served too. Also while the server is open.

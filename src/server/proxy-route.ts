@@ -107,7 +107,7 @@ export class RegisteredProxy {
       if (failure !== undefined) await answer(request, response, failure.status, failure.text)
     } catch (error) {
       if (!isStateError(error)) throw error
-      await answer(request, response, error.meaning.status, `${error.message}\n`)
+      await answer(request, response, error.meaning.status, `${error.clientText}\n`)
     } finally {
       this.#requests--
       this.#endRetired()
@@ -131,7 +131,7 @@ export class RegisteredProxy {
       this.#open()
     } catch (error) {
       if (!isStateError(error)) throw error
-      return refuse(socket, { status: error.meaning.status, text: `${error.message}\n` })
+      return refuse(socket, { status: error.meaning.status, text: `${error.clientText}\n` })
     }
     const { sockets } = runtime
     const accepted = sockets.acceptSubscriber(socket, head, opening)

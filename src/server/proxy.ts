@@ -10,7 +10,7 @@ import { UnreadLedger } from '../fanout/unread-ledger.ts'
 import { compileTemplate } from './path-template.ts'
 import type { ProxyNodeFilter, ProxyRoute } from './proxy-config.ts'
 import { resolveProxyRoute } from './proxy-config.ts'
-import { type NodeReader, nodeFilterRoute, nodeListFilterRoute } from './proxy-node-filter.ts'
+import { type NodeFinder, nodeFilterRoute, nodeListFilterRoute } from './proxy-node-filter.ts'
 import { globTemplate, listBase } from './proxy-path.ts'
 import { type ProxyRuntime, RegisteredProxy } from './proxy-route.ts'
 import type { UpstreamCounters } from './proxy-upstream.ts'
@@ -58,8 +58,8 @@ export interface ProxyHost {
   readonly slowConsumerTimeoutMs: number
   readonly time: TimeSource
   readonly logger: Logger
-  /** Reads the node records of node filters; static mode does not apply. */
-  readonly list: NodeReader
+  /** How the nodes of node filters are found; static mode does not apply. */
+  readonly nodes: NodeFinder
   /** Default: Math.random. */
   readonly random?: Random
 }
@@ -103,14 +103,17 @@ export class Proxies {
     return this.#register('vars', route, [(template) => template])
   }
 
-  /** Forwards `localKey` to `remoteKey` on the node whose record, in `nodesKey`, has the id in the path. */
+  /**
+   * Forwards `localKey` to `remoteKey` on the node that has the id in the path: a member of the cluster, or one
+   * whose record is in `nodesKey` and whose host is among the server's `proxyHosts`; others are refused.
+   */
   routeNodeFilter(filter: ProxyNodeFilter): () => void {
-    return this.route(nodeFilterRoute(filter, this.#readNodes))
+    return this.route(nodeFilterRoute(filter, this.#nodes))
   }
 
   /** As routeNodeFilter for a list per node: what follows the id goes behind `remoteKey`. */
   routeNodeListFilter(filter: ProxyNodeFilter): () => void {
-    return this.routeList(nodeListFilterRoute(filter, this.#readNodes))
+    return this.routeList(nodeListFilterRoute(filter, this.#nodes))
   }
 
   /** Every registration, first registered first. */
@@ -169,7 +172,11 @@ export class Proxies {
     }
   }
 
-  readonly #readNodes: NodeReader = (glob) => this.#host?.list(glob) ?? Promise.resolve([])
+  readonly #nodes: NodeFinder = {
+    list: (glob) => this.#host?.nodes.list(glob) ?? Promise.resolve([]),
+    member: (id) => this.#host?.nodes.member(id),
+    mayReach: (host) => this.#host?.nodes.mayReach(host) ?? false,
+  }
 
   #register(
     type: ProxyDescription['type'],

@@ -1,10 +1,11 @@
 /** What a server's owner has registered. It outlives `close` and `open`, and may grow while serving. */
 import { Filters } from '../store/filters.ts'
-import { type EndpointServices, Endpoints } from './endpoints.ts'
+import { Endpoints } from './endpoints.ts'
 import { Hooks } from './hooks.ts'
+import type { ServerIo } from './io.ts'
 import { MiddlewareChain } from './middleware.ts'
 import { Proxies } from './proxy.ts'
-import type { RequestBodies } from './request-body.ts'
+import { type BodyLimits, RequestBodies } from './request-bodies.ts'
 import { Router } from './router.ts'
 
 export interface Registry {
@@ -15,18 +16,23 @@ export interface Registry {
   readonly router: Router
   readonly endpoints: Endpoints
   readonly proxies: Proxies
+  /** The bodies of requests under way. */
   readonly bodies: RequestBodies
 }
 
-export function createRegistry(services: EndpointServices): Registry {
+export function createRegistry({
+  io,
+  ...limits
+}: { readonly io: ServerIo } & BodyLimits): Registry {
+  const bodies = new RequestBodies(limits)
   const router = new Router()
   return {
     filters: new Filters(),
     hooks: new Hooks(),
     middleware: new MiddlewareChain(),
     router,
-    endpoints: new Endpoints(router, services),
+    endpoints: new Endpoints(router, { io, bodies }),
     proxies: new Proxies(router),
-    bodies: services.bodies,
+    bodies,
   }
 }

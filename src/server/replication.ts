@@ -1,5 +1,6 @@
 /** What the server asks of a plugin that replicates: how far writes have got, and calls to leaders. */
 import type { IncomingHttpHeaders } from 'node:http'
+import type { WriteId } from './write-id.ts'
 
 /** How many followers hold a row of this node's change log. */
 export interface Holders {
@@ -40,6 +41,8 @@ export interface Replication {
    * @param without a node that does not count
    */
   holders(key: string, seq: number, without: string): Holders
+  /** Code of the error for which a leader refused a write of this node for good; undefined: it did not. */
+  refusalOf(key: string, id: WriteId): Promise<string | undefined>
   /**
    * Makes an HTTP request to a leader, with the cluster's token.
    * @throws StateError `unreachable` when no answer comes; the message names the leader.

@@ -13,7 +13,7 @@ export interface Reply {
   readonly body?: string | Uint8Array
 }
 
-/** Voters that are up have answered within a second, and what was too much is done in part, milliseconds. */
+/** Voters that are up have answered within a second, and a database that restarts or hung may have; milliseconds. */
 const RETRY_MS = 1000
 /** Characters of an error that are told: it may repeat what the client sent. */
 const MAX_ERROR_LENGTH = 8192
@@ -46,8 +46,8 @@ export function errorReply(error: unknown, logger: Logger): Reply {
     if (error.meaning.status >= 500) {
       logger.warn('a request failed', { code: error.code, error: shortened(error.message) })
     }
-    const reply = textReply(error.meaning.status, shortened(error.message))
-    if (error.code !== 'undecided' && error.code !== 'overloaded') return reply
+    const reply = textReply(error.meaning.status, shortened(error.clientText))
+    if (error.meaning.status !== 503) return reply
     return { ...reply, headers: { ...reply.headers, ...retryHeaders(RETRY_MS) } }
   }
   logger.error('a request failed unexpectedly', { error: errorText(error) })

@@ -22,7 +22,6 @@ import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } 
 import type { ServerAddress } from './plugin.ts'
 import type { Proxies } from './proxy.ts'
 import { createRegistry, type Registry } from './registry.ts'
-import { RequestBodies } from './request-body.ts'
 import type { SocketMetrics } from './sockets.ts'
 
 export type { ServerOptions } from './options.ts'
@@ -111,8 +110,8 @@ class NodeServer implements Server {
   constructor(options: ResolvedServerOptions) {
     this.#options = options
     this.#registry = createRegistry({
-      bodies: new RequestBodies(bodyLimitsOf(options)),
       io: this.#io,
+      ...bodyLimitsOf(options),
     })
     for (const path of options.open) this.#registry.filters.open(path)
   }

@@ -118,7 +118,13 @@ function openPluginSocket(
   if (webSocket === undefined) return
   context.admission.welcomePeer(request)
   try {
-    listen(webSocket, route.connected(adaptSocket(webSocket), request))
+    listen(
+      webSocket,
+      route.connected(
+        adaptSocket(webSocket, () => request.socket),
+        request,
+      ),
+    )
   } catch (error) {
     context.logger.error('a plugin refused an open socket', { error: errorText(error) })
     webSocket.terminate()
@@ -250,7 +256,7 @@ function refuseWith(context: UpgradeContext, socket: PendingSocket, error: unkno
   if (isStateError(error)) {
     // A peer of another protocol version is told which one is spoken (RFC 6455 section 4.4).
     const headers = isStateError(error, 'invalid_message') ? WEBSOCKET_VERSION : {}
-    refuse(socket, { status: error.meaning.status, text: error.message, headers })
+    refuse(socket, { status: error.meaning.status, text: error.clientText, headers })
     return
   }
   context.logger.error('a handshake failed unexpectedly', { error: errorText(error) })

@@ -8,7 +8,7 @@ import type { ChangeEnd } from '../store/operations.ts'
 import { ACK_HEADER, type Acks, ackOf } from './ack.ts'
 import { type ForwardContext, forwardWrite, isForElsewhere } from './forward.ts'
 import { type Reply, textReply } from './reply.ts'
-import type { RequestBodies } from './request-body.ts'
+import type { RequestBodies } from './request-bodies.ts'
 import { formatWriteId, WRITE_ID_HEADER } from './write-id.ts'
 
 export interface WriteContext {

@@ -12,9 +12,10 @@ import { formatWriteId, type WriteId } from './write-id.ts'
  * - `local`: durable at the node that took it, and not known to be at the leader of its key.
  * - `leader`: the leader has merged it.
  * - `replicated`: every connected follower of the leader holds it too, at least one other node in all.
+ * - `refused`: the leader refused it for good; no node holds it.
  * - `unknown`: this node holds an older state of the key, or none any more.
  */
-export type FateState = 'local' | 'leader' | 'replicated' | 'unknown'
+export type FateState = 'local' | 'leader' | 'replicated' | 'refused' | 'unknown'
 
 export interface Fate {
   readonly id: WriteId
@@ -26,6 +27,8 @@ export interface Fate {
   readonly isMajority: boolean
   /** Where a majority was asked for and is not there: voters that do not hold it, and why. */
   readonly unconfirmed?: string | undefined
+  /** Of a refused one, code of the error. */
+  readonly refusedFor?: string | undefined
   /** What replaced it; `state` and `replicas` are then those of that. */
   readonly overriddenBy?: WriteId | undefined
 }
@@ -75,7 +78,8 @@ export function fateAtLeader(
 
 /** Whether nothing more can be told of it. */
 export function isFinal({ state, overriddenBy }: Fate): boolean {
-  return state === 'replicated' || state === 'unknown' || overriddenBy !== undefined
+  const isOver = state === 'replicated' || state === 'refused' || state === 'unknown'
+  return isOver || overriddenBy !== undefined
 }
 
 /** The JSON of a fate for who waits for a majority: with `"unconfirmed":"b (…), c (…)"` while there is none. */
@@ -86,10 +90,11 @@ export function fateForMajorityJson(fate: Fate): string {
 }
 
 /**
- * `{"id","key","version","state","replicas"[,"majority":true][,"overriddenBy":{"version","origin"}]}`,
+ * `{"id","key","version","state","replicas"[,"majority":true][,"refusedFor"][,"overriddenBy":{"version","origin"}]}`,
  * versions as text.
  */
-export function fateJson({ id, key, state, replicas, isMajority, overriddenBy }: Fate): string {
+export function fateJson(fate: Fate): string {
+  const { id, key, state, replicas, isMajority, refusedFor, overriddenBy } = fate
   return JSON.stringify({
     id: formatWriteId(id),
     key,
@@ -97,6 +102,7 @@ export function fateJson({ id, key, state, replicas, isMajority, overriddenBy }:
     state,
     replicas,
     ...(isMajority ? { majority: true } : {}),
+    ...(refusedFor === undefined ? {} : { refusedFor }),
     ...(overriddenBy === undefined
       ? {}
       : {
@@ -108,7 +114,10 @@ export function fateJson({ id, key, state, replicas, isMajority, overriddenBy }:
 /** Longest text of voters that is told on, UTF-16 units. */
 const MAX_UNCONFIRMED = 5000
 
-const STATES: readonly FateState[] = ['local', 'leader', 'replicated', 'unknown']
+/** Longest code of an error, UTF-16 units. */
+const MAX_CODE = 100
+
+const STATES: readonly FateState[] = ['local', 'leader', 'replicated', 'refused', 'unknown']
 
 /** Reads what another node said of a write; undefined when it is not understood. */
 export function parseFate(id: WriteId, key: string, text: string): Fate | undefined {
@@ -120,7 +129,7 @@ export function parseFate(id: WriteId, key: string, text: string): Fate | undefi
   }
   if (typeof value !== 'object' || value === null) return undefined
   const fields = value as Readonly<Record<string, unknown>>
-  const { state, replicas, majority, overriddenBy, unconfirmed: lacking } = fields
+  const { state, replicas, majority, overriddenBy, unconfirmed: lacking, refusedFor: code } = fields
   const known = STATES.find((name) => name === state)
   if (known === undefined || typeof replicas !== 'number' || !Number.isSafeInteger(replicas)) {
     return undefined
@@ -128,7 +137,9 @@ export function parseFate(id: WriteId, key: string, text: string): Fate | undefi
   const isMajority = majority === true
   const unconfirmed = typeof lacking === 'string' ? lacking.slice(0, MAX_UNCONFIRMED) : undefined
   const winner = parseWinner(overriddenBy)
-  return { id, key, state: known, replicas, isMajority, unconfirmed, overriddenBy: winner }
+  const refusedFor = typeof code === 'string' ? code.slice(0, MAX_CODE) : undefined
+  const told = { id, key, state: known, replicas, isMajority, unconfirmed, refusedFor }
+  return { ...told, overriddenBy: winner }
 }
 
 function parseWinner(value: unknown): WriteId | undefined {

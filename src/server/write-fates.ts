@@ -173,6 +173,8 @@ export class WriteFates {
     }
     const here = fateBelow(id, key, slot, store.id)
     if (slot?.owedTo !== undefined && standing.isKnown) return here
+    const refusedFor = await replication()?.refusalOf(key, id)
+    if (refusedFor !== undefined) return { ...unknown(id, key), state: 'refused', refusedFor }
     const there = await this.#ask(leader, question)
     if (there === undefined) {
       // What this node holds and does not owe, its leader has acknowledged.

@@ -7,7 +7,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { WebSocket } from 'ws'
-import { errorText, isStateError, StateError } from '../core/errors.ts'
+import { clientTextOf, errorText, isStateError, StateError } from '../core/errors.ts'
 import { assertKey, hasGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Filters } from '../store/filters.ts'
@@ -72,7 +72,10 @@ async function tell(
   const leave = fates.enter(address)
   try {
     const until = (fate: Fate): boolean =>
-      fate.state === 'unknown' || fate.overriddenBy !== undefined || isAt(wait.level, fate)
+      fate.state === 'unknown' ||
+      fate.state === 'refused' ||
+      fate.overriddenBy !== undefined ||
+      isAt(wait.level, fate)
     return await fates.wait({ id, key, until, ...wait })
   } finally {
     leave()
@@ -125,7 +128,7 @@ export async function serveFate(
     closeSocket(socket, 1000, 'nothing more will change')
   } catch (error) {
     logger.warn('the fate of a write could not be told', { key, error: errorText(error) })
-    closeSocket(socket, isStateError(error) ? error.meaning.closeCode : 1011, errorText(error))
+    closeSocket(socket, isStateError(error) ? error.meaning.closeCode : 1011, clientTextOf(error))
   } finally {
     leave()
   }

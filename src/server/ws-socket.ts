@@ -1,4 +1,5 @@
 /** A `ws` connection as a MessageSocket. */
+import type { Socket } from 'node:net'
 import { WebSocket } from 'ws'
 import type { MessageSocket, SocketHandlers } from '../core/transport.ts'
 import { fitClose } from './close-frame.ts'
@@ -6,14 +7,26 @@ import { fitClose } from './close-frame.ts'
 /** Close code for a message that is not UTF-8 (RFC 6455 section 7.4.1). */
 const INVALID_DATA = 1007
 
-/** The socket's sending side; `listen` connects the receiving side. */
-export function adaptSocket(socket: WebSocket): MessageSocket {
+/**
+ * The socket's sending side; `listen` connects the receiving side.
+ * @param below the connection that carries it, once there is one
+ */
+export function adaptSocket(
+  socket: WebSocket,
+  below: () => Pick<Socket, 'bytesRead' | 'bytesWritten'> | undefined,
+): MessageSocket {
   return {
     send: (text) => {
       if (socket.readyState === WebSocket.OPEN) socket.send(text, ignoreFailure)
     },
     get bufferedBytes() {
       return socket.bufferedAmount
+    },
+    get bytesRead() {
+      return below()?.bytesRead
+    },
+    get bytesWritten() {
+      return below()?.bytesWritten
     },
     close: (code, reason) => closeSocket(socket, code, reason),
     terminate: () => socket.terminate(),

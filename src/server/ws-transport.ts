@@ -1,5 +1,5 @@
 /** Client connections over `ws`: the Transport of the cluster and the command line. */
-import type { LookupFunction } from 'node:net'
+import type { LookupFunction, Socket } from 'node:net'
 import { WebSocket } from 'ws'
 import { errorText } from '../core/errors.ts'
 import { refusedHandshake } from '../core/retry-hint.ts'
@@ -49,6 +49,10 @@ export function createWsTransport(options: WsTransportOptions = {}): Transport {
       } catch (error) {
         return deadSocket(errorText(error), handlers)
       }
+      let below: Socket | undefined
+      socket.on('upgrade', (response) => {
+        below = response.socket
+      })
       socket.on('open', opened)
       let refusal: string | undefined
       socket.on('unexpected-response', (_request, { statusCode, headers }) => {
@@ -59,7 +63,7 @@ export function createWsTransport(options: WsTransportOptions = {}): Transport {
         message: (text) => handlers.message(text),
         close: ({ code, reason }) => handlers.close({ code, reason: refusal ?? reason }),
       })
-      return adaptSocket(socket)
+      return adaptSocket(socket, () => below)
     },
   }
 }

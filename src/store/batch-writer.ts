@@ -7,6 +7,8 @@ import { errorText, isStateError, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { BatchOperation, Durability, StorageAdapter } from '../storage-adapter.ts'
+import type { QueueMetrics } from './commit-queue.ts'
+import type { StorageBacklog } from './storage-backlog.ts'
 
 export interface BatchWriterOptions {
   readonly adapter: StorageAdapter
@@ -26,8 +28,11 @@ export class BatchWriter {
   readonly #options: BatchWriterOptions
   #waiting: readonly BatchOperation[] = []
   #cancelRetry: CancelTimer | undefined
+  /** Rows that were answered for and are being written. */
+  #answered = 0
   /** What was written since the last sync may be lost with the power. */
   #isUnsynced = false
+  #refusal: string | undefined
 
   constructor(options: BatchWriterOptions) {
     this.#options = options
@@ -38,9 +43,13 @@ export class BatchWriter {
     return this.#waiting.length > 0
   }
 
-  /** How many such rows there are. */
-  get waitingRows(): number {
-    return this.#waiting.length
+  /**
+   * How writes stand that are not written yet.
+   * @param silentMs the storage has not answered for so long: rows that are being written wait too; 0: it answers.
+   */
+  backlog(queue: QueueMetrics, silentMs: number): StorageBacklog {
+    const rows = this.#waiting.length + (silentMs > 0 ? this.#answered : 0)
+    return { ...queue, refusal: this.#refusal, silentMs, rows }
   }
 
   /**
@@ -75,10 +84,12 @@ export class BatchWriter {
       await this.#options.adapter.batch(all, this.#levelOf(level))
     } catch (cause) {
       if (this.isBehind) this.#retryLater()
+      this.#refusal = errorText(cause)
       throw isStateError(cause)
         ? cause
         : new StateError('storage_failed', `storage: ${errorText(cause)}`, { cause })
     }
+    this.#refusal = undefined
     this.#isUnsynced = level !== 'disk'
     this.#waiting = []
     this.#cancelRetry?.()
@@ -87,6 +98,7 @@ export class BatchWriter {
 
   /** Writes rows that were answered for; when that fails they wait. Never rejects. */
   async writeAnswered(rows: readonly BatchOperation[]): Promise<void> {
+    this.#answered = rows.length
     try {
       await this.write(rows, undefined)
     } catch (error) {
@@ -96,6 +108,8 @@ export class BatchWriter {
         error: errorText(error),
       })
       this.#retryLater()
+    } finally {
+      this.#answered = 0
     }
   }
 

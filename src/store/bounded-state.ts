@@ -8,6 +8,7 @@
 import type { Entry } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, literalPrefix, matchKey } from '../core/key.ts'
+import { hasSeenItself } from '../core/seen.ts'
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
 import { FetchedView } from './fetched-view.ts'
 import { isCreatedIn, limited } from './mirror.ts'
@@ -186,7 +187,7 @@ export class BoundedState implements State {
     for (const { seq, owedTo, record } of pinned.values()) {
       if (owedTo === leader && !skip.has(seq)) keys.push({ seq, key: record.key })
     }
-    return this.#sequenced(keys.slice(0, limit))
+    return this.#owedAt(keys.slice(0, limit), leader, skip)
   }
 
   owedCount(leader: string): number {
@@ -243,12 +244,21 @@ export class BoundedState implements State {
     return stale
   }
 
-  async #sequenced(keys: readonly { seq: number; key: string }[]): Promise<SequencedRow[]> {
-    const slots = await this.slots(keys.map(({ key }) => key))
-    return keys.flatMap(({ seq }, i) => {
-      const slot = slots[i]
-      return slot?.seq === seq ? [{ seq, record: slot.record, seen: slot.seen }] : []
+  /** Of these places those that still stand; what was moved on meanwhile, as it was, is not passed over. */
+  async #owedAt(
+    places: readonly { seq: number; key: string }[],
+    leader: string,
+    skip: ReadonlySet<number>,
+  ): Promise<SequencedRow[]> {
+    const slots = await this.slots(places.map(({ key }) => key))
+    const rows = new Map<number, SequencedRow>()
+    places.forEach((place, i) => {
+      const { seq = 0, record, seen, owedTo } = slots[i] ?? {}
+      if (record === undefined || skip.has(seq)) return
+      const isMoved = owedTo === leader && hasSeenItself(seen, record)
+      if (seq === place.seq || isMoved) rows.set(seq, { seq, record, seen })
     })
+    return [...rows.values()]
   }
 
   async #one(key: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {

@@ -12,7 +12,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { HybridClock } from '../core/clock.ts'
 import type { Digest } from '../core/digest.ts'
 import type { Commit } from '../core/entry.ts'
-import { errorText, StateError } from '../core/errors.ts'
+import { StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { answerPlanned } from './answer-planned.ts'
@@ -21,19 +21,26 @@ import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
 import { CommitListeners } from './commit-listeners.ts'
 import { CommitQueue } from './commit-queue.ts'
+import { createGuard, MAX_BATCH_BYTES, openBounded, queueBounds } from './committer-parts.ts'
 import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
 import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
+import { type Committed, flushJobs } from './flush-jobs.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
-import { type Job, planJobs } from './plan-jobs.ts'
-import { type LoadedState, loadState, repairedOnce } from './recovery.ts'
+import { planContext } from './plan-context.ts'
+import { type Job, planJobs, viewFor } from './plan-jobs.ts'
+import { loadState, repairedOnce } from './recovery.ts'
 import { redirect } from './redirect.ts'
+import { RefusedRecords } from './refused-records.ts'
 import { type RecordScan, type ScanParts, scanRecords } from './scan-records.ts'
-import type { State, StateView } from './state.ts'
-import { StorageGuard } from './storage-guard.ts'
+import type { State } from './state.ts'
+import type { StorageBacklog } from './storage-backlog.ts'
+import type { StorageGuard } from './storage-guard.ts'
+import { StorageSilence } from './storage-silence.ts'
+import { assertStorable, type StoreLimits, storeLimits } from './store-limits.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import { WatchedStorage } from './watched-storage.ts'
 
@@ -44,6 +51,9 @@ export class Committer {
   readonly clock: HybridClock
   /** The newest rows of the change log. */
   readonly tail: ChangeTail
+  /** Records of others that were not taken. */
+  readonly refused: RefusedRecords
+  readonly limits: StoreLimits
   /** Changes that lost before their leader had them. */
   readonly lost: LostRows = new LostRows()
   readonly #settledListeners = new Set<() => void>()
@@ -60,6 +70,7 @@ export class Committer {
   #transition: Promise<void> = Promise.resolve()
   #records: State = new Mirror(() => 0)
   readonly #guard: StorageGuard
+  readonly #silence: StorageSilence
   #meta = new Map<string, string>()
   #identity = new WritingIdentity('', undefined, 0n)
   /** Greatest seq given out, also to batches that failed; `#head` is the greatest committed. */
@@ -67,18 +78,20 @@ export class Committer {
   #head = 0
 
   constructor(options: StoreOptions) {
-    this.adapter = new WatchedStorage(options.adapter, () => {
-      if (this.#state === 'open') this.#guard.filesDamaged()
-    })
     this.clock = options.clock
     this.tail = new ChangeTail(options.tailRows ?? 4096)
     this.#options = options
     this.#logger = options.logger ?? SILENT_LOGGER
+    this.#silence = new StorageSilence(options.time, this.#logger)
+    this.adapter = new WatchedStorage(options.adapter, this.#silence, () => {
+      if (this.#state === 'open') this.#guard.filesDamaged()
+    })
     this.#listeners = new CommitListeners(this.#logger)
+    this.refused = new RefusedRecords(this.#logger)
+    this.limits = storeLimits(options)
     this.#queue = new CommitQueue({
-      flush: (jobs) => this.#flush(jobs),
-      maxWaiting: options.maxWaitingOperations ?? 100_000,
-      maxBatch: options.maxBatchOperations ?? 1000,
+      flush: (jobs) => flushJobs(jobs, (some) => this.#commit(some), this.#logger),
+      ...queueBounds(options),
     })
     this.#writer = new BatchWriter({
       adapter: this.adapter,
@@ -86,20 +99,16 @@ export class Committer {
       time: options.time,
       retry: () => void this.run(NOTHING).catch(() => undefined),
     })
-    this.#guard = new StorageGuard({
+    this.#guard = createGuard({
       adapter: this.adapter,
       newId: options.newId,
       logger: this.#logger,
       head: () => this.#head,
       run: (planner) => this.run(planner),
-      unreadable: (key) => {
-        if (this.#records instanceof BoundedState) this.#records.unreadable(key)
-      },
-      isInMemory: (key) => this.#records.has(key),
-      atRest: (take) => this.#queue.atRest(take),
-      isBehind: () => this.#writer.isBehind,
+      queue: this.#queue,
+      writer: this.#writer,
+      records: () => this.#records,
       time: options.time,
-      recount: async () => (this.#records instanceof BoundedState ? this.#records.recount() : []),
     })
   }
 
@@ -156,9 +165,14 @@ export class Committer {
     return this.#head
   }
 
-  /** Rows of writes that were answered and are not in the adapter, because it fails. */
-  get waitingRows(): number {
-    return this.#writer.waitingRows
+  /** @throws StateError `overloaded` when an operation of so many bytes may not wait. */
+  assertRoom(bytes: number): void {
+    this.#queue.assertRoom({ bytes, isPatient: false })
+  }
+
+  /** How the writes stand that the adapter has not taken yet. */
+  get backlog(): StorageBacklog {
+    return this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
   }
 
   meta(name: string): string | undefined {
@@ -190,16 +204,26 @@ export class Committer {
       }
       try {
         this.#writer.assertOffered(durability)
-        this.#queue.push({
+        const job: Job = {
+          bytes: planner.bytes ?? 0,
+          isPatient: planner.isPatient === true,
           durability: durability ?? this.#options.durability,
           reads: () => planner.reads(() => this.clock.now()),
           plan: (draft) => {
             const { plan, result } = planner.plan(this.#context(draft))
             const answer = { result, resolve, reject }
-            return { plan, settle: () => answerPlanned(planner, this.leaderOf, answer) }
+            const settle = (): void => {
+              this.#queue.release(job)
+              answerPlanned(planner, this.leaderOf, answer)
+            }
+            return { plan, settle }
           },
-          reject,
-        })
+          reject: (error) => {
+            this.#queue.release(job)
+            reject(error)
+          },
+        }
+        this.#queue.push(job)
       } catch (error) {
         reject(error)
       }
@@ -216,20 +240,24 @@ export class Committer {
   }
 
   #context(draft: Draft): PlanContext {
-    return {
-      slot: (key) => draft.slot(key),
-      matching: (glob) => draft.matching(glob),
-      now: (above) => this.clock.now(above),
-      identity: this.#identity,
-      leaderOf: this.leaderOf,
-      decisionTerms: this.decisionTerms,
-      meta: (name) => draft.meta.get(name) ?? this.#meta.get(name),
-    }
+    return planContext(
+      {
+        clock: this.clock,
+        identity: this.#identity,
+        leaderOf: this.leaderOf,
+        decisionTerms: this.decisionTerms,
+        meta: this.#meta,
+        refused: this.refused,
+        ...this.limits,
+      },
+      draft,
+    )
   }
 
-  async #flush(waiting: readonly Job[]): Promise<number> {
-    const ready = await this.#view(waiting)
-    if (ready === undefined) return waiting.length
+  /** Writes as many of the jobs as may go in one batch. */
+  async #commit(jobs: readonly Job[]): Promise<Committed> {
+    const ready = await viewFor(jobs, this.#records)
+    if (ready === undefined) return { taken: jobs.length }
     const draft = new Draft({
       view: ready,
       lastSeq: this.#lastSeq,
@@ -237,52 +265,38 @@ export class Committer {
       isDigestKnown: this.#guard.isDigestKnown,
       isIndexed: this.#records instanceof BoundedState,
       isDamaged: (key) => this.damage.has(key),
+      assertStorable: (record, before) => assertStorable(record, before, this.limits),
       admitLost: (change) => this.lost.admit(change),
     })
-    const planned = planJobs(waiting, draft)
-    const jobs = waiting.slice(0, planned.count)
+    const { taken, settle } = planJobs(jobs, draft, MAX_BATCH_BYTES)
     draft.setOrigin(this.#identity.unsavedRow(this.clock.last, this.#meta.get(ORIGIN_ROW)))
     this.#lastSeq = draft.seq
-    if (planned.isLarge) await nextTurn()
-    const levels = jobs.map(({ durability }) => durability)
+    // Others have their turn between the steps of a batch that takes long.
+    if (draft.dataLength > MAX_BATCH_BYTES) await nextTurn()
+    const levels = jobs.slice(0, taken).map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
     const { rows, digest } = draft.rows(this.clock.last, this.#writer.needsBarrier(level))
     if (levels.every((level) => this.#writer.answersEarly(level))) {
       this.#apply(draft, digest)
-      planned.settle()
+      settle()
       await this.#writer.writeAnswered(rows)
       if (!this.#writer.isBehind) this.#written()
-      return planned.count
+      return { taken }
     }
     try {
       await this.#writer.write(rows, level)
     } catch (error) {
-      this.#logger.error('a batch could not be written', {
-        operations: jobs.length,
-        error: errorText(error),
-      })
-      for (const job of jobs) job.reject(error)
-      return planned.count
+      return { taken, error }
     }
     this.#apply(draft, digest)
     this.#written()
-    planned.settle()
-    return planned.count
+    settle()
+    return { taken }
   }
 
   #written(): void {
     this.#records.written()
     this.tail.trim()
-  }
-
-  /** What the jobs look at; undefined when it could not be read, and all were rejected. */
-  async #view(jobs: readonly Job[]): Promise<StateView | undefined> {
-    try {
-      return await this.#records.view(jobs.map((job) => job.reads()))
-    } catch (error) {
-      for (const job of jobs) job.reject(error)
-      return undefined
-    }
   }
 
   /** Makes a batch visible: the state first, then listeners, operation by operation. */
@@ -343,27 +357,13 @@ export class Committer {
     this.#lastSeq = loaded.head.seq
     this.#head = loaded.head.seq
     this.tail.reset(loaded.head.seq)
-    this.#records = cacheBytes === undefined ? mirror : this.#bounded(cacheBytes, loaded)
+    const { owed } = loaded
+    const bounded = { adapter: this.adapter, queue: this.#queue, guard: this.#guard, owed }
+    const leaderOf: LeaderOf = (key) => this.leaderOf(key)
+    const head = (): number => this.#head
+    this.#records =
+      cacheBytes === undefined ? mirror : openBounded({ ...bounded, cacheBytes, head, leaderOf })
     await this.lost.load(this.adapter, this.leaderOf)
-  }
-
-  #bounded(cacheBytes: number, { owed }: LoadedState): BoundedState {
-    return new BoundedState({
-      adapter: this.adapter,
-      cacheBytes,
-      head: () => this.#head,
-      leaderOf: (key) => this.leaderOf(key),
-      atRest: (take) => this.#queue.atRest(take),
-      alone: (work) => this.#queue.alone(work),
-      isDamaged: (key) => this.damage.has(key),
-      damaged: (key, isCached) => {
-        if (isCached) this.#guard.rewrite(key)
-        else this.#guard.suspect(key)
-      },
-      isRewriting: (key) => this.#guard.isRewriting(key),
-      doubt: () => this.#guard.doubt,
-      owed,
-    })
   }
 
   async #finish(): Promise<void> {
@@ -372,6 +372,7 @@ export class Committer {
     this.#writer.stop()
     if (this.#writer.isBehind) await this.#writer.writeAnswered([])
     await this.adapter.close()
+    this.#silence.stop()
   }
 
   /** @throws StateError `not_open`. While closing, reads still work. */

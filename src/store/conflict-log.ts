@@ -1,16 +1,18 @@
 /**
  * What was lost in concurrent writes of one key: values, or deletes, that another write replaced
- * without its maker having seen them. Kept by the node that decided, in the batch in which it did; per
- * scope up to a number of entries and an age.
+ * without its maker having seen them; and what a leader refused for good. Kept by the node that decided, or that
+ * was refused, in the batch in which it did; per scope up to a number of entries and an age.
  *
  * A row is `c/<scope> <stamp>`, where `<scope>` is a hash of the scope's path and `<stamp>` when it was
- * decided. Its value: `<winner's version> <winner's origin> <s|d> <key> <the record that lost>`.
+ * decided. Its value: `<winner's version> <winner's origin> <s|d> <key> <the record that lost>`; of what was refused
+ * `<its version> <its origin> r:<error code> <key> <the record>`.
  */
 import { hashText } from '../core/digest.ts'
 import type { StoredRecord } from '../core/entry.ts'
-import { versionOf } from '../core/entry.ts'
-import { StateError } from '../core/errors.ts'
+import { nameOf, versionOf } from '../core/entry.ts'
+import { type ErrorCode, StateError } from '../core/errors.ts'
 import { matchKey } from '../core/key.ts'
+import type { ChangeName } from '../core/marks.ts'
 import type { BatchOperation, RowRange, StorageAdapter } from '../storage-adapter.ts'
 import type { Planner } from './operations.ts'
 import {
@@ -23,7 +25,7 @@ import {
   unsealRow,
 } from './rows.ts'
 
-/** A write that lost. */
+/** A write that lost, or was refused. */
 export interface Conflict {
   /** Letters, digits and `-`. */
   readonly id: string
@@ -32,6 +34,8 @@ export interface Conflict {
   readonly loser: StoredRecord
   /** Stamp and node of what won, and whether that was a delete. */
   readonly winner: { readonly version: bigint; readonly origin: string; readonly isDelete: boolean }
+  /** Code of the error for which the leader refused it for good; `winner` names the write itself then. */
+  readonly refusedFor?: string
   /** When it was decided, nanoseconds. */
   readonly decidedNs: bigint
 }
@@ -64,6 +68,8 @@ export interface ConflictQuery {
 
 export class ConflictLog {
   readonly #options: ConflictLogOptions
+  /** Codes of what was refused for good, by name, once they have been asked for; as many as one scope keeps. */
+  #refusals: Promise<Map<string, string>> | undefined
   /** Entries added since the last trim, by scope. */
   readonly #added = new Map<string, number>()
   #logged = 0
@@ -85,15 +91,46 @@ export class ConflictLog {
 
   /** The row of a conflict that is being decided; part of the batch that decides it. */
   note(loser: StoredRecord, winner: StoredRecord, decidedNs: bigint): BatchOperation {
+    const kind = winner.kind === 'tombstone' ? 'd' : 's'
+    return this.#row(loser, `${versionOf(winner)} ${winner.origin} ${kind}`, decidedNs)
+  }
+
+  /** The row of a record that the leader refused for good; part of the batch that lets go of it. */
+  noteRefused(refused: StoredRecord, code: ErrorCode): BatchOperation {
+    void this.#refusals?.then((known) => this.#remember(known, refused, code))
+    return this.#row(refused, `${versionOf(refused)} ${refused.origin} r:${code}`, this.nowNs)
+  }
+
+  /** Code of the error for which the leader refused this write for good; undefined when it did not. */
+  async refusalOf(key: string, change: ChangeName): Promise<string | undefined> {
+    this.#refusals ??= this.#readRefusals()
+    return (await this.#refusals).get(`${nameText(change)} ${key}`)
+  }
+
+  async #readRefusals(): Promise<Map<string, string>> {
+    const known = new Map<string, string>()
+    for await (const { loser, refusedFor } of this.#read(CONFLICT_ROWS)) {
+      if (refusedFor !== undefined) this.#remember(known, loser, refusedFor)
+    }
+    return known
+  }
+
+  #remember(known: Map<string, string>, record: StoredRecord, code: string): void {
+    known.set(`${nameText(nameOf(record))} ${record.key}`, code)
+    for (const name of known.keys()) {
+      if (known.size <= this.#options.maxEntries) return
+      known.delete(name)
+    }
+  }
+
+  #row(loser: StoredRecord, decided: string, decidedNs: bigint): BatchOperation {
     const scope = hashOf(this.#options.scopeOf(loser.key))
     const added = (this.#added.get(scope) ?? 0) + 1
     this.#added.set(scope, added)
     this.#logged++
     if (added * 10 > this.#options.maxEntries) this.#trimSoon(scope)
     const row = conflictRow(scope, decidedNs)
-    const kind = winner.kind === 'tombstone' ? 'd' : 's'
-    const lost = encodeRecord(loser, 0)
-    const value = `${versionOf(winner)} ${winner.origin} ${kind} ${loser.key} ${lost}`
+    const value = `${decided} ${loser.key} ${encodeRecord(loser, 0)}`
     return { type: 'put', key: row, value: sealRow(row, value) }
   }
 
@@ -184,6 +221,10 @@ function newest(conflicts: readonly Conflict[], limit: number): Conflict[] {
   return [...conflicts].sort(byTime).slice(0, limit)
 }
 
+function nameText({ version, origin }: ChangeName): string {
+  return `${version}@${origin}`
+}
+
 function hashOf(path: string): string {
   const { high, low } = hashText(path)
   return [high, low].map((lane) => lane.toString(16).padStart(8, '0')).join('')
@@ -195,7 +236,7 @@ function rowOf(id: string): string | undefined {
 
 function decodeConflict(row: string, sealed: string): Conflict | undefined {
   const value = unsealRow(row, sealed)
-  const fields = value?.match(/^(\d+) (\S+) ([sd]) (\S+) (.+)$/s) ?? []
+  const fields = value?.match(/^(\d+) (\S+) (s|d|r:\w+) (\S+) (.+)$/s) ?? []
   const [, version, origin, kind, key, lost] = fields
   if (version === undefined || origin === undefined || key === undefined) return undefined
   const loser = lost === undefined ? undefined : decodeRecord(key, lost)?.record
@@ -205,6 +246,7 @@ function decodeConflict(row: string, sealed: string): Conflict | undefined {
     key,
     loser,
     winner: { version: BigInt(version), origin, isDelete: kind === 'd' },
+    ...(kind?.startsWith('r:') === true ? { refusedFor: kind.slice(2) } : {}),
     decidedNs: BigInt(`0x${row.slice(-16)}`),
   }
 }

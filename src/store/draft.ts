@@ -42,6 +42,8 @@ export interface PlannedSlot {
 /** What an operation decided: slots and meta rows to write, and where the change came from. */
 export interface Plan {
   readonly slots: readonly PlannedSlot[]
+  /** The records were checked one by one. */
+  readonly isChecked?: true
   /** Slots whose record stays but whose debt changes. */
   readonly debts?: readonly Slot[]
   /** Meta rows to write; one with an empty value is removed. */
@@ -74,6 +76,8 @@ export interface DraftOptions {
   /** Whether the time index is kept. */
   readonly isIndexed: boolean
   readonly isDamaged: (key: string) => boolean
+  /** @throws StateError for a record that may not be stored over `before`. */
+  readonly assertStorable: (record: StoredRecord, before: StoredRecord | undefined) => void
   /** The part of a change of the lost rows that is done. */
   readonly admitLost: (change: LostChange) => Required<LostChange>
 }
@@ -85,6 +89,7 @@ export class Draft {
   readonly #meta = new Map<string, string>()
   readonly #rows: BatchOperation[] = []
   readonly #steps: Step[] = []
+  #dataLength = 0
   #seq: number
 
   constructor(options: DraftOptions) {
@@ -95,6 +100,11 @@ export class Draft {
   /** The greatest seq this draft has given out. */
   get seq(): number {
     return this.#seq
+  }
+
+  /** Characters of the data of all records so far. */
+  get dataLength(): number {
+    return this.#dataLength
   }
 
   slot(key: string): Slot | undefined {
@@ -108,8 +118,14 @@ export class Draft {
     return [...keys].sort()
   }
 
-  /** Takes one operation's decisions into the batch. */
+  /** @throws StateError for a record that may not be stored in the place of what is there. */
+  assertStorable(record: StoredRecord): void {
+    this.#options.assertStorable(record, this.slot(record.key)?.record)
+  }
+
+  /** Takes one operation's decisions into the batch, all or none. @throws StateError as `assertStorable`. */
   add(plan: Plan): void {
+    if (plan.isChecked !== true) for (const { record } of plan.slots) this.assertStorable(record)
     const steps: SlotChange[] = []
     const changes: Change[] = []
     for (const { record: planned, owedTo, isMerged } of plan.slots) {
@@ -118,6 +134,7 @@ export class Draft {
       const seen = owedTo === undefined ? undefined : seenBy(before)
       const slot = { record, seq: ++this.#seq, owedTo, seen }
       this.#overlay.set(record.key, slot)
+      if (record.kind === 'entry') this.#dataLength += record.data.length
       steps.push({ slot, before })
       changes.push({
         key: record.key,

@@ -10,6 +10,7 @@ import type {
   DeleteResult,
   DurabilityOption,
   Planner,
+  UpdateOptions,
   WriteOptions,
   WriteResult,
 } from './operations.ts'
@@ -54,7 +55,7 @@ export class GuardedStore {
   update(
     key: string,
     change: (current: Entry) => string,
-    options: GuardedWriteOptions = {},
+    options: GuardedWriteOptions & UpdateOptions = {},
   ): Promise<WriteResult> {
     return this.#guarded([key], options, () => this.#store.update(key, change, options))
   }

@@ -3,7 +3,7 @@
  * are gone from the state, and still owed: only the leader can tell whether the winner's maker knew
  * of them, so it is shown them once more, and keeps what was lost without anybody having seen it.
  */
-import type { StoredRecord } from '../core/entry.ts'
+import { type StoredRecord, versionOf } from '../core/entry.ts'
 import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
 import {
   decodeRecord,
@@ -103,18 +103,51 @@ export class LostRows {
   }
 }
 
-/**
- * What is owed of both kinds, in the order in which it was made: a leader takes what comes out of turn for a
- * repetition. What is in both has lost.
- */
-export function withLost(
-  owed: readonly SequencedRow[],
-  lost: readonly SequencedRow[],
-  limit: number,
-): SequencedRow[] {
+/** To whom, how many at most, and the seqs to leave out. */
+export type OwedQuery = readonly [leader: string, limit: number, skip: ReadonlySet<number>]
+
+/** What is owed and is held, or is no longer, each. */
+export interface OwedSources {
+  readonly records: { owed(...query: OwedQuery): SequencedRow[] | Promise<SequencedRow[]> }
+  readonly lost: Pick<LostRows, 'owed'>
+}
+
+/** What is owed of both kinds, in the order in which it is pushed. */
+export async function readOwed(
+  { records, lost: lostRows }: OwedSources,
+  query: OwedQuery,
+): Promise<SequencedRow[]> {
+  const owed = await records.owed(...query)
+  // After that: what loses while they are read is in both, and would be in neither the other way round.
+  const lost = lostRows.owed(...query)
   const seqs = new Set(lost.map(({ seq }) => seq))
   const others = owed.filter(({ seq }) => !seqs.has(seq))
-  return [...lost, ...others].sort((a, b) => a.seq - b.seq).slice(0, limit)
+  return inOrderMade([...lost, ...others].sort((a, b) => a.seq - b.seq).slice(0, query[1]))
+}
+
+/**
+ * A leader takes what comes out of turn for a repetition (see `pushed-marks.ts`). A change that was given a
+ * new place, for marks or to be told again, lies behind what its node wrote later: within the places that
+ * changes of one origin have, the one that was made first comes first.
+ */
+function inOrderMade(rows: readonly SequencedRow[]): SequencedRow[] {
+  const made = new Map<string, SequencedRow[]>()
+  for (const row of rows) {
+    const { origin } = row.record
+    const others = made.get(origin)
+    if (others === undefined) made.set(origin, [row])
+    else others.push(row)
+  }
+  for (const of of made.values()) of.sort((a, b) => compareMade(a.record, b.record))
+  const next = new Map([...made].map(([origin, of]) => [origin, of.values()]))
+  return rows.map((row) => next.get(row.record.origin)?.next().value ?? row)
+}
+
+/** Of one origin. Deletes of one operation have one version; they are made by key. */
+function compareMade(a: StoredRecord, b: StoredRecord): number {
+  const [of, than] = [versionOf(a), versionOf(b)]
+  if (of !== than) return of < than ? -1 : 1
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : 0
 }
 
 /** The rows of a change. */

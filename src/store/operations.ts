@@ -11,6 +11,7 @@ import { NOBODY, undecidedByNobody } from '../core/nobody.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Plan } from './draft.ts'
+import { heldBytes } from './held-bytes.ts'
 import type { WritingIdentity } from './identity.ts'
 import type { Reads, Slot } from './state.ts'
 import type { DecisionTermsOf } from './store-options.ts'
@@ -27,6 +28,13 @@ export interface PlanContext {
   leaderOf(key: string): string | undefined
   /** Of a key that this node leads: how it may decide what does not merge. */
   readonly decisionTerms: DecisionTermsOf
+  /** Says why a record of a local write may not be stored. @throws StateError; see `assertRecord`. */
+  assertStorable(record: StoredRecord): void
+  /**
+   * Whether a record of another node is not to be taken over `current`, which is noted then.
+   * @param anySize its leader holds it, or this node did, whatever its size.
+   */
+  refuses(record: StoredRecord, current: StoredRecord | undefined, anySize: boolean): boolean
   /** A meta row as the batch so far leaves it. */
   meta(name: string): string | undefined
 }
@@ -38,6 +46,10 @@ export interface Planner<Result> {
   plan(context: PlanContext): Planned<Result>
   /** Keys of which it decides a condition, so that this node must lead them until it is answered. */
   readonly decides?: readonly string[]
+  /** Bytes that it holds while it waits (see `held-bytes.ts`). Default 0: so little that it is never refused for them. */
+  readonly bytes?: number
+  /** Its sender sends no more meanwhile: it waits for room where others are refused. */
+  readonly isPatient?: boolean
 }
 
 export interface Planned<Result> {
@@ -56,6 +68,11 @@ export interface WriteOptions extends DurabilityOption {
    * not merge with others, so it is made only where the key is led.
    */
   readonly precondition?: Precondition | undefined
+}
+
+export interface UpdateOptions extends WriteOptions {
+  /** Bytes that the change holds while it waits. Default 0. */
+  readonly changeBytes?: number | undefined
 }
 
 export interface WriteResult {
@@ -92,7 +109,7 @@ export type BatchItem =
       readonly op: 'update'
       readonly key: string
       readonly change: (current: Entry) => string
-    } & WriteOptions)
+    } & UpdateOptions)
   | ({ readonly op: 'delete'; readonly key: string } & WriteOptions)
 
 /** What an operation of a batch did. */
@@ -159,6 +176,7 @@ export function planSet(
   assertData(json)
   return {
     ...decidedBy(key, precondition),
+    bytes: heldBytes(key, json),
     reads: () => ({ keys: [key] }),
     plan(context) {
       if (precondition === undefined) return write(context, key, json)
@@ -176,6 +194,7 @@ export function planPush(glob: string, json: string): Planner<WriteResult> {
   assertData(json)
   let key = ''
   return {
+    bytes: heldBytes(glob, json),
     reads(now) {
       key = buildKey(glob, now())
       return { keys: [key] }
@@ -187,11 +206,12 @@ export function planPush(glob: string, json: string): Planner<WriteResult> {
 export function planUpdate(
   key: string,
   change: (current: Entry) => string,
-  { precondition }: WriteOptions = {},
+  { precondition, changeBytes = 0 }: UpdateOptions = {},
 ): Planner<WriteResult> {
   assertConcreteKey(key)
   return {
     ...decidedBy(key, precondition),
+    bytes: heldBytes(key) + changeBytes,
     reads: () => ({ keys: [key] }),
     plan(context) {
       const record = context.slot(key)?.record
@@ -211,6 +231,7 @@ export function planDelete(
   if (precondition !== undefined) assertConcreteKey(keyOrGlob)
   return {
     ...decidedBy(keyOrGlob, precondition),
+    bytes: heldBytes(keyOrGlob),
     reads: () => readsOf(keyOrGlob),
     plan(given) {
       const context = precondition === undefined ? given : deciding(given, [keyOrGlob])
@@ -291,7 +312,7 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
 }
 
 /** A change that this node makes itself. */
-function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
+export function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
   const own = context.identity.marksFor(versionOf(record), context.meta)
   // What is replaced may come again under another stamp, from whoever holds it under its first one.
   const before = context.slot(record.key)?.record

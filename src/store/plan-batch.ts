@@ -35,6 +35,7 @@ export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
   )
   return {
     decides: planners.flatMap(({ decides = [] }) => decides),
+    bytes: planners.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
     reads: (now) => joined(planners.map((planner) => planner.reads(now))),
     plan: (context) => {
       const keys = items.map(({ key }) => key)
@@ -63,12 +64,13 @@ function planAll(
       for (const slot of plan?.slots ?? []) {
         // All of a conditional batch hangs on its conditions, so all of it must be led here.
         if (isConditional) assertLeads(context, slot.record.key)
+        context.assertStorable(slot.record)
         written.set(slot.record.key, slot)
       }
       return result
     }),
   )
-  return { plan: { slots: [...written.values()] }, result: results }
+  return { plan: { slots: [...written.values()], isChecked: true }, result: results }
 }
 
 /** The state as the operations so far leave it. @throws StateError `too_large` when globs look at too much. */
@@ -95,6 +97,8 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
     identity: context.identity,
     leaderOf: (key) => context.leaderOf(key),
     decisionTerms: (key) => context.decisionTerms(key),
+    assertStorable: (record) => context.assertStorable(record),
+    refuses: (record, current, anySize) => context.refuses(record, current, anySize),
     meta: (name) => context.meta(name),
   }
 }
@@ -125,9 +129,10 @@ function resultOf<Result>(
   planner: Planner<Result>,
   describe: (result: Result) => Omit<BatchResult, 'version' | 'origin'>,
 ): Planner<BatchResult> {
-  const { decides } = planner
+  const { decides, bytes = 0 } = planner
   return {
     ...(decides === undefined ? {} : { decides }),
+    bytes,
     reads: (now) => planner.reads(now),
     plan(context) {
       const { plan, result } = planner.plan(context)
@@ -150,5 +155,8 @@ export function located<T>(index: number, run: () => T): T {
 /** The error with the operation's position in its text; the code stays. */
 export function locate(index: number, error: unknown): unknown {
   if (!isStateError(error)) return error
-  return new StateError(error.code, `operations[${index}]: ${error.message}`, { cause: error })
+  const place = `operations[${index}]: `
+  const { code, message, isAway } = error
+  const clientText = `${place}${error.clientText}`
+  return new StateError(code, `${place}${message}`, { cause: error, clientText, isAway })
 }

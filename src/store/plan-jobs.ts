@@ -1,10 +1,11 @@
 /** Planning the operations of one batch, one after another. */
 import type { Durability } from '../storage-adapter.ts'
+import type { Sized } from './commit-queue.ts'
 import type { Draft, Plan } from './draft.ts'
-import type { Reads } from './state.ts'
+import type { Reads, State, StateView } from './state.ts'
 
 /** An operation that waits for its turn. */
-export interface Job {
+export interface Job extends Sized {
   readonly durability: Durability | undefined
   /** What `plan` will look at; asked right before it. */
   readonly reads: () => Reads
@@ -12,14 +13,9 @@ export interface Job {
   readonly reject: (error: unknown) => void
 }
 
-/** Characters of data after which a batch takes no more operations: others are to have their turn. */
-const MAX_DATA = 1024 * 1024
-
 export interface PlannedJobs {
   /** How many of the operations, from the first on, the draft has. */
-  readonly count: number
-  /** Whether they have so much data that other work is to have its turn between the steps of the batch. */
-  readonly isLarge: boolean
+  readonly taken: number
   /**
    * Answers them all, to be called once the draft is durable: refusals wait as well, since an earlier
    * operation of the same draft may be their reason.
@@ -27,34 +23,34 @@ export interface PlannedJobs {
   settle(): void
 }
 
-/** Adds operations to the draft, at least one. */
-export function planJobs(jobs: readonly Job[], draft: Draft): PlannedJobs {
+/** Adds operations to the draft: all, or as many as `maxBytes` of data allow, at least one. */
+export function planJobs(jobs: readonly Job[], draft: Draft, maxBytes: number): PlannedJobs {
   const answers: (() => void)[] = []
-  let data = 0
   for (const job of jobs) {
-    if (data > MAX_DATA) break
+    if (answers.length > 0 && draft.dataLength >= maxBytes) break
     try {
       const { plan, settle } = job.plan(draft)
       draft.add(plan ?? { slots: [] })
       answers.push(settle)
-      data += dataOf(plan)
     } catch (error) {
       answers.push(() => job.reject(error))
     }
   }
-  return {
-    count: answers.length,
-    isLarge: data > MAX_DATA,
-    settle: () => {
-      for (const answer of answers) answer()
-    },
+  const settle = (): void => {
+    for (const answer of answers) answer()
   }
+  return { taken: answers.length, settle }
 }
 
-function dataOf(plan: Plan | undefined): number {
-  let characters = 0
-  for (const { record } of plan?.slots ?? []) {
-    characters += record.key.length + (record.kind === 'entry' ? record.data.length : 0)
+/** What the jobs look at; undefined when it could not be read, and all were rejected. */
+export async function viewFor(
+  jobs: readonly Job[],
+  records: State,
+): Promise<StateView | undefined> {
+  try {
+    return await records.view(jobs.map((job) => job.reads()))
+  } catch (error) {
+    for (const job of jobs) job.reject(error)
+    return undefined
   }
-  return characters
 }

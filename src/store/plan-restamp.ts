@@ -59,9 +59,8 @@ export function planRestamp(
         record: restampedRecord(slot, { stamps, origin, before, pushed }),
         owedTo: leader,
       }))
-      // A change that lost in the meantime has no place among the leader's stamps any more.
-      const lost = { settled: rows.map(({ seq }) => seq) }
-      return { plan: { slots, lost }, result: slots.length }
+      // A change that lost in the meantime stays owed as what lost: it is shown under the stamp that it had.
+      return { plan: { slots }, result: slots.length }
     },
   }
 }
@@ -94,8 +93,6 @@ function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
   const { record } = slot
   const moved = withStamps(record, stamps, origin)
   const version = versionOf(moved)
-  // Meanwhile the leader's time has reached it: a record of its own, to be written with a new place.
-  if (version === versionOf(record)) return { ...record }
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
   const own: ChangeName = { origin: before, version: first.version }
   const named = withWas(moved, nextWas(record, first))

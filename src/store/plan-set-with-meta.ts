@@ -6,6 +6,8 @@ import { type HybridClock, LATEST_STAMP } from '../core/clock.ts'
 import { type Entry, indexOfKey, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob } from '../core/key.ts'
+import { standInOrigin } from '../core/stand-in-origin.ts'
+import { heldBytes } from './held-bytes.ts'
 import type { PlanContext, Planner, WriteResult } from './operations.ts'
 
 /** Stamps of an entry, nanoseconds since the Unix epoch, 0 to the year 2200. */
@@ -30,6 +32,7 @@ export function planSetWithMeta(
   assertMeta('created', created)
   assertMeta('updated', updated)
   return {
+    bytes: heldBytes(key, json),
     reads: () => ({ keys: [key] }),
     plan(context) {
       const origin = originOf(context, key)
@@ -68,7 +71,8 @@ export function assertDrift(
  */
 function originOf(context: PlanContext, key: string): string {
   const { origin } = context.identity
-  return context.slot(key) === undefined ? origin : `${origin}-${context.now().toString(36)}`
+  if (context.slot(key) === undefined) return origin
+  return standInOrigin(`${origin}-${context.now().toString(36)}`)
 }
 
 function assertMeta(name: string, stamp: bigint): void {

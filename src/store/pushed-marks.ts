@@ -1,8 +1,8 @@
 /**
  * What a leader remembers of the pushes it has merged: per follower, the greatest version of each node's
- * writes among them. A follower pushes its writes in the order in which they were made, so a write
- * at or below the mark has been merged before: it comes a second time, because its answer was lost. Deletes
- * of one operation have one version; they are made, and pushed, by key.
+ * writes among them. A follower pushes its writes in the order in which they were made (see `withLost` in
+ * `lost-rows.ts`), so a write at or below the mark has been merged before: it comes a second time, because
+ * its answer was lost. Deletes of one operation have one version; they are made, and pushed, by key.
  *
  * Kept in a fixed number of meta rows. Two followers that fall into one row share it: what is known of
  * the one that was there becomes a floor, below which nothing is called new. So a write may pass for a

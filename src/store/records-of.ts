@@ -2,6 +2,12 @@
 import type { StoredRecord } from '../core/entry.ts'
 import type { SequencedRow } from './rows.ts'
 
+/** Records as of one commit, key ascending. */
+export interface RecordStream {
+  readonly seq: number
+  readonly records: AsyncIterable<StoredRecord>
+}
+
 export async function* recordsOf(rows: AsyncIterable<SequencedRow>): AsyncGenerator<StoredRecord> {
   for await (const { record } of rows) yield record
 }

@@ -13,11 +13,13 @@ import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
 import { Damage } from './damage.ts'
-import { beginEpoch } from './epochs.ts'
+import { beginEpoch, currentEpoch } from './epochs.ts'
 import { decodeHead, encodeHead, type Head, NEW_HEAD } from './head.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import { beginIncarnation, INCARNATIONS_ROW } from './incarnations.ts'
 import { compareWithLog } from './integrity.ts'
 import { progressOf } from './load-progress.ts'
+import { CHECKED_ROW, type Mended, mendRecords } from './mend-records.ts'
 import type { Mirror } from './mirror.ts'
 import { readOutbox } from './outbox-rows.ts'
 import {
@@ -114,9 +116,18 @@ export async function repairedOnce<T>(adapter: StorageAdapter, work: () => Promi
 async function read(options: LoadOptions): Promise<Reading> {
   const { adapter, mirror } = options
   const hasFormat = (await upgradeStorage(adapter)) !== undefined
+  const mended = hasFormat ? await mendRecords(adapter) : undefined
   const found = await readMeta(adapter, hasFormat)
+  if (mended !== undefined && mended.count > 0) noteMended(options, found, mended)
   if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
   return { found, outbox: await readOwed(options, found) }
+}
+
+function noteMended({ logger }: LoadOptions, { damage }: Found, { count, keys }: Mended): void {
+  const named = `${keys.map((key) => JSON.stringify(key)).join(', ')}${count > keys.length ? ', …' : ''}`
+  const sentence = `${count} records had an origin that no other node takes, and were given one that stands in for it: ${named}`
+  damage.note(sentence)
+  logger.warn(sentence)
 }
 
 function differs({ head, digest }: Found): boolean {
@@ -251,17 +262,20 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
     meta.set('born', String(meta.has('id') ? now : 0n))
   }
   meta.set('epochs', epochs)
+  // Of a damaged storage the newest ones may be lost: an older one must not be named as the one before.
+  const known = isNew ? undefined : meta.get(INCARNATIONS_ROW)
+  meta.set(INCARNATIONS_ROW, beginIncarnation(known, currentEpoch(epochs)))
   if (!meta.has('id')) meta.set('id', newId())
   const isIndexed = meta.has('indexed')
   if (mirror === undefined && !isIndexed) {
     await buildTimeIndex(adapter, progressOf(logger, time, found.head.digest?.count))
   }
   if (isNew || mirror !== undefined) found.head = { ...found.head, digest: found.digest }
-  const rows: BatchOperation[] = ['epochs', 'id', 'born'].map((name) =>
+  const rows: BatchOperation[] = ['epochs', INCARNATIONS_ROW, 'id', 'born'].map((name) =>
     put(name, meta.get(name) ?? ''),
   )
   rows.push(put('head', encodeHead(found.head)))
-  rows.push({ type: 'put', key: FORMAT_ROW, value: FORMAT })
+  rows.push({ type: 'put', key: FORMAT_ROW, value: FORMAT }, put(CHECKED_ROW, 'yes'))
   if (mirror === undefined) rows.push(put('indexed', 'yes'))
   else if (isIndexed) rows.push({ type: 'del', key: metaRow('indexed') })
   if (isNew) {
@@ -269,7 +283,9 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
       rows.push({ type: 'put', key: damageRow(key), value: sealRow(damageRow(key), 'damaged') })
     }
   }
-  await adapter.batch(rows)
+  // Synced where that can be: a leader is about to hear of the incarnation, and remembers it.
+  const canSync = adapter.capabilities.durability.includes('disk')
+  await adapter.batch(rows, canSync ? { durability: 'disk' } : {})
 }
 
 function put(name: string, value: string): BatchOperation {

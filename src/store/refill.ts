@@ -6,22 +6,25 @@ import type { SequencedRow } from './rows.ts'
 /** Rows of a scan that are owed in one step. */
 const PAGE = 5000
 
-export interface RefillParts {
-  /** Of all records. */
-  readonly rows: AsyncIterable<SequencedRow>
-  readonly leaderOf: (key: string) => string | undefined
-  readonly run: (planner: Planner<number>) => Promise<number>
+/** The store whose records they are. */
+export interface RefillTarget {
+  leaderOf(key: string): string | undefined
+  run(planner: Planner<number>): Promise<number>
 }
 
-/** @throws StateError of the storage. */
-export async function refill({ rows, leaderOf, run }: RefillParts, leader: string): Promise<void> {
+/** @param rows of all records. @throws StateError of the storage. */
+export async function refill(
+  store: RefillTarget,
+  rows: AsyncIterable<SequencedRow>,
+  leader: string,
+): Promise<void> {
   let page: SequencedRow[] = []
   for await (const row of rows) {
-    if (leaderOf(row.record.key) !== leader) continue
+    if (store.leaderOf(row.record.key) !== leader) continue
     page.push(row)
     if (page.length < PAGE) continue
-    await run(planRefill(leader, page))
+    await store.run(planRefill(leader, page))
     page = []
   }
-  if (page.length > 0) await run(planRefill(leader, page))
+  if (page.length > 0) await store.run(planRefill(leader, page))
 }

@@ -4,10 +4,12 @@
  */
 
 import { marksOf, nameOf, type StoredRecord, versionOf, wasOf, withMarks } from '../core/entry.ts'
-import { addLaterMarks, changesIn } from '../core/marks.ts'
+import { addLaterMarks, changesIn, isCovered, unionMarks } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
+import type { BatchOperation, Durability } from '../storage-adapter.ts'
 import type { PlannedSlot } from './draft.ts'
+import { heldByRecords } from './held-bytes.ts'
 import { judgePush, type PushOrigin } from './judge-push.ts'
 import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
@@ -21,6 +23,10 @@ export interface MergeOptions {
   readonly leader?: string
   /** Meta rows (such as the cursor) to write in the same batch. */
   readonly meta?: ReadonlyMap<string, string>
+  /** Takes greater values and longer keys than are written: they were held before. */
+  readonly anySize?: true
+  /** When it counts as done. Default: that of the store. */
+  readonly durability?: Durability
   /** Of records that a follower pushed: what tells concurrent writes from later ones. */
   readonly pushed?: PushOrigin | undefined
 }
@@ -30,8 +36,11 @@ export interface TakeOptions extends MergeOptions {
   readonly notAfter: bigint
 }
 
-/** `applied`: the record won; `equal`: it was here already; `superseded`: ours won. */
-export type MergeOutcome = 'applied' | 'equal' | 'superseded'
+/**
+ * `applied`: the record won; `equal`: it was here already; `superseded`: ours won; `refused`: it is none that
+ * a node may hold, or greater than this one takes (see `core/record-check.ts`).
+ */
+export type MergeOutcome = 'applied' | 'equal' | 'superseded' | 'refused'
 /** `drift`: the record is stamped too far in the future. */
 export type TakeOutcome = MergeOutcome | 'drift'
 
@@ -51,6 +60,8 @@ export function planMerge(
   options: MergeOptions | TakeOptions,
 ): Planner<TakeOutcome[]> {
   return {
+    bytes: heldByRecords(records),
+    isPatient: true,
     reads: () => ({ keys: records.map(({ key }) => key) }),
     plan: (context) => mergeAll(context, records, options),
   }
@@ -63,14 +74,18 @@ function mergeAll(
 ): Planned<TakeOutcome[]> {
   const plan: MergePlan = { slots: [], debts: new Map(), lost: [] }
   const winners = new Map<string, StoredRecord>()
+  const isHeldBefore = options.leader !== undefined || options.anySize === true
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
+    if (context.refuses(record, current, isHeldBefore)) return 'refused'
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
     const isLost = options.pushed?.lost[i] === true
     const isShown = isLost && marksOf(current) === undefined
-    const taken = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record)
+    const isCopy = options.pushed !== undefined && options.pushed.seen[i] === undefined
+    const came = byFirstStamps(current, record, options, isCopy)
+    const taken = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record, came)
     // Nothing gives what lost another stamp, so it does not come again.
     const outcome = isLost && taken === 'drift' ? 'superseded' : taken
     if (outcome !== 'drift') judge?.weigh(record, i, current, outcome === 'applied')
@@ -81,6 +96,7 @@ function mergeAll(
   return {
     plan: {
       slots: plan.slots,
+      isChecked: true,
       debts: [...plan.debts.values()],
       source: options.source,
       meta: new Map([...(options.meta ?? []), ...(judge === undefined ? [] : [judge.marks()])]),
@@ -97,12 +113,12 @@ function mergeOne(
   plan: MergePlan,
   winners: Map<string, StoredRecord>,
   record: StoredRecord,
+  came: StoredRecord,
 ): TakeOutcome {
   const slot = context.slot(record.key)
   const current = winners.get(record.key) ?? slot?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
-  const came = aheadOfFuture(current, record, options)
   const { order, record: held } = mergeRecords(current, came)
   if (order < 0 && isTooLate(record, current, options)) return 'drift'
   const isAtSender = order <= 0 && marksOf(held) === marksOf(record)
@@ -137,18 +153,35 @@ function noteLost(
 
 /**
  * A record that was given a lesser stamp, pushed to a leader that holds one under the same key with a stamp
- * to come: what it was before decides between the two, as it would have if the clock had not been set
- * back in between. It is given the mark that says so.
+ * to come: what they were first decides between the two, as it would have if clocks had not been set right in
+ * between. So it does where the leader's was given a lesser one as well, and the record is a copy that its node was
+ * left with, of which it can not tell what its maker had seen: what two nodes were left with is stamped anew by each
+ * at a time of its own. The record is given the mark that says so, of whichever loses.
+ * @param isCopy nobody knows what its maker had seen.
  */
-function aheadOfFuture(
+function byFirstStamps(
   current: StoredRecord | undefined,
   record: StoredRecord,
   options: MergeOptions | TakeOptions,
+  isCopy: boolean,
 ): StoredRecord {
   if (!('notAfter' in options) || current === undefined) return record
-  if (versionOf(current) <= options.notAfter) return record
-  const before = changesIn(wasOf(record)).some(({ version }) => version > versionOf(current))
-  return before ? withMarks(record, addLaterMarks(marksOf(record), [nameOf(current)])) : record
+  const came = firstStampOf(record)
+  if (came === versionOf(record)) return record
+  const held = firstStampOf(current)
+  const isHeldToCome = versionOf(current) > options.notAfter
+  if (came === held || (!isHeldToCome && (!isCopy || held === versionOf(current)))) return record
+  if (isHeldToCome && came < held) return record
+  const marks = unionMarks(marksOf(current), marksOf(record))
+  if ([current, record].some((one) => isCovered(marks, nameOf(one)))) return record
+  const loser = came > held ? current : record
+  return withMarks(record, addLaterMarks(marksOf(record), [nameOf(loser)]))
+}
+
+/** The greatest stamp that it ever had. */
+function firstStampOf(record: StoredRecord): bigint {
+  const stamps = changesIn(wasOf(record)).map(({ version }) => version)
+  return stamps.reduce((a, b) => (a > b ? a : b), versionOf(record))
 }
 
 /** A write over a record of a wrong clock has to be just as far ahead: that one is taken. */
@@ -176,6 +209,7 @@ export function planAcknowledge(
   leader: string,
   sent: readonly SentRow[],
   meta: ReadonlyMap<string, string>,
+  rows: readonly BatchOperation[] = [],
 ): Planner<void> {
   return {
     reads: () => ({ keys: sent.map(({ key }) => key) }),
@@ -186,7 +220,7 @@ export function planAcknowledge(
         if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
       }
       const lost = { settled: sent.map(({ seq }) => seq) }
-      return { plan: { slots: [], debts, meta, lost }, result: undefined }
+      return { plan: { slots: [], debts, meta, lost, rows }, result: undefined }
     },
   }
 }

@@ -23,6 +23,7 @@
 import { crc32 } from 'node:zlib'
 import { type Entry, indexOfKey, type StoredRecord } from '../core/entry.ts'
 import { directoryOf } from '../core/key.ts'
+import { nameFlaw } from '../core/record-check.ts'
 import { fieldsText, withFieldWords } from '../core/record-fields.ts'
 import type { RowRange } from '../storage-adapter.ts'
 
@@ -141,7 +142,7 @@ export function encodeRecord(record: StoredRecord, seq: number): string {
   return `${checksum(record.key, rest)} ${rest}`
 }
 
-/** undefined when the row does not match its checksum. */
+/** undefined when the row does not match its checksum, or holds what no node may hold (see `core/record-check.ts`). */
 export function decodeRecord(key: string, value: string): SequencedRow | undefined {
   const rest = unsealRow(key, value)
   if (rest === undefined) return undefined
@@ -155,6 +156,8 @@ export function decodeRecord(key: string, value: string): SequencedRow | undefin
     return sequenced(seq, { kind: 'tombstone', key, deleted, origin }, fields.slice(4))
   }
   if (kind !== 's' || third === undefined || lineEnd === -1) return undefined
+  // Compact JSON is one line: another line feed is one of the origin.
+  if (rest.indexOf('\n', lineEnd + 1) !== -1) return undefined
   const record: StoredRecord = {
     kind: 'entry',
     key,
@@ -172,7 +175,8 @@ function sequenced(
   words: readonly string[],
 ): SequencedRow | undefined {
   const record = withFieldWords(plain, words)
-  return record === undefined ? undefined : { seq: Number(seq), record }
+  if (record === undefined || nameFlaw(record) !== undefined) return undefined
+  return { seq: Number(seq), record }
 }
 
 /** Origins are the ids of a few nodes, each on very many records: kept once. */

@@ -18,6 +18,11 @@ export interface ScanParts {
   readonly rewrite: (key: string) => void
 }
 
+export interface ScanOptions {
+  /** What the keys start with. Default: all. */
+  readonly prefix?: string
+}
+
 export interface RecordScan {
   readonly seq: number
   readonly rows: AsyncIterable<SequencedRow>

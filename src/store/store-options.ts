@@ -1,5 +1,6 @@
 /** Options of a store: meaning, unit and default of each. */
 import type { HybridClock } from '../core/clock.ts'
+import type { JsonBounds } from '../core/json-bounds.ts'
 import type { Logger } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
@@ -19,8 +20,17 @@ export interface StoreOptions {
    * miss go to the adapter, where a time index is kept for them.
    */
   readonly cacheBytes?: number
+  /** Largest value that is written, bytes of its JSON text as UTF-8. Default 10 MiB. */
+  readonly maxValueBytes?: number
+  /** Deepest nesting, and most items and members, of a value that is written. Default 512 and 4 000 000. */
+  readonly jsonBounds?: JsonBounds
   /** Most operations that may wait for a batch; more are refused. Default 100 000. */
   readonly maxWaitingOperations?: number
+  /**
+   * Most bytes of operations that wait or are being written; what comes beyond it is refused, but for a single
+   * one. As much again may wait of what other nodes send, which waits for room. Default 32 MiB.
+   */
+  readonly maxWaitingBytes?: number
   /** Most operations in one batch. Default 1 000. */
   readonly maxBatchOperations?: number
   /** Change-log rows kept in memory for live replication. Default 4 096. */

@@ -1,21 +1,19 @@
-/**
- * Ordered reads and writes over one storage adapter, and what replication needs of it. Reads see one
- * point of the order of commits; writes resolve when they are durable. See `committer.ts`.
- */
+/** Ordered reads and writes over one storage adapter, and what replication needs of it. See `committer.ts`. */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
-import type { DurabilityLevels } from './durability-levels.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
-import { withLost } from './lost-rows.ts'
+import { type OwedQuery, readOwed } from './lost-rows.ts'
+import { mergeApart } from './merge-apart.ts'
 import type {
   BatchItem,
   BatchResult,
   DeleteResult,
   DurabilityOption,
   Planner,
+  UpdateOptions,
   WriteOptions,
   WriteResult,
 } from './operations.ts'
@@ -25,7 +23,7 @@ import { comeDown } from './plan-come-down.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
-import { recordsOf } from './records-of.ts'
+import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
 import type {
   MergeOptions,
@@ -34,9 +32,11 @@ import type {
   TakeOptions,
   TakeOutcome,
 } from './replication.ts'
-import { planAcknowledge, planMerge, planRefill } from './replication.ts'
+import { planAcknowledge, planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
+import type { RecordScan, ScanOptions } from './scan-records.ts'
 import type { ListOptions, Slot } from './state.ts'
+import { StoreCondition } from './store-condition.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import {
   decodeRetention,
@@ -48,11 +48,13 @@ import {
 
 export type { DecisionTerms, LeaderOf, StoreOptions } from './store-options.ts'
 
-export class Store {
+export class Store extends StoreCondition {
   readonly #committer: Committer
 
   constructor(options: StoreOptions) {
-    this.#committer = new Committer(options)
+    const committer = new Committer(options)
+    super(committer)
+    this.#committer = committer
   }
 
   /** Opens the adapter and reads the state. @throws StateError of the adapter, or `corrupt_record`. */
@@ -108,16 +110,12 @@ export class Store {
     return this.#committer.run(planMeta(meta), durability)
   }
 
-  get durability(): DurabilityLevels {
-    return this.#committer.durability
-  }
-
   /** The leader a key is followed from; undefined when it is led here. */
   leaderOf(key: string): string | undefined {
     return this.#committer.leaderOf(key)
   }
 
-  /** Says which keys are owed to a leader. Set before `open`; decides for all later writes. */
+  /** Says which keys are owed to a leader. Set before `open`. */
   setLeaderOf(leaderOf: LeaderOf): void {
     this.#committer.leaderOf = leaderOf
   }
@@ -194,7 +192,7 @@ export class Store {
   async update(
     key: string,
     change: (current: Entry) => string,
-    options?: WriteOptions,
+    options?: UpdateOptions,
   ): Promise<WriteResult> {
     return this.#committer.run(planUpdate(key, change, options), options?.durability)
   }
@@ -230,7 +228,7 @@ export class Store {
 
   /**
    * Takes records of a peer: per record the winner under the total order is kept, unless it is stamped
-   * later than `notAfter`.
+   * later than `notAfter`, or refused by `core/record-check.ts` or by the storage.
    */
   async merge(records: readonly StoredRecord[], options: TakeOptions): Promise<TakeOutcome[]>
   async merge(records: readonly StoredRecord[], options: MergeOptions): Promise<MergeOutcome[]>
@@ -239,7 +237,7 @@ export class Store {
     options: MergeOptions | TakeOptions,
   ): Promise<TakeOutcome[]> {
     for (const record of records) this.#committer.clock.observe(versionOf(record))
-    return this.#committer.run(planMerge(records, options))
+    return mergeApart(this.#committer, records, options)
   }
 
   /**
@@ -248,8 +246,7 @@ export class Store {
    */
   async restamp(leader: string, rows: readonly SentRow[], base: bigint): Promise<number> {
     const { clock } = this.#committer
-    const planner = planRestamp(leader, rows, base, (last) => clock.observe(last))
-    return this.#committer.run(planner)
+    return this.#committer.run(planRestamp(leader, rows, base, (last) => clock.observe(last)))
   }
 
   /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-come-down.ts`. */
@@ -261,8 +258,10 @@ export class Store {
   async forget(rows: readonly SequencedRow[], options: ForgetOptions): Promise<number> {
     // Written before it is applied: what is gone from memory must not be read from the disk again.
     const [durability] = this.#committer.adapter.capabilities.durability
-    const planner = planForget(rows, () => this.retention, options)
-    return this.#committer.run(planner, durability)
+    return this.#committer.run(
+      planForget(rows, () => this.retention, options),
+      durability,
+    )
   }
 
   /** What the change log does not tell any more. */
@@ -270,20 +269,14 @@ export class Store {
     return decodeRetention(this.#committer.meta(RETENTION_ROW))
   }
 
-  /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` in the same batch. */
-  async acknowledge(
-    leader: string,
-    sent: readonly SentRow[],
-    meta: ReadonlyMap<string, string>,
-  ): Promise<void> {
-    return this.#committer.run(planAcknowledge(leader, sent, meta))
+  /** Drops from the outbox what `leader` has acknowledged, as it was sent; `meta` and `rows` in the same batch. */
+  async acknowledge(...acknowledged: Parameters<typeof planAcknowledge>): Promise<void> {
+    return this.#committer.run(planAcknowledge(...acknowledged))
   }
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
   async refill(leader: string): Promise<void> {
-    const { rows } = await this.#committer.scan('')
-    const leaderOf = (key: string): string | undefined => this.leaderOf(key)
-    await refill({ rows, leaderOf, run: (planner) => this.#committer.run(planner) }, leader)
+    await refill(this, (await this.#committer.scan('')).rows, leader)
   }
 
   /**
@@ -295,14 +288,11 @@ export class Store {
   }
 
   /**
-   * What `leader` has not acknowledged yet, oldest change first: at most `limit` rows, leaving out
-   * the seqs in `skip` (those under way). Among them are changes that lost against one of the leader in
-   * the meantime, which it is shown all the same.
+   * What `leader` has not acknowledged yet, oldest change first, those of one origin as they were made. Among them
+   * are changes that lost against one of the leader in the meantime, which it is shown all the same.
    */
-  async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
-    const owed = await this.#committer.records.owed(leader, limit, skip)
-    // After that: what loses while they are read is in both, and would be in neither the other way round.
-    return withLost(owed, this.#committer.lost.owed(leader, limit, skip), limit)
+  owed(...query: OwedQuery): Promise<SequencedRow[]> {
+    return readOwed(this.#committer, query)
   }
 
   /**
@@ -310,45 +300,15 @@ export class Store {
    * exactly as of commit `seq`. Streamed; writes go on meanwhile. Damaged ones are left out; one that
    * memory still has whole is told as it is by now.
    */
-  async scan(
-    options: { readonly prefix?: string } = {},
-  ): Promise<{ seq: number; records: AsyncIterable<StoredRecord> }> {
-    this.#committer.assertOpen()
-    const { seq, rows } = await this.#committer.scan(options.prefix ?? '')
+  async scan(options?: ScanOptions): Promise<RecordStream> {
+    const { seq, rows } = await this.scanRows(options)
     return { seq, records: recordsOf(rows) }
   }
 
   /** As `scan`, each record with the place of its latest change in this node's log. */
-  async scanRows(
-    options: { readonly prefix?: string } = {},
-  ): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
+  async scanRows(options: ScanOptions = {}): Promise<RecordScan> {
     this.#committer.assertOpen()
     return this.#committer.scan(options.prefix ?? '')
-  }
-
-  /** Rows that a failing storage has not taken yet, of writes of durability `memory` that were answered. */
-  get waitingRows(): number {
-    return this.#committer.waitingRows
-  }
-
-  /** Keys whose stored record is damaged: reads fail until they are written again. */
-  damaged(): readonly string[] {
-    return this.#committer.damage.keys
-  }
-
-  /** How many records of a key or glob are damaged. */
-  damagedCount(pattern: string): number {
-    return this.#committer.damage.count(pattern)
-  }
-
-  /** What was found damaged in this opening beyond single records, as sentences for people. */
-  get damageFindings(): readonly string[] {
-    return this.#committer.damage.sentences
-  }
-
-  /** Hears that damage was found while open: `epoch` is another, peers are to be compared with. */
-  onDamage(listener: () => void): () => void {
-    return this.#committer.onDamage(listener)
   }
 
   /** How many records `leader` has not acknowledged yet. */

@@ -1,4 +1,4 @@
-/** An adapter whose calls are watched for damage, so that no caller has to. */
+/** An adapter whose calls are watched for damage and silence, so that no caller has to. */
 import { isStateError } from '../core/errors.ts'
 import type {
   BatchOperation,
@@ -8,14 +8,20 @@ import type {
   StorageAdapter,
   StorageCapabilities,
 } from '../storage-adapter.ts'
+import type { StorageSilence } from './storage-silence.ts'
 
 export class WatchedStorage implements StorageAdapter {
   readonly #adapter: StorageAdapter
   readonly #damaged: () => void
+  readonly #silence: StorageSilence
 
-  /** @param damaged hears that a call met damaged bytes, or that the adapter has found damage by itself. */
-  constructor(adapter: StorageAdapter, damaged: () => void) {
+  /**
+   * @param damaged hears that a call met damaged bytes, or that the adapter has found damage by itself.
+   * @param silence hears of every read and batch
+   */
+  constructor(adapter: StorageAdapter, silence: StorageSilence, damaged: () => void) {
     this.#adapter = adapter
+    this.#silence = silence
     this.#damaged = damaged
   }
 
@@ -75,6 +81,7 @@ export class WatchedStorage implements StorageAdapter {
 
   /** Listens beside the caller, whom it costs no turn. */
   #watch<T>(call: Promise<T>): Promise<T> {
+    this.#silence.watch(call)
     call.then(undefined, (error: unknown) => {
       if (isStateError(error, 'corrupt_record')) this.#damaged()
     })

@@ -128,10 +128,11 @@ describe('a jsonl backup', () => {
     expect(report.damage[0]?.text).toMatch(/^line 11 at byte \d+ is no record/)
   })
 
-  test('shows by its digest what changed inside a line, or a line that is gone', async () => {
+  test('shows by checksums what changed inside a line, and by the digest a line that is gone', async () => {
     const text = jsonl.toString()
     const changed = await readAll(Buffer.from(text.replace('"n":350,', '"n":351,')))
-    expect(changed.report.damage[0]?.text).toMatch(/added, lost or changed/)
+    expect(changed.report.damage[0]?.text).toMatch(/line 352 .* it was changed/)
+    expect(changed.report.records).toBe(399)
     const lines = text.split('\n')
     lines.splice(20, 1)
     const fewer = await readAll(Buffer.from(lines.join('\n')))

@@ -117,8 +117,8 @@ test('an error of the source is thrown, and what was written has no end', async 
 })
 
 test('a newer format is refused by name', async () => {
-  const newer = encodeHeader(HEADER).replace('"format":2', '"format":9')
-  expect(() => decodeHeader(newer)).toThrow(/format 9, this release reads formats 1 and 2/)
+  const newer = encodeHeader(HEADER, 'binary').replace('"format":2', '"format":9')
+  expect(() => decodeHeader(newer)).toThrow(/format 9, this release reads formats 1 to 3/)
   const bytes = Buffer.from(`${newer}\n`)
   await expect(async () => {
     for await (const _ of readBackup(chunked(bytes)));
@@ -153,10 +153,26 @@ test.each([
     '{"key":"a","deleted":9223372036854775808,"origin":"o"}',
     /"deleted" is/,
   ],
-  ['an empty origin', '{"key":"a","deleted":1,"origin":""}', /"origin" is/],
-  ['a space in the origin', '{"key":"a","deleted":1,"origin":"a b"}', /"origin" is/],
+  ['an empty origin', '{"key":"a","deleted":1,"origin":""}', /origin "/],
+  ['a space in the origin', '{"key":"a","deleted":1,"origin":"a b"}', /origin "/],
   ['a misspelt field', '{"key":"a","created":1,"updatd":0,"origin":"o","data":1}', /no "updatd"/],
   ['data beside deleted', '{"key":"a","deleted":1,"origin":"o","data":1}', /no "data"/],
 ])('a line with %s is refused', (_what, line, message) => {
   expect(() => decodeRecordLine(line)).toThrow(message)
+})
+
+test('records beyond the limits are counted and the first of them named', async () => {
+  const data = JSON.stringify('y'.repeat(10 * 1024 * 1024))
+  const entry = { kind: 'entry', created: 1n, updated: 0n, origin: 'o' } as const
+  const records: StoredRecord[] = [
+    { ...entry, key: 'great', data },
+    ...Array.from({ length: 25 }, (_, i) => {
+      return { ...entry, key: `k/${String(i).padStart(4, '0')}${'k'.repeat(1030)}`, data: '1' }
+    }),
+  ]
+  const { report } = await readAll(await backupBytes(records))
+  expect(report.excessCount).toBe(26)
+  expect(report.excess).toHaveLength(20)
+  expect(report.excess[0]).toMatch(/key "great": value of 10485762 bytes, the limit is 10485760/)
+  expect(report.excess[1]).toMatch(/has 1036 bytes, the limit is 1024/)
 })

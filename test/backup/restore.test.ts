@@ -51,7 +51,7 @@ describe('a storage made from a backup', () => {
     const adapter = new MemoryStorage()
     const header = { ...HEADER, node: id, clock: clock.last + 1_000_000n }
     const counts = await restoreStorage(adapter, header, readBackup(chunked(bytes)), newOptions())
-    expect(counts).toEqual({ applied: 301, equal: 0, superseded: 0, damage: 0 })
+    expect(counts).toEqual({ applied: 301, equal: 0, superseded: 0, refused: 0, damage: 0 })
 
     const restored = await openStore({ adapter, name: 'other' })
     expect(await recordsOf(restored)).toEqual(before)
@@ -195,7 +195,7 @@ describe('a backup merged into a store', () => {
     await other.set('changed', '"new"')
     await other.delete('deleted')
     const counts = await mergeBackup(other, events)
-    expect(counts).toEqual({ applied: 1, equal: 1, superseded: 2, damage: 0 })
+    expect(counts).toEqual({ applied: 1, equal: 1, superseded: 2, refused: 0, damage: 0 })
     expect((await other.get('changed'))?.data).toBe('"new"')
     expect((await other.get('lost'))?.data).toBe('"old"')
     expect(await other.get('deleted')).toBeUndefined()

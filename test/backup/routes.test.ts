@@ -7,7 +7,8 @@ import { readBackup } from '../../backup/read-backup.ts'
 import { backupRoutes, CONTENT_TYPES } from '../../backup/routes.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import { serve, type TestServer } from '../server/serve.ts'
+import { afterTest, serve, type TestServer } from '../server/serve.ts'
+import { HangingStorage } from '../support/hanging-storage.ts'
 import { waitFor } from '../support/wait.ts'
 import { backupBytes, makeRecords } from './fixtures.ts'
 
@@ -160,11 +161,31 @@ describe('POST /-/restore', () => {
     const records = makeRecords(2500)
     const node = await withBackups()
     const first = await restore(node, await ownBytes(await backupBytes(records)))
-    expect(await first.json()).toEqual({ applied: 2500, equal: 0, superseded: 0 })
+    expect(await first.json()).toEqual({ applied: 2500, equal: 0, superseded: 0, refused: 0 })
     const lines = await backupBytes(records, { format: 'jsonl' })
     const again = await restore(node, await ownBytes(lines), CONTENT_TYPES.jsonl)
-    expect(await again.json()).toEqual({ applied: 0, equal: 2500, superseded: 0 })
+    expect(await again.json()).toEqual({ applied: 0, equal: 2500, superseded: 0, refused: 0 })
     expect((await fetchBackup(node)).records).toEqual(records)
+  })
+
+  test('counts what is written, also on a node that answers its writes before', async () => {
+    const storage = new HangingStorage()
+    const node = await serve({ storage, durability: 'memory', plugins: [backupRoutes()] })
+    storage.hang()
+    afterTest(() => storage.goOn())
+    let isAnswered = false
+    const answer = restore(node, await ownBytes(await backupBytes(makeRecords(10)))).then(
+      (given) => {
+        isAnswered = true
+        return given
+      },
+    )
+    await waitFor(() => node.server.store.backlog.writes === 1)
+    // Another request, from its beginning to its end.
+    expect((await node.get('/-/readyz')).status).toBe(200)
+    expect(isAnswered).toBe(false)
+    storage.goOn()
+    expect(await (await answer).json()).toMatchObject({ applied: 10 })
   })
 
   test('takes lines without header and end, and tells subscribers', async () => {
@@ -172,7 +193,7 @@ describe('POST /-/restore', () => {
     const subscriber = await node.subscribe('/items/*')
     const line = '{"key":"items/1","created":5,"updated":0,"origin":"me","data":{"a":1}}'
     const answer = await restore(node, `${line}\n`, CONTENT_TYPES.jsonl)
-    expect(await answer.json()).toEqual({ applied: 1, equal: 0, superseded: 0 })
+    expect(await answer.json()).toEqual({ applied: 1, equal: 0, superseded: 0, refused: 0 })
     await subscriber.frame(1)
     expect(subscriber.state).toContain('"path":"items/1"')
   })
@@ -189,7 +210,7 @@ describe('POST /-/restore', () => {
     const bytes = await backupBytes(makeRecords(100))
     bytes[500] = (bytes[500] ?? 0) ^ 1
     const answer = await restore(node, await ownBytes(bytes))
-    expect(answer.status).toBe(500)
+    expect(answer.status).toBe(400)
     expect(await answer.text()).toMatch(/block 1 at byte \d+ does not match its checksum/)
     const cut = await restore(
       node,

@@ -32,9 +32,15 @@ describe('ooo backup and ooo restore', () => {
     ).toBe(0)
     const text = await readFile(bench.at('all.jsonl'), 'utf8')
     const line = text.split('\n').find((found) => found.startsWith('{"key":"settings"'))
-    expect(line).toMatch(/"data":\{"big":12345678901234567890,"exact":1\.10\}\}$/)
-    expect(text).toMatch(/^\{"key":"gone","deleted":\d{19},"origin":"\w+"\}$/m)
-    await writeFile(bench.at('edited.jsonl'), text.replace('"exact":1.10', '"exact":2.20'))
+    expect(line).toMatch(
+      /"data":\{"big":12345678901234567890,"exact":1\.10\},"crc":"[0-9a-f]{8}"\}$/,
+    )
+    expect(text).toMatch(/^\{"key":"gone","deleted":\d{19},"origin":"\w+","crc":"\w{8}"\}$/m)
+    const changed = text.replace('"exact":1.10', '"exact":2.20')
+    await writeFile(bench.at('changed.jsonl'), changed)
+    const named = await bench.ooo('restore', 'changed.jsonl', '--data', 'new')
+    expect(named.stderr).toMatch(/line \d+ at byte \d+ is no record: it was changed/)
+    await writeFile(bench.at('edited.jsonl'), changed.replace(/("exact":2.20\}),"crc":"\w+"/, '$1'))
     const refused = await bench.ooo('restore', 'edited.jsonl', '--data', 'new')
     expect(refused.code).toBe(1)
     expect(refused.stderr).toContain('lines were added, lost or changed')

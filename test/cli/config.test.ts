@@ -116,6 +116,16 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['https://ooo.example/', 'https://ooo.example'],
     ['http://[::1]:9000', 'http://[::1]:9000'],
   ],
+  pivot2: [
+    ['10.0.0.7:8800', ['10.0.0.7:8800']],
+    ['10.0.0.7:8800=items/*,rw b.example:1=ro', ['10.0.0.7:8800=items/*,rw', 'b.example:1=ro']],
+    ['[fd00::2]:1=settings', ['[fd00::2]:1=settings']],
+  ],
+  nodesWritable: [
+    ['true', true],
+    ['0', false],
+    ['1', true],
+  ],
   nodesKey: [
     ['members/*', 'members/*'],
     ['*', '*'],
@@ -215,6 +225,11 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['511', 511],
     ['65535', 65_535],
   ],
+  maxValueBytes: [
+    ['1024', 1024],
+    ['1048576', 1_048_576],
+    ['67108864', 67_108_864],
+  ],
   config: [],
   leader: [
     ['redis', 'redis'],
@@ -297,6 +312,15 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
     'http://a?x=1',
     'a:99999',
   ],
+  pivot2: [
+    '10.0.0.7',
+    '10.0.0.7:0',
+    '10.0.0.7:8800=',
+    '10.0.0.7:8800/x',
+    'http://10.0.0.7:8800',
+    ' ',
+  ],
+  nodesWritable: ['yes', '2'],
   nodesKey: ['nodes', 'nodes/', 'no des/*'],
   advertise: ['10.0.0.2', ':8800', '10.0.0.2:0', '10.0.0.2:65536', 'fd00::2:1', 'http://a:1'],
   clusterToken: [' ', 'a\nb', 'secret\n', ' secret', 'schlüssel', 'a\tb', 'x'.repeat(4097)],
@@ -328,6 +352,7 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   upgradesPerSecond: ['-1', '2.5'],
   upgradeBurst: ['0', '-1'],
   backlog: ['0', '65536'],
+  maxValueBytes: ['1023', '67108865', 'much'],
   config: [],
   logLevel: ['verbose', 'INFO'],
 }
@@ -358,7 +383,7 @@ describe.each(names)('serve setting %s', (name) => {
   if (first === undefined || second === undefined || third === undefined) throw new Error(name)
   const yaml = (text: string): string => {
     const list = setting.kind.join !== undefined
-    return `${fieldOf(setting)}: ${list ? JSON.stringify(text.split(',')) : JSON.stringify(text)}\n`
+    return `${fieldOf(setting)}: ${list ? JSON.stringify(text.split(name === 'pivot2' ? ' ' : ',')) : JSON.stringify(text)}\n`
   }
 
   it('has its default when nothing is given, or only empty variables', () => {
@@ -639,7 +664,7 @@ it('names every variable OOO_…, once', () => {
   const variables = serveVariables()
   expect(variables).toHaveLength(names.length + 1 + secrets.length)
   expect(new Set(variables).size).toBe(variables.length)
-  for (const variable of variables) expect(variable).toMatch(/^OOO_[A-Z]+(_[A-Z]+)*$/)
+  for (const variable of variables) expect(variable).toMatch(/^OOO_[A-Z]+\d?(_[A-Z]+)*$/)
 })
 
 it('takes a node for clients from --url or OOO_URL', () => {

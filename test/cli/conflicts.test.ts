@@ -32,8 +32,9 @@ async function withConflicts(keys: readonly string[]): Promise<[TestNode, TestNo
   await follower.live()
   follower.link.cut()
   for (const key of keys) {
-    await leader.server.set(key, { n: 12345678901234567890n })
-    await follower.server.set(key, 2)
+    const { version } = await leader.server.set(key, { n: 12345678901234567890n })
+    // The two measure the time to some milliseconds of each other.
+    await waitFor(async () => (await follower.server.set(key, 2)).version > version)
   }
   follower.link.heal()
   for (const key of keys) {

@@ -4,6 +4,7 @@ import { FollowerSteps } from '../../cluster/follower-steps.ts'
 import { hashesOf } from '../../cluster/set-rows.ts'
 import { encodeHash, hashRecord } from '../../src/core/digest.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
+import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
 import type { Store } from '../../src/store/store.ts'
 import { FakeTime } from '../support/fake-time.ts'
@@ -93,6 +94,11 @@ describe('a follower in an exchange', () => {
     return new FollowerSteps({
       store,
       time,
+      logger: SILENT_LOGGER,
+      conflicts: store.conflictLog({
+        ...{ maxEntries: 10, oldNs: () => 0n, now: () => 1n, scopeOf: () => '' },
+        onError: () => undefined,
+      }),
       leader: LEADER,
       protocol: () => STREAM_PROTOCOL,
       sets: [set],

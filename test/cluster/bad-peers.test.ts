@@ -72,6 +72,18 @@ const CASES: readonly (readonly [string, readonly unknown[], ErrorCode, RegExp])
   ['an unknown kind of message', [{ t: 'conquer' }], 'invalid_message', /"t".*conquer/],
   ['a hello without an id', [helloOf({ id: undefined })], 'invalid_message', /"id"/],
   ['a hello with an id of spaces', [helloOf({ id: 'a b' })], 'invalid_message', /"id".*a b/],
+  [
+    'a hello with an incarnation of spaces',
+    [helloOf({ incarnations: ['a b'] })],
+    'invalid_message',
+    /"incarnations".*a b/,
+  ],
+  [
+    'a hello with too many incarnations',
+    [helloOf({ incarnations: Array.from({ length: 65 }, (_, i) => `i${i}`) })],
+    'invalid_message',
+    /65 incarnations, the limit is 64/,
+  ],
   ['a hello of an old protocol', [helloOf({ protocol: 1 })], 'invalid_message', /protocol 1,/],
   [
     'a hello with too many scopes',
@@ -211,6 +223,39 @@ describe('a follower that asks for little', () => {
     expect(await leader.store.get('private/a')).toBeUndefined()
     expect(await leader.store.get('nodes/forged')).toBeUndefined()
     peer.cut()
+    await honestWorkGoesOn()
+  })
+})
+
+describe('a follower that sends values in pieces', () => {
+  const offer = (n: number, key: string, size = 1000): object => ({
+    ...{ t: 'offer', n, key, version: '1767225600000000000', origin: 'stranger', size },
+    hash: '0123456789abcdef',
+  })
+
+  test.each([
+    ['two at once', [offer(1, 'items/a'), offer(2, 'items/b')]],
+    ['one that is longer than may be', [offer(1, 'items/a', 2 ** 27)]],
+    ['a piece of none', [{ t: 'piece', n: 1, at: 0, data: 'x' }]],
+    ['one of a glob', [offer(1, 'items/*')]],
+    ['a record whose value never came', [{ ...push(1, record('items/a', 'null')), whole: [0] }]],
+    ['a place that is none', [{ ...push(1, record('items/a')), whole: [1] }]],
+  ])('is refused for %s', async (_, messages) => {
+    const peer = new RawPeer(leader)
+    peer.say(helloOf())
+    for (const message of messages) peer.say(message)
+    await rig.until(() => peer.closedWith !== undefined, 'the end of the stream')
+    expect(peer.closedWith?.code).toBe(ERROR_TABLE.invalid_message.closeCode)
+    await honestWorkGoesOn()
+  })
+
+  test('is refused for a value that does not have the hash it was offered with', async () => {
+    const peer = new RawPeer(leader)
+    peer.say(helloOf())
+    peer.say(offer(1, 'items/a', 5))
+    await rig.until(() => peer.heard.includes('got'), 'the place to begin at')
+    peer.say({ t: 'piece', n: 1, at: 0, data: '12345' })
+    expect(peer.closedWith?.code).toBe(ERROR_TABLE.invalid_message.closeCode)
     await honestWorkGoesOn()
   })
 })

@@ -36,9 +36,9 @@ describe('a first copy', () => {
     await engines.add('leader', { records: oldEntries(4000), limits })
     const follower = await engines.add('follower', { follows: 'leader', limits })
     const { tap } = engines.network
-    engines.network.tap = (from, to, text) => {
+    engines.network.tap = (from, to, text, connection) => {
       if (text.startsWith('{"t":"found"')) engines.network.cut('follower', 'leader')
-      tap(from, to, text)
+      tap(from, to, text, connection)
     }
     await engines.time.advanceAsync(5000)
     engines.network.tap = tap

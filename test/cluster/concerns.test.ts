@@ -7,6 +7,7 @@ const LIVE = {
   lagRows: 0,
   lagMs: 0,
   outbox: 0,
+  refused: 0,
   lastError: undefined,
   lastCheckMs: 1_700_000_000_000,
 } as const
@@ -19,6 +20,11 @@ describe('what there is to say of a link to a leader', () => {
       'live and far behind',
       { lagRows: 5, lagMs: 61_000 },
       '5 changes and 61 s behind http://leader:8800',
+    ],
+    [
+      'live, with rows refused',
+      { refused: 2 },
+      '2 changes are not replicated by http://leader:8800',
     ],
     [
       'its first copy',
@@ -35,6 +41,15 @@ describe('what there is to say of a link to a leader', () => {
       'lost',
       { state: 'offline', lagMs: 4200, lastError: 'refused', outbox: 2 },
       'http://leader:8800 is out of reach, last heard 4 s ago (refused); 2 changes to be sent',
+    ],
+    [
+      'refused as a copy',
+      {
+        state: 'offline',
+        lastError: 'clone: 10.0.0.9:8800 has the id of 10.0.0.7:8800',
+        outbox: 2,
+      },
+      'http://leader:8800 refuses this node (clone: 10.0.0.9:8800 has the id of 10.0.0.7:8800); 2 changes to be sent',
     ],
     [
       'never met',

@@ -29,6 +29,8 @@ export interface EngineNodeOptions {
   readonly records?: readonly StoredRecord[]
   readonly limits?: Partial<ClusterLimits>
   readonly bus?: Bus
+  /** Default: one of its own, in memory. */
+  readonly storage?: MemoryStorage
 }
 
 export class Engines {
@@ -47,11 +49,12 @@ export class Engines {
 
   async add(host: string, options: EngineNodeOptions = {}): Promise<EngineNode> {
     const { keys = [{ path: 'items/*' }], follows, records = [], limits, bus } = options
+    const { storage: adapter = new MemoryStorage() } = options
     const { time, network } = this
     const clock = new HybridClock(time)
     let ids = 0
     const newId = (): string => `${host}-${ids++}`
-    const store = new Store({ adapter: new MemoryStorage(), clock, newId, time })
+    const store = new Store({ adapter, clock, newId, time })
     const placement = planPlacement(keys, follows, 'nodes/*')
     store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
     await store.open()

@@ -326,6 +326,21 @@ describe('joining', () => {
     ])
   })
 
+  test.each([
+    [2, false],
+    [3, true],
+  ])('the hello of protocol %s names incarnations: %s', (protocol, isTold) => {
+    const told = { incarnations: ['b', 'a'], url: 'http://10.0.0.9:8800' }
+    const identity = { ...context.identity, ...told, protocol }
+    const greeting = stepFollower(initialFollower({ cursor: null, seen: null }), EVENTS.up, context)
+    const step = stepFollower(greeting.state, EVENTS.quiet, { ...context, identity })
+    const [effect] = step.effects
+    const message = effect?.type === 'send' ? effect.message : {}
+    if (isTold) expect(message).toMatchObject(told)
+    else expect(Object.keys(message)).not.toEqual(expect.arrayContaining(['incarnations']))
+    expect('url' in message).toBe(isTold)
+  })
+
   test('a leader of another stream protocol is dropped, naming both', () => {
     const message = { ...welcome, protocol: 99 }
     const step = stepFollower(reach([EVENTS.up]), { type: 'message', message }, context)
@@ -364,7 +379,7 @@ describe('pushing', () => {
   test('a refused record stays in the outbox and is not sent again on this connection', () => {
     const message: Pushed = { t: 'pushed', n: 1, outcomes: ['refused'], head: 9 }
     const refused = stepFollower(pushing, { type: 'message', message }, context)
-    expect(refused.effects).toMatchObject([{ type: 'settle', rows: [] }])
+    expect(refused.effects).toMatchObject([{ type: 'settle', rows: [] }, { type: 'refused' }])
     const next = stepFollower(refused.state, EVENTS.settled, context)
     expect(next.effects).toEqual([{ type: 'collect', limit: 10, skip: new Set([3]), live: 1 }])
   })

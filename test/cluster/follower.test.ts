@@ -2,6 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { DigestTable } from '../../cluster/digest-table.ts'
 import { FollowerLink } from '../../cluster/follower.ts'
 import { laterSeen, loadProgress } from '../../cluster/link-progress.ts'
+import { PartialValues } from '../../cluster/pieces/partial-values.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import type { LeaderMessage } from '../../src/core/protocol.ts'
 import { decodeFollowerMessage, encodeMessage, STREAM_PROTOCOL } from '../../src/core/protocol.ts'
@@ -41,6 +42,14 @@ beforeEach(async () => {
     progress: { cursor: { epoch: 'e1', seq: 0 }, seen: null },
     sets: [{ path: 'items/*', except: [] }],
     digests,
+    conflicts: store.conflictLog({
+      maxEntries: 10,
+      oldNs: () => 0n,
+      now: () => 1n,
+      scopeOf: () => '',
+      onError: () => undefined,
+    }),
+    partials: new PartialValues({ time, maxUnits: 1_000_000, keepMs: 60_000 }),
     placementId: 'p',
     store,
     clock: undefined,

@@ -1,6 +1,8 @@
 /** Real servers that replicate `items/*` and `settings` in one process, with links that can be cut. */
 import { afterEach } from 'vitest'
 import { type ClusterOptions, type ClusterPlugin, cluster } from '../../cluster/index.ts'
+import { DEFAULT_JSON_BOUNDS } from '../../src/core/json-bounds.ts'
+import { DEFAULT_MAX_VALUE_BYTES } from '../../src/core/record-check.ts'
 import type { MessageSocket, Transport } from '../../src/core/transport.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
 import { createWsTransport } from '../../src/server/ws-transport.ts'
@@ -95,6 +97,10 @@ export interface NodeOptions extends Omit<Partial<ClusterOptions>, 'leader'> {
   /** Milliseconds a write may take. Default 10 000. */
   readonly deadlineMs?: number
   readonly storage?: MemoryStorage
+  /** Largest value that is written, bytes. Default 10 MiB. */
+  readonly maxValueBytes?: number
+  /** Deepest nesting of a value that is written. Default 512. */
+  readonly maxJsonDepth?: number
 }
 
 /**
@@ -137,6 +143,8 @@ export async function startNode({
   election,
   deadlineMs = 10_000,
   storage = new MemoryStorage(),
+  maxValueBytes = DEFAULT_MAX_VALUE_BYTES,
+  maxJsonDepth = DEFAULT_JSON_BOUNDS.maxDepth,
   ...options
 }: NodeOptions = {}): Promise<TestNode> {
   const link = new CuttableTransport()
@@ -151,6 +159,8 @@ export async function startNode({
     storage,
     port: 0,
     deadlineMs,
+    maxValueBytes,
+    maxJsonDepth,
     plugins: [plugin],
     transport: link,
   })

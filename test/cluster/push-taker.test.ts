@@ -43,7 +43,8 @@ beforeEach(async () => {
       throw error
     },
   })
-  taker = new PushTaker({ store, placement, clock, time, keeping, conflicts, logger }, 'stream')
+  const parts = { store, placement, clock, time, keeping, conflicts, logger, limits: LIMITS }
+  taker = new PushTaker(parts, 'stream')
 })
 
 afterEach(() => store.close())

@@ -42,16 +42,21 @@ const position = fc.option(fc.record({ epoch: id, seq }))
 describe('every message survives its spelling', () => {
   test('from followers', () => {
     const message = fc.oneof(
-      fc.record({
-        t: fc.constant('hello' as const),
-        protocol: fc.constant(STREAM_PROTOCOL),
-        id,
-        name: fc.string({ maxLength: 50 }),
-        scopes: fc.array(fc.constantFrom('items/*', 'settings', 'a/*/b')),
-        cursor: position,
-        seen: position,
-        base: position,
-      }),
+      fc.record(
+        {
+          t: fc.constant('hello' as const),
+          protocol: fc.constant(STREAM_PROTOCOL),
+          id,
+          name: fc.string({ maxLength: 50 }),
+          scopes: fc.array(fc.constantFrom('items/*', 'settings', 'a/*/b')),
+          cursor: position,
+          seen: position,
+          base: position,
+          incarnations: fc.array(id, { maxLength: 64 }),
+          url: fc.webUrl(),
+        },
+        { requiredKeys: ['t', 'protocol', 'id', 'name', 'scopes', 'cursor', 'seen', 'base'] },
+      ),
       fc.record({ t: fc.constant('ack' as const), seq, complete: fc.boolean() }),
       fc.record({ t: fc.constant('ask' as const), n: seq, set, nodes }),
       fc.record({ t: fc.constant('want' as const), n: seq, set, nodes, after: seq, parts: seq }),
@@ -158,7 +163,8 @@ describe('bad messages are refused, naming the field', () => {
     ['records missing', '{"t":"push","n":1}', '"records"'],
     ['key with a glob', push([['a/*', ...row.slice(1)]]), '"key"'],
     ['key invalid', push([['a b', ...row.slice(1)]]), '"key"'],
-    ['origin with a space', push([['a', 'x y', '1', '0', '1']]), '"origin"'],
+    ['origin that is no text', push([['a', 7, '1', '0', '1']]), '"origin"'],
+    ['origin without end', push([['a', 'x'.repeat(1001), '1', '0', '1']]), '"origin"'],
     ['stamp beyond 2200', push([['a', 'n', String(LATEST_STAMP + 1n), '0', '1']]), '"created"'],
     ['stamp negative', push([['a', 'n', '-1', '0', '1']]), '"created"'],
     ['data not JSON', push([['a', 'n', '1', '0', '{']]), 'invalid JSON'],

@@ -23,11 +23,11 @@ class Candidate {
     server: LeaseServer,
     random: SeededRandom,
     name: string,
-    { rate = 1, seen = 0, slowMs = 0 } = {},
+    { rate = 1, seen = 0, slowMs = 0, at = name } = {},
   ) {
     this.#world = world
     this.#rate = rate
-    this.url = `http://${name}:1`
+    this.url = `http://${at}:1`
     const self = { id: name.split('-')[0] ?? name, url: this.url }
     const pass = (): Promise<void> =>
       new Promise((resolve, reject) => {
@@ -206,9 +206,23 @@ describe('an election', () => {
     await world.advanceAsync(1000)
     first.freeze()
     candidates = []
-    const second = add('a-2')
+    const second = add('a-2', { at: 'a-1' })
     await world.advanceAsync(200)
     expect(second.last).toEqual({ kind: 'leader', token: 2 })
+  })
+
+  it('does not take the lease of a node that runs from a copy of its data elsewhere', async () => {
+    const { world, add } = trio()
+    const first = add('a-1')
+    await world.advanceAsync(1000)
+    const copy = add('a-2')
+    await world.advanceAsync(60_000)
+    expect(leaders()).toEqual([first])
+    expect(first.offices).toHaveLength(1)
+    expect(copy.last).toMatchObject({ kind: 'follower', holder: { url: first.url } })
+    first.freeze()
+    await world.advanceAsync(12_000)
+    expect(copy.last).toMatchObject({ kind: 'leader' })
   })
 
   it('gives back a grant whose answer came after it was closed', async () => {

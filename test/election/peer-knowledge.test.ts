@@ -1,8 +1,9 @@
 /** A node that can not reach the lease asks others who leads. */
+import type { IncomingHttpHeaders } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { type Lease, type LeaseView, NO_MARK } from '../../cluster/election/lease.ts'
 import { withPeerKnowledge } from '../../cluster/election/peer-knowledge.ts'
-import type { Entry } from '../../src/core/entry.ts'
+import { proveAnswer } from '../../cluster/proof.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 
 const SELF = { id: 'me', url: 'http://me:1' }
@@ -11,14 +12,15 @@ const FREE: LeaseView = {
   mark: NO_MARK,
 }
 
-function record(url: unknown): Entry {
-  const data = JSON.stringify({ ip: '10.0.0.1', port: 1, url })
-  return { kind: 'entry', key: 'nodes/x', created: 1n, updated: 0n, origin: 'o', data }
-}
-
 /** @param answers what each node answers, by its URL; a node without an answer is out of reach. */
-function setUp(answers: Record<string, unknown>, given?: Lease) {
+function setUp(
+  answers: Record<string, unknown>,
+  given?: Lease,
+  token?: string,
+  knows: (url: string) => string | undefined = () => undefined,
+) {
   const asked: string[] = []
+  const shown: unknown[] = []
   const state = { isDown: false, questions: 0 }
   const answer = async (): Promise<LeaseView> => {
     state.questions++
@@ -39,19 +41,22 @@ function setUp(answers: Record<string, unknown>, given?: Lease) {
   const own = withPeerKnowledge({
     lease,
     self: SELF,
-    records: async () => [...Object.keys(answers), SELF.url, 17, 'no url'].map(record),
+    peers: async () => [...Object.keys(answers), SELF.url, 'no url', 'http://a:1/path?x='],
+    token,
     calls: {
-      call: async (url) => {
+      callStranger: async (url, { headers }) => {
         asked.push(url)
+        shown.push(headers)
         const told = answers[url]
         if (told === undefined) throw new Error('out of reach')
         const text = typeof told === 'string' ? told : JSON.stringify(told)
-        return { status: 503, headers: {}, body: new TextEncoder().encode(text) }
+        const proof = proveAnswer(knows(url), headers as IncomingHttpHeaders, text)
+        return { status: 503, headers: proof, body: new TextEncoder().encode(text) }
       },
     },
     random: new SeededRandom(1).next,
   })
-  return { own, asked, state }
+  return { own, asked, shown, state }
 }
 
 it('a lease may be an object of a class', async () => {
@@ -158,6 +163,21 @@ describe('beside a lease out of reach', () => {
     // Its own grant has this number: nobody was granted a later one.
     await expect(under.own.renew(4, NO_MARK)).rejects.toThrow('down')
     await expect(under.own.claim(3)).rejects.toThrow('down')
+  })
+
+  it('who does not prove to have the token is not believed, and nobody is shown it', async () => {
+    const told = { leader: 'http://evil:1', id: 'evil', token: 99 }
+    const right = { leader: 'http://b:1', id: 'b', token: 4 }
+    const answers = { 'http://evil:1': told, 'http://wrong:1': told, 'http://a:1': right }
+    const tokens: Record<string, string> = { 'http://wrong:1': 'guess', 'http://a:1': 'secret' }
+    const under = setUp(answers, undefined, 'secret', (url) => tokens[url])
+    await fail(under)
+    expect((await under.own.look()).holder).toEqual({ id: 'b', url: 'http://b:1' })
+    expect(under.shown).toHaveLength(3)
+    expect(JSON.stringify(under.shown)).not.toContain('secret')
+    const alone = setUp({ 'http://evil:1': told }, undefined, 'secret')
+    await fail(alone)
+    await expect(alone.own.look()).rejects.toThrow('down')
   })
 
   it('three nodes are asked at most', async () => {

@@ -18,10 +18,17 @@ function candidate(world: FakeTime, server: LeaseServer, id: string) {
     ...leaseOver(server, { ...self, session: id }, pass),
     stands: (leads: boolean) => heard.push(leads),
   }
-  const calls = { call: () => Promise.reject(new Error('nobody is there')) }
+  const calls = { callStranger: () => Promise.reject(new Error('nobody is there')) }
   const random = (): number => 0.5
   const election = new Election({
-    lease: withPeerKnowledge({ lease, self, records: async () => [], calls, random }),
+    lease: withPeerKnowledge({
+      lease,
+      self,
+      peers: async () => [],
+      token: undefined,
+      calls,
+      random,
+    }),
     ...{ self, time: world, random, logger: SILENT_LOGGER, seen: 0, office: () => undefined },
   })
   election.start()

@@ -294,7 +294,7 @@ describe('a table', () => {
       ])
       await client.query("SELECT ooo_delete($1, 'a/*1', 'psql')", [table])
       expect(await api.keys(table)).toEqual(['a/2'])
-      for (const bad of ['a//b', '/a', 'a*', 'a b', '', 'x'.repeat(801)]) {
+      for (const bad of ['a//b', '/a', 'a*', 'a b', '', 'x'.repeat(1025)]) {
         const set = client.query("SELECT ooo_set($1, ARRAY[$2], ARRAY['1'], 'psql')", [table, bad])
         await expect(set, bad).rejects.toThrow(/constraint/)
       }
@@ -307,6 +307,19 @@ describe('a table', () => {
 })
 
 describe('what is refused', () => {
+  it('is what goes beyond 64 Mi characters of writes under way, and only that', async () => {
+    const tables = await openTables(url)
+    const table = await newTable(tables)
+    const great = `"${'x'.repeat(9_000_000)}"`
+    const writes = Array.from({ length: 9 }, (_, i) => tables.set(table, `k/${i}`, great))
+    const results = await Promise.allSettled(writes)
+    const errors = results.flatMap((result) =>
+      result.status === 'rejected' ? [result.reason] : [],
+    )
+    expect(errors).toMatchObject([{ code: 'overloaded' }, { code: 'overloaded' }])
+    await tables.set(table, 'k/8', great)
+  })
+
   const TRICKS = [
     "'; DROP TABLE ooo_tables; --",
     '"; DROP TABLE ooo_tables; --',
@@ -379,7 +392,7 @@ describe('what is refused', () => {
     await api.createTable('a'.repeat(48))
     expect(await codeOf(api.set(table, 'a/*', '1'))).toEqual(refused('invalid_glob'))
     expect(await codeOf(api.set(table, 'a//b', '1'))).toEqual(refused('invalid_key'))
-    expect(await codeOf(api.set(table, 'a'.repeat(801), '1'))).toEqual(refused('invalid_key'))
+    expect(await codeOf(api.set(table, 'a'.repeat(1025), '1'))).toEqual(refused('invalid_key'))
     expect(await codeOf(api.set(table, 'a', ''))).toEqual(refused('invalid_json'))
     expect(await codeOf(api.set(table, 'a', '"\ud800"'))).toEqual(refused('invalid_json'))
     expect(await codeOf(api.setBatch(table, ['a'], []))).toEqual(refused('invalid_option'))

@@ -28,6 +28,10 @@ class Followers implements Replication {
     return { following: 3, holding: this.holding, isMajority: this.isMajority }
   }
 
+  refusalOf(): Promise<undefined> {
+    return Promise.resolve(undefined)
+  }
+
   call(): Promise<never> {
     return Promise.reject(new Error('there is no leader'))
   }

@@ -100,7 +100,7 @@ it('a node that is well says so', async () => {
   expect((await node.get('/-/healthz')).body).toBe('ok')
   expect((await node.request('POST', '/-/readyz', '1')).status).toBe(405)
   expect((await node.get('/?api=storage')).body).toBe(
-    '{"persistent":false,"durability":["memory"],"cacheBytes":null,"waitingRows":0,"damaged":0,"damagedKeys":[],"findings":[]}\n',
+    '{"persistent":false,"durability":["memory"],"cacheBytes":null,"maxValueBytes":10485760,"waitingRows":0,"waitingWrites":0,"waitingBytes":0,"refusedWrites":0,"silentMs":0,"damaged":0,"damagedKeys":[],"findings":[],"refused":0,"refusedReasons":[]}\n',
   )
 })
 

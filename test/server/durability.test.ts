@@ -138,7 +138,7 @@ describe('durability memory on a storage that fails', () => {
     expect((await node.post('/a?durability=memory', '1')).status).toBe(200)
     await waitFor(async () => (await ready()) !== well)
     expect(await ready()).toMatch(
-      /^\{"status":"ready","reasons":\["\d+ rows of answered writes could not be stored yet"\]\}\n$/,
+      /^\{"status":"ready","reasons":\["writes are refused: [^"]+","\d+ rows of answered writes could not be stored yet"\]\}\n$/,
     )
     expect(JSON.parse((await node.get('/?api=storage')).body)).toMatchObject({
       durability: ['process', 'disk'],

@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
 import { cluster } from '../../cluster/index.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { request } from '../support/http.ts'
+import { KeptStorage } from '../support/kept-storage.ts'
 import { waitFor } from '../support/wait.ts'
 import { serve, type TestServer } from './serve.ts'
 
@@ -206,7 +206,7 @@ describe('pivot', () => {
   it('is told by leader and follower, and follows their health', async () => {
     const leader = await serve({ plugins: [cluster({ keys: [{ path: 'items/*' }] })] })
     const clusterUrl = leader.url.replace('http://', '')
-    const storage = new MemoryStorage()
+    const storage = new KeptStorage()
     const follower = await serve({
       storage,
       plugins: [cluster({ keys: [{ path: 'items/*' }], clusterUrl })],
@@ -262,13 +262,14 @@ describe('pivot', () => {
     await waitFor(async () => (await told(follower)).pivotHealthy === false)
   })
 
-  it('shows a registered node that was never heard of', async () => {
-    const leader = await serve({ plugins: [cluster({ keys: [{ path: 'items/*' }] })] })
+  it('shows a listed node that was never heard of, and nothing that a record says', async () => {
+    const options = { keys: [{ path: 'items/*' }], pivot2: ['127.0.0.1:1'] }
+    const leader = await serve({ plugins: [cluster(options)] })
     await leader.server.store.set('nodes/far', '{"IP":"10.0.0.9","Port":"8800"}')
     await leader.server.store.set('nodes/data', '{"note":"no address"}')
     expect(JSON.parse(await ask(leader, 'pivot')).nodes).toEqual([
       {
-        address: '10.0.0.9:8800',
+        address: '127.0.0.1:1',
         healthy: false,
         // It is dialled at once; where that fails at once as well, this is told.
         lastCheck: expect.stringMatching(/^(Never|\d{4}-\d\d-\d\dT.*)$/),

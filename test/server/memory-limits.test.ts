@@ -82,25 +82,25 @@ describe('the text of a refusal', () => {
 
 describe('the bodies of all requests together', () => {
   it('are bounded: one more is told when to come back, and is let in later', async () => {
-    const server = await serve({ maxRequestBytes: 3 * MIB })
+    const server = await serve({ maxBodiesBytes: 3 * MIB })
     const slow = await Promise.all(
       [0, 1].map((i) =>
         connection(server, `${head('POST', `/s${i}`, MIB + 300_000)}"${'x'.repeat(MIB + 200_000)}`),
       ),
     )
-    await waitFor(() => server.server.memoryMetrics.requestBytes >= 2 * MIB + 400_000)
+    await waitFor(() => server.server.memoryMetrics.bodiesBytes >= 2 * MIB + 400_000)
     const text = JSON.stringify('y'.repeat(MIB))
     const refused = await server.post('/a', text)
     expect(refused).toMatchObject({ status: 503, headers: { 'retry-after': '1' } })
     expect(refused.body).toContain(`the limit is ${3 * MIB}`)
     expect((await server.post('/small', '1')).status).toBe(200)
     for (const socket of slow) socket.destroy()
-    await waitFor(() => server.server.memoryMetrics.requestBytes === 0)
+    await waitFor(() => server.server.memoryMetrics.bodiesBytes === 0)
     expect((await server.post('/a', text)).status).toBe(200)
   })
 
   it('may be passed by a request that is alone', async () => {
-    const server = await serve({ maxRequestBytes: 1000 })
+    const server = await serve({ maxBodiesBytes: 1000 })
     expect((await server.post('/a', JSON.stringify('y'.repeat(MIB)))).status).toBe(200)
   })
 })
@@ -150,12 +150,12 @@ describe('the places to wait for writes', () => {
 describe('defaults', () => {
   it('follow the heap', () => {
     expect(memoryLimits({}, 256 * MIB)).toMatchObject({
-      ...{ maxRequestBytes: 64 * MIB, maxAnswerBytes: 64 * MIB },
+      ...{ maxBodiesBytes: 64 * MIB, maxAnswerBytes: 64 * MIB },
       ...{ maxUnreadBytes: 64 * MIB, maxPoolBytes: 32 * MIB, maxJsonMembers: 2_236_962 },
     })
-    expect(memoryLimits({}, 1).maxRequestBytes).toBe(16 * MIB)
+    expect(memoryLimits({}, 1).maxBodiesBytes).toBe(16 * MIB)
     expect(memoryLimits({ maxPoolBytes: 1 }, 64_000 * MIB)).toMatchObject({
-      ...{ maxRequestBytes: 256 * MIB, maxPoolBytes: 1 },
+      ...{ maxBodiesBytes: 256 * MIB, maxPoolBytes: 1 },
     })
   })
 })

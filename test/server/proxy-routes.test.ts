@@ -180,7 +180,7 @@ describe('a proxy by node records', () => {
   it('finds the node by id, with either spelling of the record', async () => {
     const target = await httpTarget((request, response) => response.end(request.url))
     const [ip = '', port = ''] = target.address.split(':')
-    const server = await serve({ static: true })
+    const server = await serve({ static: true, proxyHosts: ['127.0.0.1'] })
     const { store, proxy } = server.server
     await store.set('nodes/one', JSON.stringify({ ip, port: Number(port) }))
     await store.set('nodes/two', JSON.stringify({ IP: ip, Port: port }))
@@ -194,10 +194,32 @@ describe('a proxy by node records', () => {
     }
   })
 
+  it('goes to no host that is not listed, and to none with a path', async () => {
+    const asked: string[] = []
+    const target = await httpTarget((request, response) => {
+      asked.push(request.url ?? '')
+      response.end('secret')
+    })
+    const [ip = '', port = ''] = target.address.split(':')
+    const server = await serve({ proxyHosts: ['other.example', 'localhost'] })
+    const { store, proxy } = server.server
+    await store.set('nodes/one', JSON.stringify({ ip, port: Number(port) }))
+    await store.set('nodes/path', JSON.stringify({ ip: `localhost:${port}/x?y=`, port: 80 }))
+    await store.set('nodes/listed', JSON.stringify({ ip: 'localhost', port: Number(port) }))
+    proxy.routeNodeFilter({ nodesKey: 'nodes/*', localKey: 'status/*', remoteKey: 'status' })
+    const refused = await server.get('/status/one')
+    expect(refused.status).toBe(400)
+    expect(refused.body).toContain('host 127.0.0.1 is not listed (proxyHosts)')
+    expect((await server.get('/status/path')).body).toBe('proxy: node not found: path\n')
+    expect(asked).toEqual([])
+    await server.get('/status/listed')
+    expect(asked).toEqual(['/status'])
+  })
+
   it('of lists puts what follows the id behind the remote key', async () => {
     const target = await httpTarget((request, response) => response.end(request.url))
     const [ip, port] = target.address.split(':')
-    const server = await serve()
+    const server = await serve({ proxyHosts: ['127.0.0.1'] })
     const { store, proxy } = server.server
     await store.set('nodes/one', JSON.stringify({ ip, port: Number(port) }))
     proxy.routeNodeListFilter({ nodesKey: 'nodes/*', localKey: 'logs/*/*', remoteKey: 'log/*' })

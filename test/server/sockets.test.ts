@@ -121,7 +121,12 @@ describe('a connection that is dead', () => {
 
 describe('a connection on a slow line', () => {
   it('gets a frame that takes far longer than the write timeout', async () => {
-    const node = await serve({ wsWriteTimeoutMs: 800, slowConsumerTimeoutMs: 60_000 })
+    const maxValueBytes = 64 * 1024 * 1024
+    const node = await serve({
+      wsWriteTimeoutMs: 800,
+      slowConsumerTimeoutMs: 60_000,
+      maxValueBytes,
+    })
     const json = JSON.stringify('x'.repeat(48 * 1024 * 1024))
     await node.server.store.set('a', json)
     const socket = net.connect(node.port, '127.0.0.1')

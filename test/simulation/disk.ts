@@ -18,6 +18,7 @@ import type {
 } from '../../src/storage-adapter.ts'
 import { decodeHead, encodeHead } from '../../src/store/head.ts'
 import { beginningRow, ORIGIN_ROW } from '../../src/store/identity.ts'
+import { INCARNATIONS_ROW } from '../../src/store/incarnations.ts'
 import {
   DAMAGE_ROWS,
   damageRow,
@@ -171,6 +172,7 @@ export class VirtualDisk {
     this.#rows.clear()
     for (const [row, value] of this.#image) this.#rows.set(row, value)
     this.#rows.delete(metaRow('epochs'))
+    this.#rows.delete(metaRow(INCARNATIONS_ROW))
     const id = unsealRow(metaRow('id'), this.#rows.get(metaRow('id')) ?? '')
     if (id !== undefined) {
       const origin = restoredOrigin(id, (++this.#restores).toString(16).padStart(16, '0'))

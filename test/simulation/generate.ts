@@ -68,7 +68,14 @@ function makeStep(t: StepName, draw: Draw): Step {
   const globs = [...new Set(writable.flatMap(globOf))]
   switch (t) {
     case 'set':
-      return { t, node, key: random.pick(writable), n, ...durability(random) }
+      return {
+        t,
+        node,
+        key: random.pick(writable),
+        n,
+        ...size(kind, random),
+        ...durability(random),
+      }
     case 'push':
       return { t, node, key: random.pick(PUSHABLE), n, ...durability(random) }
     case 'delete':
@@ -160,6 +167,12 @@ function clockStep(random: SeededRandom, most: number): number {
 
 function durability(random: SeededRandom): { durability?: Durability } {
   return random.chance(0.6) ? {} : { durability: random.pick(['memory', 'disk'] as const) }
+}
+
+/** A third of the values goes in pieces, a few of them in many. */
+function size({ largest }: Kind, random: SeededRandom): { size?: number } {
+  if (largest === undefined || random.chance(0.66)) return {}
+  return { size: random.below(random.chance(0.3) ? largest : 300) }
 }
 
 /** The glob of a key's siblings. */

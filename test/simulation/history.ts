@@ -24,8 +24,8 @@ export interface NodePlan {
 
 /** One step. Steps that make no sense when they come (a crash of a node that is down) do nothing. */
 export type Step =
-  /** Writes are not waited for; `n` makes the data of each unique. */
-  | { t: 'set'; node: string; key: string; n: number; durability?: Durability }
+  /** Writes are not waited for; `n` makes the data of each unique, `size` is added to its length. */
+  | { t: 'set'; node: string; key: string; n: number; size?: number; durability?: Durability }
   | { t: 'push'; node: string; key: string; n: number; durability?: Durability }
   | { t: 'delete'; node: string; key: string; durability?: Durability }
   /** A conditional write: replaces what the node has of the key. */

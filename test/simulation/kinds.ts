@@ -29,6 +29,8 @@ export interface Kind {
   readonly tombstoneRetentionMs?: number
   /** Keys that are written. Default `WRITABLE`. */
   readonly writable?: readonly string[]
+  /** Greatest length that is added to values. Default: 0. */
+  readonly largest?: number
   /** Default: no bus. */
   readonly bus?: BusQuality
 }
@@ -152,6 +154,9 @@ const BAD_DISKS: Weights = { ...BIT_ROT, diskErrors: 8, rot: 8, read: 12, start:
 const DIVERGENCE: Weights = { ...CALM, stop: 4, start: 8, forget: 5 }
 const BACKUPS: Weights = { ...POWER_CUTS, image: 5, restore: 3 }
 const BAD_LINKS: Weights = { ...CALM, cut: 6, flap: 4, slow: 3, reset: 8 }
+/** Lines that carry little before they break. */
+const CUT_OFTEN: Weights = { ...CALM, set: 34, reset: 16, wait: 34, delete: 6 }
+const LARGE = { largest: 3000 } as const
 const MOVES: Weights = { ...CALM, lead: 2, reconfigure: 8 }
 const ELECTIONS: Weights = { ...CALM, cut: 10, crash: 4, stop: 3, start: 9, wait: 30 }
 const DECISIONS: Weights = { ...ELECTIONS, decide: 40, set: 10, delete: 4 }
@@ -324,4 +329,20 @@ export const KINDS: readonly Kind[] = [
   { name: 'star, bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'good' },
   { name: 'star, lossy bus', plans: STAR, weights: { ...BAD_LINKS, ...POWER_CUTS }, bus: 'bad' },
   { name: 'tree, lossy bus, lost disks', plans: TREE, weights: LOST_DISKS, bus: 'bad' },
+  { name: 'star, large values', plans: STAR, weights: CUT_OFTEN, ...LARGE },
+  { name: 'tree, large values', plans: TREE, weights: CUT_OFTEN, ...LARGE },
+  {
+    name: 'star, large values, power cuts, lost disks',
+    plans: STAR,
+    weights: { ...CUT_OFTEN, ...LOST_DISKS },
+    ...LARGE,
+  },
+  {
+    name: 'tree, large values, bad links, disk errors',
+    plans: TREE,
+    weights: { ...BAD_LINKS, diskErrors: 1 },
+    ...LARGE,
+  },
+  { name: 'star, large values, lossy bus', plans: STAR, weights: BAD_LINKS, ...LARGE, bus: 'bad' },
+  { name: 'elections, large values', plans: ELECTED, weights: ELECTIONS, ...LARGE },
 ]

@@ -115,7 +115,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'what one follower pushed is kept from all',
-    file: 'cluster/leader.ts',
+    file: 'cluster/stream-session.ts',
     find: 'commit.source === this.#source ?',
     replace: 'commit.source !== undefined ?',
   },
@@ -194,9 +194,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a page that was cut is said to be whole',
-    file: 'cluster/leader-session.ts',
-    find: 'const through = isCut ? last.seq : Math.min(page.through, end)',
-    replace: 'const through = Math.min(isCut ? page.through : page.through, end)',
+    file: 'cluster/leader-rows.ts',
+    find: 'const sent = isCut ? last.seq : Math.min(page.through, end)',
+    replace: 'const sent = Math.min(isCut ? page.through : page.through, end)',
   },
   {
     name: 'disk durability is not asked of the adapter',
@@ -284,6 +284,12 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'drifting',
   },
   {
+    name: 'a follower that was started more than once while away is taken for a copy',
+    file: 'cluster/incarnation-line.ts',
+    find: '  if (told.includes(newest)) {',
+    replace: '  if (told[1] === newest) {',
+  },
+  {
     name: 'marks are not kept on disk',
     file: 'src/store/rows.ts',
     find: "  const fields = record.fields === undefined ? '' : fieldsText(record)",
@@ -293,7 +299,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'what a leader merged with marks is not sent back to who pushed it',
-    file: 'cluster/leader.ts',
+    file: 'cluster/stream-session.ts',
     find: '(isMerged === true ? [] : [first + i])',
     replace: '(isMerged === true ? [first + i] : [first + i])',
     kinds: 'drifting',
@@ -422,5 +428,35 @@ export const MUTANTS: readonly Mutant[] = [
     find: ' && this.#cursorOf(voter.id) >= seq',
     replace: ' && this.#cursorOf(voter.id) >= seq - 5',
     kinds: 'decisions',
+  },
+  {
+    name: 'what came of a value before a reconnect is forgotten',
+    file: 'cluster/pieces/partial-values.ts',
+    find: 'place !== undefined && isSameValue(place.value.name, name)',
+    replace: 'place !== undefined && place.owner === owner',
+    kinds: 'large values',
+    isQuick: true,
+  },
+  {
+    name: 'the cursor passes a value that is not whole',
+    file: 'cluster/leader-rows.ts',
+    find: '  return first === undefined ? sent : first.seq - 1\n',
+    replace: '  return first === undefined ? sent : Math.max(sent, first.seq - 1)\n',
+    kinds: 'large values',
+    isQuick: true,
+  },
+  {
+    name: 'a value is put together from two versions',
+    file: 'cluster/pieces/partial-values.ts',
+    find: 'place !== undefined && isSameValue(place.value.name, name)',
+    replace: 'place !== undefined && place.value.name.key === name.key',
+    kinds: 'large values',
+  },
+  {
+    name: 'rows that were skipped as held are those that travel in pieces',
+    file: 'cluster/leader-rows.ts',
+    find: '(row.seq > state.skipTo || goesInPieces(row))',
+    replace: 'row.seq > state.skipTo',
+    kinds: 'large values',
   },
 ]

@@ -30,8 +30,12 @@ export class VirtualNetwork {
   readonly #pipes = new Set<Pipe>()
   /** Messages and characters carried so far. */
   readonly carried = { messages: 0, characters: 0 }
-  /** Hears of every message when it is sent. */
-  tap: (from: string, to: string, text: string) => void = () => undefined
+  /** Hears of every message when it is sent, and over which connection. */
+  tap: (from: string, to: string, text: string, connection: object) => void = () => undefined
+  /** Hears of every message when it arrives. */
+  arrived: (from: string, to: string, text: string, connection: object) => void = () => undefined
+  /** Hears of every process that is gone. */
+  gone: (host: string) => void = () => undefined
   /** Hears of every message that is lost. */
   lost: () => void = () => undefined
 
@@ -47,6 +51,7 @@ export class VirtualNetwork {
   /** The host's process is gone: its connections break at once, as a kernel resets them. */
   unlisten(host: string): void {
     this.#hosts.delete(host)
+    this.gone(host)
     for (const pipe of this.#pipes) if (pipe.touches(host)) pipe.reset()
   }
 
@@ -172,13 +177,13 @@ class Pipe {
     opened()
   }
 
-  /** Both ends learn at once that the connection is gone. */
-  reset(): void {
+  /** Both ends learn at once that the connection is gone, and why if it was closed. */
+  reset(code = 1006, reason = 'reset'): void {
     if (!this.#open) return
     this.#open = false
     this.#gone(this)
     for (const side of ['client', 'server'] as const) {
-      this.#handlers[side]?.close({ code: 1006, reason: 'reset' })
+      this.#handlers[side]?.close({ code, reason })
     }
   }
 
@@ -186,7 +191,7 @@ class Pipe {
     return {
       bufferedBytes: 0,
       send: (text) => this.#deliver(side, other, () => this.#handlers[other]?.message(text), text),
-      close: () => this.#deliver(side, other, () => this.reset(), ''),
+      close: (code, reason) => this.#deliver(side, other, () => this.reset(code, reason), ''),
       terminate: () => this.reset(),
     }
   }
@@ -195,7 +200,7 @@ class Pipe {
     if (!this.#open) return
     this.#network.carried.messages++
     this.#network.carried.characters += text.length
-    this.#network.tap(this.#ends[from], this.#ends[to], text)
+    this.#network.tap(this.#ends[from], this.#ends[to], text, this)
     if (this.stalled || this.#network.isCut(this.#ends[from], this.#ends[to])) {
       this.stalled = true
       this.#network.lost()
@@ -208,8 +213,10 @@ class Pipe {
     )
     this.#arrival[to] = at
     this.#time.after(at - nowMs, () => {
-      if (this.#open) arrive()
-      else this.#network.lost()
+      if (this.#open) {
+        this.#network.arrived(this.#ends[from], this.#ends[to], text, this)
+        arrive()
+      } else this.#network.lost()
     })
   }
 }

@@ -27,6 +27,7 @@ const LIMITS = {
   windowBytes: 2000,
   messageBytes: 500,
   messageRecords: 8,
+  pieceBytes: 64,
   beatIntervalMs: 2000,
   compareIntervalMs: 15_000,
   busMarkIntervalMs: 300,
@@ -275,7 +276,7 @@ export class VirtualNode {
 
   /** True when nothing is owed or under way as far as this node knows. */
   get settled(): boolean {
-    if ((this.store?.waitingRows ?? 0) > 0) return false
+    if ((this.store?.backlog.rows ?? 0) > 0) return false
     const office = this.#succession?.report()?.state
     if (office !== undefined && office !== 'leader' && office !== 'follower') return false
     // A node that leads decides sooner or later, unless a disk is lost that had to vote.

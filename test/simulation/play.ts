@@ -270,6 +270,15 @@ function act(world: World, node: VirtualNode, action: Action): void {
   })
 }
 
+/** Text that differs in every place, so that a value put together wrongly is another one. */
+function dataOf(action: Extract<Action, { t: 'set' | 'push' }>): string {
+  const size = action.t === 'set' ? (action.size ?? 0) : 0
+  if (size === 0) return `{"n":${action.n}}`
+  let text = ''
+  for (let i = 0; text.length < size; i++) text += `${action.n}.${i} `
+  return `{"n":${action.n},"text":"${text.slice(0, size)}"}`
+}
+
 interface Actor {
   readonly store: Store
   readonly view: View
@@ -309,7 +318,7 @@ async function perform(
     }
     return
   }
-  const data = `{"n":${action.n}}`
+  const data = dataOf(action)
   witness.attempt(data, key)
   const latest = hasWrongClocks ? 0n : view.latest
   const write =

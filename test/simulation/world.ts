@@ -9,6 +9,7 @@ import { Decisions } from './decisions.ts'
 import type { NodePlan } from './history.ts'
 import { VirtualNetwork } from './network.ts'
 import { VirtualNode } from './node.ts'
+import { PieceWatch } from './piece-watch.ts'
 import {
   type Configuration,
   hostOf,
@@ -232,7 +233,15 @@ export class World {
   #count(): void {
     const pushed = new Set<string>()
     this.network.lost = () => this.count('lost messages')
-    this.network.tap = (from, to, text) => {
+    // With another leader the engine begins anew.
+    const isFixed = this.nodes.every(({ plan }) => plan.elects !== true)
+    const pieces = new PieceWatch((error) => {
+      if (isFixed) this.fail(error)
+    })
+    this.network.arrived = (...message) => pieces.arrived(...message)
+    this.network.gone = (host) => pieces.gone(host)
+    this.network.tap = (from, to, text, connection) => {
+      if (pieces.sent(from, to, text, connection)) this.count('pieces')
       const kind = /^\{"t":"([a-z]+)"/.exec(text)?.[1]
       if (kind === 'welcome' && text.includes('"resume":false')) this.count('full comparisons')
       if (kind !== 'push') return

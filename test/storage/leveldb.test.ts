@@ -90,6 +90,19 @@ describe('LevelStorage', () => {
     expect(await readdir(directory)).toContain('CURRENT')
   })
 
+  it('refuses batches beyond the characters that may wait, but for a single one', async () => {
+    const storage = new LevelStorage({ directory: root, maxQueuedBytes: 1000 })
+    opened.push(storage)
+    await storage.open()
+    const write = (key: string, length: number): Promise<void> =>
+      storage.batch([{ type: 'put', key, value: 'x'.repeat(length) }])
+    const results = await Promise.allSettled([write('a', 900), write('b', 200), write('c', 50)])
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled'])
+    expect(results[1]).toMatchObject({ reason: { code: 'overloaded' } })
+    expect(await storage.getMany(['a', 'b'])).toEqual(['x'.repeat(900), undefined])
+    await write('b', 5000)
+  })
+
   it('refuses a folder that another object holds, and opens it once it is free', async () => {
     const first = make(root)
     const second = make(root)

@@ -55,9 +55,11 @@ describe('a server', () => {
     await postgres().control.crash()
     const refused = await waitFor(async () => {
       const answer = await send('POST', `${url}/items/during`, '2').catch(() => undefined)
-      return answer?.status === 500 ? answer : undefined
+      return answer?.status === 503 ? answer : undefined
     })
-    expect(refused.body).not.toBe('')
+    expect(refused.body).toMatch(/^(postgres|storage): /)
+    expect(refused.body).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}|ooo_test|ECONNREFUSED \d/)
+    expect(refused.headers['retry-after']).toBe('1')
     expect(JSON.parse((await send('GET', `${url}/items/before`)).body).data).toBe(1)
     await postgres().control.start()
     const written = async (): Promise<boolean> =>

@@ -1,9 +1,18 @@
 /** Writes that come together are made in batches that leave time for others. */
 import { describe, expect, it } from 'vitest'
-import { CommitQueue } from '../../src/store/commit-queue.ts'
+import { CommitQueue, type Sized } from '../../src/store/commit-queue.ts'
 import { openStore } from '../support/store.ts'
 
 const MIB = 1024 * 1024
+const BOUNDS = { maxWaiting: 1000, maxWaitingBytes: MIB, maxBatchBytes: MIB }
+
+interface Numbered extends Sized {
+  readonly n: number
+}
+
+function job(n: number): Numbered {
+  return { n, bytes: 1, isPatient: false }
+}
 
 describe('large writes that come at once', () => {
   it('are made in batches of a few, with turns of the event loop between them, in order', async () => {
@@ -27,29 +36,29 @@ describe('large writes that come at once', () => {
 
   it('share a batch when they are small', async () => {
     const batches: number[] = []
-    const queue = new CommitQueue<number>({
+    const queue = new CommitQueue<Numbered>({
       flush: async (jobs) => {
         batches.push(jobs.length)
         return jobs.length
       },
-      ...{ maxWaiting: 1000, maxBatch: 100 },
+      ...{ ...BOUNDS, maxBatch: 100 },
     })
-    for (let i = 0; i < 250; i++) queue.push(i)
+    for (let i = 0; i < 250; i++) queue.push(job(i))
     await queue.drained()
     expect(batches).toEqual([100, 100, 50])
   })
 
   it('keep their order when a batch takes a part of them', async () => {
     const done: number[] = []
-    const queue = new CommitQueue<number>({
+    const queue = new CommitQueue<Numbered>({
       flush: async (jobs) => {
         const taken = jobs.slice(0, 3)
-        done.push(...taken)
+        done.push(...taken.map(({ n }) => n))
         return taken.length
       },
-      ...{ maxWaiting: 1000, maxBatch: 10 },
+      ...{ ...BOUNDS, maxBatch: 10 },
     })
-    for (let i = 0; i < 20; i++) queue.push(i)
+    for (let i = 0; i < 20; i++) queue.push(job(i))
     await queue.drained()
     expect(done).toEqual(Array.from({ length: 20 }, (_, i) => i))
   })

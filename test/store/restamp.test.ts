@@ -86,6 +86,30 @@ describe('restamping', () => {
     expect(record === undefined ? 0n : versionOf(record)).toBe(version)
     expect(version).toBeGreaterThan(base + 1n)
   })
+
+  test('has the next origin too where the leader has reached the stamp: it may hold later writes of the first', async () => {
+    const store = await openStore({ leaderOf: () => LEADER })
+    await store.set('a', '1')
+    const before = (await records(store)).get('a')
+    const [stamp = 0n] = stampsOf(before)
+    expect(await store.restamp(LEADER, await owedRows(store), stamp + 1000n)).toBe(1)
+    const after = (await records(store)).get('a')
+    expect(stampsOf(after)).toEqual(stampsOf(before))
+    expect(after?.origin).toBe(`${before?.origin}-r1`)
+  })
+
+  test('leaves owed what lost since it was refused, for the leader to be shown', async () => {
+    const store = await openStore({ leaderOf: () => LEADER })
+    await store.set('a', '1')
+    const rows = await owedRows(store)
+    const [before] = stampsOf((await records(store)).get('a'))
+    const later = { kind: 'entry', key: 'a', created: (before ?? 0n) + 1n, data: '2' } as const
+    const winner: StoredRecord = { ...later, updated: 0n, origin: 'o' }
+    await store.merge([winner], { source: LEADER, leader: LEADER })
+    expect(await store.restamp(LEADER, rows, 5n)).toBe(0)
+    const owed = await store.owed(LEADER, 10, new Set())
+    expect(owed).toMatchObject([{ record: { data: '1' }, isLost: true }])
+  })
 })
 
 test('writes and deletes exceed what they replace, however far ahead that is', async () => {

@@ -87,6 +87,8 @@ export async function startContainer(spec: ContainerSpec): Promise<RunningServic
       },
       crash: kill,
       kill,
+      freeze: async () => void (await handle.pause()),
+      thaw: async () => void (await handle.unpause()),
     },
     end,
   }

@@ -114,7 +114,7 @@ export function commandUses(markdown: string): CommandUse[] {
       line,
     )
     if (use === null) return []
-    const flags = [...(use[2] ?? '').matchAll(/(?:^|\s)--([a-z-]+)/g)].flatMap((m) => m[1] ?? [])
+    const flags = [...(use[2] ?? '').matchAll(/(?:^|\s)--([a-z\d-]+)/g)].flatMap((m) => m[1] ?? [])
     return [{ command: use[1] ?? '', flags }]
   })
 }

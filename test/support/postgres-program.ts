@@ -58,6 +58,8 @@ export async function startPostgresProgram(
       // An immediate shutdown: as after a power cut of the server, minus the lost disk cache.
       crash: () => server.signal('SIGQUIT'),
       kill: () => server.kill(),
+      freeze: async () => server.freeze(),
+      thaw: async () => server.thaw(),
     },
     end: async () => {
       await server.signal('SIGQUIT')

@@ -33,6 +33,8 @@ export async function startRedisProgram(program: string): Promise<RunningService
       stop: () => server.signal('SIGTERM'),
       crash: () => server.kill(),
       kill: () => server.kill(),
+      freeze: async () => server.freeze(),
+      thaw: async () => server.thaw(),
     },
     end: async () => {
       await server.kill()

@@ -32,7 +32,10 @@ export class ServerProgram {
   #child: ChildProcess | undefined
   #ended: Promise<void> = Promise.resolve()
   #output = ''
+  /** Its processes while it is frozen. */
+  #frozen: readonly number[] = []
   readonly #onExit = (): void => {
+    this.thaw()
     this.#child?.kill('SIGKILL')
   }
 
@@ -63,6 +66,7 @@ export class ServerProgram {
 
   /** Ends it by a signal, and waits for its end. */
   async signal(name: NodeJS.Signals): Promise<void> {
+    this.thaw()
     this.#child?.kill(name)
     await this.#ended
     process.off('exit', this.#onExit)
@@ -70,6 +74,25 @@ export class ServerProgram {
 
   kill(): Promise<void> {
     return this.signal('SIGKILL')
+  }
+
+  /** Stops it and all its processes where they are: its connections stay, and nothing is answered. */
+  freeze(): void {
+    const { pid } = this
+    if (pid === undefined) throw new Error('freeze: it does not run')
+    // Itself first, so that no more come.
+    process.kill(pid, 'SIGSTOP')
+    const list = execFileSync('ps', ['-A', '-o', 'pid=,ppid='], { encoding: 'utf8' })
+    const pairs = list.split('\n').map((line) => line.trim().split(/\s+/).map(Number))
+    const children = pairs.flatMap(([child = 0, parent]) => (parent === pid ? [child] : []))
+    this.#frozen = [...children, pid]
+    for (const child of children) send(child, 'SIGSTOP')
+  }
+
+  /** Lets it go on. */
+  thaw(): void {
+    for (const pid of this.#frozen) send(pid, 'SIGCONT')
+    this.#frozen = []
   }
 
   #spawn(): void {
@@ -92,6 +115,15 @@ export class ServerProgram {
         done()
       })
     })
+  }
+}
+
+/** To a process that may have ended. */
+function send(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 

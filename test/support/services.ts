@@ -30,6 +30,10 @@ export interface ServiceControl {
   crash(): Promise<void>
   /** SIGKILL. */
   kill(): Promise<void>
+  /** Stops it where it is: its connections stay, and nothing is answered. */
+  freeze(): Promise<void>
+  /** Lets it go on. */
+  thaw(): Promise<void>
 }
 
 export interface RunningService {

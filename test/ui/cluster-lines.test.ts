@@ -8,7 +8,7 @@ const report = {
     { id: 'n1', lagRows: 0, lagMs: 0 },
     { id: 'n2', lagRows: 12, lagMs: 4_000 },
   ],
-  registered: [{ id: 'n2' }, { id: 'n3' }],
+  registered: [{ id: 'n2' }, { id: 'n3' }, { id: 'n5', awaySinceMs: 1_700_000_000_000 }],
   refusals: { total: 4 },
 }
 
@@ -24,8 +24,9 @@ describe('the cluster in the web UI', () => {
   })
 
   test('tells of each registered node whether it is in step, behind or away', () => {
-    const told = ['n1', 'n2', 'n3', 'n4'].map((id) => followerLine(report, id))
-    expect(told).toEqual(['in step', '12 behind, 4 s', 'away', undefined])
+    const told = ['n1', 'n2', 'n3', 'n4', 'n5'].map((id) => followerLine(report, id))
+    const since = 'away since 2023-11-14 22:13:20 UTC'
+    expect(told).toEqual(['in step', '12 behind, 4 s', 'away', undefined, since])
   })
 
   test('is nothing for a node without a cluster, and bears with strange answers', () => {

@@ -21,7 +21,12 @@ export function followerLine(report: unknown, id: string): string | undefined {
   const isIt = (row: unknown): boolean => fieldOf(row, 'id') === id
   const follower = listOf(report, 'followers').find(isIt)
   if (follower !== undefined) return lagText(follower)
-  return listOf(report, 'registered').some(isIt) ? 'away' : undefined
+  const member = listOf(report, 'registered').find(isIt)
+  if (member === undefined) return undefined
+  const sinceMs = numberOf(fieldOf(member, 'awaySinceMs'))
+  const since = new Date(sinceMs ?? Number.NaN)
+  if (Number.isNaN(since.getTime())) return 'away'
+  return `away since ${since.toISOString().slice(0, 19).replace('T', ' ')} UTC`
 }
 
 /** `in step`, or how many changes behind and for how long. */

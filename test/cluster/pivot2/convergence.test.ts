@@ -68,6 +68,7 @@ test.each([1, 2, 3, 4, 5, 6])(
     const own = await startOwn({ follows: leader.address })
     const one = await startPeer({ leader: leader.address })
     const two = await startPeer({ leader: leader.address })
+    leader.lists(one, two)
     await one.register('one')
     await two.register('two')
     const sides = [leader, own, one, two]
@@ -140,6 +141,7 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8])(
     const own = await startOwn({ follows: leader.address })
     const one = await startPeer({ leader: leader.address, autoSync: true, retryMs: 50 })
     const two = await startPeer({ leader: leader.address })
+    leader.lists(one, two)
     await one.register('one')
     await two.register('two')
     for (const name of NAMES) await leader.set(`things/${name}`, `"${name}"`)
@@ -159,7 +161,7 @@ test.each([1, 2, 3, 4, 5, 6, 7, 8])(
       }
       if (isLeaderAway) {
         await changesApart('follower', own, random, oracle)
-        leader = await startOwn({ storage, port })
+        leader = await startOwn({ storage, port, lists: [one, two] })
         if (random.below(2) === 0) await changesApart('leader', leader, random, oracle)
       }
       for (const node of cut) node.cut(false)

@@ -7,6 +7,7 @@ import type { PivotPeer } from './peer.ts'
 /** A 2.0 node that follows `leader`, registered there and known to be well. */
 async function startOldNode(leader: OwnNode, name = 'old'): Promise<PivotPeer> {
   const node = await startPeer({ leader: leader.address })
+  leader.lists(node)
   await node.register(name)
   await healthy(leader, node)
   return node
@@ -77,16 +78,15 @@ test('tells how a node is, in the shapes of 2.0', async () => {
   )
 })
 
-test('records of nodes are understood as every program writes them, and ours are no 2.0 nodes', async () => {
+test('listed nodes are spoken to, and ours are no 2.0 nodes, listed or not', async () => {
   const leader = await startOwn()
   const numeric = await startPeer({ leader: leader.address })
-  await leader.set(
-    'nodes/numeric',
-    JSON.stringify({ ip: '127.0.0.1', port: Number(numeric.address.split(':')[1]) }),
-  )
-  await leader.set('nodes/data', '{"ip":"127.0.0.1","note":"no port"}')
+  const unlisted = await startPeer({ leader: leader.address })
+  await unlisted.register('unlisted')
   const own = await startOwn({ follows: leader.address })
+  leader.lists(numeric, own)
   await waitFor(() => own.plugin.status()?.links[0]?.state === 'live')
+  const askedBefore = unlisted.requests
   await healthy(leader, numeric)
   const asked: string[] = []
   own.server.store.onCommit(() => asked.push('commit'))
@@ -98,6 +98,7 @@ test('records of nodes are understood as every program writes them, and ours are
   expect(byProtocol).toContain('2.0')
   expect(byProtocol.filter((protocol: string) => protocol === '2.0')).toHaveLength(1)
   expect(own.isSpeaking).toBe(false)
+  expect(unlisted.requests).toBe(askedBefore)
 })
 
 test('a node that was away brings its writes and deletes, and gets those it missed', async () => {
@@ -163,6 +164,7 @@ test('an older push does not replace what is newer here, and the node gets the n
 test('a delete that is older than what is here is not made', async () => {
   const leader = await startOwn()
   await leader.set('things/a', '1')
+  await startOldNode(leader)
   const version = (await leader.server.store.get('things/a'))?.created ?? 0n
   const late = await leader.request('DELETE', `/_pivot/pivot/things/a/${version - 1n}`)
   expect(late.status).toBe(200)

@@ -35,6 +35,7 @@ async function replace(
   root: string,
   name: string,
   leader?: ProcessNode,
+  nodes: readonly PivotPeer[] = [],
 ): Promise<ProcessNode> {
   const directory = join(root, name)
   const folder = await folderOf(peer, join(root, `old-${name}`))
@@ -45,6 +46,7 @@ async function replace(
   const port = Number(peer.address.split(':')[1])
   const args = ['serve', '--host', '127.0.0.1', '--port', String(port), '--data', directory]
   args.push('--name', name, '--key', 'things/*', '--key', 'settings')
+  for (const { address } of nodes) args.push('--pivot2', address)
   if (leader !== undefined) args.push('--cluster-url', leader.url)
   const node = new ProcessNode(name, port, directory, args)
   onTestFinished(() => node.kill())
@@ -84,7 +86,7 @@ test('a running cluster of 2.0 servers is moved to ours, the leader first, and n
   await two.set('things/d', '"two"')
   await two.set('settings', '{"mode":"two"}')
 
-  const leader = await replace(old, root, 'leader')
+  const leader = await replace(old, root, 'leader', undefined, [one, two])
   await leader.post('things/e', 'leader')
   await one.read('things/a')
   const all: Record<string, string> = {
@@ -122,8 +124,6 @@ test('a running cluster of 2.0 servers is moved to ours, the leader first, and n
   await waitForValue(() => thingsAt(leader), all)
   await waitUntilEqual([leader, first, second], ['things/*', 'settings'])
 
-  // The records of the old nodes name nobody any more.
-  for (const name of ['one', 'two']) await leader.delete(`nodes/${name}`)
   await waitForValue(async () => {
     const info = JSON.parse((await leader.get('?api=pivot')).body)
     return info.nodes.map(({ protocol }: { protocol: string }) => protocol)

@@ -12,6 +12,7 @@ async function startNode(
   options: Partial<PeerOptions> = {},
 ): Promise<PivotPeer> {
   const node = await startPeer({ leader: leader.address, ...options })
+  leader.lists(node)
   await node.register(name)
   await waitForHealth(leader, node, true)
   return node
@@ -162,7 +163,7 @@ test.each([
     await node.set('things/b', '"node"')
     await node.set('things/d', '"node"')
     await node.delete('settings')
-    const second = await startOwn({ storage, port })
+    const second = await startOwn({ storage, port, lists: [node] })
     await second.set('things/e', '"leader"')
     await node.read('things/b')
     const expected = {
@@ -190,7 +191,7 @@ test('a leader that is stopped right after a write has seen that write at its no
   await first.server.close()
   await node.delete('things/a')
   await node.set('things/c', '1')
-  const second = await startOwn({ storage, port })
+  const second = await startOwn({ storage, port, lists: [node] })
   const expected = { 'things/b': '1', 'things/c': '1' }
   await waitForValue(() => second.things(), expected)
   await waitForValue(() => thingsOf(node), expected)

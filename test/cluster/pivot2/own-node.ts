@@ -20,12 +20,16 @@ export interface OwnOptions {
   /** Milliseconds between two polls of a 2.0 leader, and dials of its stream. Default 50. */
   readonly pollMs?: number
   readonly keys?: readonly string[]
+  /** 2.0 nodes that may join from the start. Default: none. */
+  readonly lists?: readonly { readonly address: string }[]
   readonly logger?: Logger
 }
 
 export class OwnNode {
   readonly server: Server
   readonly plugin: ClusterPlugin
+
+  readonly #listed = new Set<string>()
 
   constructor(server: Server, plugin: ClusterPlugin) {
     this.server = server
@@ -42,6 +46,13 @@ export class OwnNode {
 
   request(method: string, path: string, options: RequestOptions = {}): Promise<Answer> {
     return request(method, this.url + path, options)
+  }
+
+  /** Takes these 2.0 nodes in, too. */
+  lists(...nodes: readonly { readonly address: string }[]): void {
+    if (nodes.length === 0) return
+    for (const { address } of nodes) this.#listed.add(address)
+    this.plugin.listPivot2([...this.#listed])
   }
 
   async set(key: string, data: string): Promise<void> {
@@ -91,18 +102,30 @@ export class OwnNode {
 }
 
 export async function startOwn(options: OwnOptions = {}): Promise<OwnNode> {
-  const { follows, port = 0, token, storage, pollMs = 50, keys = KEYS, logger } = options
+  const {
+    follows,
+    port = 0,
+    token,
+    storage,
+    pollMs = 50,
+    keys = KEYS,
+    logger,
+    lists = [],
+  } = options
   const plugin = cluster({
     keys: keys.map((path) => ({ path })),
     ...(follows === undefined ? {} : { clusterUrl: follows }),
     ...(token === undefined ? {} : { token }),
     ...(logger === undefined ? {} : { logger }),
+    pivot2: lists.map(({ address }) => address),
     limits: { reconnectInitialMs: 20, reconnectMaxMs: pollMs },
   })
   const server = createServer({ storage: storage ?? new MemoryStorage(), port, plugins: [plugin] })
   await server.open()
   onTestFinished(() => server.close())
-  return new OwnNode(server, plugin)
+  const node = new OwnNode(server, plugin)
+  node.lists(...lists)
+  return node
 }
 
 export async function startPeer(options: Partial<PeerOptions> = {}): Promise<PivotPeer> {

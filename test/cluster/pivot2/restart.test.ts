@@ -31,7 +31,7 @@ test('the activity told to 2.0 nodes does not fall when the leader is started ag
   const storage = new MemoryStorage()
   const node = await startPeer()
   const first = await startOwn({ storage })
-  await first.set('nodes/old', `{"ip":"127.0.0.1","port":"${node.address.split(':')[1]}"}`)
+  first.lists(node)
   const { version } = await first.server.store.set('things/a', '1')
   const activity = async (own: typeof first): Promise<bigint> =>
     BigInt(/\d+/.exec((await own.request('GET', '/_pivot/activity/things')).body)?.[0] ?? '-1')
@@ -41,7 +41,7 @@ test('the activity told to 2.0 nodes does not fall when the leader is started ag
   const raised = await activity(first)
   expect(raised).toBeGreaterThan(version)
   await first.server.close()
-  const second = await startOwn({ storage })
+  const second = await startOwn({ storage, lists: [node] })
   expect(await activity(second)).toBeGreaterThanOrEqual(raised)
   expect(await second.things()).toEqual({ 'things/a': '1', 'things/late': '1' })
 })

@@ -1,7 +1,20 @@
 /** The routes of protocol 2.0: statuses, bodies and what is refused. */
 import { expect, test } from 'vitest'
 import { STREAM_PROTOCOL } from '../../../src/core/protocol.ts'
-import { startOwn } from './own-node.ts'
+import { freePort } from '../../support/free-port.ts'
+import { waitFor } from '../../support/wait.ts'
+import { KEYS, type OwnNode, type OwnOptions, startOwn, startPeer } from './own-node.ts'
+
+/** A leader with one 2.0 node, which is at the address of these tests: what they ask is asked by a listed node. */
+async function startListing(options: OwnOptions = {}): Promise<OwnNode> {
+  const port = await freePort()
+  const { keys = KEYS } = options
+  const peer = await startPeer({ keys, leader: `127.0.0.1:${port}` })
+  const own = await startOwn({ ...options, port, lists: [peer] })
+  const base = keys[0]?.replace('/*', '')
+  await waitFor(async () => (await own.request('GET', `/_pivot/activity/${base}`)).status === 200)
+  return own
+}
 
 const metaOf = (index: string, stamp: bigint, data: string): string =>
   `{"created":${stamp},"updated":0,"index":"${index}","data":${data}}\n`
@@ -16,7 +29,7 @@ test('the version says 2.0, and what else this node speaks', async () => {
 })
 
 test('a list is given whole, oldest first; an absent plain key is a 500 that says so', async () => {
-  const own = await startOwn()
+  const own = await startListing()
   const empty = await own.request('GET', '/_pivot/pivot/things/*')
   expect(empty).toMatchObject({ status: 200, body: '[]\n' })
   await own.set('things/b', '1.50')
@@ -34,9 +47,10 @@ test('a list is given whole, oldest first; an absent plain key is a 500 that say
 })
 
 test('activity is the stamp of the latest write or delete, told from the first question on', async () => {
-  const own = await startOwn()
-  const activity = async (base: string): Promise<string> =>
-    (await own.request('GET', `/_pivot/activity/${base}`)).body
+  const own = await startListing()
+  // While the listed node is being looked for, its address is told nothing.
+  const activity = (base: string): Promise<string> =>
+    waitFor(async () => (await own.request('GET', `/_pivot/activity/${base}`)).body)
   expect(await activity('things')).toBe('{"lastEntry":0}\n')
   const { version: a } = await own.server.store.set('things/a', '1')
   expect(await activity('things')).toBe(`{"lastEntry":${a}}\n`)
@@ -49,7 +63,7 @@ test('activity is the stamp of the latest write or delete, told from the first q
 })
 
 test('a push is stored with its stamps and digits under the index of its body', async () => {
-  const own = await startOwn()
+  const own = await startListing()
   const stamp = 1_700_000_000_123_456_789n
   const body = metaOf('x-1.b', stamp, '{"n":12345678901234567890}')
   const list = await own.request('POST', '/_pivot/pivot/things/other', { body })
@@ -68,7 +82,7 @@ test('a push is stored with its stamps and digits under the index of its body', 
 })
 
 test('a nested plain key that was pushed to its last segment is stored where its body says', async () => {
-  const own = await startOwn({ keys: ['deep/down/value', 'things/*'] })
+  const own = await startListing({ keys: ['deep/down/value', 'things/*'] })
   const push = async (path: string): Promise<number> => {
     const body = `{"created":${10n ** 18n},"updated":0,"index":"value","path":"${path}","data":1}`
     return (await own.request('POST', '/_pivot/pivot/value', { body })).status
@@ -80,7 +94,7 @@ test('a nested plain key that was pushed to its last segment is stored where its
 })
 
 test('a glob delete takes what is older than its stamp', async () => {
-  const own = await startOwn()
+  const own = await startListing()
   await own.set('things/a', '1')
   const { version } = await own.server.store.set('things/b', '1')
   await own.set('things/c', '1')
@@ -102,7 +116,7 @@ test.each([
   ['a stamp far in the future', metaOf('a', 7_000_000_000_000_000_000n, '1')],
   ['a stamp beyond all time', metaOf('a', 9_999_999_999_999_999_999n, '1')],
 ])('a push with %s is a 500 without a body, and stores nothing', async (_what, body) => {
-  const own = await startOwn()
+  const own = await startListing()
   const answer = await own.request('POST', '/_pivot/pivot/things/a', { body })
   expect(answer).toMatchObject({ status: 500, body: '' })
   expect(await own.things()).toEqual({})
@@ -111,7 +125,7 @@ test.each([
 test.each(['x', '-1', '1.5', '99999999999999999999', '7000000000000000000'])(
   'a delete with the time "%s" is refused',
   async (time) => {
-    const own = await startOwn()
+    const own = await startListing()
     await own.set('things/a', '1')
     const { status } = await own.request('DELETE', `/_pivot/pivot/things/a/${time}`)
     expect(status).toBe(500)
@@ -120,7 +134,7 @@ test.each(['x', '-1', '1.5', '99999999999999999999', '7000000000000000000'])(
 )
 
 test('what is not synced is not served', async () => {
-  const own = await startOwn()
+  const own = await startListing()
   for (const path of ['pivot/other/*', 'pivot/other', 'activity/other', 'pivot/things']) {
     expect((await own.request('GET', `/_pivot/${path}`)).status, path).toBe(404)
   }
@@ -159,4 +173,49 @@ test('with a cluster token every route demands it', async () => {
     })
     expect(wrong.status, path).toBe(401)
   }
+})
+
+test('who is not listed reads nothing and writes nothing, and a listed one what its listing says', async () => {
+  const own = await startOwn()
+  const stamp = 1_700_000_000_123_456_789n
+  const body = metaOf('a', stamp, '1')
+  await own.set('things/old', '1')
+  const requests: [method: string, path: string][] = [
+    ['GET', 'activity/things'],
+    ['GET', 'pivot/things/*'],
+    ['POST', 'pivot/things/a'],
+    ['DELETE', `pivot/things/old/${stamp + 10n ** 18n}`],
+    ['POST', 'pivot/settings'],
+  ]
+  const statuses = async (): Promise<number[]> => {
+    const answers = requests.map(([method, path]) =>
+      own.request(method, `/_pivot/${path}`, method === 'POST' ? { body } : {}),
+    )
+    return (await Promise.all(answers)).map((answer) => answer.status)
+  }
+  expect(await statuses()).toEqual([403, 403, 403, 403, 403])
+  own.plugin.listPivot2(['127.0.0.1:1=things/*,ro'])
+  const [, list, set, remove, other] = await statuses()
+  expect([list, set, remove, other]).toEqual([200, 403, 403, 403])
+  expect(await own.things()).toEqual({ 'things/old': '1' })
+  own.plugin.listPivot2(['127.0.0.1:1=things/*'])
+  expect((await own.request('POST', '/_pivot/pivot/things/a', { body })).status).toBe(200)
+  own.plugin.listPivot2(['10.255.255.1:1'])
+  expect((await own.request('GET', '/_pivot/pivot/things/*')).status).toBe(403)
+})
+
+test.each([
+  'no port',
+  '10.0.0.7',
+  '10.0.0.7:0',
+  '10.0.0.7:65536',
+  '10.0.0.7:80/latest',
+  'user@10.0.0.7:80',
+  '169.254.1:80',
+  '10.0.0.7:80=',
+  '10.0.0.7:80=/items',
+  'fd00::7:80',
+])('a listing that names no node is refused: %s', async (text) => {
+  const own = await startOwn()
+  expect(() => own.plugin.listPivot2([text])).toThrow(`pivot2 "${text}" is not`)
 })

@@ -1,4 +1,8 @@
-/** Reading request bodies: each bounded, and all of them together. */
+/**
+ * Reading request bodies, each bounded, and all together: what was read of a body counts until the request
+ * is answered and the write that it asked for is done, since whoever waits (for a lock, a filter or the
+ * storage) holds it.
+ */
 import type { IncomingMessage } from 'node:http'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { StateError } from '../core/errors.ts'
@@ -6,10 +10,10 @@ import { compactJsonInSlices } from '../core/json.ts'
 import type { JsonBounds } from '../core/json-bounds.ts'
 
 export interface BodyLimits {
-  /** Largest body. */
+  /** Largest body, bytes; what lies beyond it is discarded unread. */
   readonly maxBodyBytes: number
-  /** Bytes of the bodies of all requests under way, the last one aside when it is alone. */
-  readonly maxRequestBytes: number
+  /** Most bytes of all bodies; a single one may have more. */
+  readonly maxBodiesBytes: number
   readonly jsonBounds: JsonBounds
 }
 
@@ -20,35 +24,40 @@ const SLICE_CHARACTERS = 262_144
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
+/** The bodies of one server. */
 export class RequestBodies {
   readonly limits: BodyLimits
+  /** Bytes by request. */
   readonly #held = new Map<IncomingMessage, number>()
   /** What bodies are used for, by request. */
   readonly #inUse = new WeakMap<IncomingMessage, Promise<void>>()
-  #bytes = 0
+  #total = 0
   #refused = 0
 
   constructor(limits: BodyLimits) {
     this.limits = limits
   }
 
-  /** Bytes of bodies that came in and whose requests are not answered yet. */
+  /** Bytes of all bodies that are being read or acted upon. */
   get bytes(): number {
-    return this.#bytes
+    return this.#total
   }
 
-  /** Requests refused because others held too much. */
+  /** Bodies refused because others held too much. */
   get refused(): number {
     return this.#refused
   }
 
   /**
    * The body as compact JSON text. It counts until `release`.
-   * @throws StateError `too_large`, what lies beyond the limit being discarded unread; `overloaded` when all
-   *   bodies together are too large; `invalid_json`, with the text `EOF` for an empty body;
-   *   `invalid_message` when the request was cut off.
+   * @param assertRoom refuses a body by its length, bytes, before anything of it is read
+   * @throws StateError `too_large`; `invalid_json`, with the text `EOF` for an empty body;
+   *   `invalid_message` when the request was cut off; `overloaded` when too much is held.
    */
-  async readJson(request: IncomingMessage): Promise<string> {
+  async readJson(request: IncomingMessage, assertRoom?: (bytes: number) => void): Promise<string> {
+    const length = Number(request.headers['content-length'] ?? 0)
+    if (length > this.limits.maxBodyBytes) throw tooLarge()
+    assertRoom?.(length)
     const bytes = await this.#read(request)
     let text: string
     try {
@@ -78,13 +87,11 @@ export class RequestBodies {
   }
 
   #drop(request: IncomingMessage): void {
-    this.#bytes -= this.#held.get(request) ?? 0
+    this.#total -= this.#held.get(request) ?? 0
     this.#held.delete(request)
   }
 
   #read(request: IncomingMessage): Promise<Buffer> {
-    const { maxBodyBytes } = this.limits
-    if (Number(request.headers['content-length']) > maxBodyBytes) return Promise.reject(tooLarge())
     return new Promise((resolve, reject) => {
       const chunks: Buffer[] = []
       let size = 0
@@ -94,17 +101,17 @@ export class RequestBodies {
         request.off('close', cut)
         finish()
       }
-      const refuse = (error: StateError): void => {
-        this.#drop(request)
-        settle(() => reject(error))
-        // Read on into nothing, so that the client can finish and see the answer.
-        request.resume()
-      }
       const take = (chunk: Buffer): void => {
         size += chunk.length
-        if (size > maxBodyBytes) refuse(tooLarge())
-        else if (!this.#hold(request, chunk.length)) refuse(this.#overloaded())
-        else chunks.push(chunk)
+        const refusal = this.#refusalOf(request, size, chunk.length)
+        if (refusal === undefined) {
+          chunks.push(chunk)
+          return
+        }
+        this.#drop(request)
+        settle(() => reject(refusal))
+        // Read on into nothing, so that the client can finish and see the answer.
+        request.resume()
       }
       const end = (): void => settle(() => resolve(Buffer.concat(chunks, size)))
       const cut = (): void =>
@@ -115,23 +122,23 @@ export class RequestBodies {
     })
   }
 
-  #hold(request: IncomingMessage, bytes: number): boolean {
-    const held = (this.#held.get(request) ?? 0) + bytes
-    const { maxRequestBytes } = this.limits
-    const limit = held <= SMALL_BODY_BYTES ? maxRequestBytes * 1.25 : maxRequestBytes
-    const isAlone = this.#bytes + bytes === held
-    if (!isAlone && this.#bytes + bytes > limit) return false
-    this.#held.set(request, held)
-    this.#bytes += bytes
-    return true
-  }
-
-  #overloaded(): StateError {
-    this.#refused++
-    return new StateError(
-      'overloaded',
-      `ooo: requests under way hold ${this.#bytes} bytes, the limit is ${this.limits.maxRequestBytes}`,
-    )
+  /** Takes room for the next `bytes` of a body of `size` so far; undefined when there was some. */
+  #refusalOf(request: IncomingMessage, size: number, bytes: number): StateError | undefined {
+    const { maxBodyBytes, maxBodiesBytes } = this.limits
+    if (size > maxBodyBytes) return tooLarge()
+    const held = this.#held.get(request) ?? 0
+    const limit = size <= SMALL_BODY_BYTES ? maxBodiesBytes * 1.25 : maxBodiesBytes
+    const isAlone = this.#total === held
+    if (!isAlone && this.#total + bytes > limit) {
+      this.#refused++
+      return new StateError(
+        'overloaded',
+        `ooo: request bodies of ${this.#total} bytes are held, the limit is ${maxBodiesBytes}`,
+      )
+    }
+    this.#held.set(request, held + bytes)
+    this.#total += bytes
+    return undefined
   }
 }
 

@@ -1,0 +1,55 @@
+/** Reads a link's outbox for the latest request, one reading at a time. */
+import type { SequencedRow } from '../src/store/rows.ts'
+import type { Store } from '../src/store/store.ts'
+import type { FollowerEffect, FollowerEvent } from './follower-link.ts'
+import type { ClusterLimits } from './options.ts'
+import { cutRows } from './page.ts'
+
+export interface OutboxReaderOptions {
+  readonly store: Pick<Store, 'owed'>
+  readonly leader: string
+  readonly limits: Pick<ClusterLimits, 'messageBytes'>
+  /** Rows as they may be told to the leader. */
+  readonly tellable: (rows: readonly SequencedRow[]) => readonly SequencedRow[]
+  readonly dispatch: (event: FollowerEvent) => void
+  readonly fail: (error: unknown) => void
+}
+
+type Request = Extract<FollowerEffect, { type: 'collect' }>
+
+export class OutboxReader {
+  readonly #options: OutboxReaderOptions
+  /** The latest request that has not been answered. */
+  #next: Request | undefined
+  #isReading = false
+
+  constructor(options: OutboxReaderOptions) {
+    this.#options = options
+  }
+
+  /** Answered by `collected`, unless another request comes first. */
+  collect(request: Request): void {
+    this.#next = request
+    void this.#read()
+  }
+
+  async #read(): Promise<void> {
+    const { store, leader, limits, tellable, dispatch, fail } = this.#options
+    if (this.#isReading) return
+    this.#isReading = true
+    try {
+      for (let next = this.#next; next !== undefined; next = this.#next) {
+        this.#next = undefined
+        const owed = await store.owed(leader, next.limit, next.skip)
+        const { rows } = cutRows(owed, limits.messageBytes)
+        const isWhole = rows.length === owed.length && owed.length < next.limit
+        const told = tellable(rows)
+        dispatch({ type: 'collected', rows: told, wholeOf: isWhole ? next.live : undefined })
+      }
+    } catch (error) {
+      fail(error)
+    } finally {
+      this.#isReading = false
+    }
+  }
+}

@@ -1,0 +1,39 @@
+/**
+ * Answering a follower's record that is refused for good: what this node has of the key gets a stamp above
+ * it, so that every node that holds the refused record gives it up. Where there is nothing, a delete does.
+ */
+import type { StoredRecord } from '../core/entry.ts'
+import { marksOf, versionOf } from '../core/entry.ts'
+import type { PlannedSlot } from './draft.ts'
+import { local, type PlanContext, type Planner } from './operations.ts'
+
+/** @param refused records whose stamps are not too far in the future. @returns how many keys were written again. */
+export function planDeny(refused: readonly StoredRecord[]): Planner<number> {
+  return {
+    reads: () => ({ keys: refused.map(({ key }) => key) }),
+    plan(context) {
+      const slots = new Map<string, PlannedSlot>()
+      for (const record of refused) {
+        const held = slots.get(record.key)?.record ?? context.slot(record.key)?.record
+        // What is later already wins.
+        if (held !== undefined && versionOf(held) > versionOf(record)) continue
+        slots.set(record.key, local(context, above(context, record, held)))
+      }
+      if (slots.size === 0) return { plan: undefined, result: 0 }
+      return { plan: { slots: [...slots.values()] }, result: slots.size }
+    },
+  }
+}
+
+function above(
+  context: PlanContext,
+  refused: StoredRecord,
+  held: StoredRecord | undefined,
+): StoredRecord {
+  const { key } = refused
+  const stamp = context.now(versionOf(refused))
+  const origin = context.identity.originFor(stamp, marksOf(held))
+  return held?.kind === 'entry'
+    ? { kind: 'entry', key, created: held.created, updated: stamp, origin, data: held.data }
+    : { kind: 'tombstone', key, deleted: stamp, origin }
+}

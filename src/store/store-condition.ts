@@ -1,0 +1,58 @@
+/** What a store tells of itself and its storage, to whoever watches over a node. */
+import type { RecordLimits } from '../core/record-check.ts'
+import type { Committer } from './committer.ts'
+import type { DurabilityLevels } from './durability-levels.ts'
+import type { RefusedReport } from './refused-records.ts'
+import type { StorageBacklog } from './storage-backlog.ts'
+
+export class StoreCondition {
+  protected readonly committer: Committer
+
+  constructor(committer: Committer) {
+    this.committer = committer
+  }
+
+  get durability(): DurabilityLevels {
+    return this.committer.durability
+  }
+
+  /** How great a record may be that is written. */
+  get limits(): RecordLimits {
+    return this.committer.limits.limits
+  }
+
+  /** What was not taken of what others sent since the store was opened. */
+  get refused(): RefusedReport {
+    return this.committer.refused.report()
+  }
+
+  /** @throws StateError `overloaded` when a write of so many bytes may not wait for the storage now. */
+  assertRoom(bytes: number): void {
+    this.committer.assertRoom(bytes)
+  }
+
+  /** What waits for the storage, and since when that has not answered. */
+  get backlog(): StorageBacklog {
+    return this.committer.backlog
+  }
+
+  /** Keys whose stored record is damaged: reads fail until they are written again. */
+  damaged(): readonly string[] {
+    return this.committer.damage.keys
+  }
+
+  /** How many records of a key or glob are damaged. */
+  damagedCount(pattern: string): number {
+    return this.committer.damage.count(pattern)
+  }
+
+  /** What was found damaged in this opening beyond single records, as sentences for people. */
+  get damageFindings(): readonly string[] {
+    return this.committer.damage.sentences
+  }
+
+  /** Hears that damage was found while open: `epoch` is another, peers are to be compared with. */
+  onDamage(listener: () => void): () => void {
+    return this.committer.onDamage(listener)
+  }
+}

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest'
+import { HashSet } from '../../cluster/hash-set.ts'
+import { settleUnknown } from '../../cluster/set-rows.ts'
+import { hashText } from '../../src/core/digest.ts'
+import { versionOf } from '../../src/core/entry.ts'
+import { ManualTime, openStore } from '../support/store.ts'
+
+const LEADER = 'http://l'
+
+test('what the leader acknowledged while the two compared is not owed anew: what is written over it has seen it', async () => {
+  const time = new ManualTime()
+  const store = await openStore({ time, leaderOf: () => LEADER })
+  await store.set('a', '1')
+  const rows = await store.owed(LEADER, 10, new Set())
+  const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))
+  await store.acknowledge(LEADER, sent, new Map())
+  const acknowledged = new HashSet()
+  acknowledged.add(hashText('a'))
+  const terms = { forgotten: 0n, horizon: 0n, isWanted: () => true }
+  const reading = { store, time, set: { path: 'a', except: [] }, nodes: [''] }
+  const unknown = { leader: LEADER, lacks: undefined, underWay: new HashSet(), acknowledged }
+  await settleUnknown(reading, { ...unknown, ...terms })
+  expect(store.owedCount(LEADER)).toBe(0)
+  const [first] = rows.map(({ record }) => record)
+  if (first === undefined) throw new Error('nothing was owed')
+  await store.set('a', '2')
+  expect(await store.owed(LEADER, 10, new Set())).toMatchObject([
+    { seen: `${versionOf(first)}@${first.origin}` },
+  ])
+})
