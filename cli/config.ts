@@ -12,6 +12,7 @@ import { refuseContradictions } from './contradictions.ts'
 import { ELECTION_SETTINGS } from './election-settings.ts'
 import { LIMITS_SETTINGS } from './limits-settings.ts'
 import { MEMBERS_SETTINGS } from './members-settings.ts'
+import { MEMORY_SETTINGS } from './memory-settings.ts'
 import { PAGE_SETTINGS } from './page-settings.ts'
 import { PROXY_SETTINGS } from './proxy-settings.ts'
 import { type Given, resolveSettings, settingsOf } from './resolve.ts'
@@ -235,6 +236,7 @@ export const SERVE_SETTINGS: SettingsTable<ServeConfig> = {
   ...PROXY_SETTINGS,
   ...MEMBERS_SETTINGS,
   ...LIMITS_SETTINGS,
+  ...MEMORY_SETTINGS,
   ...PAGE_SETTINGS,
   config: {
     flag: 'config',

@@ -7,6 +7,7 @@ import type { LogLevel } from './console-logger.ts'
 import type { ElectionConfig } from './election-settings.ts'
 import type { LimitsConfig } from './limits-settings.ts'
 import type { MembersConfig } from './members-settings.ts'
+import type { MemoryConfig } from './memory-settings.ts'
 import type { PageConfig } from './page-settings.ts'
 import type { ProxyConfig } from './proxy-settings.ts'
 import type { CacheSize } from './setting.ts'
@@ -19,6 +20,7 @@ export interface ServeConfig
     ProxyConfig,
     MembersConfig,
     LimitsConfig,
+    MemoryConfig,
     PageConfig {
   readonly host: string
   /** Whether everybody who reaches the node may read and write. */

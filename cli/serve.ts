@@ -24,6 +24,7 @@ import { SERVE_SETTINGS, type ServeConfig, serveConfig, serveVariables } from '.
 import { createConsoleLogger } from './console-logger.ts'
 import { electionOf, warnOfNamelessVoter } from './election-settings.ts'
 import { admissionOf, sizesOf } from './limits-settings.ts'
+import { memoryOf } from './memory-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
 import { pagesOf } from './page-settings.ts'
@@ -109,6 +110,7 @@ async function assemble(
     ...admissionOf(config),
     ...pagesOf(config),
     ...sizesOf(config),
+    ...memoryOf(config),
     ...(config.durability === undefined ? {} : { durability: config.durability }),
     ...(config.cache === 'all' ? {} : { cacheBytes: config.cache }),
     ...(existsSync(uiDir) ? { uiDir } : {}),

@@ -230,6 +230,36 @@ const SAMPLES: Record<keyof ServeConfig, readonly [text: string, value: unknown]
     ['1048576', 1_048_576],
     ['67108864', 67_108_864],
   ],
+  maxBodiesBytes: [
+    ['1', 1],
+    ['1000', 1000],
+    ['1048576', 1_048_576],
+  ],
+  maxAnswerBytes: [
+    ['1', 1],
+    ['1000', 1000],
+    ['1048576', 1_048_576],
+  ],
+  maxUnreadBytes: [
+    ['1', 1],
+    ['1000', 1000],
+    ['1048576', 1_048_576],
+  ],
+  maxPoolBytes: [
+    ['0', 0],
+    ['1', 1],
+    ['1048576', 1_048_576],
+  ],
+  maxJsonDepth: [
+    ['1', 1],
+    ['20', 20],
+    ['1000', 1000],
+  ],
+  maxJsonMembers: [
+    ['1', 1],
+    ['100', 100],
+    ['1000000000', 1_000_000_000],
+  ],
   config: [],
   leader: [
     ['redis', 'redis'],
@@ -353,6 +383,12 @@ const REFUSED: Record<keyof ServeConfig, readonly string[]> = {
   upgradeBurst: ['0', '-1'],
   backlog: ['0', '65536'],
   maxValueBytes: ['1023', '67108865', 'much'],
+  maxBodiesBytes: ['0', '64M'],
+  maxAnswerBytes: ['0', '-1'],
+  maxUnreadBytes: ['0', 'x'],
+  maxPoolBytes: ['-1', '1.5'],
+  maxJsonDepth: ['0', '1001'],
+  maxJsonMembers: ['0', 'many'],
   config: [],
   logLevel: ['verbose', 'INFO'],
 }
