@@ -5,8 +5,9 @@
  * does not name is copied, not taken apart.
  */
 import { StateError } from './errors.ts'
-import { JsonText, membersByName } from './json-text.ts'
-import { objectJson, replaceItems, sortedJson, sortedUnlessSame } from './sorted-json.ts'
+import { JsonText, namingMembers } from './json-text.ts'
+import { joiningMembers, replacingItems, sortedJson, sortedUnlessSame } from './sorted-json.ts'
+import { atOnce, type Steps } from './steps.ts'
 
 /** Conflicts that are told of; the rest is counted. */
 const MAX_CONFLICTS = 20
@@ -25,13 +26,23 @@ const MAX_PATH = 200
  * @throws StateError `merge_conflict` with a line for each of the first conflicts, naming the dotted path.
  */
 export function deepMerge(current: string, patch: string): string {
+  return atOnce(deepMerging(current, patch))
+}
+
+/** `deepMerge` in steps. */
+export function* deepMerging(current: string, patch: string): Steps<string> {
   const document = new JsonText(current)
   const change = new JsonText(patch)
   if (document.kind(0) === 'scalar' || change.kind(0) !== 'object') {
     return sortedJson(document, 0, current.length)
   }
   const merge = new Merge(document, change)
-  const merged = merge.container({ start: 0, end: current.length, change: 0, path: undefined })
+  const merged = yield* merge.container({
+    start: 0,
+    end: current.length,
+    change: 0,
+    path: undefined,
+  })
   merge.assertNoConflict()
   return merged
 }
@@ -61,11 +72,11 @@ class Merge {
     this.#patch = patch
   }
 
-  container({ start, end, change, path }: Place): string {
-    const changes = membersByName(this.#patch, this.#patch.members(change))
+  *container({ start, end, change, path }: Place): Steps<string> {
+    const changes = yield* namingMembers(this.#patch, this.#patch.members(change))
     return this.#document.kind(start) === 'array'
-      ? this.#items(start, end, changes, path)
-      : this.#members(start, changes, path)
+      ? yield* this.#items(start, end, changes, path)
+      : yield* this.#members(start, changes, path)
   }
 
   assertNoConflict(): void {
@@ -75,12 +86,12 @@ class Merge {
     throw new StateError('merge_conflict', lines.join('\n'))
   }
 
-  #items(start: number, end: number, changes: Changes, parent: Path | undefined): string {
+  *#items(start: number, end: number, changes: Changes, parent: Path | undefined): Steps<string> {
     const byIndex = new Map<number, [number, number]>()
     for (const [name, change] of changes) {
       if (/^(?:0|[1-9]\d{0,15})$/.test(name)) byIndex.set(Number(name), change)
     }
-    const merged = replaceItems(this.#document, start, end, (index, from, to) => {
+    const merged = yield* replacingItems(this.#document, start, end, (index, from, to) => {
       const change = byIndex.get(index)
       if (change === undefined) return sortedUnlessSame(this.#document, from, to)
       return this.#nested(from, to, change, { name: String(index), parent })
@@ -88,27 +99,35 @@ class Merge {
     return merged ?? this.#document.text.slice(start, end)
   }
 
-  #members(start: number, changes: Changes, parent: Path | undefined): string {
+  *#members(start: number, changes: Changes, parent: Path | undefined): Steps<string> {
     const merged = new Map<string, string>()
-    for (const [name, [from, to]] of membersByName(this.#document, this.#document.members(start))) {
+    const members = yield* namingMembers(this.#document, this.#document.members(start))
+    for (const [name, [from, to]] of members) {
+      yield
       const change = changes.get(name)
       merged.set(
         name,
         change === undefined
           ? sortedJson(this.#document, from, to)
-          : this.#nested(from, to, change, { name, parent }),
+          : yield* this.#nested(from, to, change, { name, parent }),
       )
     }
     for (const [name, [from, to]] of changes) {
+      yield
       if (!merged.has(name)) merged.set(name, sortedJson(this.#patch, from, to))
     }
-    return objectJson(merged)
+    return yield* joiningMembers(merged)
   }
 
-  #nested(start: number, end: number, [change, changeEnd]: [number, number], path: Path): string {
+  *#nested(
+    start: number,
+    end: number,
+    [change, changeEnd]: [number, number],
+    path: Path,
+  ): Steps<string> {
     const kind = this.#document.kind(start)
     if (this.#patch.kind(change) === 'object' && kind !== 'scalar') {
-      return this.container({ start, end, change, path })
+      return yield* this.container({ start, end, change, path })
     }
     if (kind !== 'object') return sortedJson(this.#patch, change, changeEnd)
     this.#conflictCount++

@@ -3,6 +3,7 @@
  * compact, valid text, as `compactJson` returns it.
  */
 import { stringEnd } from './json-bounds.ts'
+import { atOnce, type Steps } from './steps.ts'
 
 const QUOTE = 34
 const COMMA = 44
@@ -151,11 +152,20 @@ export class JsonText {
 
 /** Members by name, of which the last counts: start and end of each value. @param starts as `members` gives them */
 export function membersByName(source: JsonText, starts: Positions): Map<string, [number, number]> {
+  return atOnce(namingMembers(source, starts))
+}
+
+/** `membersByName` in steps. */
+export function* namingMembers(
+  source: JsonText,
+  starts: Positions,
+): Steps<Map<string, [number, number]>> {
   const members = new Map<string, [number, number]>()
   for (let i = 0; i + 2 < starts.length; i += 2) {
     const value = starts[i + 1] as number
     const name = source.name(starts[i] as number, value - 1)
     members.set(name, [value, (starts[i + 2] as number) - 1])
+    yield
   }
   return members
 }

@@ -1,5 +1,6 @@
 /** JSON with the members of every object in order of their names, by code point, and each name once. */
 import type { JsonText, Positions } from './json-text.ts'
+import type { Steps } from './steps.ts'
 import { TextBuilder } from './text-builder.ts'
 
 /** The value between two positions, sorted. Numbers and strings keep their spelling. */
@@ -16,48 +17,82 @@ export function sortedUnlessSame(source: JsonText, start: number, end: number): 
 }
 
 /**
- * An array with some items replaced, from `[` to `]`.
+ * An array with some items replaced, from `[` to `]`, in steps.
  * @param replaced gives the text of an item that is not to stay as it is; positions are those of the source
  * @returns undefined when all stay
  */
-export function replaceItems(
+export function* replacingItems(
   source: JsonText,
   start: number,
   end: number,
-  replaced: (index: number, start: number, end: number) => string | undefined,
-): string | undefined {
+  replaced: (index: number, start: number, end: number) => string | undefined | Steps<string>,
+): Steps<string | undefined> {
   const starts = source.items(start)
-  const out = new TextBuilder()
-  let kept = start
+  const spliced = new Spliced(source.text, start, end)
   for (let i = 0; i + 1 < starts.length; i++) {
     const from = starts[i] as number
     const to = (starts[i + 1] as number) - 1
+    yield
     const text = replaced(i, from, to)
-    if (text === undefined) continue
-    out.push(source.text.slice(kept, from))
-    out.push(text)
-    kept = to
+    spliced.replace(from, to, typeof text === 'object' ? yield* text : text)
   }
-  if (kept === start) return undefined
-  out.push(source.text.slice(kept, end))
-  return out.text
+  return spliced.text
 }
 
-/** An object of members that are JSON text already. */
-export function objectJson(members: ReadonlyMap<string, string>): string {
+/** A part of a text in which some pieces are replaced, from the first to the last. */
+class Spliced {
+  readonly #source: string
+  readonly #start: number
+  readonly #end: number
+  readonly #out = new TextBuilder()
+  #kept: number
+
+  constructor(source: string, start: number, end: number) {
+    this.#source = source
+    this.#start = start
+    this.#end = end
+    this.#kept = start
+  }
+
+  /** @param text undefined: the piece stays */
+  replace(from: number, to: number, text: string | undefined): void {
+    if (text === undefined) return
+    this.#out.push(this.#source.slice(this.#kept, from))
+    this.#out.push(text)
+    this.#kept = to
+  }
+
+  /** The part from its start to its end; undefined when all pieces stayed. To be asked for once. */
+  get text(): string | undefined {
+    if (this.#kept === this.#start) return undefined
+    this.#out.push(this.#source.slice(this.#kept, this.#end))
+    return this.#out.text
+  }
+}
+
+/** An object of members that are JSON text already, in steps. */
+export function* joiningMembers(members: ReadonlyMap<string, string>): Steps<string> {
   const out = new TextBuilder()
   let before = '{'
   for (const name of [...members.keys()].sort(byCodePoint)) {
     out.push(`${before}${JSON.stringify(name)}:`)
     out.push(members.get(name) ?? '')
     before = ','
+    yield
   }
   out.push(members.size === 0 ? '{}' : '}')
   return out.text
 }
 
 function sortedItems(source: JsonText, start: number, end: number): string | undefined {
-  return replaceItems(source, start, end, (_index, from, to) => sortedUnlessSame(source, from, to))
+  const starts = source.items(start)
+  const spliced = new Spliced(source.text, start, end)
+  for (let i = 0; i + 1 < starts.length; i++) {
+    const from = starts[i] as number
+    const to = (starts[i + 1] as number) - 1
+    spliced.replace(from, to, sortedUnlessSame(source, from, to))
+  }
+  return spliced.text
 }
 
 function sortedMembers(source: JsonText, start: number): string | undefined {

@@ -86,7 +86,13 @@ async function prepareItem(
       }
       const { json } = operation
       const changeBytes = Buffer.byteLength(json)
-      return { op: 'update', key, change: filteredMerge(json, filter), changeBytes, precondition }
+      return {
+        op: 'update',
+        key,
+        change: filteredMerge(json, parts.jsonBounds, filter),
+        changeBytes,
+        precondition,
+      }
     }
     case 'delete':
       await prepareDelete(parts, key, { ...options, precondition })

@@ -1,6 +1,7 @@
 /** What stands before data: keys that can be used so, static mode, filters, conditions. */
 import type { Entry } from '../core/entry.ts'
 import { errorText, StateError } from '../core/errors.ts'
+import type { JsonBounds } from '../core/json-bounds.ts'
 import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import type { Precondition } from '../core/precondition.ts'
@@ -37,6 +38,8 @@ export interface AccessParts {
   /** Whether only paths with a filter are served. */
   readonly isStatic: boolean
   readonly logger: Logger
+  /** What filters may be given. */
+  readonly jsonBounds: JsonBounds
   /** Asked before what comes from outside is written or deleted; throws to refuse it. */
   readonly guard?: (keyOrGlob: string, json: string | undefined) => void
   /** Runs before each read and is waited for; undefined when there is nothing to wait for. */

@@ -141,7 +141,10 @@ async function patch(
 ): Promise<WriteResult> {
   assertMergePath(key)
   if (hasGlob(key)) throw new StateError('not_found', 'ooo: not found')
-  const change = filteredMerge(json, (merged) => filterWrite(parts, key, merged, options))
+  const filter = (merged: string): string | Promise<string> => {
+    return filterWrite(parts, key, merged, options)
+  }
+  const change = filteredMerge(json, parts.jsonBounds, filter)
   const held = { ...options, changeBytes: Buffer.byteLength(json) }
   const written = await untilAnswered(() => parts.store.update(key, change, held))
   await afterWrite(parts, key)

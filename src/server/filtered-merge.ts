@@ -1,41 +1,56 @@
 /**
- * PATCH under a write filter that may answer later. A plan is synchronous, so a filter that has no
- * answer yet stops the plan; when it has answered the plan is tried again, and the answer counts
- * if the merged value is still the one the filter was asked about. Nothing is locked meanwhile.
+ * PATCH of what may take long to merge, and under a write filter that may answer later. A plan is synchronous,
+ * so a merge or a filter that has no result yet stops the plan; when it has one the plan is tried again, and the
+ * result counts if the value that it was made for is still the same. Nothing is locked meanwhile.
  */
-import { deepMerge } from '../core/deep-merge.ts'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { deepMerge, deepMerging } from '../core/deep-merge.ts'
 import type { Entry } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
+import { type JsonBounds, jsonExcess } from '../core/json-bounds.ts'
+import { inTurns } from '../core/steps.ts'
 
 /** Attempts until a write gives up: each one that fails means that another write was made. */
 const MAX_ATTEMPTS = 1000
+/** Characters of document and patch that are merged in one turn of the event loop: some milliseconds. */
+const MAX_AT_ONCE = 262_144
+/** Merges in turns that others overtook, after which one is made at once. */
+const MAX_OVERTAKEN = 3
 
 /** Checks and changes the JSON text about to be written; throws or rejects to refuse it. */
 export type JsonFilter = (json: string) => string | Promise<string>
 
-/** Stops a plan until `answered` settles. Never seen outside of `untilAnswered`. */
-class FilterPending {
-  readonly answered: Promise<void>
+/** Stops a plan until `done` settles. Never seen outside of `untilAnswered`. */
+class MergePending {
+  readonly done: Promise<void>
 
-  constructor(answered: Promise<void>) {
-    this.answered = answered
+  constructor(done: Promise<void>) {
+    this.done = done
     // It is awaited a little later; until then a rejection is not an unheard one.
-    answered.catch(() => undefined)
+    done.catch(() => undefined)
   }
 }
 
 /**
- * The change of `Store.update` that merges `patch` and passes the result through `filter`. Run the
- * write in `untilAnswered`. A filter that answers later may be asked more than once.
+ * The change of `Store.update` that merges `patch` and passes the result through `filter`, unless it is beyond
+ * the bounds: filters may take it apart. Run the write in `untilAnswered`. A filter that answers later may be
+ * asked more than once.
  */
-export function filteredMerge(patch: string, filter: JsonFilter): (current: Entry) => string {
+export function filteredMerge(
+  patch: string,
+  bounds: JsonBounds,
+  filter: JsonFilter,
+): (current: Entry) => string {
   let known: { readonly merged: string; readonly json: string } | undefined
-  return (current) => {
-    const merged = deepMerge(current.data, patch)
+  const merge = mergeInTurns(patch)
+  return ({ data }) => {
+    const merged = merge(data)
     if (known?.merged === merged) return known.json
+    const excess = jsonExcess(merged, bounds, data)
+    if (excess !== undefined) throw excess
     const json = filter(merged)
     if (typeof json === 'string') return json
-    throw new FilterPending(
+    throw new MergePending(
       json.then((answer) => {
         known = { merged, json: answer }
       }),
@@ -43,17 +58,35 @@ export function filteredMerge(patch: string, filter: JsonFilter): (current: Entr
   }
 }
 
+/** Merges into a document, at once where both are short. */
+function mergeInTurns(patch: string): (document: string) => string {
+  let made: { readonly document: string; readonly merged: string } | undefined
+  let overtaken = 0
+  return (document) => {
+    if (made?.document === document) return made.merged
+    const isShort = document.length + patch.length <= MAX_AT_ONCE
+    if (isShort || overtaken === MAX_OVERTAKEN) return deepMerge(document, patch)
+    overtaken++
+    const merging = inTurns(deepMerging(document, patch), nextTurn)
+    throw new MergePending(
+      merging.then((merged) => {
+        made = { document, merged }
+      }),
+    )
+  }
+}
+
 /**
- * Tries a write whose plan holds filtered merges until no filter is left to wait for.
- * @throws what the write or a filter throws; StateError `overloaded` after 1000 attempts.
+ * Tries a write whose plan holds filtered merges until nothing is left to wait for.
+ * @throws what the write, a merge or a filter throws; StateError `overloaded` after 1000 attempts.
  */
 export async function untilAnswered<Result>(write: () => Promise<Result>): Promise<Result> {
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
     try {
       return await write()
     } catch (error) {
-      if (!(error instanceof FilterPending)) throw error
-      await error.answered
+      if (!(error instanceof MergePending)) throw error
+      await error.done
     }
   }
   throw new StateError(

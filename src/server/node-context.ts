@@ -141,14 +141,17 @@ function createWrites(
 
 function createAccess(
   { static: isStatic, logger }: ResolvedServerOptions,
-  { filters }: Registry,
+  { filters, bodies }: Registry,
   { guarded: store, reads, plugins }: NodeParts,
 ): DataAccess {
   const beforeRead = (keyOrGlob: string): Promise<void> | undefined => reads.run(keyOrGlob)
   const guard = (keyOrGlob: string, json: string | undefined): void => {
     for (const ask of plugins.guards) ask(keyOrGlob, json)
   }
-  return createDataAccess({ store, filters, isStatic, logger, guard, beforeRead })
+  return createDataAccess({
+    ...{ store, filters, isStatic, logger, guard, beforeRead },
+    jsonBounds: bodies.limits.jsonBounds,
+  })
 }
 
 /** Whether two globs have keys in common is not asked: where there are unsent changes, no glob resumes. */

@@ -14,6 +14,7 @@ import type { Digest } from '../core/digest.ts'
 import type { Commit } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
+import { inTurns } from '../core/steps.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
 import { answerPlanned } from './answer-planned.ts'
 import { BatchWriter, strongest } from './batch-writer.ts'
@@ -29,7 +30,7 @@ import { type Committed, flushJobs } from './flush-jobs.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
-import type { PlanContext, Planner } from './operations.ts'
+import { type PlanContext, type Planned, type Planner, planned } from './operations.ts'
 import { planContext } from './plan-context.ts'
 import { type Job, planJobs, viewFor } from './plan-jobs.ts'
 import { loadState, repairedOnce } from './recovery.ts'
@@ -209,15 +210,11 @@ export class Committer {
           isPatient: planner.isPatient === true,
           durability: durability ?? this.#options.durability,
           reads: () => planner.reads(() => this.clock.now()),
-          plan: (draft) => {
-            const { plan, result } = planner.plan(this.#context(draft))
-            const answer = { result, resolve, reject }
-            const settle = (): void => {
+          plan: (draft) =>
+            this.#planning(draft, planner, ({ result }) => {
               this.#queue.release(job)
-              answerPlanned(planner, this.leaderOf, answer)
-            }
-            return { plan, settle }
-          },
+              answerPlanned(planner, this.leaderOf, { result, resolve, reject })
+            }),
           reject: (error) => {
             this.#queue.release(job)
             reject(error)
@@ -237,6 +234,15 @@ export class Committer {
     const { lost } = this
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
     return redirect({ alone, run, leaderOf, records: this.#records, lost }, change)
+  }
+
+  *#planning<Result>(
+    draft: Draft,
+    planner: Planner<Result>,
+    answer: (planned: Planned<Result>) => void,
+  ): ReturnType<Job['plan']> {
+    const made = yield* planned(planner, this.#context(draft))
+    return { plan: made.plan, settle: () => answer(made) }
   }
 
   #context(draft: Draft): PlanContext {
@@ -268,14 +274,16 @@ export class Committer {
       assertStorable: (record, before) => assertStorable(record, before, this.limits),
       admitLost: (change) => this.lost.admit(change),
     })
-    const { taken, settle } = planJobs(jobs, draft, MAX_BATCH_BYTES)
+    // Nothing else is committed until this batch is, so what was read stays true for all turns of it.
+    const { taken, settle } = await inTurns(planJobs(jobs, draft, MAX_BATCH_BYTES), nextTurn)
     draft.setOrigin(this.#identity.unsavedRow(this.clock.last, this.#meta.get(ORIGIN_ROW)))
     this.#lastSeq = draft.seq
     // Others have their turn between the steps of a batch that takes long.
     if (draft.dataLength > MAX_BATCH_BYTES) await nextTurn()
     const levels = jobs.slice(0, taken).map(({ durability }) => durability)
     const level = levels.reduce(strongest, levels[0])
-    const { rows, digest } = draft.rows(this.clock.last, this.#writer.needsBarrier(level))
+    const isBarrier = this.#writer.needsBarrier(level)
+    const { rows, digest } = await inTurns(draft.rows(this.clock.last, isBarrier), nextTurn)
     if (levels.every((level) => this.#writer.answersEarly(level))) {
       this.#apply(draft, digest)
       settle()

@@ -15,6 +15,7 @@ import {
 import { matchKey } from '../core/key.ts'
 import { unionMarks } from '../core/marks.ts'
 import { seenBy } from '../core/seen.ts'
+import type { Steps } from '../core/steps.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import { encodeHead } from './head.ts'
 import { ORIGIN_ROW } from './identity.ts'
@@ -124,8 +125,13 @@ export class Draft {
   }
 
   /** Takes one operation's decisions into the batch, all or none. @throws StateError as `assertStorable`. */
-  add(plan: Plan): void {
-    if (plan.isChecked !== true) for (const { record } of plan.slots) this.assertStorable(record)
+  *adding(plan: Plan): Steps<void> {
+    if (plan.isChecked !== true) {
+      for (const { record } of plan.slots) {
+        this.assertStorable(record)
+        yield
+      }
+    }
     const steps: SlotChange[] = []
     const changes: Change[] = []
     for (const { record: planned, owedTo, isMerged } of plan.slots) {
@@ -144,6 +150,7 @@ export class Draft {
         ...(isMerged === true ? { isMerged } : {}),
         ...(differsInFieldsOnly(record, before?.record) ? { isInternal: true } : {}),
       })
+      yield
     }
     for (const debt of plan.debts ?? []) {
       const before = this.slot(debt.record.key)
@@ -174,10 +181,11 @@ export class Draft {
   }
 
   /** The rows of the whole batch, and the digest they lead to. None when nothing changed, but for a barrier. */
-  rows(clock: bigint, isBarrier: boolean): { rows: BatchOperation[]; digest: Digest } {
+  *rows(clock: bigint, isBarrier: boolean): Steps<{ rows: BatchOperation[]; digest: Digest }> {
     const rows: BatchOperation[] = [...this.#rows]
     const digest = new DigestSum(this.#options.digest)
     for (const [key, slot] of this.#overlay) {
+      yield
       const before = this.#options.view.slot(key)
       if (before?.owedTo !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
       if (slot === undefined) {

@@ -1,6 +1,6 @@
 /**
- * What each local write does, as plans against the state at the moment it is committed. Planning
- * is synchronous, so a read–change–write can not interleave with another.
+ * What each local write does, as plans against the state at the moment it is committed. Nothing else is
+ * planned or committed meanwhile, so a read–change–write can not interleave with another.
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
 import { indexOfKey, marksOf, versionOf, wasOf, withMarks } from '../core/entry.ts'
@@ -9,8 +9,9 @@ import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
 import { addLaterMarks, changesIn } from '../core/marks.ts'
 import { NOBODY, undecidedByNobody } from '../core/nobody.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
+import { atOnce, type Steps } from '../core/steps.ts'
 import type { Durability } from '../storage-adapter.ts'
-import type { Plan } from './draft.ts'
+import type { Plan, PlannedSlot } from './draft.ts'
 import { heldBytes } from './held-bytes.ts'
 import type { WritingIdentity } from './identity.ts'
 import type { Reads, Slot } from './state.ts'
@@ -39,11 +40,13 @@ export interface PlanContext {
   meta(name: string): string | undefined
 }
 
-/** An operation: what it looks at, and what it then decides. Both run in its turn. */
+/** An operation: what it looks at, and what it then decides. Both run in its turn of the queue. */
 export interface Planner<Result> {
   /** Names all that `plan` looks at. `now` gives new stamps, for keys that are yet to be made. */
   reads(now: () => bigint): Reads
   plan(context: PlanContext): Planned<Result>
+  /** The same in steps, where it may concern many keys. */
+  steps?(context: PlanContext): Steps<Planned<Result>>
   /** Keys of which it decides a condition, so that this node must lead them until it is answered. */
   readonly decides?: readonly string[]
   /** Bytes that it holds while it waits (see `held-bytes.ts`). Default 0: so little that it is never refused for them. */
@@ -55,6 +58,15 @@ export interface Planner<Result> {
 export interface Planned<Result> {
   readonly plan: Plan | undefined
   readonly result: Result
+}
+
+/** What an operation decides, in the steps that it has. */
+export function* planned<Result>(
+  planner: Planner<Result>,
+  context: PlanContext,
+): Steps<Planned<Result>> {
+  if (planner.steps === undefined) return planner.plan(context)
+  return yield* planner.steps(context)
 }
 
 export interface DurabilityOption {
@@ -233,24 +245,35 @@ export function planDelete(
     ...decidedBy(keyOrGlob, precondition),
     bytes: heldBytes(keyOrGlob),
     reads: () => readsOf(keyOrGlob),
-    plan(given) {
-      const context = precondition === undefined ? given : deciding(given, [keyOrGlob])
-      const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
-      const live = keys.filter((key) => context.slot(key)?.record.kind === 'entry')
-      if (live.length === 0) {
-        if (!hasGlob(keyOrGlob)) throw new StateError('not_found', 'storage: not found')
-        return { plan: undefined, result: { deleted: 0 } }
-      }
-      if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
-      const stamp = context.now()
-      const slots = live.map((key) => {
-        return localDelete(context, key, stamp)
-      })
-      const [first] = slots
-      const version = first === undefined ? undefined : versionOf(first.record)
-      return { plan: { slots }, result: { deleted: live.length, version, ends: endsOf(slots) } }
-    },
+    plan: (context) => atOnce(deleting(context, keyOrGlob, precondition)),
+    steps: (context) => deleting(context, keyOrGlob, precondition),
   }
+}
+
+function* deleting(
+  given: PlanContext,
+  keyOrGlob: string,
+  precondition: Precondition | undefined,
+): Steps<Planned<DeleteResult>> {
+  const context = precondition === undefined ? given : deciding(given, [keyOrGlob])
+  const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
+  const isLive = (key: string): boolean => context.slot(key)?.record.kind === 'entry'
+  if (!hasGlob(keyOrGlob) && !isLive(keyOrGlob)) {
+    throw new StateError('not_found', 'storage: not found')
+  }
+  if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
+  let stamp: bigint | undefined
+  const slots: PlannedSlot[] = []
+  for (const key of keys) {
+    yield
+    if (!isLive(key)) continue
+    stamp ??= context.now()
+    slots.push(localDelete(context, key, stamp))
+  }
+  const [first] = slots
+  if (first === undefined) return { plan: undefined, result: { deleted: 0 } }
+  const version = versionOf(first.record)
+  return { plan: { slots }, result: { deleted: slots.length, version, ends: endsOf(slots) } }
 }
 
 function endsOf(slots: Plan['slots']): ChangeEnd[] {

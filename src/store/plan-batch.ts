@@ -6,6 +6,7 @@
 import { versionOf } from '../core/entry.ts'
 import { isStateError, StateError } from '../core/errors.ts'
 import { matchKey } from '../core/key.ts'
+import { atOnce, type Steps } from '../core/steps.ts'
 import type { Plan } from './draft.ts'
 import {
   assertLeads,
@@ -16,6 +17,7 @@ import {
   type Planned,
   type Planner,
   planDelete,
+  planned,
   planPush,
   planSet,
   planUpdate,
@@ -33,14 +35,16 @@ export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
   const isConditional = items.some(
     (item) => 'precondition' in item && item.precondition !== undefined,
   )
+  const steps = (context: PlanContext): Steps<Planned<BatchResult[]>> => {
+    const keys = items.map(({ key }) => key)
+    return planAll(isConditional ? deciding(context, keys) : context, planners, isConditional)
+  }
   return {
     decides: planners.flatMap(({ decides = [] }) => decides),
     bytes: planners.reduce((sum, { bytes = 0 }) => sum + bytes, 0),
     reads: (now) => joined(planners.map((planner) => planner.reads(now))),
-    plan: (context) => {
-      const keys = items.map(({ key }) => key)
-      return planAll(isConditional ? deciding(context, keys) : context, planners, isConditional)
-    },
+    plan: (context) => atOnce(steps(context)),
+    steps,
   }
 }
 
@@ -51,25 +55,30 @@ function joined(reads: readonly Reads[]): Reads {
   }
 }
 
-function planAll(
+function* planAll(
   context: PlanContext,
   planners: readonly Planner<BatchResult>[],
   isConditional: boolean,
-): Planned<BatchResult[]> {
+): Steps<Planned<BatchResult[]>> {
   const written = new Map<string, PlannedSlot>()
   const layered = overlay(context, written)
-  const results = planners.map((planner, i) =>
-    located(i, () => {
-      const { plan, result } = planner.plan(layered)
+  const results: BatchResult[] = []
+  for (const [i, planner] of planners.entries()) {
+    yield
+    try {
+      const { plan, result } = yield* planned(planner, layered)
       for (const slot of plan?.slots ?? []) {
+        yield
         // All of a conditional batch hangs on its conditions, so all of it must be led here.
         if (isConditional) assertLeads(context, slot.record.key)
         context.assertStorable(slot.record)
         written.set(slot.record.key, slot)
       }
-      return result
-    }),
-  )
+      results.push(result)
+    } catch (error) {
+      throw locate(i, error)
+    }
+  }
   return { plan: { slots: [...written.values()], isChecked: true }, result: results }
 }
 
@@ -134,12 +143,15 @@ function resultOf<Result>(
     ...(decides === undefined ? {} : { decides }),
     bytes,
     reads: (now) => planner.reads(now),
-    plan(context) {
-      const { plan, result } = planner.plan(context)
-      const record = plan?.slots[0]?.record
-      const version = record === undefined ? undefined : versionOf(record)
-      return { plan, result: { ...describe(result), version, origin: record?.origin } }
-    },
+    plan: (context) => atOnce(steps(context)),
+    steps,
+  }
+
+  function* steps(context: PlanContext): Steps<Planned<BatchResult>> {
+    const { plan, result } = yield* planned(planner, context)
+    const record = plan?.slots[0]?.record
+    const version = record === undefined ? undefined : versionOf(record)
+    return { plan, result: { ...describe(result), version, origin: record?.origin } }
   }
 }
 

@@ -1,4 +1,5 @@
 /** Planning the operations of one batch, one after another. */
+import type { Steps } from '../core/steps.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Sized } from './commit-queue.ts'
 import type { Draft, Plan } from './draft.ts'
@@ -9,7 +10,8 @@ export interface Job extends Sized {
   readonly durability: Durability | undefined
   /** What `plan` will look at; asked right before it. */
   readonly reads: () => Reads
-  readonly plan: (draft: Draft) => { plan: Plan | undefined; settle: () => void }
+  /** In steps, between which nothing else is committed. */
+  readonly plan: (draft: Draft) => Steps<{ plan: Plan | undefined; settle: () => void }>
   readonly reject: (error: unknown) => void
 }
 
@@ -24,13 +26,17 @@ export interface PlannedJobs {
 }
 
 /** Adds operations to the draft: all, or as many as `maxBytes` of data allow, at least one. */
-export function planJobs(jobs: readonly Job[], draft: Draft, maxBytes: number): PlannedJobs {
+export function* planJobs(
+  jobs: readonly Job[],
+  draft: Draft,
+  maxBytes: number,
+): Steps<PlannedJobs> {
   const answers: (() => void)[] = []
   for (const job of jobs) {
     if (answers.length > 0 && draft.dataLength >= maxBytes) break
     try {
-      const { plan, settle } = job.plan(draft)
-      draft.add(plan ?? { slots: [] })
+      const { plan, settle } = yield* job.plan(draft)
+      yield* draft.adding(plan ?? { slots: [] })
       answers.push(settle)
     } catch (error) {
       answers.push(() => job.reject(error))

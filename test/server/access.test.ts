@@ -1,5 +1,6 @@
 /** Data access over a store, with filters of the test: order, atomicity, conditions. */
 import { describe, expect, it } from 'vitest'
+import { DEFAULT_JSON_BOUNDS } from '../../src/core/json-bounds.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import { type AccessParts, createDataAccess, type DataAccess } from '../../src/server/access.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -26,6 +27,7 @@ async function open(
 ): Promise<{ access: DataAccess; store: Store }> {
   const store = await openStore()
   const access = createDataAccess({
+    jsonBounds: DEFAULT_JSON_BOUNDS,
     ...{ store, filters: { ...OPEN, ...filters }, isStatic: false, logger: SILENT_LOGGER },
     ...parts,
   })
