@@ -16,7 +16,6 @@ import { StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import { inTurns } from '../core/steps.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
-import { answerPlanned } from './answer-planned.ts'
 import { BatchWriter, strongest } from './batch-writer.ts'
 import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
@@ -28,9 +27,10 @@ import { applyMeta, Draft, type Step } from './draft.ts'
 import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
 import { type Committed, flushJobs } from './flush-jobs.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import { jobOf } from './job.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
-import { type PlanContext, type Planned, type Planner, planned } from './operations.ts'
+import type { PlanContext, Planner } from './operations.ts'
 import { planContext } from './plan-context.ts'
 import { type Job, planJobs, viewFor } from './plan-jobs.ts'
 import { loadState, repairedOnce } from './recovery.ts'
@@ -205,21 +205,15 @@ export class Committer {
       }
       try {
         this.#writer.assertOffered(durability)
-        const job: Job = {
-          bytes: planner.bytes ?? 0,
-          isPatient: planner.isPatient === true,
+        const job: Job = jobOf({
+          planner,
           durability: durability ?? this.#options.durability,
-          reads: () => planner.reads(() => this.clock.now()),
-          plan: (draft) =>
-            this.#planning(draft, planner, ({ result }) => {
-              this.#queue.release(job)
-              answerPlanned(planner, this.leaderOf, { result, resolve, reject })
-            }),
-          reject: (error) => {
-            this.#queue.release(job)
-            reject(error)
-          },
-        }
+          now: () => this.clock.now(),
+          context: (draft) => this.#context(draft),
+          leaderOf: () => this.leaderOf,
+          settled: () => this.#queue.release(job),
+          ...{ resolve, reject },
+        })
         this.#queue.push(job)
       } catch (error) {
         reject(error)
@@ -234,15 +228,6 @@ export class Committer {
     const { lost } = this
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
     return redirect({ alone, run, leaderOf, records: this.#records, lost }, change)
-  }
-
-  *#planning<Result>(
-    draft: Draft,
-    planner: Planner<Result>,
-    answer: (planned: Planned<Result>) => void,
-  ): ReturnType<Job['plan']> {
-    const made = yield* planned(planner, this.#context(draft))
-    return { plan: made.plan, settle: () => answer(made) }
   }
 
   #context(draft: Draft): PlanContext {

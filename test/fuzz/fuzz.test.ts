@@ -12,11 +12,14 @@ const SEED = process.env.OOO_TEST_SEED ?? '20260101'
 beforeAll(prepareBuild)
 
 describe('a node with a heap of 256 MiB', () => {
-  it(`outlives ${INPUTS} inputs over HTTP and WebSocket, and keeps nothing of them`, async () => {
+  it(`outlives ${INPUTS} inputs over HTTP, WebSocket and streams, and keeps nothing of them`, async () => {
     const { stdout } = await run(process.execPath, [
       ...[join(import.meta.dirname, 'run.mjs'), '--inputs', String(INPUTS), '--seed', SEED],
     ])
     const report: unknown = JSON.parse(stdout)
-    expect(report).toMatchObject({ problems: [] })
+    expect(report).toMatchObject({
+      problems: [],
+      streams: { heard: { pushed: expect.any(Number) } },
+    })
   })
 })

@@ -1,5 +1,5 @@
 /** Requests, right and wrong, as the bytes that go over the line. */
-import { batch, broken, dearJson, json, key, patch } from './json-inputs.mjs'
+import { backupLine, batch, broken, dearJson, json, key, patch } from './json-inputs.mjs'
 
 const METHODS = [
   'GET',
@@ -29,11 +29,18 @@ const OWN = [
 /** A request that is well formed as HTTP. */
 export function request(random) {
   const method = random.one(METHODS)
+  if (random.chance(0.03)) return restore(random)
   if (random.chance(0.08)) return build(random, 'POST', '/-/batch', bodyOf(random, batch(random)))
   const path = random.chance(0.1) ? random.one(OWN) : `/${key(random)}${query(random)}`
   if (method === 'POST') return build(random, method, path, bodyOf(random, json(random)))
   if (method === 'PATCH') return build(random, method, path, bodyOf(random, patch(random)))
   return build(random, method, path, random.chance(0.05) ? json(random) : undefined)
+}
+
+/** Lines of a backup, to be merged into the running node. */
+function restore(random) {
+  const lines = Array.from({ length: random.length(60) }, () => bodyOf(random, backupLine(random)))
+  return build(random, 'POST', '/-/restore', lines.join('\n'), 'application/x-ndjson')
 }
 
 /** A request whose body is dear: to be sent alone, as it takes its time. */
@@ -111,7 +118,7 @@ function query(random) {
   return `?${Array.from({ length: 1 + random.below(3) }, parameter).join('&')}`
 }
 
-function build(random, method, path, body) {
+function build(random, method, path, body, type = 'application/json') {
   const headers = ['host: localhost']
   if (random.chance(0.1))
     headers.push(random.one(['accept-encoding: gzip', 'accept-encoding: br;q=0, *']))
@@ -120,8 +127,7 @@ function build(random, method, path, body) {
   if (random.chance(0.02))
     headers.push(random.one(['origin: http://evil.example', 'origin: null', 'host: other']))
   const bytes = Buffer.from(body ?? '')
-  if (body !== undefined)
-    headers.push(`content-length: ${bytes.length}`, 'content-type: application/json')
+  if (body !== undefined) headers.push(`content-length: ${bytes.length}`, `content-type: ${type}`)
   return {
     method,
     bytes: Buffer.concat([

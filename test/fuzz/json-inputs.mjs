@@ -107,6 +107,19 @@ export function batch(random) {
   return `{"operations":[${Array.from({ length }, operation).join(',')}]}`
 }
 
+/** One record as a line of a backup. */
+export function backupLine(random) {
+  const stamp = () => random.one(['1767225600000000000', '1', '0', '-1', '9'.repeat(20), '1.5'])
+  const name = JSON.stringify(random.chance(0.8) ? `items/${random.below(30)}` : key(random))
+  const origin = JSON.stringify(
+    random.chance(0.8) ? `f${random.below(40)}` : random.text('a. \n', 9),
+  )
+  if (random.chance(0.2)) return `{"key":${name},"deleted":${stamp()},"origin":${origin}}`
+  const head = `{"key":${name},"created":${stamp()},"updated":${stamp()},"origin":${origin}`
+  const fields = random.one(['', '', '', ',"fields":{"marks":"x"}', ',"fields":[]', ',"crc":"0"'])
+  return `${head}${fields},"data":${json(random)}}`
+}
+
 const PLACES = ['a', 'b', 'list', 'x-y_z.1']
 
 /** A key or glob, mostly valid; few of them, so that data does not grow without end. */

@@ -1,7 +1,8 @@
 /**
- * Sends a node whatever a client could: HTTP and WebSocket, right and wrong, by bare sockets. The node is a
- * process of its own with a small heap. It must stay alive, answer a health check in time throughout, never
- * answer 500, and hold no more at the end than at the start.
+ * Sends a node whatever a client or a follower could: HTTP, WebSocket and stream messages, right and wrong, by
+ * bare sockets. The node is a process of its own with a small heap. It must stay alive, answer a health check in
+ * time throughout, never answer 500, hold no more memory at the end than at the start, and no record that a node
+ * may not hold.
  *
  *   node test/fuzz/run.mjs [--inputs 3000] [--seconds 0] [--seed 1] [--heap 256]
  *
@@ -18,6 +19,7 @@ import { dearPatch, dearRequest, request, wrongRequest } from './http-inputs.mjs
 import { Random } from './random.mjs'
 import { RawClient } from './raw-client.mjs'
 import { frame, handshake } from './socket-inputs.mjs'
+import { conversation, dearPush, streamHandshake } from './stream-inputs.mjs'
 
 const MIB = 1024 * 1024
 const CLIENTS = 12
@@ -40,14 +42,10 @@ const endMs =
 const maxInputs = Number.isFinite(endMs) ? Infinity : Number(values.inputs)
 
 const directory = mkdtempSync(join(tmpdir(), 'ooo-fuzz-'))
-const node = fork(
-  join(import.meta.dirname, '../support/sized-node.mjs'),
-  [directory, String(16 * MIB), '0', '0'],
-  {
-    execArgv: ['--expose-gc', `--max-old-space-size=${values.heap}`],
-    stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-  },
-)
+const node = fork(join(import.meta.dirname, 'node.mjs'), [directory, String(16 * MIB)], {
+  execArgv: ['--expose-gc', `--max-old-space-size=${values.heap}`],
+  stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+})
 let errors = ''
 node.stderr.on('data', (text) => {
   errors = (errors + text).slice(-4000)
@@ -59,6 +57,8 @@ const ended = once(node, 'exit').then(() => {
 const problems = []
 const statuses = new Map()
 const counts = { inputs: 0, requests: 0, wrong: 0, dear: 0, frames: 0, sockets: 0, unread: 0 }
+/** Streams, messages on them, answers of the node by kind. */
+const streams = { opened: 0, messages: 0, dear: 0, heard: {} }
 let longestHealthMs = 0
 
 const message = () =>
@@ -67,9 +67,10 @@ const message = () =>
     ended.then(() => reject(new Error(`the node ended: ${errors}`)))
   })
 
-async function memory() {
+/** @param question `memory` or `check` */
+async function ask(question) {
   const told = message()
-  node.send('memory')
+  node.send(question)
   return told
 }
 
@@ -158,7 +159,44 @@ async function socket(random, port) {
   client.destroy()
 }
 
-const KINDS = [visit, visit, visit, visit, visit, visit, wrong, wrong, socket, socket, socket]
+/** A follower that talks sense and nonsense. */
+async function stream(random, port) {
+  const client = await RawClient.connect(port)
+  client.send(streamHandshake(random))
+  await client.heard(ANSWER_MS)
+  const isOpen = client.take().toString('latin1').startsWith('HTTP/1.1 101')
+  counts.inputs++
+  if (isOpen) {
+    streams.opened++
+    if (random.chance(0.1)) client.stopReading()
+    const isDear = random.chance(0.03)
+    const said = isDear ? dearPush(random) : conversation(random)
+    for (const one of said) client.send(one)
+    counts.inputs += said.length
+    streams.messages += said.length
+    if (isDear) streams.dear++
+    for (let waits = random.below(8); waits > 0 && !client.isClosed; waits--) {
+      await client.heard(random.below(isDear ? 2000 : 300))
+      note(client.take().toString('latin1'))
+    }
+  }
+  client.destroy()
+}
+
+/** Which kinds of messages, and which refusals, the node answers a follower with. */
+function note(text) {
+  for (const [, kind] of text.matchAll(/\{"t":"([a-z]+)"/g)) {
+    streams.heard[kind] = (streams.heard[kind] ?? 0) + 1
+  }
+  for (const [outcome] of text.matchAll(/applied|superseded|refused|drift|denied/g)) {
+    streams.heard[outcome] = (streams.heard[outcome] ?? 0) + 1
+  }
+}
+
+const KINDS = [
+  ...[visit, visit, visit, visit, visit, visit, wrong, wrong, socket, socket, socket],
+  ...[stream, stream, stream],
+]
 
 async function fuzz(random, port) {
   while (counts.inputs < maxInputs && performance.now() < endMs && !hasEnded) {
@@ -185,7 +223,7 @@ async function tend(port, isOver) {
       const answer = await client.answer('GET', ANSWER_MS)
       if (answer?.status !== 200) problems.push(`health: ${answer?.status}`)
       longestHealthMs = Math.max(longestHealthMs, performance.now() - began)
-      for (const place of ['a', 'b', 'list', 'x-y_z.1']) {
+      for (const place of ['a', 'b', 'list', 'x-y_z.1', 'items']) {
         client.send(`DELETE /${place}/* HTTP/1.1\r\nhost: localhost\r\n\r\n`)
         await client.answer('DELETE', ANSWER_MS)
       }
@@ -199,7 +237,7 @@ async function tend(port, isOver) {
 try {
   const { url } = await message()
   const port = Number(new URL(url).port)
-  const idle = await memory()
+  const idle = await ask('memory')
   const began = performance.now()
   let isOver = false
   const tended = tend(port, () => isOver)
@@ -210,7 +248,9 @@ try {
   await tended
   const seconds = (performance.now() - began) / 1000
   if (hasEnded) throw new Error(`the node ended: ${errors}`)
-  const after = await memory()
+  const held = await ask('check')
+  for (const flaw of held.wrong) problems.push(`held: ${flaw}`)
+  const after = await ask('memory')
   const kept = after.heapUsed - idle.heapUsed
   if (kept > MAX_KEPT_BYTES)
     problems.push(`${kept} bytes more of the heap are in use than at the start`)
@@ -218,6 +258,7 @@ try {
   console.log(
     JSON.stringify({
       ...{ seed, heapMiB: Number(values.heap), seconds: Math.round(seconds), ...counts },
+      ...{ streams, records: held.count },
       statuses: Object.fromEntries([...statuses].sort(([a], [b]) => a - b)),
       longestHealthMs: Math.round(longestHealthMs),
       memoryMiB: {

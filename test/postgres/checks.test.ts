@@ -146,4 +146,20 @@ describe('nodes that share a table with wrong rows of before', () => {
       lastError: expect.stringMatching(/orders\/late.*2200|orders\/late.*stamp/),
     })
   })
+
+  it('leave out a value that SQL wrote and that is nested deeper than they take, and name it', async () => {
+    const url = await postgres().createDatabase()
+    const tables = await openTables(url)
+    await tables.createTable('orders')
+    const plugin = sharedTables({ url, scopes: { 'orders/*': 'orders' } })
+    const node = await serve({ storage: new MemoryStorage(), plugins: [plugin], maxJsonDepth: 3 })
+    await sql(url, SET, ['orders', ['orders/deep'], ['[[[[]]]]'], 'sql'])
+    await sql(url, SET, ['orders', ['orders/flat'], ['[]'], 'sql'])
+    await waitFor(async () => (await node.get('/orders/flat')).status === 200)
+    expect((await node.get('/orders/deep')).status).toBe(404)
+    expect(plugin.status()[0]).toMatchObject({
+      malformed: 1,
+      lastError: expect.stringMatching(/orders\/deep.*deeper than 3/),
+    })
+  })
 })
