@@ -2,6 +2,7 @@
 import type { HybridClock } from '../src/core/clock.ts'
 import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import type { Logger } from '../src/core/logger.ts'
+import { MAX_OVERTAKEN, overtakenName } from '../src/core/overtaken.ts'
 import type { Push, PushOutcome } from '../src/core/protocol.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
@@ -28,6 +29,8 @@ export class PushTaker {
   readonly #options: PushTakerOptions
   readonly #source: string
   readonly #drift: DriftLog
+  /** What was refused as stamped too far in the future, and may come again behind later changes. */
+  #refused: readonly string[] = []
 
   /** @param source marks the commits of this stream */
   constructor(options: PushTakerOptions, source: string) {
@@ -48,7 +51,13 @@ export class PushTaker {
    * @throws StateError of the storage.
    */
   async take(
-    { records, seen = [], lost = [], withheld = [] }: Omit<Push, 't' | 'n' | 'whole'>,
+    {
+      records,
+      seen = [],
+      lost = [],
+      withheld = [],
+      overtaken = [],
+    }: Omit<Push, 't' | 'n' | 'whole'>,
     { follower, acked }: StreamingState,
   ): Promise<PushOutcome[]> {
     const { store, placement, conflicts, clock, keeping } = this.#options
@@ -69,6 +78,7 @@ export class PushTaker {
       follower: follower.id,
       seen: accepted.map((item) => item.seen),
       lost: accepted.map((item) => item.isLost),
+      overtaken: [...this.#refused, ...overtaken],
       conflicts,
     }
     const merged = await store.merge(
@@ -85,6 +95,8 @@ export class PushTaker {
       ...accepted.map(({ record }, i) => [record, merged[i]] as const),
     ])
     const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
+    const refused = records.filter((_record, i) => outcomes[i] === 'drift').map(overtakenName)
+    this.#refused = [...this.#refused, ...refused].slice(-MAX_OVERTAKEN)
     this.#drift.note(follower.name, records, outcomes, notAfter)
     return outcomes
   }
