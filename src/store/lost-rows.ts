@@ -4,6 +4,7 @@
  * of them, so it is shown them once more, and keeps what was lost without anybody having seen it.
  */
 import { type StoredRecord, versionOf } from '../core/entry.ts'
+import type { ChangeName } from '../core/marks.ts'
 import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
 import {
   decodeRecord,
@@ -83,6 +84,14 @@ export class LostRows {
     let count = 0
     for (const { owedTo } of this.#rows.values()) if (owedTo === leader) count++
     return count
+  }
+
+  /** Whether this change is one of them. */
+  includes(key: string, { origin, version }: ChangeName): boolean {
+    return [...this.#rows.values()].some(
+      ({ record }) =>
+        record.key === key && record.origin === origin && versionOf(record) === version,
+    )
   }
 
   /** The one of this seq, if it is owed to `leader`. */

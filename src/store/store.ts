@@ -1,5 +1,6 @@
 /** Ordered reads and writes over one storage adapter, and what replication needs of it. See `committer.ts`. */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
+import type { ChangeName } from '../core/marks.ts'
 import { parseOvertaken } from '../core/overtaken.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
@@ -300,6 +301,11 @@ export class Store extends StoreCondition {
   /** What `leader` has not acknowledged yet of this row; undefined when it has, or another change took its place. */
   owedRow(leader: string, row: SequencedRow): Promise<SequencedRow | undefined> {
     return readOwedRow(this.#committer, leader, row)
+  }
+
+  /** Whether this change lost here, and is still to be shown to the leader, who says what becomes of it. */
+  isToBeShown(key: string, change: ChangeName): boolean {
+    return this.#committer.lost.includes(key, change)
   }
 
   /** Names of what followers push after later changes of its origin, and is to go to `leader` (see `overtaken.ts`). */
