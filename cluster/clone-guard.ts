@@ -124,6 +124,13 @@ export class CloneGuard {
     return [...this.#clones.values()].filter(({ atMs }) => atMs >= since)
   }
 
+  /** Lets in whatever comes next under this id, as if it had never been here. Not while it is connected. */
+  forget(id: string): void {
+    if (!this.#nodes.delete(id)) return
+    this.#isChanged = true
+    this.#saving ??= this.#save()
+  }
+
   /** Waits for what is being noted. */
   async stop(): Promise<void> {
     await this.#saving

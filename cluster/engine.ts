@@ -284,6 +284,7 @@ export class ClusterEngine {
 
   /** Forgets a member that is away. @returns it; undefined when there is none, or it is connected. */
   forget(id: string): RegisteredFollower | undefined {
+    if (!this.#keeping.isConnected(id)) this.#guard.forget(id)
     return this.#keeping.forget(id)
   }
 

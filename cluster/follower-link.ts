@@ -14,6 +14,7 @@ import type { Comparison } from './comparison.ts'
 import type { ComparisonEffect, ComparisonEvent, Tally } from './comparison-events.ts'
 import type { Feed, FeedReason, SizedBatch } from './feed.ts'
 import type { ClusterLimits } from './options.ts'
+import type { Overtaking } from './overtaking.ts'
 
 /** Who this follower is and what it follows the leader for. */
 export interface FollowerIdentity {
@@ -86,6 +87,8 @@ export interface Following extends LinkData {
   readonly withheld: ReadonlyMap<number, SequencedRow>
   /** Seqs of other rows that are to go up in pieces, one after the other. */
   readonly later: ReadonlySet<number>
+  /** What later changes of its origin go up before. */
+  readonly overtaken: Overtaking
   /** Seqs that the leader refused on this connection: kept in the outbox, not sent again. */
   readonly refused: ReadonlySet<number>
   /** Rows that the leader found stamped too far in the future: nothing is pushed until they are restamped. */
@@ -163,6 +166,8 @@ export type FollowerEvent =
   | {
       readonly type: 'collected'
       readonly rows: readonly SequencedRow[]
+      /** Names of what followers of this node will push after later changes. Default: none. */
+      readonly overtaken?: readonly string[]
       readonly wholeOf: number | undefined
     }
   /** A push is settled and dropped from the outbox. */
@@ -174,8 +179,13 @@ export type FollowerEvent =
     }
   /** The rows that drifted have new stamps, durably. */
   | { readonly type: 'restamped'; readonly session: number }
-  /** The leader has the value of this row. */
-  | { readonly type: 'uploaded'; readonly session: number; readonly seq: number }
+  /** The leader has the value of this row. `row`: what is owed of it by now; undefined for nothing. */
+  | {
+      readonly type: 'uploaded'
+      readonly session: number
+      readonly seq: number
+      readonly row: SequencedRow | undefined
+    }
   /** An interval has passed. `isAlive`: bytes came from the leader, or went to it. Default: not. */
   | { readonly type: 'beat'; readonly isAlive?: boolean }
   | { readonly type: 'close' }
@@ -286,14 +296,6 @@ export function dropLink(
 /** Whether these rows were asked for since they were missing on the bus. */
 export function isFetched(state: FollowerState, { feed }: Rows): boolean {
   return state.kind === 'live' && state.feed.from === 'fetch' && state.feed.n === feed
-}
-
-/** What is heard when this upload is done. */
-export function uploadedBy({
-  session,
-  row: { seq },
-}: Extract<FollowerEffect, { type: 'upload' }>): FollowerEvent {
-  return { type: 'uploaded', session, seq }
 }
 
 /** What the next connection offers: our protocol, unless the leader has just refused that as unknown to it. */

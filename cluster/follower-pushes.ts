@@ -1,4 +1,6 @@
 /** How a follower's outbox goes up: the part of `follower-state.ts` that pushes. Pure. */
+
+import { overtakenName } from '../src/core/overtaken.ts'
 import type { FollowerMessage, LogPosition, Push, Pushed } from '../src/core/protocol.ts'
 import { isLarge, PIECES_PROTOCOL, type Whole } from '../src/core/protocol-pieces.ts'
 import type { SentRow } from '../src/store/replication.ts'
@@ -11,6 +13,7 @@ import type {
   OpenState,
 } from './follower-link.ts'
 import { dropLink, isFollowing } from './follower-link.ts'
+import { noteOvertaken, told, untold } from './overtaking.ts'
 import { isTooLong } from './page.ts'
 
 /** Rows that may wait for their turn to go up in pieces; beyond it what is behind them waits as well. */
@@ -34,13 +37,14 @@ export function collect(state: OpenState, context: FollowerContext): FollowerSte
 /** The leader has the value: its record goes up. */
 export function uploaded(
   state: OpenState,
-  { session, seq }: Extract<FollowerEvent, { type: 'uploaded' }>,
+  { session, seq, row }: Extract<FollowerEvent, { type: 'uploaded' }>,
   context: FollowerContext,
 ): FollowerStep {
   if (!isFollowing(state) || session !== state.session || state.upload?.row.seq !== seq) {
     return { state, effects: [] }
   }
-  return collect({ ...state, upload: { ...state.upload, isDone: true } }, context)
+  if (row === undefined) return collect({ ...state, upload: undefined, later: new Set() }, context)
+  return collect({ ...state, upload: { row, isDone: true } }, context)
 }
 
 /** The leader will not take it: it is told of the record without its value. */
@@ -69,7 +73,10 @@ function upload(
   for (const { seq } of rows) later.add(seq)
   if (state.upload !== undefined) return { state: { ...state, later }, effects: [] }
   const effect = { type: 'upload', session: state.session, row: first } as const
-  return { state: { ...state, later, upload: { row: first, isDone: false } }, effects: [effect] }
+  return {
+    state: { ...state, later, upload: { row: first, isDone: false } },
+    effects: [effect],
+  }
 }
 
 type PushingState = Exclude<FollowingState, { kind: 'catchingUp' }>
@@ -95,7 +102,7 @@ function underWay({ refused, later, pushes }: FollowingState): Set<number> {
 /** Sends what was collected. */
 export function push(
   before: OpenState,
-  { rows: collected, wholeOf }: Extract<FollowerEvent, { type: 'collected' }>,
+  { rows: collected, overtaken = [], wholeOf }: Extract<FollowerEvent, { type: 'collected' }>,
   context: FollowerContext,
 ): FollowerStep {
   if (!mayPush(before)) return { state: before, effects: [] }
@@ -107,7 +114,10 @@ export function push(
   if (long !== undefined) return withhold(before, long, context)
   const inPieces = (row: SequencedRow): boolean =>
     before.protocol >= PIECES_PROTOCOL && isLarge(row.record, context.limits.pieceBytes)
-  const begun = upload(before, rows.filter(inPieces))
+  const large = rows.filter(inPieces)
+  const names = [...overtaken, ...large.map(({ record }) => overtakenName(record))]
+  const noted = { ...before, overtaken: noteOvertaken(before.overtaken, names) }
+  const begun = upload(noted, large)
   const small = rows.filter((row) => !inPieces(row))
   const isAllLarge = small.length === 0 && rows.length > 0
   const sent = isAllLarge ? collect(begun.state, context) : send(begun.state, small, {}, context)
@@ -150,12 +160,14 @@ function send(
     return { state, effects: [] }
   }
   const n = state.nextPush
+  const overtaken = untold(state.overtaken)
   const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))
   const message: FollowerMessage = {
     t: 'push',
     n,
     records: rows.map((row) => row.record),
     ...values,
+    ...(overtaken.length === 0 ? {} : { overtaken }),
     ...(rows.some((row) => row.seen !== undefined)
       ? { seen: rows.map((row) => row.seen ?? null) }
       : {}),
@@ -166,6 +178,7 @@ function send(
   const next: FollowingState = {
     ...state,
     nextPush: n + 1,
+    overtaken: told(state.overtaken),
     pushes: new Map(state.pushes).set(n, sent),
   }
   const more = collect(next, context)

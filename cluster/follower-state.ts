@@ -194,6 +194,7 @@ function welcome(
     pushes: new Map(),
     upload: undefined,
     later: new Set<number>(),
+    overtaken: new Map(),
     maxValueBytes: message.maxValueBytes,
     withheld: new Map<number, SequencedRow>(),
     refused: new Set<number>(),

@@ -20,7 +20,7 @@ import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
 import { ComparisonWork } from './comparison-work.ts'
 import { FeedCounts } from './feed-counts.ts'
-import { isFetched, isFollowing, nextOffer, uploadedBy } from './follower-link.ts'
+import { isFetched, isFollowing, nextOffer } from './follower-link.ts'
 import type { FollowerLinkOptions } from './follower-options.ts'
 import type {
   FollowerContext,
@@ -294,7 +294,7 @@ export class FollowerLink {
         this.#outbox.collect(effect)
         break
       case 'upload':
-        this.#pieces?.ship(effect.row.record, () => this.#dispatch(uploadedBy(effect)))
+        this.#pieces?.ship(effect.row.record, () => void this.#outbox.uploaded(effect))
         break
       case 'refused':
         this.#lastError = NOT_REPLICATED

@@ -105,7 +105,7 @@ export type LeaderSessionEffect =
   | { readonly type: 'read'; readonly after: number; readonly limit: number }
   /** Send the value of this row in pieces; answered by `shipped`. */
   | ({ readonly type: 'ship' } & LargeRow)
-  | ({ readonly type: 'merge' } & Pick<Push, 'n' | 'records' | 'seen' | 'lost' | 'withheld'>)
+  | ({ readonly type: 'merge' } & Omit<Push, 't'>)
   | AnswerEffect
   | {
       readonly type: 'close'

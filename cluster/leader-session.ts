@@ -158,16 +158,13 @@ function takePush(state: StreamingState, push: Push, limits: ClusterLimits): Lea
     )
   }
   const bytes = sum(push.records.map(recordBytes))
+  const { t, ...rest } = push
   return {
     state: { ...state, pushed: push.n, pushes: [...pushes, bytes], silentBeats: 0 },
     effects: [
       {
         type: 'merge',
-        n: push.n,
-        records: push.records,
-        ...(push.seen === undefined ? {} : { seen: push.seen }),
-        ...(push.lost === undefined ? {} : { lost: push.lost }),
-        ...(push.withheld === undefined ? {} : { withheld: push.withheld }),
+        ...rest,
       },
     ],
   }

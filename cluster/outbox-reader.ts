@@ -6,7 +6,7 @@ import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 
 export interface OutboxReaderOptions {
-  readonly store: Pick<Store, 'owed'>
+  readonly store: Pick<Store, 'owed' | 'owedRow' | 'overtakenFor'>
   readonly leader: string
   readonly limits: Pick<ClusterLimits, 'messageBytes'>
   /** Rows as they may be told to the leader. */
@@ -16,6 +16,7 @@ export interface OutboxReaderOptions {
 }
 
 type Request = Extract<FollowerEffect, { type: 'collect' }>
+type Upload = Extract<FollowerEffect, { type: 'upload' }>
 
 export class OutboxReader {
   readonly #options: OutboxReaderOptions
@@ -33,6 +34,17 @@ export class OutboxReader {
     void this.#read()
   }
 
+  /** A value has arrived in pieces: its record goes up, unless another change took its place meanwhile. */
+  async uploaded({ session, row }: Upload): Promise<void> {
+    const { store, leader, dispatch, fail } = this.#options
+    try {
+      const owed = await store.owedRow(leader, row)
+      dispatch({ type: 'uploaded', session, seq: row.seq, row: owed })
+    } catch (error) {
+      fail(error)
+    }
+  }
+
   async #read(): Promise<void> {
     const { store, leader, limits, tellable, dispatch, fail } = this.#options
     if (this.#isReading) return
@@ -44,7 +56,10 @@ export class OutboxReader {
         const { rows } = cutRows(owed, limits.messageBytes)
         const isWhole = rows.length === owed.length && owed.length < next.limit
         const told = tellable(rows)
-        dispatch({ type: 'collected', rows: told, wholeOf: isWhole ? next.live : undefined })
+        // Read after the rows: what a follower told came in one batch with what overtakes.
+        const overtaken = told.length === 0 ? [] : store.overtakenFor(leader)
+        const wholeOf = isWhole ? next.live : undefined
+        dispatch({ type: 'collected', rows: told, overtaken, wholeOf })
       }
     } catch (error) {
       fail(error)

@@ -3,6 +3,7 @@ import type { HybridClock } from '../src/core/clock.ts'
 import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { jsonExcess } from '../src/core/json-bounds.ts'
 import type { Logger } from '../src/core/logger.ts'
+import { MAX_OVERTAKEN, overtakenName } from '../src/core/overtaken.ts'
 import type { Push, PushOutcome } from '../src/core/protocol.ts'
 import type { RecordLimits } from '../src/core/record-check.ts'
 import type { TimeSource } from '../src/core/time.ts'
@@ -30,6 +31,8 @@ export class PushTaker {
   readonly #options: PushTakerOptions
   readonly #source: string
   readonly #drift: DriftLog
+  /** What was refused as stamped too far in the future, and may come again behind later changes. */
+  #refused: readonly string[] = []
 
   /** @param source marks the commits of this stream */
   constructor(options: PushTakerOptions, source: string) {
@@ -50,7 +53,13 @@ export class PushTaker {
    * @throws StateError of the storage.
    */
   async take(
-    { records, seen = [], lost = [], withheld = [] }: Omit<Push, 't' | 'n' | 'whole'>,
+    {
+      records,
+      seen = [],
+      lost = [],
+      withheld = [],
+      overtaken = [],
+    }: Omit<Push, 't' | 'n' | 'whole'>,
     { follower, acked }: StreamingState,
   ): Promise<PushOutcome[]> {
     const { store, placement, conflicts, clock, keeping } = this.#options
@@ -71,6 +80,7 @@ export class PushTaker {
       follower: follower.id,
       seen: accepted.map((item) => item.seen),
       lost: accepted.map((item) => item.isLost),
+      overtaken: [...this.#refused, ...overtaken],
       conflicts,
     }
     const merged = await store.merge(
@@ -87,6 +97,8 @@ export class PushTaker {
       ...accepted.map(({ record }, i) => [record, merged[i]] as const),
     ])
     const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
+    const refused = records.filter((_record, i) => outcomes[i] === 'drift').map(overtakenName)
+    this.#refused = [...this.#refused, ...refused].slice(-MAX_OVERTAKEN)
     this.#drift.note(follower.name, records, outcomes, notAfter)
     return outcomes
   }

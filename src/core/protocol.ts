@@ -55,11 +55,11 @@ import {
   decodePieceMessage,
   type PieceMessage,
   pieceFields,
-  places,
   type Whole,
   wholePlaces,
   withoutValues,
 } from './protocol-pieces.ts'
+import { decodePush, type Push } from './protocol-push.ts'
 import {
   decodeTerms,
   decodeTermsQuestion,
@@ -68,9 +68,9 @@ import {
   termsFields,
 } from './protocol-terms.ts'
 import { decodeGrant, decodeVote, type Grant, type Vote, votingFields } from './protocol-voting.ts'
-import { isSeen } from './seen.ts'
 
 export type { LogPosition } from './protocol-fields.ts'
+export type { Push } from './protocol-push.ts'
 
 /** Newest version of the stream that this release speaks. 3: records have fields, large values travel in pieces. */
 export const STREAM_PROTOCOL = 3
@@ -180,19 +180,6 @@ export interface Ack {
   readonly complete: boolean
 }
 
-export interface Push extends Whole {
-  readonly t: 'push'
-  /** Number of this push on this connection, from 1. */
-  readonly n: number
-  readonly records: readonly StoredRecord[]
-  /** Per record, what its maker had seen (see `seen.ts`); null where that is not known. Default: nowhere. */
-  readonly seen?: readonly (string | null)[]
-  /** Places in `records` of those that lost at the follower: to be noted, not to be taken. Default: none. */
-  readonly lost?: readonly number[]
-  /** Places in `records` of those that are longer than the leader takes; their values are left out. Default: none. */
-  readonly withheld?: readonly number[]
-}
-
 export interface Pushed {
   readonly t: 'pushed'
   readonly n: number
@@ -277,7 +264,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         complete: fields.complete === true,
       }
     case 'push':
-      return { t: 'push', n: integer(fields, 'n'), ...pushedRecords(fields) }
+      return decodePush(fields)
     case 'feed':
       return decodeFeedRequest(fields)
     case 'terms':
@@ -287,26 +274,6 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
     default:
       return decodePieceMessage(fields) ?? decodeComparisonMessage(fields)
   }
-}
-
-function pushedRecords(
-  fields: Fields,
-): Pick<Push, 'records' | 'seen' | 'lost' | 'whole' | 'withheld'> {
-  const found = records(fields)
-  const named = {
-    ...wholePlaces(fields, found.length),
-    ...(fields.withheld === undefined
-      ? {}
-      : { withheld: places(fields, 'withheld', found.length) }),
-    ...(fields.lost === undefined ? {} : { lost: places(fields, 'lost', found.length) }),
-  }
-  if (fields.seen === undefined) return { records: found, ...named }
-  const seen = list(fields, 'seen', found.length).map((text) => {
-    if (text !== null && !isSeen(text)) throw invalid('seen', text)
-    return text
-  })
-  if (seen.length !== found.length) throw invalid('seen', seen)
-  return { records: found, seen, ...named }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */

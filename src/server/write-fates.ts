@@ -13,7 +13,7 @@ import { type Fate, fateAtLeader, fateJson, isFinal, parseFate, standingOf } fro
 import { formatWriteId, type WriteId } from './write-id.ts'
 
 export interface WriteFatesOptions {
-  readonly store: Pick<Store, 'id' | 'slot' | 'leaderOf' | 'onCommit' | 'onSettled'>
+  readonly store: Pick<Store, 'id' | 'slot' | 'isToBeShown' | 'leaderOf' | 'onCommit' | 'onSettled'>
   /** What replicates; undefined on a node that stands alone. */
   readonly replication: () => Replication | undefined
   readonly time: TimeSource
@@ -173,6 +173,8 @@ export class WriteFates {
     }
     const here = fateBelow(id, key, slot, store.id)
     if (slot?.owedTo !== undefined && standing.isKnown) return here
+    // Whatever took its place: the leader has not said yet whether it takes this one.
+    if (standing.isKnown && store.isToBeShown(key, id)) return here
     const refusedFor = await replication()?.refusalOf(key, id)
     if (refusedFor !== undefined) return { ...unknown(id, key), state: 'refused', refusedFor }
     const there = await this.#ask(leader, question)

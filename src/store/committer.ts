@@ -311,6 +311,7 @@ export class Committer {
     }
     for (const slot of removals) this.#records.remove(slot)
     if (lost !== undefined) this.lost.apply(lost)
+    if ((lost?.settled?.length ?? 0) > 0) isSettled = true
     if (commit !== undefined) {
       this.#head = commit.seq
       this.#listeners.announce(commit)

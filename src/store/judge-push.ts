@@ -29,6 +29,8 @@ export interface PushOrigin {
   readonly seen: readonly (string | undefined)[]
   /** Per record, in order: whether it lost at the follower, so that it is noted and not taken. */
   readonly lost: readonly boolean[]
+  /** Names of changes that come after these, though they were made before (see `core/overtaken.ts`). Default: none. */
+  readonly overtaken?: readonly string[]
   /** Takes what lost. */
   readonly conflicts: ConflictLog
 }
@@ -52,6 +54,7 @@ export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
   const { follower, seen, conflicts } = origin
   const name = marksRow(follower)
   const marks = new PushedMarks(follower, context.meta(name), birthOf(context, conflicts))
+  marks.overtake(origin.overtaken ?? [])
   const rows: BatchOperation[] = []
   return {
     rows,

@@ -4,6 +4,7 @@
  * of them, so it is shown them once more, and keeps what was lost without anybody having seen it.
  */
 import { type StoredRecord, versionOf } from '../core/entry.ts'
+import type { ChangeName } from '../core/marks.ts'
 import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
 import {
   decodeRecord,
@@ -15,6 +16,7 @@ import {
   seqOfRow,
   unsealRow,
 } from './rows.ts'
+import type { Slot } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
 /** A change that lost, under the seq it had. */
@@ -84,6 +86,21 @@ export class LostRows {
     return count
   }
 
+  /** Whether this change is one of them. */
+  includes(key: string, { origin, version }: ChangeName): boolean {
+    return [...this.#rows.values()].some(
+      ({ record }) =>
+        record.key === key && record.origin === origin && versionOf(record) === version,
+    )
+  }
+
+  /** The one of this seq, if it is owed to `leader`. */
+  find(leader: string, seq: number): SequencedRow | undefined {
+    const row = this.#rows.get(seq)
+    if (row?.owedTo !== leader) return undefined
+    return { seq, record: row.record, seen: row.seen, isLost: true }
+  }
+
   /** Asks anew to whom they are owed. A node that leads keeps them for who leads after it. */
   redirect(leaderOf: LeaderOf): void {
     for (const [seq, row] of this.#rows) {
@@ -101,6 +118,24 @@ export class LostRows {
       this.#rows.set(lost.seq, { ...lost, owedTo })
     }
   }
+}
+
+interface RowSources {
+  readonly records: { slot(key: string): Slot | undefined | Promise<Slot | undefined> }
+  readonly lost: Pick<LostRows, 'find'>
+}
+
+/** What is owed under the seq of a row; undefined when that is settled, or another change took its place. */
+export async function readOwedRow(
+  { records, lost }: RowSources,
+  leader: string,
+  { seq, record: { key } }: SequencedRow,
+): Promise<SequencedRow | undefined> {
+  const slot = await records.slot(key)
+  // After that: what loses while it is read is in one of them.
+  const row = lost.find(leader, seq)
+  if (row !== undefined) return row
+  return slot?.seq === seq && slot.owedTo === leader ? slot : undefined
 }
 
 /** To whom, how many at most, and the seqs to leave out. */

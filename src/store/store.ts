@@ -1,11 +1,13 @@
 /** Ordered reads and writes over one storage adapter, and what replication needs of it. See `committer.ts`. */
 import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
+import type { ChangeName } from '../core/marks.ts'
+import { parseOvertaken } from '../core/overtaken.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
-import { type OwedQuery, readOwed } from './lost-rows.ts'
+import { type OwedQuery, readOwed, readOwedRow } from './lost-rows.ts'
 import { mergeApart } from './merge-apart.ts'
 import type {
   BatchItem,
@@ -23,6 +25,7 @@ import { comeDown } from './plan-come-down.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
+import { overtakenByFollowers } from './pushed-marks.ts'
 import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
 import type {
@@ -293,6 +296,25 @@ export class Store extends StoreCondition {
    */
   owed(...query: OwedQuery): Promise<SequencedRow[]> {
     return readOwed(this.#committer, query)
+  }
+
+  /** What `leader` has not acknowledged yet of this row; undefined when it has, or another change took its place. */
+  owedRow(leader: string, row: SequencedRow): Promise<SequencedRow | undefined> {
+    return readOwedRow(this.#committer, leader, row)
+  }
+
+  /** Whether this change lost here, and is still to be shown to the leader, who says what becomes of it. */
+  isToBeShown(key: string, change: ChangeName): boolean {
+    return this.#committer.lost.includes(key, change)
+  }
+
+  /** Names of what followers push after later changes of its origin, and is to go to `leader` (see `overtaken.ts`). */
+  overtakenFor(leader: string): string[] {
+    const names = overtakenByFollowers((name) => this.#committer.meta(name))
+    return names.filter((name) => {
+      const { key } = parseOvertaken(name)
+      return key === '' || this.leaderOf(key) === leader
+    })
   }
 
   /**

@@ -65,6 +65,16 @@ describe('a clone', () => {
     expect(registered.map(({ id }) => id)).toEqual(['shop-1'])
   })
 
+  it('is let in once its id has been forgotten, which it is not while that node is connected', async () => {
+    const first = dial(['b', 'a'], '192.0.2.1')
+    leader.engine.forget('shop-1')
+    expect(dial(['c', 'a'], '192.0.2.2').closedWith?.code).toBe(CLONE)
+    first.cut()
+    expect(dial(['c', 'a'], '192.0.2.2').closedWith?.code).toBe(CLONE)
+    expect(leader.engine.forget('shop-1')?.id).toBe('shop-1')
+    expect(dial(['c', 'a'], '192.0.2.2').closedWith).toBeUndefined()
+  })
+
   it('is refused when it comes back after its copy has replaced it', () => {
     dial(['a'], '192.0.2.1')
     dial(['b', 'a'], '192.0.2.2')

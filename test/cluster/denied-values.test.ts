@@ -61,4 +61,16 @@ describe('a value that is longer than the leader takes', () => {
     await waitFor(() => (follower.plugin.status()?.links[0]?.lastAgreementMs ?? 0) > 0)
     expect(follower.plugin.status()?.links[0]).toMatchObject({ repairs: 0, denied: 1 })
   })
+  it('is never acknowledged as held by the leader', async () => {
+    const { leader, follower } = await pair()
+    for (let i = 0; i < 20; i++) {
+      await leader.server.store.set(`items/${i}`, '1')
+      const { status, body } = await follower.request(
+        'POST',
+        `/items/${i}?ack=leader&ackTimeoutMs=20000`,
+        LONG,
+      )
+      expect([status, body]).toEqual([504, expect.stringContaining('refused the write')])
+    }
+  })
 })

@@ -91,6 +91,21 @@ describe('a leader that has lost two of three voters', () => {
     for (const name of names) expect(late.body).toContain(`${name} (not connected since 20`)
   })
 
+  it('keeps a voter as such that has left as a member, as one without a disk does when it stops', async () => {
+    const [leader, one] = await trio()
+    const { id } = one
+    await one.server.close()
+    const before = await waitFor(async () => {
+      const report = await votersOf(leader)
+      return report.attendance?.some(({ connected }) => !connected) === true && report
+    })
+    const { body } = await leader.request('POST', '/-/nodes', JSON.stringify({ forget: id }))
+    expect(body).toBe('{"forgotten":false}')
+    expect((await leader.request('GET', '/-/nodes')).body).not.toContain(id)
+    expect(await votersOf(leader)).toEqual(before)
+    expect(await reasonsOf(leader)).toContain(`1 of 3 voters is away: ${nameOf(one)}`)
+  })
+
   it('says of one voter that is away that one more may not be lost', async () => {
     const [leader, one] = await trio()
     await one.server.close()

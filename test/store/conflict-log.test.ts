@@ -1,6 +1,7 @@
 /** The conflict log by itself: bounds, order, restarts, and what is told of pushes. */
 import { describe, expect, it, test } from 'vitest'
 import type { Entry, Tombstone } from '../../src/core/entry.ts'
+import { isOvertakenName, overtakenName } from '../../src/core/overtaken.ts'
 import { decodeFollowerMessage, encodeMessage } from '../../src/core/protocol.ts'
 import { hasSeen, isSeen, seenBy } from '../../src/core/seen.ts'
 import type { ConflictLog } from '../../src/store/conflict-log.ts'
@@ -201,5 +202,45 @@ describe('what a follower tells of its pushes', () => {
     // A row of a build that did not note keys.
     const older = new PushedMarks('f', 'f 10 n=20', 10n)
     expect(older.covers(gone('a/l'))).toBe(true)
+  })
+
+  it('calls new, once, what the follower told it would push after later changes', () => {
+    const at = (version: bigint, origin = 'n'): Entry => ({ ...pushed('a', version), origin })
+    const marks = new PushedMarks('f', undefined, 10n)
+    marks.raise(at(20n))
+    marks.overtake([at(15n), at(20n), at(30n), at(31n)].map(overtakenName))
+    marks.raise(at(40n))
+    const again = new PushedMarks('f', marks.encode(), 10n)
+    expect([15n, 20n, 25n, 30n, 31n].map((version) => again.covers(at(version)))).toEqual([
+      ...[true, true, true],
+      ...[false, false],
+    ])
+    again.raise(at(30n))
+    again.overtake([overtakenName(at(30n))])
+    expect([again.covers(at(30n)), again.covers(at(31n))]).toEqual([true, false])
+    // One that comes in its turn after all is merged as any other.
+    again.overtake([overtakenName(at(50n))])
+    again.raise(at(50n))
+    expect([again.covers(at(49n)), again.covers(at(50n))]).toEqual([true, true])
+    // What another follower told counts for nobody else in the same row.
+    expect(new PushedMarks('g', marks.encode(), 10n).covers(at(31n))).toBe(true)
+  })
+
+  it('remembers a bounded number of them', () => {
+    const marks = new PushedMarks('f', undefined, 0n)
+    const names = Array.from({ length: 3000 }, (_, i) => `${i + 1}@n`)
+    marks.overtake(names)
+    expect(marks.encode().split(' ')[4]?.split(',')).toEqual(names.slice(-1000))
+    expect(isOvertakenName('1@n') && isOvertakenName('1@n@a/b')).toBe(true)
+    for (const wrong of ['', '1', '1@', '1@n@', '1@n@a b', '1@n@/', 'x@n', '1@n,2@n', 7, null]) {
+      expect(isOvertakenName(wrong)).toBe(false)
+    }
+  })
+
+  it('names them in a push', () => {
+    const message = { t: 'push', n: 1, records: [], overtaken: ['5@n', '6@m@a/b'] } as const
+    expect(decodeFollowerMessage(encodeMessage(message))).toEqual(message)
+    const wrong = encodeMessage({ ...message, overtaken: ['5 n'] })
+    expect(() => decodeFollowerMessage(wrong)).toThrow('"overtaken"')
   })
 })

@@ -1,5 +1,6 @@
 /** One operation against a node, over plain HTTP, and what is recorded of it. */
 import { type Answer, request } from '../../support/http.ts'
+import { documentToSet, recorded } from './document.ts'
 import type { HistoryRecord, OperationKind, OperationLine, Outcome } from './record.ts'
 
 export interface Operation {
@@ -9,6 +10,8 @@ export interface Operation {
   readonly condition?: Condition
   /** Confirmation that the answer waits for. Default `local`. */
   readonly ack?: string
+  /** Length of a text that is set beside the id, characters. Default 0: none. */
+  readonly size?: number
 }
 
 /** Undefined tag: the key must be absent. */
@@ -78,7 +81,7 @@ export async function perform(
 
 function ask(
   url: string,
-  { op, key, condition, ack }: Operation,
+  { op, key, condition, ack, size = 0 }: Operation,
   id: string | null,
 ): Promise<Answer> {
   const waits =
@@ -90,7 +93,7 @@ function ask(
   const options = { headers, timeoutMs: TIMEOUT_MS }
   if (op === 'read') return request('GET', address, options)
   if (op === 'delete') return request('DELETE', address, options)
-  const document = op === 'patch' ? { id, patch: id } : { id, set: id }
+  const document = op === 'patch' ? { id, patch: id } : documentToSet(id ?? '', size)
   const method = op === 'patch' ? 'PATCH' : 'POST'
   return request(method, address, { ...options, body: JSON.stringify(document) })
 }
@@ -124,7 +127,7 @@ function keyOf({ op, key }: Operation, outcome: Outcome, answer: Answer | string
 
 function documentOf(answer: Answer | string): unknown {
   if (typeof answer === 'string' || answer.status !== 200) return null
-  return (JSON.parse(answer.body) as { readonly data: unknown }).data
+  return recorded((JSON.parse(answer.body) as { readonly data: unknown }).data)
 }
 
 function header(headers: Answer['headers'] | undefined, name: string): string | undefined {

@@ -35,6 +35,10 @@ const CONDITIONAL_KEYS = 3
  */
 const PERIOD = 80
 const PERIOD_KEYS = 6
+/** Some values are longer than one piece of the stream, so that small ones go before them. */
+const LARGE_SHARE = 0.08
+const LARGE_FROM = 50_000
+const LARGE_TO = 400_000
 
 export class Load {
   /** Operations that were left out because their node had too many open. */
@@ -109,7 +113,8 @@ export class Load {
     const key = isLasting ? random.pick(plainKeys) : own
     const ack = random.chance(0.85) ? 'local' : random.pick(['leader', '1'])
     const kind = random.next()
-    if (kind < 0.35) return { op: 'set', key, ack }
+    const size = random.chance(LARGE_SHARE) ? LARGE_FROM + random.below(LARGE_TO - LARGE_FROM) : 0
+    if (kind < 0.35) return { op: 'set', key, ack, size }
     if (kind < 0.5) return { op: 'patch', key, ack }
     if (kind < 0.64) return { op: 'delete', key, ack }
     if (kind < 0.7) return { op: 'push', key: random.pick(lists), ack }

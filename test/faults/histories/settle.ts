@@ -5,6 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { request } from '../../support/http.ts'
 import { askChecker } from './checker.ts'
+import { recorded } from './document.ts'
 import type { HistoryRecord } from './record.ts'
 import type { Member, World } from './world.ts'
 
@@ -85,12 +86,12 @@ async function dump(node: Member, keys: readonly string[]): Promise<Documents> {
   const found = new Map<string, unknown>()
   for (const list of node.keys.filter((key) => key.endsWith('*'))) {
     const entries = JSON.parse(await bodyOf(node, list)) as { path: string; data: unknown }[]
-    for (const { path, data } of entries) found.set(path, data)
+    for (const { path, data } of entries) found.set(path, recorded(data))
   }
   for (const key of keys) {
     const { status, body } = await request('GET', `${node.url}/${key}`, { timeoutMs: REQUEST_MS })
     if (status !== 200 && status !== 404) throw new Error(`${key}: ${status}`)
-    const data = status === 404 ? undefined : (JSON.parse(body) as { data: unknown }).data
+    const data = status === 404 ? undefined : recorded((JSON.parse(body) as { data: unknown }).data)
     if (key.includes('/') && JSON.stringify(found.get(key)) !== JSON.stringify(data)) {
       const listed = found.get(key)
       found.set(key, { listed: listed ?? null, alone: data ?? null })
@@ -119,6 +120,6 @@ async function conflictsAt(node: Member, scope: string): Promise<unknown[]> {
     readonly conflicts: readonly { key: string; data: unknown; origin: string; version: string }[]
   }
   return conflicts.map(({ key, data, origin, version }) => {
-    return { key, data, writeId: `${origin}:${version}` }
+    return { key, data: recorded(data), writeId: `${origin}:${version}` }
   })
 }
