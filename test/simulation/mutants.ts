@@ -162,8 +162,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a delete of a glob leaves one tombstone',
     file: 'src/store/operations.ts',
-    find: '      const slots = live.map((key) =>',
-    replace: '      const slots = live.slice(0, 1).map((key) =>',
+    find: '    if (!isLive(key)) continue',
+    replace: '    if (!isLive(key) || slots.length === 1) continue',
   },
   {
     name: 'a page of the log skips rows that are in memory only',
