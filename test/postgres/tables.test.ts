@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { PostgresTables, TableEntry } from '../../postgres/index.ts'
-import { MAX_JSON_DEPTH } from '../../src/core/json.ts'
+import { DEFAULT_JSON_BOUNDS } from '../../src/core/json-bounds.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { usePostgres } from '../support/services.ts'
 import { openTables } from './table-fixtures.ts'
@@ -138,6 +138,7 @@ describe('values', () => {
   it('come back digit for digit, whatever jsonb makes of them', async () => {
     const api = await openTables(url)
     const table = await newTable(api)
+    const { maxDepth } = DEFAULT_JSON_BOUNDS
     const texts = [
       '12345678901234567890.1000',
       '1e400',
@@ -147,7 +148,7 @@ describe('values', () => {
       '"\\u0000 and \\ud800"',
       '"\\u00e9 é 😀 \u2028"',
       '"$1; \' \\" \\\\ %s %I"',
-      `${'['.repeat(MAX_JSON_DEPTH)}${']'.repeat(MAX_JSON_DEPTH)}`,
+      `${'['.repeat(maxDepth)}${']'.repeat(maxDepth)}`,
       `"${'x'.repeat(3_000_000)}"`,
       'null',
     ]
