@@ -209,14 +209,14 @@ function concernsOf(seat: Seat): string[] {
   const links = [...linkConcerns(status?.links ?? []), ...cloneConcerns(status?.clones ?? [])]
   const lease = seat.lease()
   const { reason, concerns = [] } = seat.voters() ?? {}
-  if (seat.ballot !== undefined && reason !== undefined) {
+  if (reason !== undefined) {
     return [`conditional writes are refused: ${reason}`, ...concerns, ...links]
   }
   if (lease === undefined || lease.state === 'leader' || lease.state === 'follower') {
     return [...concerns, ...links]
   }
   const why = lease.lastError === undefined ? '' : ` (${lease.lastError})`
-  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...links]
+  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...concerns, ...links]
 }
 
 /** The status of what runs, with links that speak 2.0 as they are. */

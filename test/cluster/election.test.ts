@@ -82,7 +82,7 @@ describe('nodes that elect their leader', () => {
     ]
     await one.request('POST', '/items/a', '1')
     await waitFor(async () => (await data(other, 'items/a')) === '1')
-    const told = { leader: leader.url, id: leader.id, token: 1 }
+    const told = { leader: leader.url, id: leader.id, token: 1, validForMs: expect.any(Number) }
     const asked = await leader.request('GET', '/-/leader')
     expect([asked.status, JSON.parse(asked.body)]).toEqual([200, told])
     const elsewhere = await one.request('GET', '/-/leader')
