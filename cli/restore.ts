@@ -19,8 +19,9 @@ import { checkFile } from './verify.ts'
 export const RESTORE: Command = {
   name: 'restore',
   summary: 'makes a data folder from a backup, or merges a backup into a running node',
-  operands: 'FILE',
+  operands: '[URL] FILE',
   operandCount: [1, 1],
+  takesUrlOperand: true,
   settings: settingsOf(RESTORE_SETTINGS),
   notes: [
     'FILE may be binary or jsonl; - is standard input.',

@@ -102,7 +102,7 @@ async function alter(
   const before = ballot.list
   const list = await ballot.change(how, name, { mayBeAbsent })
   if (list !== before) return {}
-  return { note: how === 'add' ? `${name} is a voter already` : `${name} is no voter` }
+  return { note: how === 'add' ? `"${name}" is a voter already` : `"${name}" is no voter` }
 }
 
 /** What the leader says; undefined when it is not asked, or says nothing. */

@@ -200,8 +200,8 @@ describe('nodes that elect their leader', () => {
     expect((await post({ add: 'b' })).status).toBe(401)
     expect((await post({ remove: 'a' }, token)).body).toBe('voters: a is the last voter')
     for (const [change, note] of [
-      [{ remove: 'x' }, 'x is no voter'],
-      [{ add: 'a' }, 'a is a voter already'],
+      [{ remove: 'x' }, '"x" is no voter'],
+      [{ add: 'a' }, '"a" is a voter already'],
     ] as const) {
       const same = await post(change, token)
       expect([same.status, JSON.parse(same.body)]).toMatchObject([200, { voters: ['a'], note }])

@@ -86,7 +86,7 @@ describe('a voter that is added', () => {
     const typo = ballot.change('add', 'typo').catch((error: Error) => error.message)
     time.advance(10_000)
     expect(await typo).toMatch(
-      /no node named typo .*within 10 s.* known: a, b, d; .*--absent .*"absent":true/,
+      /no node named "typo" .*within 10 s.* known: a, b, d; .*--absent .*"absent":true/,
     )
     expect(ballot.list?.voters).toEqual(['a', 'b', 'd'])
   })

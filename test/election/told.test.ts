@@ -74,8 +74,8 @@ it('ooo voters shows the list, a change that is under way, and why nothing is de
   expect(text).toMatch(/\nc +yes +2026-01-01T00:00:06Z +no +still sends +being added\n/)
   expect(text).toContain('list 4\nconditional writes are refused: missing: c (not connected)\n')
   expect(text).toContain('attention: one is away\n')
-  expect(formatVoters({ ...VOTERS, note: 'b is a voter already' })).toMatch(
-    /^b is a voter already: nothing was changed\n/,
+  expect(formatVoters({ ...VOTERS, note: '"b" is a voter already' })).toMatch(
+    /^"b" is a voter already: nothing was changed\n/,
   )
   expect(formatVoters({ voters: ['a'] })).toMatch(/\na +- +- +- +- +-\n/)
   expect(formatVoters({ voters: [] })).toContain('no voters are known\n')
