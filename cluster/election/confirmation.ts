@@ -40,8 +40,10 @@ export class Confirmation {
     const { durationMs, validMs } = this.#times
     const forMs = confirmedForMs ?? Math.max(0, heldForMs - (durationMs - validMs))
     const untilNs = isMine ? sentNs + ns(validMs) : this.#time.monotonicNs() + ns(forMs)
-    // A node that knows less of the same grant takes nothing from what the lease has said.
-    if (isNews || untilNs > this.#untilNs) this.#untilNs = untilNs
+    // A node that knows less of the same grant takes nothing from what the lease has said, and one that knows
+    // nothing any more does not begin that time anew.
+    const confirms = isMine || forMs > 0
+    if (isNews || (confirms && untilNs > this.#untilNs)) this.#untilNs = untilNs
   }
 
   report(): ConfirmationReport {

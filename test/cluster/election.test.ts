@@ -326,6 +326,20 @@ describe('nodes that elect their leader', () => {
     await waitFor(async () => (await data(old, 'items/news')) === '1')
     const made = await old.request('POST', '/items/once', '1', { 'if-none-match': '*' })
     expect([made.status, made.headers['ooo-answered-by']]).toEqual([200, next.url])
+    // What others know of the lease confirms who leads.
+    const told = JSON.parse((await old.request('GET', '/-/leader')).body)
+    expect(told).toMatchObject({ leader: next.url, id: next.id })
+    expect((await old.request('GET', '/-/readyz')).body).not.toContain('not known who leads')
+    for (const node of rest) leases.cut.add(node.id)
+    await waitFor(async () => {
+      const { body } = await old.request('GET', '/-/readyz')
+      return body.includes(`it is not known who leads: ${next.url} did last, unconfirmed since`)
+    })
+    // Nor do nodes confirm each other what none of them knows any more.
+    const sinceMs = (): number => old.plugin.status()?.lease?.unconfirmedSinceMs ?? 0
+    const first = sinceMs()
+    await waitFor(() => Date.now() > first + SHORT_MS)
+    expect(Math.abs(sinceMs() - first)).toBeLessThan(SHORT_MS / 4)
   })
 
   it('owe the new leader what the old one wrote and nobody got', async () => {
