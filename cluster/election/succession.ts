@@ -123,8 +123,8 @@ export class Succession<R extends Reign> {
 
   /** Who votes, as this node knows it. */
   voters(): VotersReport {
-    const { url } = this.#note
-    const followed = url === null || url === NOBODY ? undefined : url
+    const { leader } = this.#placement.scopes.find(({ path }) => this.#elected.has(path)) ?? {}
+    const followed = leader === NOBODY ? undefined : leader
     return (
       this.#ballot?.report() ?? reportOf(this.#voting, unconfirmedText(this.report(), followed))
     )

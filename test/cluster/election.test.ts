@@ -387,6 +387,11 @@ describe('nodes that elect their leader', () => {
     await again.live()
     await waitFor(async () => (await data(again, 'items/a')) === '1')
     expect(again.plugin.status()?.links.map(({ url }) => url)).toEqual([leader.url])
+    const told = JSON.parse((await again.request('GET', '/-/leader')).body)
+    expect(told).toMatchObject({ leader: null, last: { url: leader.url } })
+    const { body } = await again.request('GET', '/-/readyz')
+    expect(body).toContain(`it is not known who leads: ${leader.url} did last, unconfirmed since`)
+    expect(body).not.toContain('no leader at present')
   })
 })
 
