@@ -1,7 +1,7 @@
 /** What people should look at of a node's links to its leaders, as sentences; no reason not to serve. */
 import { NOBODY } from '../src/core/nobody.ts'
-import { isCloneRefusal } from './clone-text.ts'
 import type { LinkReport } from './monitor.ts'
+import { refusalKind } from './token.ts'
 
 /** A live follower that is this far behind is worth a sentence, milliseconds. */
 const WORTH_TELLING_MS = 10_000
@@ -30,8 +30,10 @@ function describe(link: Told): string | undefined {
   if (state === 'comparing') return `comparing with ${url}: what it has may be missing here`
   if (state === 'catchingUp') return `catching up with ${url}: ${rows(lagRows)} behind`
   if (lastCheckMs === 0) return undefined
-  if (lastError !== undefined && isCloneRefusal(lastError)) {
-    return `${url} refuses this node (${lastError}); ${rows(outbox)} to be sent`
+  const kind = refusalKind(lastError)
+  if (kind !== undefined) {
+    const what = kind === 'token' ? 'the cluster token of this node' : 'this node'
+    return `${url} refuses ${what} (${lastError}); ${rows(outbox)} to be sent`
   }
   const since = lagMs === undefined ? '' : `, last heard ${seconds(lagMs)} ago`
   const why = lastError === undefined ? '' : ` (${lastError})`

@@ -29,8 +29,12 @@ import { overtakenByFollowers } from './pushed-marks.ts'
 import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
 import type {
+  AnyMergeOptions,
+  AnyOutcome,
   MergeOptions,
   MergeOutcome,
+  RestoreOptions,
+  RestoreOutcome,
   SentRow,
   TakeOptions,
   TakeOutcome,
@@ -231,14 +235,12 @@ export class Store extends StoreCondition {
 
   /**
    * Takes records of a peer: per record the winner under the total order is kept, unless it is stamped
-   * later than `notAfter`, or refused by `core/record-check.ts` or by the storage.
+   * later than `notAfter`, or gets another stamp beyond `restampAfter`, or is refused by `core/record-check.ts` or by the storage.
    */
+  async merge(records: readonly StoredRecord[], options: RestoreOptions): Promise<RestoreOutcome[]>
   async merge(records: readonly StoredRecord[], options: TakeOptions): Promise<TakeOutcome[]>
   async merge(records: readonly StoredRecord[], options: MergeOptions): Promise<MergeOutcome[]>
-  async merge(
-    records: readonly StoredRecord[],
-    options: MergeOptions | TakeOptions,
-  ): Promise<TakeOutcome[]> {
+  async merge(records: readonly StoredRecord[], options: AnyMergeOptions): Promise<AnyOutcome[]> {
     for (const record of records) this.#committer.clock.observe(versionOf(record))
     return mergeApart(this.#committer, records, options)
   }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { linkConcerns } from '../../cluster/concerns.ts'
+import { explainRefusal } from '../../cluster/token.ts'
 
 const LIVE = {
   url: 'http://leader:8800',
@@ -50,6 +51,21 @@ describe('what there is to say of a link to a leader', () => {
         outbox: 2,
       },
       'http://leader:8800 refuses this node (clone: 10.0.0.9:8800 has the id of 10.0.0.7:8800); 2 changes to be sent',
+    ],
+    [
+      'refused for its token',
+      {
+        state: 'offline',
+        lagMs: 4200,
+        lastError: explainRefusal('Unexpected server response: 401'),
+        outbox: 2,
+      },
+      "http://leader:8800 refuses the cluster token of this node (Unexpected server response: 401: its cluster token is another one than this node's); 2 changes to be sent",
+    ],
+    [
+      'not let in',
+      { state: 'offline', lastError: 'Unexpected server response: 403: its reason' },
+      'http://leader:8800 refuses this node (Unexpected server response: 403: its reason); 0 changes to be sent',
     ],
     [
       'never met',
