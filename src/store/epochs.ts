@@ -38,6 +38,13 @@ export function currentEpoch(stored: string): string {
   return parse(stored).at(-1)?.[0] ?? ''
 }
 
+/** Seq with which an epoch ended that is not the current one; undefined when that is not known. */
+export function endOfEpoch(stored: string, id: string): number | undefined {
+  const epochs = parse(stored)
+  const at = epochs.findIndex(([one]) => one === id)
+  return at === -1 ? undefined : epochs[at + 1]?.[1]
+}
+
 /** Whether `position` was, and still is, on the log whose last seq is `head`. */
 export function isOnLog(stored: string, head: number, position: LogPosition): boolean {
   const epochs = parse(stored)

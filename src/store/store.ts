@@ -4,7 +4,7 @@ import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
-import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
+import { currentEpoch, endOfEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
 import { type OwedQuery, readOwed } from './lost-rows.ts'
 import { mergeApart } from './merge-apart.ts'
 import type {
@@ -18,6 +18,7 @@ import type {
   WriteResult,
 } from './operations.ts'
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
+import { readOutboxRows } from './outbox-rows.ts'
 import { planBatch } from './plan-batch.ts'
 import { comeDown } from './plan-come-down.ts'
 import { planMeta } from './plan-meta.ts'
@@ -90,6 +91,11 @@ export class Store extends StoreCondition {
   /** Whether everything after `cursor` in this node's log is exactly what its holder lacks. */
   canResume(cursor: LogPosition): boolean {
     return isOnLog(this.#committer.requireMeta('epochs'), this.#committer.head, cursor)
+  }
+
+  /** Seq with which an earlier epoch ended; undefined when that is not known. */
+  endOf(epoch: string): number | undefined {
+    return endOfEpoch(this.#committer.requireMeta('epochs'), epoch)
   }
 
   /** Seq of the last committed change. */
@@ -309,6 +315,16 @@ export class Store extends StoreCondition {
   async scanRows(options: ScanOptions = {}): Promise<RecordScan> {
     this.#committer.assertOpen()
     return this.#committer.scan(options.prefix ?? '')
+  }
+
+  /**
+   * The first rows of the outbox on disk, by seq, whoever leads: also such as stand for nothing any more, and of
+   * keys that this node leads by now. @throws StateError of the adapter.
+   */
+  async outboxRows(limit: number): Promise<{ seq: number; key: string }[]> {
+    // What was answered before it was written is there then.
+    await this.#committer.run(planMeta(new Map()))
+    return readOutboxRows(this.#committer.adapter, limit)
   }
 
   /** How many records `leader` has not acknowledged yet. */
