@@ -22,7 +22,9 @@ import type { Placement } from './placement.ts'
 /** Leaders of before about whom something is kept; of more, those followed longest ago are forgotten. */
 const MAX_FORMER = 32
 /** Marks that are told to a leader. */
-const MAX_TOLD = 8
+const MAX_TOLD = 12
+/** Of those, places of the own log. */
+const MAX_OWN = 4
 
 /** Up to which stamp this leader removes tombstones, as last told. */
 export const horizonRow = (leader: string): string => `horizon/${leader}`
@@ -58,8 +60,14 @@ export function startFrom({ leader, place, seen, apart }: InStep): LinkProgress 
   return { cursor: null, seen, base: place, leader, apart }
 }
 
-/** The marks that a leader is told beside this progress, the latest first. */
-export function marksBeside(store: Pick<Store, 'meta'>, progress: LinkProgress): InStep[] {
+/**
+ * The marks that a leader is told beside this progress: of the own log, which it may have followed, and of other
+ * leaders, the latest first.
+ */
+export function marksBeside(
+  store: Pick<Store, 'id' | 'meta' | 'pastEpochs'>,
+  progress: LinkProgress,
+): InStep[] {
   const { cursor, base = null } = progress
   const place = cursor ?? base
   const marks = readInStep(store).filter(
@@ -68,7 +76,14 @@ export function marksBeside(store: Pick<Store, 'meta'>, progress: LinkProgress):
       mark.place.epoch !== place?.epoch ||
       mark.place.seq !== place.seq,
   )
-  return marks.slice(0, MAX_TOLD)
+  return [...ownLog(store), ...marks].slice(0, MAX_TOLD)
+}
+
+/** What this node held when it was stopped was in its own log. */
+function ownLog({ id, pastEpochs }: Pick<Store, 'id' | 'pastEpochs'>): InStep[] {
+  return pastEpochs.slice(0, MAX_OWN).map((place) => {
+    return { leader: id, place, seen: null, apart: { after: place.seq }, own: place }
+  })
 }
 
 /**

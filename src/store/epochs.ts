@@ -38,11 +38,11 @@ export function currentEpoch(stored: string): string {
   return parse(stored).at(-1)?.[0] ?? ''
 }
 
-/** Seq with which an epoch ended that is not the current one; undefined when that is not known. */
-export function endOfEpoch(stored: string, id: string): number | undefined {
+/** Where each epoch before the current one ended, the latest first. */
+export function endsOfEpochs(stored: string): LogPosition[] {
   const epochs = parse(stored)
-  const at = epochs.findIndex(([one]) => one === id)
-  return at === -1 ? undefined : epochs[at + 1]?.[1]
+  const ends = epochs.slice(1).map(([, seq], i) => ({ epoch: epochs[i]?.[0] ?? '', seq }))
+  return ends.reverse()
 }
 
 /** Whether `position` was, and still is, on the log whose last seq is `head`. */

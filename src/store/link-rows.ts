@@ -32,7 +32,7 @@ export interface StoredPlacement {
   readonly until?: number
 }
 
-type Rows = Pick<Store, 'meta' | 'epoch' | 'head' | 'endOf' | 'outboxRows'>
+type Rows = Pick<Store, 'meta' | 'epoch' | 'head' | 'pastEpochs' | 'outboxRows'>
 
 export function readPlacement(store: Pick<Store, 'meta'>): StoredPlacement | undefined {
   const text = store.meta(PLACEMENT_ROW)
@@ -65,7 +65,8 @@ export async function marksNow(store: Rows, urls?: readonly string[]): Promise<I
   if (placement === undefined) return []
   const { epoch, id, leaders = [], fingerprint, until } = placement
   // Nothing is told of a present one while it runs; of one that has ended, up to where.
-  const end = epoch === store.epoch ? head : store.endOf(epoch)
+  const past = store.pastEpochs.find((one) => one.epoch === epoch)
+  const end = epoch === store.epoch ? head : past?.seq
   if (end === undefined) return []
   const after = Math.min(end, until ?? end)
   return (urls ?? leaders).flatMap((url): InStep[] => {

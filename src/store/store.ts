@@ -4,7 +4,7 @@ import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
-import { currentEpoch, endOfEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
+import { currentEpoch, endsOfEpochs, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
 import { type OwedQuery, readOwed } from './lost-rows.ts'
 import { mergeApart } from './merge-apart.ts'
 import type {
@@ -93,9 +93,9 @@ export class Store extends StoreCondition {
     return isOnLog(this.#committer.requireMeta('epochs'), this.#committer.head, cursor)
   }
 
-  /** Seq with which an earlier epoch ended; undefined when that is not known. */
-  endOf(epoch: string): number | undefined {
-    return endOfEpoch(this.#committer.requireMeta('epochs'), epoch)
+  /** Where each earlier epoch of the log ended, the latest first. */
+  get pastEpochs(): LogPosition[] {
+    return endsOfEpochs(this.#committer.requireMeta('epochs'))
   }
 
   /** Seq of the last committed change. */

@@ -226,6 +226,61 @@ describe('a follower away for longer than the retention brings nothing back', ()
   })
 })
 
+describe('under another leader that had followed the one before', () => {
+  /** `next` has been in step with `leader` all the time; it leads now. */
+  async function succeed(leader: SiteNode, next: SiteNode): Promise<void> {
+    const isInStep = (): boolean => next.engine.status().links[0]?.cursor === leader.store.head
+    await site.until('in step', () => next.isSettled && isInStep())
+    await leader.stop()
+    await next.stop()
+    await startWith(next, undefined)
+  }
+
+  test('a follower that was away brings nothing back, but for what it wrote', async () => {
+    const [leader, follower] = await inStep()
+    const next = await site.node('next', { ...OPTIONS, follows: 'leader' })
+    await site.agree()
+    await follower.stop()
+    await detour(follower, 'nowhere', 'items/new')
+    await deleteAll(leader)
+    await succeed(leader, next)
+    await startWith(follower, 'next')
+    await joined(follower)
+    expect(await items(next)).toEqual(['kept', 'new'])
+    expect(await items(follower)).toEqual(['kept', 'new'])
+  })
+
+  test('the leader before brings nothing back', async () => {
+    const [leader, next] = await inStep()
+    await succeed(leader, next)
+    await deleteAll(next)
+    await startWith(leader, undefined)
+    await leader.store.set('items/new', '1')
+    await leader.stop()
+    await startWith(leader, 'follower')
+    await joined(leader)
+    expect(await items(next)).toEqual(['kept', 'new'])
+  })
+
+  test('what that did not take before it led is kept', async () => {
+    const [leader, follower] = await inStep()
+    const next = await site.node('next', { ...OPTIONS, follows: 'leader' })
+    await site.agree()
+    await next.stop()
+    await leader.store.set('items/unseen', '1')
+    await site.agree()
+    await follower.stop()
+    await leader.stop()
+    await startWith(next, undefined)
+    await next.store.set('items/other', '1')
+    await next.store.delete('items/other')
+    await site.run(AGES_MS)
+    await startWith(follower, 'next')
+    await joined(follower)
+    expect(await items(next)).toContain('unseen')
+  })
+})
+
 describe('a leader restored from a backup', () => {
   test('that was made after the deletes were forgotten: they stay deleted', async () => {
     const [leader, follower] = await inStep()
