@@ -3,6 +3,10 @@ import { readBackup } from '../../backup/read-backup.ts'
 import { restoreStorage } from '../../backup/restore-records.ts'
 import { backupOfStore } from '../../backup/store-backup.ts'
 import { writeBackup } from '../../backup/write-backup.ts'
+import type { BatchOperation } from '../../src/storage-adapter.ts'
+import { IN_STEP_ROW } from '../../src/store/in-step.ts'
+import { PLACEMENT_ROW, progressRow } from '../../src/store/link-rows.ts'
+import { metaRow, sealRow, unsealRow } from '../../src/store/rows.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { type SiteNode, VirtualSite } from './virtual-site.ts'
 
@@ -65,6 +69,25 @@ async function joined(node: SiteNode): Promise<void> {
   await site.run(10_000)
 }
 
+/** Earlier builds knew leaders by their addresses only. */
+async function asEarlierBuild(storage: MemoryStorage): Promise<void> {
+  const [link, placement] = [metaRow(progressRow('http://leader')), metaRow(PLACEMENT_ROW)]
+  await storage.open()
+  const rows: BatchOperation[] = [{ type: 'del', key: metaRow(IN_STEP_ROW) }]
+  for (const key of [link, placement]) {
+    const text = unsealRow(key, (await storage.get(key)) ?? '') ?? '{}'
+    const { leader: _leader, until: _until, ...fields } = JSON.parse(text) as StoredFields
+    rows.push({ type: 'put', key, value: sealRow(key, JSON.stringify(fields)) })
+  }
+  await storage.batch(rows)
+  await storage.close()
+}
+
+interface StoredFields {
+  readonly leader?: string
+  readonly until?: number
+}
+
 interface Backup {
   readonly bytes: Uint8Array[]
 }
@@ -120,6 +143,20 @@ describe('a follower away for longer than the retention brings nothing back', ()
     await joined(follower)
     expect(await items(leader)).toEqual(['kept'])
   })
+
+  test.each(['leader', 'alias'])(
+    'when its storage was written by an earlier build, at %s',
+    async (host) => {
+      const [leader, follower] = await inStep()
+      await follower.stop()
+      await asEarlierBuild(follower.storage)
+      await deleteAll(leader)
+      await startWith(follower, host)
+      await joined(follower)
+      expect(await items(leader)).toEqual(['kept'])
+      expect(await items(follower)).toEqual(['kept'])
+    },
+  )
 
   test('when it had a wrong address once, and wrote in that time', async () => {
     const [leader, follower] = await inStep()
