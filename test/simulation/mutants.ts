@@ -467,4 +467,12 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'a respelt leader',
     isQuick: true,
   },
+  {
+    name: 'a leader made from a backup does not know what it had before',
+    file: 'src/store/lineage.ts',
+    find: 'const own = { epoch: store.epoch, seq: store.head }',
+    replace: 'const own = { epoch: node, seq: store.head }',
+    kinds: 'a restored node',
+    isQuick: true,
+  },
 ]

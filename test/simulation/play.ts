@@ -184,7 +184,7 @@ async function harm(
       return disk.takeImage()
     case 'restore':
       if (node.up) crash(world, node, 0)
-      if (!disk.restoreImage()) return
+      if (!(await disk.restoreImage())) return
       world.count('restored backups')
       lost(world, 'disk', node)
       return tryStart(world, node)

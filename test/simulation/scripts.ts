@@ -176,6 +176,34 @@ export const respeltLeader: Script = (random) => {
   ]
 }
 
+/**
+ * A follower is away until what is deleted meanwhile is forgotten. Then it is restored from a backup of before, or its
+ * leader from one of after.
+ */
+export const restoredNode: Script = (random) => {
+  let n = 0
+  const set = (node: string, key: string): Step => ({ t: 'set', node, key, n: n++ })
+  const settle: Step = { t: 'wait', ms: 4000 + random.below(4000) }
+  const isLeader = random.chance(0.5)
+  const late = random.chance(0.5) ? [set(random.pick(['leader', 'f2']), 'items/b'), settle] : []
+  return [
+    set('leader', 'items/a'),
+    set(random.pick(['leader', 'f1', 'f2']), 'settings'),
+    settle,
+    { t: 'image', node: 'f1' },
+    random.chance(0.5) ? { t: 'stop', node: 'f1' } : { t: 'crash', node: 'f1', lost: 0 },
+    { t: 'delete', node: 'leader', key: 'items/a' },
+    { t: 'delete', node: 'leader', key: 'settings' },
+    { t: 'wait', ms: 5 * RESPELT_RETENTION_MS },
+    { t: 'image', node: 'leader' },
+    ...late,
+    { t: 'restore', node: isLeader ? 'leader' : 'f1' },
+    { t: 'start', node: 'leader' },
+    { t: 'start', node: 'f1' },
+    settle,
+  ]
+}
+
 /** Two voters are added while what a majority of the three held is decided, and those of them are lost. */
 export const scaled: Script = (random) => {
   const write = new Writer(random)
