@@ -30,6 +30,8 @@ export interface Kind {
   /** Longest wait, milliseconds. Default 8000. */
   readonly longWaitMs?: number
   readonly tombstoneRetentionMs?: number
+  /** See `History`. */
+  readonly keepsDeletes?: true
   /** Keys that are written. Default `WRITABLE`. */
   readonly writable?: readonly string[]
   /** Greatest length that is added to values. Default: 0. */
@@ -225,6 +227,7 @@ export const KINDS: readonly Kind[] = [
     plans: STAR,
     weights: {},
     script: restoredNode,
+    keepsDeletes: true,
     tombstoneRetentionMs: RESPELT_RETENTION_MS,
   },
   { name: 'star, old format on disk', plans: STAR, weights: { ...POWER_CUTS, downgrade: 4 } },
