@@ -7,10 +7,11 @@ import { formatOrigin, isIdentifier, restoredOrigin } from '../src/core/origin.t
 import type { TimeSource } from '../src/core/time.ts'
 import type { BatchOperation, Durability, StorageAdapter } from '../src/storage-adapter.ts'
 import { beginningRow, ORIGIN_ROW } from '../src/store/identity.ts'
+import { lineageRows } from '../src/store/lineage.ts'
 import { metaRow, sealRow } from '../src/store/rows.ts'
 import { Store } from '../src/store/store.ts'
 import type { BackupEvent } from './backup-event.ts'
-import type { BackupHeader } from './backup-header.ts'
+import type { BackupHeader, BackupTotals } from './backup-header.ts'
 import { asEdited } from './edited-records.ts'
 import { UnfinishedStorage } from './unfinished-storage.ts'
 
@@ -183,13 +184,46 @@ async function fillStore(
     await store.open()
     clock.restore(header?.clock ?? 0n)
     const whole = { anySize: true, endVouches: options.salvage !== true }
-    const counts = await mergeBackup(store, events, { ...options, ...whole })
+    let isSound = false
+    const counts = await mergeBackup(
+      store,
+      heard(events, (event) => {
+        if (event.type === 'end') isSound = isWhole(event.totals)
+      }),
+      { ...options, ...whole },
+    )
+    const isAll = isSound && counts.damage === 0 && counts.refused === 0
     // Also writes the clock's place, when there was no record to do it.
-    await store.saveMeta(new Map([['restored', restoredRow(header, counts)]]))
+    await store.saveMeta(
+      new Map([
+        ['restored', restoredRow(header, counts)],
+        ...(isAll ? lineageOf(store, header) : []),
+      ]),
+    )
     return counts
   } finally {
     await store.close()
   }
+}
+
+async function* heard(
+  events: AsyncIterable<BackupEvent>,
+  hear: (event: BackupEvent) => void,
+): AsyncGenerator<BackupEvent, void, undefined> {
+  for await (const event of events) {
+    hear(event)
+    yield event
+  }
+}
+
+/** What is not in the backup of what was there would be taken for deleted. */
+function isWhole({ damaged, findings }: BackupTotals): boolean {
+  return damaged.length === 0 && findings.length === 0
+}
+
+function lineageOf(store: Store, header: BackupHeader | undefined): Iterable<[string, string]> {
+  if (header?.lineage === undefined) return []
+  return lineageRows(store, header.lineage, { epoch: header.epoch, seq: header.seq })
 }
 
 /** What a node remembers of the backup it was made from; for people. */

@@ -8,7 +8,15 @@ const WORTH_TELLING_MS = 10_000
 
 type Told = Pick<
   LinkReport,
-  'url' | 'state' | 'lagRows' | 'lagMs' | 'outbox' | 'refused' | 'lastError' | 'lastCheckMs'
+  | 'url'
+  | 'state'
+  | 'lagRows'
+  | 'lagMs'
+  | 'outbox'
+  | 'refused'
+  | 'unproven'
+  | 'lastError'
+  | 'lastCheckMs'
 >
 
 /** One sentence at most per link; none while it is live and close behind, or has not been tried yet. */
@@ -24,7 +32,7 @@ function describe(link: Told): string | undefined {
   if (state === 'live') {
     if (refused > 0)
       return `${rows(refused)} ${refused === 1 ? 'is' : 'are'} not replicated by ${url}`
-    if (lagRows === 0 || (lagMs ?? 0) < WORTH_TELLING_MS) return undefined
+    if (lagRows === 0 || (lagMs ?? 0) < WORTH_TELLING_MS) return describeUnproven(link)
     return `${rows(lagRows)} and ${seconds(lagMs)} behind ${url}`
   }
   if (state === 'comparing') return `comparing with ${url}: what it has may be missing here`
@@ -38,6 +46,12 @@ function describe(link: Told): string | undefined {
   const since = lagMs === undefined ? '' : `, last heard ${seconds(lagMs)} ago`
   const why = lastError === undefined ? '' : ` (${lastError})`
   return `${url} is out of reach${since}${why}; ${rows(outbox)} to be sent`
+}
+
+function describeUnproven({ url, unproven }: Told): string | undefined {
+  if (unproven === 0) return undefined
+  const entries = unproven === 1 ? '1 entry' : `${unproven} entries`
+  return `${entries} went to ${url}, which may have deleted what it did not know: it has forgotten deletes of that time`
 }
 
 function rows(count: number): string {

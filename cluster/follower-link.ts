@@ -8,6 +8,7 @@ import type { MemberNode } from '../src/core/protocol-node.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import type { Grant } from '../src/core/protocol-voting.ts'
+import type { Apart, InStep } from '../src/store/in-step.ts'
 import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type { Comparison } from './comparison.ts'
@@ -58,6 +59,10 @@ export interface LinkProgress {
   readonly base?: LogPosition | undefined
   /** Up to here all has been applied but what travels in pieces; in the log of the cursor. */
   readonly beyond?: number | undefined
+  /** Id of the leader whose log it is; absent in what earlier builds stored. */
+  readonly leader?: string | undefined
+  /** What the base says nothing of, of what is held. Default: it is about all of it. */
+  readonly apart?: Apart | undefined
 }
 
 /** What is known while connected and welcomed. */
@@ -111,7 +116,12 @@ export interface Following extends LinkData {
 
 export type FollowerState =
   | ({ readonly kind: 'offline' } & LinkData)
-  | ({ readonly kind: 'greeting'; readonly silentBeats: number } & LinkData)
+  | ({
+      readonly kind: 'greeting'
+      readonly silentBeats: number
+      /** Other places that the leader was told, in this order. */
+      readonly known: readonly InStep[]
+    } & LinkData)
   | ({ readonly kind: 'comparing'; readonly isCaughtUp: boolean } & Following)
   | ({ readonly kind: 'catchingUp' } & Following)
   | ({ readonly kind: 'live' } & Following)
@@ -120,8 +130,8 @@ export type FollowerState =
 export type FollowerEvent =
   | { readonly type: 'up' }
   | { readonly type: 'down' }
-  /** Answer to `quiesce`: no durable step is under way. */
-  | { readonly type: 'quiet'; readonly session: number }
+  /** Answer to `quiesce`: no durable step is under way. `known`: marks beside the progress. Default: none. */
+  | { readonly type: 'quiet'; readonly session: number; readonly known?: readonly InStep[] }
   | {
       readonly type: 'message'
       readonly message: Exclude<LeaderMessage, Digests | Terms | Grant | PieceMessage>

@@ -2,6 +2,7 @@
 import type { Entry } from '../src/core/entry.ts'
 import type { Ack, Hello, LeaderMessage, Push, PushOutcome } from '../src/core/protocol.ts'
 import type { BusInvitation, FeedRequest } from '../src/core/protocol-bus.ts'
+import type { Knowledge } from '../src/core/protocol-known.ts'
 import type { LogPage } from '../src/store/change-log.ts'
 import type { AnswerEffect, AnswerEvent, Answers } from './answer-state.ts'
 
@@ -60,7 +61,7 @@ export type LeaderSessionState =
   | { readonly kind: 'closed' }
 
 /** What the leader is, at the moment of a hello. */
-export interface LeaderIdentity {
+export interface LeaderIdentity extends Knowledge {
   readonly id: string
   readonly epoch: string
   readonly head: number

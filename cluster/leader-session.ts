@@ -201,7 +201,8 @@ function greet(
     answers: NO_ANSWERS,
     silentBeats: 0,
   }
-  const { id, epoch, head, clock, continues, forgotten, maxValueBytes, bus } = leader
+  const { id, epoch, head, clock, continues, forgotten, knows, removed, maxValueBytes, bus } =
+    leader
   const welcome: LeaderMessage = {
     t: 'welcome',
     protocol,
@@ -212,6 +213,8 @@ function greet(
     clock,
     continues,
     forgotten,
+    ...(knows === undefined || (knows === 0 && continues) ? {} : { knows }),
+    ...(removed === undefined ? {} : { removed }),
     ...(maxValueBytes === undefined ? {} : { maxValueBytes }),
     ...(state.isInvited && bus !== undefined ? { bus } : {}),
   }

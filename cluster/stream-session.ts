@@ -258,7 +258,7 @@ export class StreamSession implements SocketHandlers {
       socket: this.#socket,
       fail: (error) => this.#fail(error),
     })
-    const { canResume, continues, forgotten, registration } = keeping.admit(message)
+    const { canResume, proof, registration } = keeping.admit(message)
     this.#registration?.left()
     this.#registration = registration
     const { id, epoch, head } = store
@@ -267,8 +267,7 @@ export class StreamSession implements SocketHandlers {
       epoch,
       head,
       clock: String(clock.physicalNs()),
-      continues,
-      forgotten: String(forgotten),
+      ...proof,
       maxValueBytes: store.limits.maxValueBytes,
       bus: publisher?.invitation,
     }

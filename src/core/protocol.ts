@@ -50,6 +50,12 @@ import {
   stamp,
   string,
 } from './protocol-fields.ts'
+import {
+  type Knowledge,
+  type KnownPlace,
+  readKnowledge,
+  readKnownPlaces,
+} from './protocol-known.ts'
 import { type NodeIdentity, readNodeIdentity } from './protocol-node.ts'
 import {
   decodePieceMessage,
@@ -132,9 +138,11 @@ export interface Hello extends NodeIdentity {
   readonly beyond?: number
   /** It can take rows from a bus. Default: it can not. */
   readonly bus?: boolean
+  /** Other places with which `base` would be as true, for a leader that does not know its log. Default: none. */
+  readonly known?: readonly KnownPlace[]
 }
 
-export interface Welcome {
+export interface Welcome extends Knowledge {
   readonly t: 'welcome'
   readonly protocol: number
   readonly id: string
@@ -148,8 +156,8 @@ export interface Welcome {
   /** The leader's wall clock, nanoseconds, as integer text. */
   readonly clock: string
   /**
-   * Tombstones up to this stamp, nanoseconds as integer text, were removed after the follower's
-   * cursor; "0" when none were, or when the log does not tell.
+   * Tombstones up to this stamp, nanoseconds as integer text, were removed after the place that it knows;
+   * "0" when none were, or when it knows none.
    */
   readonly forgotten: string
   /** Longest value it takes, bytes. Default: not told. */
@@ -254,6 +262,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         base: position(fields, 'base'),
         ...optional(fields, 'beyond'),
         ...(fields.bus === true ? { bus: true } : {}),
+        ...readKnownPlaces(fields),
         ...readNodeIdentity(fields),
       }
     case 'ack':
@@ -291,6 +300,7 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
         continues: fields.continues === true,
         clock: String(stamp(fields.clock, 'clock')),
         forgotten: String(stamp(fields.forgotten, 'forgotten')),
+        ...readKnowledge(fields),
         ...optional(fields, 'maxValueBytes'),
         ...(fields.bus === undefined ? {} : { bus: invitation(fields.bus) }),
       }

@@ -9,6 +9,7 @@ const LIVE = {
   lagMs: 0,
   outbox: 0,
   refused: 0,
+  unproven: 0,
   lastError: undefined,
   lastCheckMs: 1_700_000_000_000,
 } as const
@@ -26,6 +27,11 @@ describe('what there is to say of a link to a leader', () => {
       'live, with rows refused',
       { refused: 2 },
       '2 changes are not replicated by http://leader:8800',
+    ],
+    [
+      'live, and given what it may have deleted',
+      { unproven: 2 },
+      '2 entries went to http://leader:8800, which may have deleted what it did not know: it has forgotten deletes of that time',
     ],
     [
       'its first copy',
