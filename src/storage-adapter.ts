@@ -35,6 +35,8 @@
  *    adapter works again without being reopened.
  */
 
+import type { StateError } from './core/errors.ts'
+
 export type { ErrorCode } from './core/errors.ts'
 export { isStateError, StateError } from './core/errors.ts'
 
@@ -85,6 +87,12 @@ export interface StorageAdapter {
    * undefined when all was well. Left out by storage that can not be damaged in part.
    */
   readonly damage?: string | undefined
+  /**
+   * Of the present opening: resolves with the reason when it is over for good although nobody closed it, as
+   * when another owner has taken the rows. From then on every method rejects with that reason until the
+   * adapter is closed and opened again. Never rejects. Left out by storage that cannot be lost.
+   */
+  readonly lost?: Promise<StateError> | undefined
   /**
    * Looks for damage beneath the rows and brings back what it can, while reads and batches wait. Callers
    * ask for it when rows do not match checksums of their own, or a read rejects with `corrupt_record`.

@@ -109,6 +109,11 @@ export class LevelEngine {
     return this.#fault?.error
   }
 
+  /** Whether the folder was deleted under this. */
+  isFolderGone(): Promise<boolean> {
+    return this.#watermark.isDeleted()
+  }
+
   async read<T>(operation: string, work: (database: Database) => Promise<T>): Promise<T> {
     try {
       const reading = work(await this.#serving(operation))

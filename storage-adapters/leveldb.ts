@@ -21,6 +21,7 @@ import type {
 import type { Database } from './leveldb-database.ts'
 import type { LevelEngine, LevelEngineOptions } from './leveldb-engine.ts'
 import { levelFailure, notOpen } from './leveldb-errors.ts'
+import { FolderWatch } from './leveldb-folder-watch.ts'
 import { openEngine } from './leveldb-open.ts'
 import { engineRange } from './leveldb-scans.ts'
 
@@ -46,6 +47,8 @@ export interface LevelStorageOptions {
    * cut short, milliseconds. Default 5,000. 0 cuts at once.
    */
   readonly scanPatienceMs?: number
+  /** Milliseconds between two looks whether the folder was deleted. Default 2,000. 0: none. */
+  readonly folderCheckMs?: number
   /** Monotonic milliseconds; decides when a failed write is tried again. Default `performance.now`. */
   readonly nowMs?: () => number
 }
@@ -72,6 +75,8 @@ export class LevelStorage implements StorageAdapter {
   readonly #options: LevelEngineOptions
   readonly #maxQueuedBatches: number
   readonly #maxQueuedBytes: number
+  readonly #folderCheckMs: number
+  #watch: FolderWatch | undefined
   #engine: LevelEngine | undefined
   readonly #state = new OpenClose()
   #lastBatch: Promise<void> = Promise.resolve()
@@ -81,6 +86,7 @@ export class LevelStorage implements StorageAdapter {
   constructor(options: LevelStorageOptions) {
     this.#maxQueuedBatches = options.maxQueuedBatches ?? 10_000
     this.#maxQueuedBytes = options.maxQueuedBytes ?? 64 * 1024 * 1024
+    this.#folderCheckMs = options.folderCheckMs ?? 2_000
     this.#options = Object.freeze({
       directory: resolve(options.directory),
       cacheBytes: options.cacheBytes ?? 8 * 1024 * 1024,
@@ -94,6 +100,11 @@ export class LevelStorage implements StorageAdapter {
   /** What was found damaged since `open`, with what was done about it; undefined when all was well. */
   get damage(): string | undefined {
     return this.#engine?.damage
+  }
+
+  /** Resolves with `storage_failed` when the folder of this opening was deleted. */
+  get lost(): Promise<StateError> | undefined {
+    return this.#watch?.lost
   }
 
   /** The failure that writes are refused for at present; undefined when all is well. */
@@ -173,7 +184,10 @@ export class LevelStorage implements StorageAdapter {
   async #start(): Promise<void> {
     if (this.#engine !== undefined) return
     try {
-      this.#engine = await openEngine(this.#options)
+      const engine = await openEngine(this.#options)
+      const isGone = (): Promise<boolean> => engine.isFolderGone()
+      this.#watch = new FolderWatch(this.#options.directory, isGone, this.#folderCheckMs)
+      this.#engine = engine
     } catch (error) {
       throw levelFailure('open', this.#options.directory, error)
     }
@@ -184,6 +198,8 @@ export class LevelStorage implements StorageAdapter {
     if (engine === undefined) return
     await this.#lastBatch
     this.#engine = undefined
+    this.#watch?.stop()
+    this.#watch = undefined
     try {
       await engine.close()
     } catch (error) {
@@ -214,6 +230,7 @@ export class LevelStorage implements StorageAdapter {
 
   #assertOpen(operation: string): LevelEngine {
     if (!this.#state.isOpen || this.#engine === undefined) throw notOpen(operation)
+    this.#watch?.assertThere()
     return this.#engine
   }
 }
