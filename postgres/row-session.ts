@@ -25,6 +25,7 @@ import {
   type Claimant,
   claimRows,
   lossOf,
+  newToken,
   type RowClaim,
   reclaimRows,
   releaseRows,
@@ -39,7 +40,7 @@ const PATIENT_ATTEMPTS = 2
 /** Milliseconds for which `close` waits for the last batches to be synced. */
 const SYNC_LIMIT_MS = 2_000
 
-export interface RowSessionOptions extends Omit<Claimant, 'signal'> {
+export interface RowSessionOptions extends Omit<Claimant, 'signal' | 'token'> {
   /** Milliseconds for which `open` waits for another owner to leave. */
   readonly ownershipWaitMs: number
   /** Milliseconds between two looks at the owner; 0: none. */
@@ -59,6 +60,7 @@ export class RowSession {
   /** Resolves with the reason when the opening ends before `close`, for good. */
   readonly lost: Promise<StateError>
   readonly #options: RowSessionOptions
+  readonly #token: string = newToken()
   readonly #closing = new AbortController()
   #reportLost: (error: StateError) => void = () => undefined
   #state: State = { kind: 'over', error: notOpen() }
@@ -318,11 +320,11 @@ export class RowSession {
   }
 
   #mark(claim: RowClaim, number: bigint): BatchMark {
-    return { namespace: claim.namespace, owner: this.#options.token, number }
+    return { namespace: claim.namespace, owner: this.#token, number }
   }
 
   #claimant(): Claimant {
-    return { ...this.#options, signal: this.#closing.signal }
+    return { ...this.#options, token: this.#token, signal: this.#closing.signal }
   }
 }
 

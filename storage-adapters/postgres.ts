@@ -6,7 +6,6 @@
 import { PostgresPool } from '../postgres/connection.ts'
 import { migrate } from '../postgres/migrations.ts'
 import { isConnectionLost } from '../postgres/postgres-error.ts'
-import { newToken } from '../postgres/row-claim.ts'
 import {
   type PostgresStorageOptions,
   type RowOptions,
@@ -193,7 +192,6 @@ export class PostgresStorage implements StorageAdapter {
     const session = new RowSession({
       pool,
       name: namespace,
-      token: newToken(),
       ownershipWaitMs,
       ownerCheckMs,
       recoveryWaitMs,
