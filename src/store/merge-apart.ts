@@ -7,7 +7,13 @@ import type { Durability } from '../storage-adapter.ts'
 import { isOfContent } from './content-error.ts'
 import type { Planner } from './operations.ts'
 import type { RefusedRecords } from './refused-records.ts'
-import { type MergeOptions, planMerge, type TakeOptions, type TakeOutcome } from './replication.ts'
+import {
+  type MergeOptions,
+  planMerge,
+  senderOf,
+  type TakeOptions,
+  type TakeOutcome,
+} from './replication.ts'
 
 type Options = MergeOptions | TakeOptions
 
@@ -33,7 +39,7 @@ export async function mergeApart(
     const [first] = records
     if (first === undefined || !isOfContent(error)) throw error
     if (records.length === 1) {
-      merger.refused.note(first, { code: error.code, text: error.clientText })
+      merger.refused.note(first, { code: error.code, text: error.clientText }, senderOf(options))
       if (options.meta !== undefined) {
         await merger.run(planMerge([], part(options, 0, 0, true)), durability)
       }

@@ -78,7 +78,7 @@ function mergeAll(
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
-    if (context.refuses(record, current, isHeldBefore)) return 'refused'
+    if (context.refuses(record, current, isHeldBefore, senderOf(options))) return 'refused'
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
     const isLost = options.pushed?.lost[i] === true
@@ -105,6 +105,11 @@ function mergeAll(
     },
     result,
   }
+}
+
+/** The member that sent the records, as people know it. */
+export function senderOf({ pushed, leader }: MergeOptions): string | undefined {
+  return pushed?.follower ?? leader
 }
 
 function mergeOne(
