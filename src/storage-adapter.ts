@@ -100,6 +100,13 @@ export interface StorageAdapter {
    * may be absent afterwards. Scans under way may reject. Left out by storage that can not be damaged in part.
    */
   readonly repair?: (() => Promise<string | undefined>) | undefined
+  /** Why writes are refused at present, before one is tried; undefined when none need be. Left out by storage that cannot tell. */
+  readonly fault?: StateError | undefined
+  /**
+   * Told true before `open` and false when the node has written what a start writes: between the two, room that
+   * is kept for a start on a full disk may be used for batches too. Left out by storage that keeps none.
+   */
+  readonly starting?: ((isUnderWay: boolean) => void) | undefined
   /** Rejects with `in_use`, `storage_failed` or another code of the engine's reason. */
   open(): Promise<void>
   /** Frees what `open` took. */

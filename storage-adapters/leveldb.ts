@@ -25,6 +25,8 @@ import { FolderWatch } from './leveldb-folder-watch.ts'
 import { openEngine } from './leveldb-open.ts'
 import { engineRange } from './leveldb-scans.ts'
 
+const MIB = 1024 * 1024
+
 /** Options of `LevelStorage`. */
 export interface LevelStorageOptions {
   /** Folder of the database; it and its parents are created. One process at a time may hold it. */
@@ -47,6 +49,11 @@ export interface LevelStorageOptions {
    * cut short, milliseconds. Default 5,000. 0 cuts at once.
    */
   readonly scanPatienceMs?: number
+  /**
+   * Bytes of a file beside the database that is given up when it is opened on a full disk. Default twice
+   * `writeBufferBytes` and 1 MiB; made where four times as much is free. 0: none.
+   */
+  readonly reserveBytes?: number
   /** Milliseconds between two looks whether the folder was deleted. Default 2,000. 0: none. */
   readonly folderCheckMs?: number
   /** Monotonic milliseconds; decides when a failed write is tried again. Default `performance.now`. */
@@ -63,6 +70,9 @@ export interface LevelStorageOptions {
  * at some damage. Reads do not check other blocks: readers judge rows by their own checksums, and ask for
  * `repair`. What is damaged is mended as far as that is possible, and told by `damage`.
  *
+ * A folder on a full disk is opened on a reserve of its own (`reserveBytes`), which is made again before anything
+ * is written after the start.
+ *
  * While writes fail, as on a full disk, reads are served; each write tries anew after a pause that
  * grows from 0.1 to 5 seconds, and is refused with the reason (`storage_full` for lack of space)
  * until one succeeds.
@@ -77,6 +87,7 @@ export class LevelStorage implements StorageAdapter {
   readonly #maxQueuedBytes: number
   readonly #folderCheckMs: number
   #watch: FolderWatch | undefined
+  #isStarting = false
   #engine: LevelEngine | undefined
   readonly #state = new OpenClose()
   #lastBatch: Promise<void> = Promise.resolve()
@@ -87,10 +98,12 @@ export class LevelStorage implements StorageAdapter {
     this.#maxQueuedBatches = options.maxQueuedBatches ?? 10_000
     this.#maxQueuedBytes = options.maxQueuedBytes ?? 64 * 1024 * 1024
     this.#folderCheckMs = options.folderCheckMs ?? 2_000
+    const writeBufferBytes = options.writeBufferBytes ?? 4 * MIB
     this.#options = Object.freeze({
       directory: resolve(options.directory),
-      cacheBytes: options.cacheBytes ?? 8 * 1024 * 1024,
-      writeBufferBytes: options.writeBufferBytes ?? 4 * 1024 * 1024,
+      cacheBytes: options.cacheBytes ?? 8 * MIB,
+      writeBufferBytes,
+      reserveBytes: options.reserveBytes ?? 2 * writeBufferBytes + MIB,
       checkedBytes: options.checkedBytes ?? 32 * 1024 * 1024,
       scanPatienceMs: options.scanPatienceMs ?? 5_000,
       nowMs: options.nowMs ?? (() => performance.now()),
@@ -110,6 +123,11 @@ export class LevelStorage implements StorageAdapter {
   /** The failure that writes are refused for at present; undefined when all is well. */
   get fault(): StateError | undefined {
     return this.#engine?.fault
+  }
+
+  starting(isUnderWay: boolean): void {
+    this.#isStarting = isUnderWay
+    this.#engine?.starting(isUnderWay)
   }
 
   /** How often writing went on after a failure, since `open`. */
@@ -185,6 +203,7 @@ export class LevelStorage implements StorageAdapter {
     if (this.#engine !== undefined) return
     try {
       const engine = await openEngine(this.#options)
+      engine.starting(this.#isStarting)
       const isGone = (): Promise<boolean> => engine.isFolderGone()
       this.#watch = new FolderWatch(this.#options.directory, isGone, this.#folderCheckMs)
       this.#engine = engine

@@ -89,6 +89,7 @@ export async function openNode(
     const host = createPluginHost(services, plugins)
     for (const plugin of options.plugins) plugin.setup(host)
 
+    store.starting(true)
     await store.open()
     steps.push({ name: 'storage', run: () => store.close() })
     // After the requests, whose writes may wait for locks, and before the writes end.
@@ -133,6 +134,7 @@ export async function openNode(
       await plugin.start?.(listener.address)
     }
     wasOpen = true
+    store.starting(false)
     // No sweep begins while the rest goes down.
     steps.push({ name: 'sweeps', run: () => filters.stop() })
     steps.push({ name: 'notice', run: () => giveNotice(listener, context, options) })

@@ -175,7 +175,8 @@ export class Committer {
 
   /** How the writes stand that the adapter has not taken yet. */
   get backlog(): StorageBacklog {
-    return this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
+    const { refusal, ...rest } = this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
+    return { ...rest, refusal: refusal ?? this.adapter.fault?.message }
   }
 
   meta(name: string): string | undefined {

@@ -62,6 +62,11 @@ export class StoreCondition {
     return this.committer.holding.onLost(listener)
   }
 
+  /** The node begins to start: to be called before `open`; or has written what a start writes. */
+  starting(isUnderWay: boolean): void {
+    this.committer.adapter.starting?.(isUnderWay)
+  }
+
   /** Hears that damage was found while open: `epoch` is another, peers are to be compared with. */
   onDamage(listener: () => void): () => void {
     return this.committer.onDamage(listener)

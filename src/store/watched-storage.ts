@@ -37,6 +37,14 @@ export class WatchedStorage implements StorageAdapter {
     return this.#adapter.lost
   }
 
+  get fault(): StateError | undefined {
+    return this.#adapter.fault
+  }
+
+  starting(isUnderWay: boolean): void {
+    this.#adapter.starting?.(isUnderWay)
+  }
+
   get repair(): (() => Promise<string | undefined>) | undefined {
     const adapter = this.#adapter
     return adapter.repair && (() => adapter.repair?.() ?? Promise.resolve(undefined))
