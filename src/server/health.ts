@@ -38,8 +38,10 @@ export function answerReady({ isStaying, lost, concerns }: HealthContext): Reply
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */
 export function storageConcerns(
-  store: Pick<Store, 'damaged' | 'damageFindings' | 'backlog' | 'refused'>,
+  store: Pick<Store, 'damaged' | 'damageFindings' | 'backlog' | 'refused' | 'lost'>,
 ): readonly string[] {
+  // All else follows from that, and is another node's to tell.
+  if (store.lost !== undefined) return []
   const concerns = [...store.damageFindings]
   const damaged = store.damaged().length
   if (damaged > 0) concerns.push(`${counted(damaged, 'record')} can not be read: see /?api=storage`)

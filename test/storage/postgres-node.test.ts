@@ -1,6 +1,8 @@
 /** Whole nodes whose storage is PostgreSQL. */
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { cluster } from '../../cluster/index.ts'
 import { createServer } from '../../src/server/server.ts'
+import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { PostgresStorage } from '../../storage-adapters/postgres.ts'
 import { prepareBuild } from '../support/built.ts'
 import { CliProcess, runCli } from '../support/cli-process.ts'
@@ -82,10 +84,19 @@ describe('a server whose rows another node took over', () => {
     const link = await ServiceLink.to(database)
     closers.push(() => link.close())
     const storage = new PostgresStorage({ ...quick, url: link.url })
-    const server = createServer({ storage, port: 0 })
+    const plugin = cluster({ keys: [{ path: 'items/*' }], openCluster: true })
+    const server = createServer({ storage, port: 0, plugins: [plugin] })
     closers.push(() => server.close())
     await server.open()
     const url = server.address?.url ?? ''
+    const peer = createServer({
+      storage: new MemoryStorage(),
+      port: 0,
+      plugins: [cluster({ keys: [{ path: 'items/*' }], clusterUrl: url })],
+    })
+    closers.push(() => peer.close())
+    await peer.open()
+    await waitFor(() => plugin.status()?.followers.length === 1, { what: 'the follower' })
     expect((await send('POST', `${url}/items/a`, '1')).status).toBe(200)
     const subscriber = await Subscriber.open(url, 'items/*')
     closers.push(() => subscriber.close())
@@ -116,9 +127,12 @@ describe('a server whose rows another node took over', () => {
         expect.stringContaining('used by another node'),
       ])
     }
-    for (const key of ['items/*', 'items/new', '']) {
+    for (const key of ['items/*', 'items/new', '', '_pivot/stream']) {
       await expect(Subscriber.open(url, key)).rejects.toThrow('503')
     }
+    // Its followers go on without it, and take writes.
+    const peerUrl = peer.address?.url ?? ''
+    expect((await send('POST', `${peerUrl}/items/b`, '2')).status).toBe(200)
     const ready = await send('GET', `${url}/-/readyz`)
     expect(ready.status).toBe(503)
     expect(JSON.parse(ready.body)).toMatchObject({
