@@ -1,6 +1,7 @@
 /** The states, events and effects of a follower's link, which `follower-state.ts` connects. */
 import type { Digest } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
+import type { ErrorCode } from '../src/core/errors.ts'
 import type { FollowerMessage, LeaderMessage, LogPosition, Rows } from '../src/core/protocol.ts'
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
@@ -264,10 +265,19 @@ export type FollowerEffect =
       readonly rows: readonly SentRow[]
       /** Of these, the seqs of those that lost at the leader. Default: none. */
       readonly superseded?: ReadonlySet<number>
-      /** Of these, those that the leader will never take, with their values. Default: none. */
-      readonly denied?: readonly SequencedRow[]
+      /** Of these, those that the leader will never take. Default: none. */
+      readonly denied?: readonly DeniedRow[]
       readonly seen: LogPosition
     }
+
+/** A row that the leader refused for good. */
+export interface DeniedRow {
+  readonly row: SentRow
+  /** What was refused, where that is known; else what the row stands for. */
+  readonly record?: StoredRecord
+  readonly code: ErrorCode
+  readonly reason: string
+}
 
 export interface FollowerStep {
   readonly state: FollowerState

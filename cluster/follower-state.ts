@@ -25,7 +25,7 @@
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
 import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/protocol.ts'
-import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-fields.ts'
+import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-records.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import { FROM_STREAM } from './feed.ts'
 import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'

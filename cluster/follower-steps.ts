@@ -4,6 +4,7 @@
  */
 
 import { hashText } from '../src/core/digest.ts'
+import { nameOf } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { LogPosition, Welcome } from '../src/core/protocol.ts'
@@ -13,9 +14,8 @@ import type { BatchOperation } from '../src/storage-adapter.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import { type Apart, apartHash, apartOf, MAX_APART } from '../src/store/in-step.ts'
 import { progressRow } from '../src/store/link-rows.ts'
-import type { SequencedRow } from '../src/store/rows.ts'
 import type { Store } from '../src/store/store.ts'
-import type { FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
+import type { DeniedRow, FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
 import { HashSet } from './hash-set.ts'
 import { encodeProgress, laterSeen, leaveLog, marksBeside } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
@@ -136,7 +136,7 @@ export class FollowerSteps {
         const held = rows.filter(({ seq }) => superseded?.has(seq) !== true)
         this.#noteHeld(session, held)
         const progress = { ...this.#durable, seen: this.#later(effect.seen) }
-        const noted = this.#note(effect.denied ?? [])
+        const noted = await this.#note(effect.denied ?? [])
         await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta, noted))
         return { type: 'settled', session, n, progress }
       }
@@ -239,15 +239,21 @@ export class FollowerSteps {
   }
 
   /** What the leader will never take is kept in the log of what was lost, in the batch that lets go of it. */
-  #note(denied: readonly SequencedRow[]): readonly BatchOperation[] {
-    const { conflicts, leader, logger } = this.#options
-    return denied.map(({ record }) => {
+  async #note(denied: readonly DeniedRow[]): Promise<BatchOperation[]> {
+    const { store, conflicts, leader, logger } = this.#options
+    const noted: BatchOperation[] = []
+    for (const { row, record: sent, code, reason } of denied) {
       this.#denied++
-      logger.warn('the leader refused a value for good: it is in the conflict log', {
-        ...{ leader, key: record.key, reason: 'longer than the leader takes' },
+      const slot = sent === undefined ? await store.slot(row.key) : undefined
+      const record = sent ?? (slot?.seq === row.seq ? slot.record : undefined)
+      // One that a comparison brings up again has been noted.
+      if (record === undefined || (await conflicts.refusalOf(row.key, nameOf(record)))) continue
+      logger.warn('the leader refused a write for good: it is in the conflict log', {
+        ...{ leader, key: row.key, reason },
       })
-      return conflicts.noteRefused(record, 'too_large')
-    })
+      noted.push(conflicts.noteRefused(record, code))
+    }
+    return noted
   }
 
   /** One more than `MAX_HASHES` at most, which says that some are not in it. */

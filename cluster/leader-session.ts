@@ -77,15 +77,7 @@ export function stepLeaderSession(
     case 'push':
       return takePush(state, event.push, limits)
     case 'merged':
-      return {
-        state: { ...state, pushes: state.pushes.slice(1) },
-        effects: [
-          {
-            type: 'send',
-            message: { t: 'pushed', n: event.n, outcomes: event.outcomes, head: event.head },
-          },
-        ],
-      }
+      return merged(state, event)
     case 'committed':
       return committed(state, event, limits)
     case 'page':
@@ -99,6 +91,18 @@ export function stepLeaderSession(
     case 'digested':
     case 'found':
       return answer(state, event, limits)
+  }
+}
+
+/** The oldest push is done. */
+function merged(
+  state: StreamingState,
+  { n, outcomes, reasons, head }: Extract<LeaderSessionEvent, { type: 'merged' }>,
+): LeaderSessionStep {
+  const why = reasons.length === 0 ? {} : { reasons }
+  return {
+    state: { ...state, pushes: state.pushes.slice(1) },
+    effects: [{ type: 'send', message: { t: 'pushed', n, outcomes, ...why, head } }],
   }
 }
 

@@ -3,10 +3,12 @@ import type { HybridClock } from '../src/core/clock.ts'
 import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { MAX_OVERTAKEN, overtakenName } from '../src/core/overtaken.ts'
-import type { Push, PushOutcome } from '../src/core/protocol.ts'
+import type { Push, PushOutcome, PushReason } from '../src/core/protocol.ts'
+import { excessOf, flawOf, isUnreadable } from '../src/core/record-check.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import { planDeny } from '../src/store/plan-deny.ts'
+import type { TakeOutcome } from '../src/store/replication.ts'
 import type { Store } from '../src/store/store.ts'
 import { DriftLog } from './drift-log.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
@@ -23,6 +25,14 @@ export interface PushTakerOptions {
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
   readonly logger: Logger
+}
+
+/** What became of a push. */
+export interface Taken {
+  /** One per record, in order. */
+  readonly outcomes: readonly PushOutcome[]
+  /** Of those that no node may hold, or this one does not. */
+  readonly reasons: readonly PushReason[]
 }
 
 export class PushTaker {
@@ -47,7 +57,6 @@ export class PushTaker {
   /**
    * Merges a push, durably. One at a time.
    * @param session as of when the push came.
-   * @returns one outcome per record, in order.
    * @throws StateError of the storage.
    */
   async take(
@@ -59,7 +68,7 @@ export class PushTaker {
       overtaken = [],
     }: Omit<Push, 't' | 'n' | 'whole'>,
     { follower, acked }: StreamingState,
-  ): Promise<PushOutcome[]> {
+  ): Promise<Taken> {
     const { store, placement, conflicts, clock, keeping } = this.#options
     const notAfter = clock.latest
     const ours = records
@@ -68,8 +77,10 @@ export class PushTaker {
         isTooLong: withheld.includes(i) || isTooLong(record, store.limits.maxValueBytes),
       }))
       .filter(
-        ({ record: { key } }) =>
-          inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
+        // Of one without a key nobody can say whose it is.
+        ({ record }) =>
+          isUnreadable(record) ||
+          (inScopes(follower.scopes, record.key) && scopeOf(placement, record.key) !== undefined),
       )
     const accepted = ours.filter((item) => !item.isTooLong)
     const denied = ours.flatMap((item) => (item.isTooLong ? [item.record] : []))
@@ -92,13 +103,23 @@ export class PushTaker {
     await keeping.tellAgain(superseded, this.drifted > 0 ? acked : 0)
     const fates = new Map<StoredRecord, PushOutcome | undefined>([
       ...answers,
-      ...accepted.map(({ record }, i) => [record, merged[i]] as const),
+      ...accepted.map(({ record }, i) => [record, outcomeOf(merged[i])] as const),
     ])
     const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
     const refused = records.filter((_record, i) => outcomes[i] === 'drift').map(overtakenName)
     this.#refused = [...this.#refused, ...refused].slice(-MAX_OVERTAKEN)
     this.#drift.note(follower.name, records, outcomes, notAfter)
-    return outcomes
+    const tooLong = new Set(denied)
+    const reasons = records.flatMap((record, i) =>
+      outcomes[i] === 'denied' && !tooLong.has(record) ? [this.#reasonOf(record, i)] : [],
+    )
+    return { outcomes, reasons }
+  }
+
+  #reasonOf(record: StoredRecord, place: number): PushReason {
+    const found = flawOf(record) ?? excessOf(record, undefined, this.#options.store.limits)
+    const { code, text } = found ?? OF_STORAGE
+    return [place, code, text]
   }
 
   /** Refuses records for good: what this node has of their keys is later from now on. */
@@ -120,4 +141,15 @@ export class PushTaker {
     }
     return records.map((record) => [record, denied.includes(record) ? 'denied' : 'drift'])
   }
+}
+
+/** Of a record that the check lets pass and the storage does not. */
+const OF_STORAGE = {
+  code: 'too_large',
+  text: 'the storage of the leader does not take it',
+} as const
+
+/** What the check of records refuses is refused for good: it would be as often as it came. */
+function outcomeOf(merged: TakeOutcome | undefined): PushOutcome | undefined {
+  return merged === 'refused' ? 'denied' : merged
 }

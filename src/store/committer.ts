@@ -14,7 +14,6 @@ import type { Commit } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
-import { answerPlanned } from './answer-planned.ts'
 import { BatchWriter, strongest } from './batch-writer.ts'
 import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
@@ -25,7 +24,9 @@ import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
 import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
 import { type Committed, flushJobs } from './flush-jobs.ts'
+import { Holding } from './holding.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import { jobOf } from './job-of.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
@@ -55,6 +56,8 @@ export class Committer {
   readonly limits: StoreLimits
   /** Changes that lost before their leader had them. */
   readonly lost: LostRows = new LostRows()
+  /** Whether the storage is still this node's. */
+  readonly holding: Holding
   readonly #settledListeners = new Set<() => void>()
   /** Says which keys are owed to a leader. */
   leaderOf: LeaderOf = () => undefined
@@ -81,6 +84,7 @@ export class Committer {
     this.tail = new ChangeTail(options.tailRows ?? 4096)
     this.#options = options
     this.#logger = options.logger ?? SILENT_LOGGER
+    this.holding = new Holding(this.#logger)
     this.#silence = new StorageSilence(options.time, this.#logger)
     this.adapter = new WatchedStorage(options.adapter, this.#silence, () => {
       if (this.#state === 'open') this.#guard.filesDamaged()
@@ -171,7 +175,8 @@ export class Committer {
 
   /** How the writes stand that the adapter has not taken yet. */
   get backlog(): StorageBacklog {
-    return this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
+    const { refusal, ...rest } = this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
+    return { ...rest, refusal: refusal ?? this.adapter.fault?.message }
   }
 
   meta(name: string): string | undefined {
@@ -202,26 +207,14 @@ export class Committer {
         return
       }
       try {
+        this.holding.assertHeld()
         this.#writer.assertOffered(durability)
-        const job: Job = {
-          bytes: planner.bytes ?? 0,
-          isPatient: planner.isPatient === true,
+        const job = jobOf({
+          ...{ planner, resolve, reject, clock: this.clock, queue: this.#queue },
           durability: durability ?? this.#options.durability,
-          reads: () => planner.reads(() => this.clock.now()),
-          plan: (draft) => {
-            const { plan, result } = planner.plan(this.#context(draft))
-            const answer = { result, resolve, reject }
-            const settle = (): void => {
-              this.#queue.release(job)
-              answerPlanned(planner, this.leaderOf, answer)
-            }
-            return { plan, settle }
-          },
-          reject: (error) => {
-            this.#queue.release(job)
-            reject(error)
-          },
-        }
+          leaderOf: (key) => this.leaderOf(key),
+          context: (draft) => this.#context(draft),
+        })
         this.#queue.push(job)
       } catch (error) {
         reject(error)
@@ -327,6 +320,7 @@ export class Committer {
     try {
       await this.adapter.open()
       await repairedOnce(this.adapter, () => this.#read())
+      this.holding.begin(this.adapter)
       if (this.#state === 'opening') this.#state = 'open'
       if (this.#options.cacheBytes !== undefined) this.#guard.verify()
       this.#guard.checkIndexes()
@@ -369,12 +363,14 @@ export class Committer {
     await this.#queue.drained()
     this.#writer.stop()
     if (this.#writer.isBehind) await this.#writer.writeAnswered([])
+    this.holding.end()
     await this.adapter.close()
     this.#silence.stop()
   }
 
-  /** @throws StateError `not_open`. While closing, reads still work. */
+  /** @throws StateError `not_open`, or why the storage is lost. While closing, reads still work. */
   assertOpen(): void {
+    this.holding.assertHeld()
     if (this.#state === 'open' || this.#state === 'closing') return
     throw new StateError('not_open', `storage: storage is not active (${this.#state})`)
   }

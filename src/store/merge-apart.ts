@@ -7,7 +7,7 @@ import type { Durability } from '../storage-adapter.ts'
 import { isOfContent } from './content-error.ts'
 import type { Planner } from './operations.ts'
 import type { RefusedRecords } from './refused-records.ts'
-import { type AnyMergeOptions, type AnyOutcome, planMerge } from './replication.ts'
+import { type AnyMergeOptions, type AnyOutcome, planMerge, senderOf } from './replication.ts'
 
 /** What a merge is run by. */
 export interface Merger {
@@ -31,7 +31,7 @@ export async function mergeApart(
     const [first] = records
     if (first === undefined || !isOfContent(error)) throw error
     if (records.length === 1) {
-      merger.refused.note(first, { code: error.code, text: error.clientText })
+      merger.refused.note(first, { code: error.code, text: error.clientText }, senderOf(options))
       if (options.meta !== undefined) {
         await merger.run(planMerge([], part(options, 0, 0, true)), durability)
       }

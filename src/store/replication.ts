@@ -95,7 +95,7 @@ function mergeAll(
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
-    if (context.refuses(record, current, isHeldBefore)) return 'refused'
+    if (context.refuses(record, current, isHeldBefore, senderOf(options))) return 'refused'
     if (late?.has(record)) return takeLate(late, context, options, plan, winners, record, current)
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
@@ -139,6 +139,11 @@ function takeLate(
   const outcome = mergeOne(context, options, plan, winners, record, given ?? record)
   if (outcome === 'applied') return given === undefined ? outcome : 'restamped'
   return late.isKnown(record, current) ? 'equal' : outcome
+}
+
+/** The member that sent the records, as people know it. */
+export function senderOf({ pushed, leader }: MergeOptions): string | undefined {
+  return pushed?.follower ?? leader
 }
 
 function mergeOne(
