@@ -3,6 +3,7 @@
  * objects in both formats, so that they can be read with any tool.
  */
 import { errorText, StateError } from '../src/core/errors.ts'
+import { type Lineage, readLineage } from '../src/store/lineage.ts'
 
 /**
  * Version of the layout of a backup that is written: since 2 records have fields, since 3 lines for people have
@@ -32,6 +33,8 @@ export interface BackupHeader {
   readonly createdAt: string
   /** Key paths the node replicated; empty when not known. */
   readonly scopes: readonly string[]
+  /** Where the records come from; absent from backups of earlier releases. */
+  readonly lineage?: Lineage
 }
 
 /** What was wrong with the storage a backup was made from; the backup itself may be whole. */
@@ -79,7 +82,9 @@ export function encodeTotals(totals: BackupTotals): string {
 export function decodeHeader(json: string): BackupHeader {
   const fields = objectOf(json, 'backup')
   assertFormat(fields.format)
+  const lineage = readLineage(fields.lineage)
   return {
+    ...(lineage === undefined ? {} : { lineage }),
     node: text(fields, 'node'),
     from: text(fields, 'from'),
     epoch: text(fields, 'epoch'),

@@ -1,5 +1,5 @@
 /** Takes the records of a backup into a store: a running node's, or a new one in an empty storage. */
-import { HybridClock } from '../src/core/clock.ts'
+import { HybridClock, LATEST_STAMP } from '../src/core/clock.ts'
 import { encodeHash, hashText } from '../src/core/digest.ts'
 import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { type ErrorCode, StateError } from '../src/core/errors.ts'
@@ -7,10 +7,11 @@ import { formatOrigin, isIdentifier, restoredOrigin } from '../src/core/origin.t
 import type { TimeSource } from '../src/core/time.ts'
 import type { BatchOperation, Durability, StorageAdapter } from '../src/storage-adapter.ts'
 import { beginningRow, ORIGIN_ROW } from '../src/store/identity.ts'
+import { lineageRows } from '../src/store/lineage.ts'
 import { metaRow, sealRow } from '../src/store/rows.ts'
 import { Store } from '../src/store/store.ts'
 import type { BackupEvent } from './backup-event.ts'
-import type { BackupHeader } from './backup-header.ts'
+import type { BackupHeader, BackupTotals } from './backup-header.ts'
 import { asEdited } from './edited-records.ts'
 import { UnfinishedStorage } from './unfinished-storage.ts'
 
@@ -18,6 +19,8 @@ import { UnfinishedStorage } from './unfinished-storage.ts'
 export interface RestoreCounts {
   /** Taken, because the store had nothing or something older. */
   readonly applied: number
+  /** Of those, the ones that were stamped too far in the future and got a stamp of this node. */
+  readonly restamped: number
   /** In the store already. */
   readonly equal: number
   /** Left out, because the store has something newer. */
@@ -42,7 +45,7 @@ export interface RestoreOptions {
   readonly damageCode?: ErrorCode
   /** When a record counts as restored. Default: when the store's writes count as done. */
   readonly durability?: Durability
-  /** Greatest stamp that is taken, nanoseconds. Default: any. */
+  /** Greatest stamp that is taken as it is, nanoseconds; what would win with a greater one gets another. Default: any. */
   readonly latest?: bigint
   /** Hears after each page how many records have been looked at. */
   readonly onProgress?: (records: number) => void
@@ -56,18 +59,20 @@ const PAGE_BYTES = 8 * 1024 * 1024
  * Merges the records under last-write-wins, page by page; the next page is read when the one before is
  * durable.
  * @throws StateError `corrupt_record` at the first damage, with what was merged until then staying;
- *   `clock_drift` at a record above `latest`; what the store throws.
+ *   what the store throws.
  */
 export async function mergeBackup(
   store: Store,
   events: AsyncIterable<BackupEvent>,
   options: RestoreOptions = {},
 ): Promise<RestoreCounts> {
-  const counts = { applied: 0, equal: 0, superseded: 0, refused: 0, damage: 0 }
+  const counts = { applied: 0, equal: 0, superseded: 0, refused: 0, restamped: 0, damage: 0 }
   const merging = {
     source: 'restore',
     ...(options.anySize === true ? { anySize: true as const } : {}),
     ...(options.durability === undefined ? {} : { durability: options.durability }),
+    // No node holds a greater stamp.
+    restampAfter: options.latest ?? LATEST_STAMP,
   }
   let seen = 0
   for await (const event of events) {
@@ -80,10 +85,12 @@ export async function mergeBackup(
     }
     if (event.type !== 'records') continue
     for (const given of pagesOf(event.records)) {
-      if (options.latest !== undefined) refuseLater(given, options.latest)
       const isVouched = event.isUnsealed !== true || options.endVouches === true
       const page = isVouched ? given : await asEdited(store, given)
-      for (const outcome of await store.merge(page, merging)) counts[outcome] += 1
+      for (const outcome of await store.merge(inOrder(page, merging.restampAfter), merging)) {
+        counts[outcome] += 1
+        if (outcome === 'restamped') counts.applied += 1
+      }
       seen += page.length
       options.onProgress?.(seen)
     }
@@ -107,12 +114,11 @@ function* pagesOf(records: readonly StoredRecord[]): Generator<readonly StoredRe
   if (start < records.length) yield records.slice(start)
 }
 
-function refuseLater(page: readonly StoredRecord[], latest: bigint): void {
-  const late = page.find((record) => versionOf(record) > latest)
-  if (late === undefined) return
-  throw new StateError(
-    'clock_drift',
-    `backup: key "${late.key}" has stamp ${versionOf(late)}, which is beyond ${latest}, the latest this node takes`,
+/** Those with late ones as they were written: the late ones become writes of the node, one after the other. */
+function inOrder(page: readonly StoredRecord[], latest: bigint): readonly StoredRecord[] {
+  if (!page.some((record) => versionOf(record) > latest)) return page
+  return [...page].sort((a, b) =>
+    versionOf(a) < versionOf(b) ? -1 : versionOf(a) > versionOf(b) ? 1 : 0,
   )
 }
 
@@ -178,13 +184,46 @@ async function fillStore(
     await store.open()
     clock.restore(header?.clock ?? 0n)
     const whole = { anySize: true, endVouches: options.salvage !== true }
-    const counts = await mergeBackup(store, events, { ...options, ...whole })
+    let isSound = false
+    const counts = await mergeBackup(
+      store,
+      heard(events, (event) => {
+        if (event.type === 'end') isSound = isWhole(event.totals)
+      }),
+      { ...options, ...whole },
+    )
+    const isAll = isSound && counts.damage === 0 && counts.refused === 0
     // Also writes the clock's place, when there was no record to do it.
-    await store.saveMeta(new Map([['restored', restoredRow(header, counts)]]))
+    await store.saveMeta(
+      new Map([
+        ['restored', restoredRow(header, counts)],
+        ...(isAll ? lineageOf(store, header) : []),
+      ]),
+    )
     return counts
   } finally {
     await store.close()
   }
+}
+
+async function* heard(
+  events: AsyncIterable<BackupEvent>,
+  hear: (event: BackupEvent) => void,
+): AsyncGenerator<BackupEvent, void, undefined> {
+  for await (const event of events) {
+    hear(event)
+    yield event
+  }
+}
+
+/** What is not in the backup of what was there would be taken for deleted. */
+function isWhole({ damaged, findings }: BackupTotals): boolean {
+  return damaged.length === 0 && findings.length === 0
+}
+
+function lineageOf(store: Store, header: BackupHeader | undefined): Iterable<[string, string]> {
+  if (header?.lineage === undefined) return []
+  return lineageRows(store, header.lineage, { epoch: header.epoch, seq: header.seq })
 }
 
 /** What a node remembers of the backup it was made from; for people. */

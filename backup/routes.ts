@@ -4,7 +4,7 @@
  * - `GET /-/backup` streams everything the node holds, exactly as of one commit, while it serves.
  *   `?format=jsonl` gives lines for people.
  * - `POST /-/restore` merges a backup, or lines of one, under last-write-wins, and answers
- *   `{"applied":…,"equal":…,"superseded":…,"refused":…}`. Content type: that of what is sent (see below). A browser
+ *   `{"applied":…,"equal":…,"superseded":…,"refused":…,"restamped":…}`. Content type: that of what is sent (see below). A browser
  *   does not send these types across origins unasked.
  *
  * A backup holds everything, whatever static mode and filters hide, and a restore writes past them, as
@@ -150,7 +150,11 @@ async function takeRestore(
   // What is counted as restored is there after any crash, however soon the node answers other writes.
   const durability = store.durability.strongest
   const options = { latest, damageCode, durability } as const
-  const { applied, equal, superseded, refused } = await mergeBackup(store, events, options)
+  const { applied, equal, superseded, refused, restamped } = await mergeBackup(
+    store,
+    events,
+    options,
+  )
   response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-  response.end(`${JSON.stringify({ applied, equal, superseded, refused })}\n`)
+  response.end(`${JSON.stringify({ applied, equal, superseded, refused, restamped })}\n`)
 }

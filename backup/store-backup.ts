@@ -4,6 +4,7 @@ import { type Digest, DigestSum, sameDigest } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import { VERSION } from '../src/core/version.ts'
+import { beginLineage } from '../src/store/lineage.ts'
 import type { Store } from '../src/store/store.ts'
 import type { BackupFlaws, BackupHeader } from './backup-header.ts'
 
@@ -34,6 +35,7 @@ export async function backupOfStore(
   },
 ): Promise<StoreBackup> {
   const { clock, time, scopes, epoch = store.epoch, expected } = options
+  const lineage = await beginLineage(store)
   const { seq, records } = await store.scan()
   const header: BackupHeader = {
     node: store.id,
@@ -43,6 +45,7 @@ export async function backupOfStore(
     clock: clock.last,
     createdAt: new Date(Number(time.wallNs() / 1_000_000n)).toISOString(),
     scopes,
+    lineage: await lineage(),
   }
   const sum = new DigestSum()
   const flaws = (): BackupFlaws => {

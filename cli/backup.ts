@@ -15,8 +15,9 @@ import { withStopped } from './stopped-node.ts'
 export const BACKUP: Command = {
   name: 'backup',
   summary: 'writes everything a node holds to a file, also while it serves',
-  operands: 'FILE',
+  operands: '[URL] FILE',
   operandCount: [1, 1],
+  takesUrlOperand: true,
   settings: settingsOf(BACKUP_SETTINGS),
   notes: [
     'FILE gets its name only when it is whole and on disk; - is standard output.',

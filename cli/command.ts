@@ -53,9 +53,16 @@ export interface Command {
   readonly settings: readonly AnySetting[]
   /** Least and greatest number of operands. */
   readonly operandCount: readonly [least: number, most: number]
+  /** A URL among the operands is its `--url`, and not counted. Default: operands are what the command makes of them. */
+  readonly takesUrlOperand?: true
   /**
    * Runs to its end; resolves with the exit code. Rejects with StateError: `invalid_option` for
    * wrong usage, others for a failure that its message explains.
    */
   run(args: ParsedArguments, context: CommandContext): Promise<number>
+}
+
+/** Operands in a message: each in quotes, so that empty ones and spaces show. */
+export function quoted(operands: readonly string[]): string {
+  return operands.map((operand) => `"${operand}"`).join(' ')
 }

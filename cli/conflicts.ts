@@ -2,7 +2,7 @@
 import { encodeJson, parseWithJsonNumbers } from '../src/client/index.ts'
 import { errorText, StateError } from '../src/core/errors.ts'
 import { TOKEN_HEADER } from '../src/core/protocol.ts'
-import { type Command, type CommandContext, EXIT } from './command.ts'
+import { type Command, type CommandContext, EXIT, quoted } from './command.ts'
 import { CLIENT_SETTINGS, type ClientConfig, SERVE_SETTINGS } from './config.ts'
 import { resolveSettings, settingsOf } from './resolve.ts'
 import { type Kind, type SettingsTable, SWITCH, wholeNumber } from './setting.ts'
@@ -59,15 +59,16 @@ const CONFLICT_SETTINGS: SettingsTable<ConflictsConfig> = {
 export const CONFLICTS: Command = {
   name: 'conflicts',
   summary: 'lists what lost in concurrent writes, restores or discards it',
-  operands: 'list | restore ID | discard ID',
-  operandCount: [1, 2],
+  operands: '[URL] [list | restore ID | discard ID]',
+  operandCount: [0, 2],
+  takesUrlOperand: true,
   settings: settingsOf(CONFLICT_SETTINGS),
   notes: [
     'A node lists the conflicts that it decided: ask the leader of the key.',
     'restore writes what lost anew, as a write of that node.',
   ],
   async run(args, context) {
-    const [action = '', id] = args.positionals
+    const [action = 'list', id] = args.positionals
     const given = { flags: args.flags, env: context.env }
     const config = resolveSettings(CONFLICT_SETTINGS, given).values
     if (action === 'list' && id === undefined) return list(config, context)
@@ -78,7 +79,7 @@ export const CONFLICTS: Command = {
     }
     throw new StateError(
       'invalid_option',
-      `${args.positionals.join(' ')}: give list, restore ID or discard ID`,
+      `${quoted(args.positionals)}: give list, restore ID or discard ID`,
     )
   },
 }

@@ -23,8 +23,9 @@ const MAX_NAMED = 100
 export const IMPORT: Command = {
   name: 'import',
   summary: 'takes over the data folder of a Go server',
-  operands: '',
+  operands: '[URL]',
   operandCount: [0, 0],
+  takesUrlOperand: true,
   settings: settingsOf(IMPORT_SETTINGS),
   notes: [
     'Stop the Go server first. Keys, stamps and data are kept exactly. Into --data a new node is made; into --url the entries are merged, per key the newer one is kept, so an import may be repeated.',

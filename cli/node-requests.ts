@@ -49,7 +49,7 @@ export async function sendRecords(
   signal: AbortSignal,
   onProgress: (records: number) => void,
 ): Promise<Omit<RestoreCounts, 'damage'>> {
-  const counts = { applied: 0, equal: 0, superseded: 0, refused: 0 }
+  const counts = { applied: 0, equal: 0, superseded: 0, refused: 0, restamped: 0 }
   let sent = 0
   for await (const part of recordBlocks(records, PART_BYTES, encode)) {
     const answer = await sendPart(node, part.bytes, signal, sent)
@@ -57,6 +57,7 @@ export async function sendRecords(
     counts.equal += answer.equal
     counts.superseded += answer.superseded
     counts.refused += answer.refused
+    counts.restamped += answer.restamped
     sent += part.records.length
     onProgress(sent)
   }
@@ -99,6 +100,7 @@ function parseCounts(body: string): Omit<RestoreCounts, 'damage'> {
     superseded: count('superseded'),
     // A node of an earlier release refuses the whole part.
     refused: count('refused', 0),
+    restamped: count('restamped', 0),
   }
 }
 

@@ -1,7 +1,7 @@
 /** `ooo nodes`: the members of a cluster, and forgetting one that will not come back. */
 import { StateError } from '../src/core/errors.ts'
 import { askMember } from './ask-member.ts'
-import { type Command, type CommandContext, EXIT } from './command.ts'
+import { type Command, type CommandContext, EXIT, quoted } from './command.ts'
 import { CLIENT_SETTINGS, type ClientConfig, SERVE_SETTINGS } from './config.ts'
 import { resolveSettings, settingsOf } from './resolve.ts'
 import { type SettingsTable, SWITCH } from './setting.ts'
@@ -33,8 +33,9 @@ const NODES_SETTINGS: SettingsTable<NodesConfig> = {
 export const NODES: Command = {
   name: 'nodes',
   summary: 'tells which nodes are members of the cluster, and forgets those that will not return',
-  operands: '[list | forget ID]',
+  operands: '[URL] [list | forget ID]',
   operandCount: [0, 2],
+  takesUrlOperand: true,
   settings: settingsOf(NODES_SETTINGS),
   notes: [
     'Any node can be asked; its leader answers. Members are those that joined by following it.',
@@ -45,8 +46,8 @@ export const NODES: Command = {
     const given = { flags: args.flags, env: context.env }
     const config = resolveSettings(NODES_SETTINGS, given).values
     if (action === 'list' && id === undefined) return list(config, context)
-    if (action === 'forget' && id !== undefined) return forget(config, id, context)
-    throw new StateError('invalid_option', `${args.positionals.join(' ')}: give list or forget ID`)
+    if (action === 'forget' && id !== undefined && id !== '') return forget(config, id, context)
+    throw new StateError('invalid_option', `${quoted(args.positionals)}: give list or forget ID`)
   },
 }
 
@@ -60,7 +61,7 @@ async function forget(config: NodesConfig, id: string, context: CommandContext):
   const told = await call(config, { forget: id })
   const isForgotten = fieldOf(told, 'forgotten') === true
   if (config.json) context.stdout(`${JSON.stringify(told)}\n`)
-  else context.stdout(isForgotten ? `${id} is forgotten\n` : `no node ${id} is known\n`)
+  else context.stdout(isForgotten ? `node "${id}" is forgotten\n` : `no node "${id}" is known\n`)
   return isForgotten ? EXIT.done : EXIT.absent
 }
 

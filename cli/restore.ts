@@ -19,8 +19,9 @@ import { checkFile } from './verify.ts'
 export const RESTORE: Command = {
   name: 'restore',
   summary: 'makes a data folder from a backup, or merges a backup into a running node',
-  operands: 'FILE',
+  operands: '[URL] FILE',
   operandCount: [1, 1],
+  takesUrlOperand: true,
   settings: settingsOf(RESTORE_SETTINGS),
   notes: [
     'FILE may be binary or jsonl; - is standard input.',
@@ -103,12 +104,16 @@ export async function take(
 }
 
 function tell(context: CommandContext, counts: RestoreCounts, what: string): number {
-  const { applied, equal, superseded, refused, damage } = counts
+  const { applied, equal, superseded, refused, restamped, damage } = counts
   const others = [
     equal > 0 ? `, ${plural(equal, 'was there', 'were there')} already` : '',
     superseded > 0 ? `, ${plural(superseded, 'was', 'were')} superseded by newer ones` : '',
   ]
   context.stderr(`ooo: ${what}: ${plural(applied, 'record')} applied${others.join('')}\n`)
+  if (restamped > 0) {
+    const why = 'a wrong clock had stamped them in the future; all else is as in the backup'
+    context.stderr(`ooo: restamped ${restamped} of them, in their order: ${why}\n`)
+  }
   if (refused > 0) {
     const why =
       'no node may hold them, or they are greater than it takes; its /?api=storage says why'

@@ -15,6 +15,7 @@ import { NODES } from './nodes.ts'
 import { RESTORE } from './restore.ts'
 import { SERVE } from './serve.ts'
 import { STATUS } from './status.ts'
+import { withUrlOperand } from './target.ts'
 import { VERIFY } from './verify.ts'
 import { VOTERS } from './voters.ts'
 import { WATCH } from './watch.ts'
@@ -71,8 +72,9 @@ async function runCommand(
     context.stdout(commandHelp(command))
     return EXIT.done
   }
-  checkOperands(command, parsed)
-  return await command.run(parsed, context)
+  const given = command.takesUrlOperand === true ? withUrlOperand(parsed) : parsed
+  checkOperands(command, given)
+  return await command.run(given, context)
 }
 
 function checkOperands(command: Command, { positionals }: ParsedArguments): void {

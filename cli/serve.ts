@@ -76,10 +76,14 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   context.stdout(`ooo: ${JSON.stringify(name)} serving ${url} (${roleText(config)})\n`)
   reportReady(context.env, url)
   const tellStopping = tellSystemd(context.env, logger)
-  logger.info('stopping', { because: await stop })
+  const because = await Promise.race([stop, server.storageLost])
+  const isLost = typeof because !== 'string'
+  logger.info('stopping', { because: isLost ? because.message : because })
   tellStopping()
   await server.close()
-  return EXIT.done
+  if (!isLost) return EXIT.done
+  context.stderr(`ooo: ${because.message}; this node ends, and can be started again\n`)
+  return EXIT.failed
 }
 
 async function assemble(

@@ -19,7 +19,7 @@ export function formatStatus(status: unknown, nowMs: number = Date.now()): strin
     table([status], NODE),
     table(
       [fieldOf(status, 'lease')].filter((lease) => lease !== undefined),
-      LEASE,
+      leaseColumns(nowMs),
     ),
     table(
       [fieldOf(status, 'voters')].filter((voters) => voters !== undefined),
@@ -68,14 +68,24 @@ const NODE: Columns = [
   ['clock', (row) => offsetText(numberOf(row, 'clockOffsetMs'))],
 ]
 
-const LEASE: Columns = [
-  ['lease', (row) => `${text('name')(row)} (${text('kind')(row)})`],
-  ['state', text('state')],
-  ['leader', (row) => cellText(fieldOf(fieldOf(row, 'holder'), 'url'))],
-  ['token', text('token')],
-  ['until', untilText],
-  ['last error', text('lastError')],
-]
+function leaseColumns(nowMs: number): Columns {
+  return [
+    ['lease', (row) => `${text('name')(row)} (${text('kind')(row)})`],
+    ['state', (row) => leaseStateText(row, nowMs)],
+    ['leader', (row) => cellText(fieldOf(fieldOf(row, 'holder'), 'url'))],
+    ['token', text('token')],
+    ['until', untilText],
+    ['last error', text('lastError')],
+  ]
+}
+
+/** The state, and for how long nothing has told that the leader shown still leads. */
+function leaseStateText(row: unknown, nowMs: number): string {
+  const state = text('state')(row)
+  const sinceMs = numberOf(row, 'unconfirmedSinceMs')
+  if (sinceMs === undefined) return state
+  return `${state}, unconfirmed for ${durationText(Math.max(0, nowMs - sinceMs))}`
+}
 
 /** Who votes; of the leader also who is here, whose vote it has, and why it decides nothing. */
 const VOTERS: Columns = [
@@ -83,9 +93,15 @@ const VOTERS: Columns = [
   ['list', text('change')],
   ['connected', (row) => connectedOf(row).join(', ') || '-'],
   ['have voted', (row) => rowsOf(row, 'held').map(cellText).join(', ') || '-'],
-  ['decides', (row) => (fieldOf(row, 'decides') === true ? 'yes' : 'no')],
+  ['decides', decidesText],
   ['reason', text('reason')],
 ]
+
+/** Only a leader decides, or does not: it alone tells who attends. */
+function decidesText(row: unknown): string {
+  if (fieldOf(row, 'attendance') === undefined) return '-'
+  return fieldOf(row, 'decides') === true ? 'yes' : 'no'
+}
 
 function connectedOf(row: unknown): string[] {
   const here = rowsOf(row, 'attendance').filter((voter) => fieldOf(voter, 'connected') === true)
@@ -222,8 +238,9 @@ function outboxText(row: unknown): string {
   return ms === undefined ? formatCount(rows) : `${formatCount(rows)}, ${durationText(ms)}`
 }
 
-/** How long a leader may go on deciding without another renewal. */
+/** How long a leader may go on deciding without another renewal, as it says itself. */
 function untilText(row: unknown): string {
+  if (fieldOf(row, 'state') !== 'leader') return '-'
   const ms = numberOf(row, 'validForMs')
   return ms === undefined || ms === 0 ? '-' : `${durationText(ms)} from now`
 }

@@ -26,6 +26,22 @@ export function targetOf(args: ParsedArguments, env: Given['env']): Target {
   throw new StateError('invalid_option', `${first}: names no key; add one, as in ${first}/settings`)
 }
 
+/**
+ * A URL among the operands, wherever it stands, as `--url`.
+ * @throws StateError `invalid_option` when more than one node is named.
+ */
+export function withUrlOperand(args: ParsedArguments): ParsedArguments {
+  const urls = args.positionals.filter(isUrl)
+  const [url] = urls
+  if (url === undefined) return args
+  const other = args.flags.get('url')?.[0] ?? urls[1]
+  if (other !== undefined) {
+    throw new StateError('invalid_option', `${other} and ${url} both name a node; give one of them`)
+  }
+  const positionals = args.positionals.filter((operand) => operand !== url)
+  return { ...args, positionals, flags: new Map(args.flags).set('url', [url]) }
+}
+
 /** The node of a command: its first operand when that is a URL, else `--url`; and a path, if any. */
 export function nodeOf(args: ParsedArguments, env: Given['env']): { url: string; path: string } {
   const [first = ''] = args.positionals

@@ -2,7 +2,7 @@
 import { StateError } from '../src/core/errors.ts'
 import { isVoterName, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
 import { askMember } from './ask-member.ts'
-import { type Command, type CommandContext, EXIT } from './command.ts'
+import { type Command, type CommandContext, EXIT, quoted } from './command.ts'
 import { CLIENT_SETTINGS, type ClientConfig, SERVE_SETTINGS } from './config.ts'
 import { resolveSettings, settingsOf } from './resolve.ts'
 import { type Kind, type SettingsTable, SWITCH } from './setting.ts'
@@ -64,8 +64,9 @@ const VOTERS_SETTINGS: SettingsTable<VotersConfig> = {
 export const VOTERS: Command = {
   name: 'voters',
   summary: 'tells and changes who votes for what an elected leader decides',
-  operands: '[list | add NAME | remove NAME | found NAME…]',
+  operands: '[URL] [list | add NAME | remove NAME | found NAME…]',
   operandCount: [0, 16],
+  takesUrlOperand: true,
   settings: settingsOf(VOTERS_SETTINGS),
   notes: [
     'Any node can be asked; a change is made by the leader, once majorities of the list before and of the new one have it.',
@@ -77,6 +78,10 @@ export const VOTERS: Command = {
     const given = { flags: args.flags, env: context.env }
     const config = resolveSettings(VOTERS_SETTINGS, given).values
     const [name] = names
+    const wrong = names.find((each) => !isVoterName(each))
+    if (wrong !== undefined) {
+      throw new StateError('invalid_option', `"${wrong}" is no name of a voter: ${VOTER_NAME_RULE}`)
+    }
     if (action === 'list' && name === undefined) return tell(config, undefined, context)
     if ((action === 'add' || action === 'remove') && name !== undefined && names.length === 1) {
       if (action === 'add') await announceWait(config, name, context)
@@ -89,7 +94,7 @@ export const VOTERS: Command = {
     }
     throw new StateError(
       'invalid_option',
-      `${args.positionals.join(' ')}: give list, add NAME, remove NAME or found NAME…`,
+      `${quoted(args.positionals)}: give list, add NAME, remove NAME or found NAME…`,
     )
   },
 }
@@ -114,7 +119,7 @@ async function announceWait(
   const told = await call(config, undefined)
   const known = [fieldOf(told, 'self'), ...rowsOf(told, 'voters'), ...rowsOf(told, 'others')]
   if (known.includes(name)) return
-  context.stderr(`ooo: no node named ${name} is connected; waiting up to 10 s for it\n`)
+  context.stderr(`ooo: no node named "${name}" is connected; waiting up to 10 s for it\n`)
 }
 
 /** The list as a table, why nothing is decided, and what to look at. */

@@ -24,7 +24,7 @@ import type { RegisteredFollower } from './follower-registry.ts'
 import { followedSets, usualSets } from './key-set.ts'
 import { type FollowerStatus, Leader } from './leader.ts'
 import { LeaderKeeping } from './leader-keeping.ts'
-import { loadProgress, settlePlacement } from './link-progress.ts'
+import { leavePlacement, loadProgress, settlePlacement } from './link-progress.ts'
 import { type LivedTime, livedTimeOf } from './lived-time.ts'
 import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
 import type { ResolvedClusterOptions } from './options.ts'
@@ -233,6 +233,7 @@ export class ClusterEngine {
     this.#publisher?.stop()
     if (this.#engine.digests === undefined) this.#digests.stop()
     await this.#endStreams(reason)
+    await leavePlacement(this.#engine.store, this.#engine.options.logger)
     this.#partials.close()
     await this.#revision.stop()
     await this.#guard.stop()
@@ -278,8 +279,7 @@ export class ClusterEngine {
 
   /** Every follower that is a member, connected or away, and where it is. */
   members(): (RegisteredFollower & { readonly connected: boolean })[] {
-    const connected = (id: string): boolean => this.#keeping.isConnected(id)
-    return this.#keeping.followers().map((each) => ({ ...each, connected: connected(each.id) }))
+    return this.#keeping.members()
   }
 
   /** Forgets a member that is away. @returns it; undefined when there is none, or it is connected. */

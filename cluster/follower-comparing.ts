@@ -126,8 +126,8 @@ function end(state: FollowingState, { tally }: Comparison, context: FollowerCont
     kind: isCaughtUp ? 'live' : 'catchingUp',
     comparison: undefined,
   }
-  const { epoch, head } = leader
-  const progress = { cursor: { epoch, seq: covered }, seen: { epoch, seq: head } }
+  const { id, epoch, head } = leader
+  const progress = { cursor: { epoch, seq: covered }, seen: { epoch, seq: head }, leader: id }
   const pump = collect(next, context)
   return {
     state: pump.state,

@@ -20,6 +20,7 @@
  * 3. What waits in `ahead` or to be stored stays below `busPendingBytes`, or is one message.
  */
 import type { FollowerMessage, LogPosition } from '../src/core/protocol.ts'
+import { isUnreadable } from '../src/core/record-check.ts'
 import type { Feed, FeedReason, SizedBatch } from './feed.ts'
 import type {
   FollowerContext,
@@ -208,7 +209,8 @@ function merge(
 ): FollowerEffect {
   const cursor: LogPosition = { epoch: leader.epoch, seq: to }
   const seen: LogPosition = { epoch: leader.epoch, seq: Math.max(leader.head, to) }
-  const ours = records.filter(({ key }) => inScopes(identity.scopes, key))
+  // What can not be a record has no key: it is refused with those of this node.
+  const ours = records.filter((one) => isUnreadable(one) || inScopes(identity.scopes, one.key))
   return { type: 'merge', session, records: ours, cursor, seen, isComplete: true }
 }
 

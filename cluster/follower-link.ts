@@ -1,6 +1,7 @@
 /** The states, events and effects of a follower's link, which `follower-state.ts` connects. */
 import type { Digest } from '../src/core/digest.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
+import type { ErrorCode } from '../src/core/errors.ts'
 import type { FollowerMessage, LeaderMessage, LogPosition, Rows } from '../src/core/protocol.ts'
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
@@ -8,6 +9,7 @@ import type { MemberNode } from '../src/core/protocol-node.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
 import type { Terms } from '../src/core/protocol-terms.ts'
 import type { Grant } from '../src/core/protocol-voting.ts'
+import type { Apart, InStep } from '../src/store/in-step.ts'
 import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type { Comparison } from './comparison.ts'
@@ -58,6 +60,10 @@ export interface LinkProgress {
   readonly base?: LogPosition | undefined
   /** Up to here all has been applied but what travels in pieces; in the log of the cursor. */
   readonly beyond?: number | undefined
+  /** Id of the leader whose log it is; absent in what earlier builds stored. */
+  readonly leader?: string | undefined
+  /** What the base says nothing of, of what is held. Default: it is about all of it. */
+  readonly apart?: Apart | undefined
 }
 
 /** What is known while connected and welcomed. */
@@ -111,7 +117,12 @@ export interface Following extends LinkData {
 
 export type FollowerState =
   | ({ readonly kind: 'offline' } & LinkData)
-  | ({ readonly kind: 'greeting'; readonly silentBeats: number } & LinkData)
+  | ({
+      readonly kind: 'greeting'
+      readonly silentBeats: number
+      /** Other places that the leader was told, in this order. */
+      readonly known: readonly InStep[]
+    } & LinkData)
   | ({ readonly kind: 'comparing'; readonly isCaughtUp: boolean } & Following)
   | ({ readonly kind: 'catchingUp' } & Following)
   | ({ readonly kind: 'live' } & Following)
@@ -120,8 +131,8 @@ export type FollowerState =
 export type FollowerEvent =
   | { readonly type: 'up' }
   | { readonly type: 'down' }
-  /** Answer to `quiesce`: no durable step is under way. */
-  | { readonly type: 'quiet'; readonly session: number }
+  /** Answer to `quiesce`: no durable step is under way. `known`: marks beside the progress. Default: none. */
+  | { readonly type: 'quiet'; readonly session: number; readonly known?: readonly InStep[] }
   | {
       readonly type: 'message'
       readonly message: Exclude<LeaderMessage, Digests | Terms | Grant | PieceMessage>
@@ -254,10 +265,19 @@ export type FollowerEffect =
       readonly rows: readonly SentRow[]
       /** Of these, the seqs of those that lost at the leader. Default: none. */
       readonly superseded?: ReadonlySet<number>
-      /** Of these, those that the leader will never take, with their values. Default: none. */
-      readonly denied?: readonly SequencedRow[]
+      /** Of these, those that the leader will never take. Default: none. */
+      readonly denied?: readonly DeniedRow[]
       readonly seen: LogPosition
     }
+
+/** A row that the leader refused for good. */
+export interface DeniedRow {
+  readonly row: SentRow
+  /** What was refused, where that is known; else what the row stands for. */
+  readonly record?: StoredRecord
+  readonly code: ErrorCode
+  readonly reason: string
+}
 
 export interface FollowerStep {
   readonly state: FollowerState

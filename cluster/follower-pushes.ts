@@ -6,6 +6,7 @@ import { isLarge, PIECES_PROTOCOL, type Whole } from '../src/core/protocol-piece
 import type { SentRow } from '../src/store/replication.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type {
+  DeniedRow,
   FollowerContext,
   FollowerEvent,
   FollowerStep,
@@ -186,7 +187,8 @@ function send(
 }
 
 /** Takes the leader's answer to a push. */
-export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): FollowerStep {
+export function pushed(state: FollowingState, answer: Pushed): FollowerStep {
+  const { n, outcomes, head } = answer
   const rows = state.pushes.get(n)
   if (rows === undefined || rows.length !== outcomes.length) {
     return dropLink(state, `answer to push ${n} with ${outcomes.length} outcomes does not fit`)
@@ -209,7 +211,8 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
   const withheld = new Map(state.withheld)
   const long = withheld.get(n)
   withheld.delete(n)
-  const denied = outcomes[0] === 'denied' && long !== undefined ? { denied: [long] } : {}
+  const refusedForGood = deniedOf(rows, answer, long)
+  const denied = refusedForGood.length === 0 ? {} : { denied: refusedForGood }
   const isKept = taken.length === rows.length || state.hold === 'yes'
   return {
     state: {
@@ -225,6 +228,20 @@ export function pushed(state: FollowingState, { n, outcomes, head }: Pushed): Fo
       ...news,
     ],
   }
+}
+
+/** @param long the row, alone in its push, whose value was not sent. */
+function deniedOf(
+  rows: readonly SentRow[],
+  { outcomes, reasons = [] }: Pushed,
+  long: SequencedRow | undefined,
+): DeniedRow[] {
+  return rows.flatMap((row, i): DeniedRow[] => {
+    if (outcomes[i] !== 'denied') return []
+    const [, code = 'too_large', reason = 'longer than the leader takes'] =
+      reasons.find(([place]) => place === i) ?? []
+    return [{ row, ...(long === undefined ? {} : { record: long.record }), code, reason }]
+  })
 }
 
 /** A push is off the outbox. */

@@ -25,7 +25,7 @@
  */
 import type { FollowerMessage, LogPosition, Welcome } from '../src/core/protocol.ts'
 import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/protocol.ts'
-import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-fields.ts'
+import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-records.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import { FROM_STREAM } from './feed.ts'
 import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'
@@ -78,7 +78,7 @@ export function stepFollower(
     case 'up':
       return begin(state)
     case 'quiet':
-      return greet(state, event.session, context)
+      return greet(state, event, context)
     case 'down':
       return {
         state: { kind: 'offline', session: state.session, progress: state.progress },
@@ -120,12 +120,16 @@ export function stepFollower(
 
 function begin({ session, progress }: OpenState): FollowerStep {
   return {
-    state: { kind: 'greeting', session: session + 1, progress, silentBeats: 0 },
+    state: { kind: 'greeting', session: session + 1, progress, silentBeats: 0, known: [] },
     effects: [{ type: 'quiesce', session: session + 1 }],
   }
 }
 
-function greet(state: OpenState, session: number, { identity }: FollowerContext): FollowerStep {
+function greet(
+  state: OpenState,
+  { session, known = [] }: Extract<FollowerEvent, { type: 'quiet' }>,
+  { identity }: FollowerContext,
+): FollowerStep {
   if (state.kind !== 'greeting' || state.session !== session) return { state, effects: [] }
   const { cursor, seen, base = null, beyond } = state.progress
   const { bus = false, protocol = STREAM_PROTOCOL, incarnations, url, ...who } = identity
@@ -140,8 +144,9 @@ function greet(state: OpenState, session: number, { identity }: FollowerContext)
     seen,
     base,
     ...(beyond === undefined ? {} : { beyond }),
+    ...(known.length === 0 ? {} : { known: known.map(({ place, seen }) => ({ place, seen })) }),
   }
-  return { state, effects: [{ type: 'send', message }] }
+  return { state: { ...state, known }, effects: [{ type: 'send', message }] }
 }
 
 type Heard = Extract<FollowerEvent, { type: 'message' }>['message']
@@ -208,14 +213,25 @@ function welcome(
   if (resumed !== undefined) {
     return { state: { kind: 'catchingUp', ...following }, effects: [good] }
   }
-  const base = message.continues ? (progress.cursor ?? progress.base) : undefined
-  const none: LinkProgress = { cursor: null, seen: base ? progress.seen : null, base }
+  const none = { cursor: null, ...proofOf(state, message), leader: id }
   const save = { type: 'save', session, progress: none, baseIfEmpty: { epoch, seq: 0 } } as const
   const begun = compare({ kind: 'comparing', isCaughtUp: false, ...following }, context)
   return {
     state: begun.state,
     effects: [good, save, ...begun.effects],
   }
+}
+
+/** Where a comparison begins: with what the leader has a proof for. */
+function proofOf(
+  { progress, known }: Extract<FollowerState, { kind: 'greeting' }>,
+  { continues, knows = continues ? 0 : undefined }: Welcome,
+): Pick<LinkProgress, 'seen' | 'base' | 'apart'> {
+  const mark = knows === undefined ? undefined : known[knows - 1]
+  if (mark !== undefined) return { seen: mark.seen, base: mark.place, apart: mark.apart }
+  const { cursor, base, seen, apart } = progress
+  if (knows !== 0) return { seen: null, base: undefined }
+  return cursor === null ? { seen, base, apart } : { seen, base: cursor }
 }
 
 const NOTHING_OWN = { head: 0, count: 0 } as const

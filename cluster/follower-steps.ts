@@ -4,18 +4,21 @@
  */
 
 import { hashText } from '../src/core/digest.ts'
+import { nameOf } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
-import type { LogPosition } from '../src/core/protocol.ts'
+import type { LogPosition, Welcome } from '../src/core/protocol.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { BatchOperation } from '../src/storage-adapter.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
-import type { SequencedRow } from '../src/store/rows.ts'
+import { type Apart, apartHash, apartOf, MAX_APART } from '../src/store/in-step.ts'
+import { progressRow } from '../src/store/link-rows.ts'
 import type { Store } from '../src/store/store.ts'
-import type { FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
+import type { DeniedRow, FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
 import { HashSet } from './hash-set.ts'
-import { encodeProgress, laterSeen, progressRow } from './link-progress.ts'
+import { encodeProgress, laterSeen, leaveLog, marksBeside } from './link-progress.ts'
+import type { LinkStatus } from './link-status.ts'
 import { leaveForgotten, setRows, settleUnknown } from './set-rows.ts'
 
 export type DurableEffect = Extract<
@@ -26,9 +29,17 @@ export type DurableEffect = Extract<
 /** What a leader says of tombstones it does not keep; see `unknown-entries.ts`. */
 export interface LeaderTerms {
   readonly forgotten: bigint
+  /** Up to which stamp it has removed tombstones, whether it is known of which log or not. */
+  readonly removed: bigint
   readonly horizon: bigint
   /** Exceeds all stamps that the leader holds. */
   readonly greatest: bigint
+}
+
+/** What a welcome says of them. */
+export function keptBy(welcome: Welcome): Pick<LeaderTerms, 'forgotten' | 'removed'> {
+  const { forgotten, removed = forgotten } = welcome
+  return { forgotten: BigInt(forgotten), removed: BigInt(removed) }
 }
 
 export interface FollowerStepsOptions {
@@ -45,6 +56,10 @@ export interface FollowerStepsOptions {
   /** Id of the placement the progress belongs to. */
   readonly placementId: string
   readonly progress: LinkProgress
+}
+
+function isSamePlace(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
+  return a?.epoch === b?.epoch && a?.seq === b?.seq
 }
 
 /** Countings that writes come between, before nothing is taken for known. */
@@ -68,15 +83,21 @@ export class FollowerSteps {
   #acknowledged = { session: 0, keys: new HashSet() }
 
   #denied = 0
+  #unproven = 0
 
   constructor(options: FollowerStepsOptions) {
     this.#options = options
     this.#durable = options.progress
   }
 
-  /** Values that the leader refused for good. */
-  get denied(): number {
-    return this.#denied
+  /** For people; see `LinkStatus`. */
+  get counts(): Pick<LinkStatus, 'denied' | 'unproven'> {
+    return { denied: this.#denied, unproven: this.#unproven }
+  }
+
+  /** No step is under way, so what the leader is told of the progress is all of it. */
+  quiet(session: number): FollowerEvent {
+    return { type: 'quiet', session, known: marksBeside(this.#options.store, this.#durable) }
   }
 
   get durable(): LinkProgress {
@@ -96,19 +117,17 @@ export class FollowerSteps {
     const { session } = effect
     switch (effect.type) {
       case 'save': {
-        const { cursor, seen } = effect.progress
-        const base = effect.progress.base ?? (await this.#baseIfEmpty(effect.baseIfEmpty))
-        const progress = { cursor, seen: seen === null ? null : this.#later(seen), base }
-        await this.#save(progress, (meta) => store.saveMeta(meta))
+        const progress = await this.#saveProgress(effect)
         return { type: 'saved', session, progress }
       }
       case 'merge': {
         const { records, cursor, seen, isComplete } = effect
-        const { base } = this.#durable
+        const { base, leader: id, apart } = this.#durable
         const beyond = effect.beyond ?? cursor.seq
+        const told = { seen: this.#later(seen), leader: id }
         const progress = isComplete
-          ? { cursor, seen: this.#later(seen), ...(beyond > cursor.seq ? { beyond } : {}) }
-          : { cursor: null, seen: this.#later(seen), base }
+          ? { cursor, ...told, ...(beyond > cursor.seq ? { beyond } : {}) }
+          : { cursor: null, ...told, base, apart }
         await this.#save(progress, (meta) => store.merge(records, { source: leader, leader, meta }))
         return { type: 'applied', session, seq: cursor.seq, beyond, progress }
       }
@@ -117,7 +136,7 @@ export class FollowerSteps {
         const held = rows.filter(({ seq }) => superseded?.has(seq) !== true)
         this.#noteHeld(session, held)
         const progress = { ...this.#durable, seen: this.#later(effect.seen) }
-        const noted = this.#note(effect.denied ?? [])
+        const noted = await this.#note(effect.denied ?? [])
         await this.#save(progress, (meta) => store.acknowledge(leader, rows, meta, noted))
         return { type: 'settled', session, n, progress }
       }
@@ -127,6 +146,44 @@ export class FollowerSteps {
       case 'take':
         return this.#take(effect, terms, isWanted)
     }
+  }
+
+  async #saveProgress(effect: Extract<DurableEffect, { type: 'save' }>): Promise<LinkProgress> {
+    const { store, leader } = this.#options
+    const { cursor, seen, leader: id } = effect.progress
+    const { base: told } = effect.progress
+    const place = this.#durable.cursor ?? this.#durable.base
+    const isLeft = effect.baseIfEmpty !== undefined && !isSamePlace(told, place)
+    const left = isLeft ? await leaveLog(store, leader) : []
+    const base = told ?? (await this.#baseIfEmpty(effect.baseIfEmpty))
+    const apart = await this.#named(effect.progress.apart)
+    const later = seen === null ? null : this.#later(seen)
+    const progress = { cursor, seen: later, base, leader: id, apart }
+    await this.#save(progress, (meta) => store.saveMeta(new Map([...left, ...meta])))
+    return progress
+  }
+
+  /**
+   * What changed here before this leader was followed again, by its keys where those are not too many: what
+   * changes from now on is owed to the leader, or comes from it.
+   */
+  async #named(apart: Apart | undefined): Promise<Apart | undefined> {
+    if (apart?.after === undefined) return apart
+    const { after, keys = [], ...rest } = apart
+    const { rows } = await this.#options.store.log(after, MAX_APART + 1)
+    const named = [...new Set([...keys, ...rows.map(({ record }) => apartHash(record.key))])]
+    return rows.length > MAX_APART || named.length > MAX_APART ? apart : { ...rest, keys: named }
+  }
+
+  /** Entries are sent of which nothing tells whether the leader has deleted them. */
+  #doubt(count: number): void {
+    const { leader, logger } = this.#options
+    if (count === 0) return
+    this.#unproven += count
+    logger.warn(
+      'entries that the leader does not know are sent to it; nothing tells whether they were deleted',
+      { leader, entries: count },
+    )
   }
 
   async #take(
@@ -163,6 +220,8 @@ export class FollowerSteps {
     const acknowledged = this.#acknowledgedIn(session)
     const unknown = {
       ...{ leader, lacks, underWay: this.#underWay, acknowledged, ...terms, isWanted },
+      isApart: apartOf(this.#durable.apart ?? {}),
+      doubted: (count: number) => this.#doubt(count),
     }
     const owed =
       last && (isAll || this.#lacks.size > 0)
@@ -180,15 +239,21 @@ export class FollowerSteps {
   }
 
   /** What the leader will never take is kept in the log of what was lost, in the batch that lets go of it. */
-  #note(denied: readonly SequencedRow[]): readonly BatchOperation[] {
-    const { conflicts, leader, logger } = this.#options
-    return denied.map(({ record }) => {
+  async #note(denied: readonly DeniedRow[]): Promise<BatchOperation[]> {
+    const { store, conflicts, leader, logger } = this.#options
+    const noted: BatchOperation[] = []
+    for (const { row, record: sent, code, reason } of denied) {
       this.#denied++
-      logger.warn('the leader refused a value for good: it is in the conflict log', {
-        ...{ leader, key: record.key, reason: 'greater than the leader takes' },
+      const slot = sent === undefined ? await store.slot(row.key) : undefined
+      const record = sent ?? (slot?.seq === row.seq ? slot.record : undefined)
+      // One that a comparison brings up again has been noted.
+      if (record === undefined || (await conflicts.refusalOf(row.key, nameOf(record)))) continue
+      logger.warn('the leader refused a write for good: it is in the conflict log', {
+        ...{ leader, key: row.key, reason },
       })
-      return conflicts.noteRefused(record, 'too_large')
-    })
+      noted.push(conflicts.noteRefused(record, code))
+    }
+    return noted
   }
 
   /** One more than `MAX_HASHES` at most, which says that some are not in it. */

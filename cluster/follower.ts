@@ -29,7 +29,7 @@ import type {
   FollowerState,
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
-import { type DurableEffect, FollowerSteps, type LeaderTerms } from './follower-steps.ts'
+import { type DurableEffect, FollowerSteps, keptBy, type LeaderTerms } from './follower-steps.ts'
 import { FollowerVoting } from './follower-voting.ts'
 import { LeaderStorage } from './leader-storage.ts'
 import { LeaderTime } from './leader-time.ts'
@@ -116,7 +116,7 @@ export class FollowerLink {
       tick: () => this.#dispatch({ type: 'busTick' }),
     })
     const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
-    this.#terms = { forgotten: 0n, horizon, greatest: 0n }
+    this.#terms = { forgotten: 0n, removed: 0n, horizon, greatest: 0n }
     this.#keptHorizon = horizon
     this.#comparisons = new ComparisonLog({
       ...options,
@@ -207,7 +207,7 @@ export class FollowerLink {
       ),
       outbox: this.#options.store.owedCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
-      denied: this.#steps.denied,
+      ...this.#steps.counts,
       drifted: this.#drifted,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,
@@ -230,7 +230,7 @@ export class FollowerLink {
       else {
         if (message.t === 'welcome') {
           this.#protocol = message.protocol
-          this.#terms = { ...this.#terms, forgotten: BigInt(message.forgotten) }
+          this.#terms = { ...this.#terms, ...keptBy(message) }
           this.#saveSoon(this.#leaderStorage.welcomed(message))
           this.#listener.invited(message.bus)
         } else if (message.t === 'rows' && isFetched(this.#state, message)) {
@@ -286,9 +286,7 @@ export class FollowerLink {
         this.#connection.drop(ERROR_TABLE[effect.code].closeCode, effect.reason)
         break
       case 'quiesce':
-        this.#work = this.#work.then(() =>
-          this.#dispatch({ type: 'quiet', session: effect.session }),
-        )
+        this.#work = this.#work.then(() => this.#dispatch(this.#steps.quiet(effect.session)))
         break
       case 'collect':
         this.#outbox.collect(effect)

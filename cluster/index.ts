@@ -25,7 +25,7 @@ import { resolveClusterOptions } from './options.ts'
 import { type PivotInfo, pivotInfo } from './pivot-info.ts'
 import { setupPivot2 } from './pivot2/pivot2.ts'
 import { planPlacement } from './placement.ts'
-import { createSeat, type Seat } from './seat.ts'
+import { createSeat, leaderOfNodes, type Seat } from './seat.ts'
 import { reportCluster } from './status.ts'
 import { type NodeDoor, requireMember, requireToken, showsToken } from './token.ts'
 import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
@@ -196,7 +196,7 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
     return answerConflicts({ host, placement: seat.placement, log }, request, response, url)
   })
   host.management('pivot', () => tellPivot(seat, host, resolved))
-  host.concerns(() => concernsOf(seat))
+  host.concerns(() => concernsOf(seat, resolved))
   setupPivot2(host, resolved, () => seat.member?.pivot2)
   host.route('/-/cluster', (_request, response, { pathname }) =>
     answerStatus(response, pathname, viewOf(seat), host),
@@ -204,19 +204,26 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
   host.route(LEADER_PATH, (request, response) => answerLeader(seat, resolved, request, response))
 }
 
-function concernsOf(seat: Seat): string[] {
+function concernsOf(seat: Seat, options: ResolvedClusterOptions): string[] {
   const status = viewOf(seat)?.status()
   const links = [...linkConcerns(status?.links ?? []), ...cloneConcerns(status?.clones ?? [])]
   const lease = seat.lease()
   const { reason, concerns = [] } = seat.voters() ?? {}
-  if (seat.ballot !== undefined && reason !== undefined) {
+  if (reason !== undefined) {
     return [`conditional writes are refused: ${reason}`, ...concerns, ...links]
   }
-  if (lease === undefined || lease.state === 'leader' || lease.state === 'follower') {
+  // Before the lease has answered, the leader of before may lead on.
+  const isFollowing = lease?.state === 'unknown' && leaderOfNodes(seat.placement, options)
+  if (
+    lease === undefined ||
+    lease.state === 'leader' ||
+    lease.state === 'follower' ||
+    isFollowing
+  ) {
     return [...concerns, ...links]
   }
   const why = lease.lastError === undefined ? '' : ` (${lease.lastError})`
-  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...links]
+  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...concerns, ...links]
 }
 
 /** The status of what runs, with links that speak 2.0 as they are. */

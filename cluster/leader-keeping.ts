@@ -19,6 +19,7 @@ import {
 } from './follower-registry.ts'
 import type { LivedTime } from './lived-time.ts'
 import { type Placement, scopeOf } from './placement.ts'
+import { type PlaceProof, proofOfPlace } from './proof-of-place.ts'
 import { horizonAt, TombstoneRemover } from './retention.ts'
 
 export interface LeaderKeepingOptions {
@@ -44,9 +45,7 @@ export interface LeaderKeepingOptions {
 export interface Admission {
   /** The log tells all that the follower lacks. */
   readonly canResume: boolean
-  /** See `Welcome`. */
-  readonly continues: boolean
-  readonly forgotten: bigint
+  readonly proof: PlaceProof
   readonly registration: Registration
 }
 
@@ -102,6 +101,11 @@ export class LeaderKeeping {
     return this.#registry.isConnected(id)
   }
 
+  /** Every follower, connected or away. */
+  members(): (RegisteredFollower & { readonly connected: boolean })[] {
+    return this.followers().map((each) => ({ ...each, connected: this.isConnected(each.id) }))
+  }
+
   /** Forgets a follower that is away. @returns it; undefined when there is none, or it is connected. */
   forget(id: string): RegisteredFollower | undefined {
     return this.#registry.forget(id)
@@ -121,15 +125,12 @@ export class LeaderKeeping {
   /** Takes a follower in: from now on, nothing it has not passed is removed. */
   admit(hello: Hello): Admission {
     const { store } = this.#options
-    const { cursor, seen, base } = hello
-    const place = cursor ?? base
-    const continues =
-      place !== null && store.canResume(place) && (seen === null || store.canResume(seen))
-    const { floor, forgotten } = this.#remover.retention
-    const isWhole = continues && place.seq >= floor
-    const canResume = isWhole && cursor !== null
+    const { cursor } = hello
+    const { retention } = this.#remover
+    const proof = proofOfPlace(store, retention, hello)
+    const canResume = proof.continues && cursor !== null && cursor.seq >= retention.floor
     const registration = this.#registry.joined(hello, canResume ? cursor : null)
-    return { canResume, continues, forgotten: continues && !isWhole ? forgotten : 0n, registration }
+    return { canResume, proof, registration }
   }
 
   /**

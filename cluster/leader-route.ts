@@ -1,9 +1,12 @@
 /**
  * `GET /-/leader`, for load balancers and scripts: 200 at the node that leads what has no leader of its own,
  * 503 at the others; `{"leader":"<url>"}` either way, null while it is not known who leads. Where the leader
- * is elected also its `id`, and the `token` of its grant.
+ * is elected also its `id`, the `token` of its grant, and for how long it is known to lead (`validForMs`).
+ * When nothing tells who leads any more: `{"leader":null,"last":{"url","id","token","unconfirmedSince"}}`, the last
+ * one heard of.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { LeaseReport } from './election/election.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import { proveAnswer } from './proof.ts'
 import { leaderOfNodes, type Seat } from './seat.ts'
@@ -18,17 +21,32 @@ export function answerLeader(
     response.writeHead(405, { allow: 'GET, HEAD' }).end()
     return
   }
-  const leader = seat.leads ? seat.url : leaderOfNodes(seat.placement, options)
   const lease = seat.lease()
-  // What is told on is what the lease said, not what this node follows for want of knowledge.
-  const isCurrent = lease?.state === 'leader' || lease?.state === 'follower'
-  const holder = isCurrent && lease.holder?.url === leader ? lease.holder : undefined
-  const grant = holder === undefined ? {} : { id: holder.id, token: lease?.token }
-  const body = JSON.stringify({ leader: leader ?? null, ...grant })
+  const followed = leaderOfNodes(seat.placement, options)
+  const leader = seat.leads ? seat.url : followed
+  const told = lease === undefined ? { leader: leader ?? null } : toldOf(seat, lease, followed)
+  const body = JSON.stringify(told)
   response.writeHead(seat.leads ? 200 : 503, {
     'content-type': 'application/json',
     'cache-control': 'no-store',
     ...proveAnswer(options.token, request.headers, body),
   })
   response.end(body)
+}
+
+/** What is told on is what the lease said, not what this node follows for want of knowledge. */
+function toldOf(
+  { leads }: Pick<Seat, 'leads'>,
+  { state, holder, token, validForMs, unconfirmedSinceMs }: LeaseReport,
+  followed: string | undefined,
+): object {
+  const isConfirmed = leads || (state === 'follower' && unconfirmedSinceMs === undefined)
+  if (isConfirmed && holder !== undefined) {
+    return { leader: holder.url, id: holder.id, token, validForMs }
+  }
+  const url = holder?.url ?? followed
+  if (unconfirmedSinceMs === undefined || url === undefined) return { leader: null }
+  const grant = holder === undefined ? {} : { id: holder.id, token }
+  const unconfirmedSince = new Date(unconfirmedSinceMs).toISOString()
+  return { leader: null, last: { url, ...grant, unconfirmedSince } }
 }

@@ -1,7 +1,15 @@
 /** The states, events and effects of a follower's stream at its leader, which `leader-session.ts` connects. */
 import type { Entry } from '../src/core/entry.ts'
-import type { Ack, Hello, LeaderMessage, Push, PushOutcome } from '../src/core/protocol.ts'
+import type {
+  Ack,
+  Hello,
+  LeaderMessage,
+  Push,
+  PushOutcome,
+  PushReason,
+} from '../src/core/protocol.ts'
 import type { BusInvitation, FeedRequest } from '../src/core/protocol-bus.ts'
+import type { Knowledge } from '../src/core/protocol-known.ts'
 import type { LogPage } from '../src/store/change-log.ts'
 import type { AnswerEffect, AnswerEvent, Answers } from './answer-state.ts'
 
@@ -60,7 +68,7 @@ export type LeaderSessionState =
   | { readonly kind: 'closed' }
 
 /** What the leader is, at the moment of a hello. */
-export interface LeaderIdentity {
+export interface LeaderIdentity extends Knowledge {
   readonly id: string
   readonly epoch: string
   readonly head: number
@@ -89,6 +97,8 @@ export type LeaderSessionEvent =
       readonly type: 'merged'
       readonly n: number
       readonly outcomes: readonly PushOutcome[]
+      /** See `Pushed`; none: all is said by the outcomes. */
+      readonly reasons: readonly PushReason[]
       readonly head: number
     }
   | { readonly type: 'committed'; readonly head: number; readonly own: readonly number[] }

@@ -77,15 +77,7 @@ export function stepLeaderSession(
     case 'push':
       return takePush(state, event.push, limits)
     case 'merged':
-      return {
-        state: { ...state, pushes: state.pushes.slice(1) },
-        effects: [
-          {
-            type: 'send',
-            message: { t: 'pushed', n: event.n, outcomes: event.outcomes, head: event.head },
-          },
-        ],
-      }
+      return merged(state, event)
     case 'committed':
       return committed(state, event, limits)
     case 'page':
@@ -99,6 +91,18 @@ export function stepLeaderSession(
     case 'digested':
     case 'found':
       return answer(state, event, limits)
+  }
+}
+
+/** The oldest push is done. */
+function merged(
+  state: StreamingState,
+  { n, outcomes, reasons, head }: Extract<LeaderSessionEvent, { type: 'merged' }>,
+): LeaderSessionStep {
+  const why = reasons.length === 0 ? {} : { reasons }
+  return {
+    state: { ...state, pushes: state.pushes.slice(1) },
+    effects: [{ type: 'send', message: { t: 'pushed', n, outcomes, ...why, head } }],
   }
 }
 
@@ -201,7 +205,8 @@ function greet(
     answers: NO_ANSWERS,
     silentBeats: 0,
   }
-  const { id, epoch, head, clock, continues, forgotten, maxValueBytes, bus } = leader
+  const { id, epoch, head, clock, continues, forgotten, knows, removed, maxValueBytes, bus } =
+    leader
   const welcome: LeaderMessage = {
     t: 'welcome',
     protocol,
@@ -212,6 +217,8 @@ function greet(
     clock,
     continues,
     forgotten,
+    ...(knows === undefined || (knows === 0 && continues) ? {} : { knows }),
+    ...(removed === undefined ? {} : { removed }),
     ...(maxValueBytes === undefined ? {} : { maxValueBytes }),
     ...(state.isInvited && bus !== undefined ? { bus } : {}),
   }

@@ -6,9 +6,10 @@
  * clock that is wrong on either side changes nothing.
  */
 import type { Welcome } from '../src/core/protocol.ts'
+import { progressRow } from '../src/store/link-rows.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type { Store } from '../src/store/store.ts'
-import { progressRow, storageRow } from './link-progress.ts'
+import { storageRow } from './link-progress.ts'
 
 export interface LeaderStorageOptions {
   readonly store: Pick<Store, 'meta' | 'head'>

@@ -4,6 +4,7 @@
  */
 import type { ErrorCode } from '../src/core/errors.ts'
 import { withRetryHint } from '../src/core/retry-hint.ts'
+import { refusalKind } from './token.ts'
 
 /** Delay after the first failure, and the longest, milliseconds. */
 const FIRST_MS = 1000
@@ -41,9 +42,11 @@ export class LinkPatience {
 
 /** What is said in the log when the link is down for this reason. */
 export function tellDown(reason: string): string {
-  return reason.startsWith(OWN)
-    ? 'this node can not store what its leader sends; the link waits'
-    : 'leader out of reach; serving and taking writes locally'
+  if (reason.startsWith(OWN)) return 'this node can not store what its leader sends; the link waits'
+  const kind = refusalKind(reason)
+  if (kind === undefined) return 'leader out of reach; serving and taking writes locally'
+  const what = kind === 'token' ? 'the cluster token of this node' : 'this node'
+  return `leader refuses ${what}; serving and taking writes locally`
 }
 
 /** How a leader tells a follower that it can not store what was pushed. */

@@ -3,16 +3,28 @@
  * the same scopes and the engine has run in every opening of the store: otherwise changes may have
  * been made that are owed to nobody, and the leader must be compared with in full.
  */
+import { errorText } from '../src/core/errors.ts'
+import type { Logger } from '../src/core/logger.ts'
 import type { LogPosition } from '../src/core/protocol.ts'
+import { IN_STEP_ROW, type InStep, readInStep, withInStep } from '../src/store/in-step.ts'
+import {
+  marksNow,
+  PLACEMENT_ROW,
+  progressRow,
+  readPlacement,
+  readProgress,
+  type StoredPlacement,
+} from '../src/store/link-rows.ts'
 import type { Store } from '../src/store/store.ts'
 import type { LinkProgress } from './follower-state.ts'
 import type { Placement } from './placement.ts'
 
-const PLACEMENT_ROW = 'placement'
 /** Leaders of before about whom something is kept; of more, those followed longest ago are forgotten. */
 const MAX_FORMER = 32
-
-export const progressRow = (leader: string): string => `link/${leader}`
+/** Marks that are told to a leader. */
+const MAX_TOLD = 12
+/** Of those, places of the own log. */
+const MAX_OWN = 4
 
 /** Up to which stamp this leader removes tombstones, as last told. */
 export const horizonRow = (leader: string): string => `horizon/${leader}`
@@ -29,33 +41,49 @@ export function laterSeen(known: LogPosition | null, seen: LogPosition): LogPosi
   return known !== null && known.epoch === seen.epoch && known.seq > seen.seq ? known : seen
 }
 
-/** The stored progress with `leader`; none when it belongs to another placement. */
+/**
+ * The stored progress with `leader`. None when it belongs to another placement: then a comparison begins from
+ * the latest of the marks that are kept, should it be of this leader.
+ */
 export function loadProgress(store: Store, leader: string, placementId: string): LinkProgress {
-  const none: LinkProgress = { cursor: null, seen: null }
-  const stored = store.meta(progressRow(leader))
-  if (stored === undefined) return none
-  const fields = JSON.parse(stored) as {
-    placementId: string
-    cursor: LogPosition | null
-    seen: LogPosition | null
-    base?: LogPosition
-    beyond?: number
+  const stored = readProgress(store, leader, placementId)
+  if (stored !== undefined) {
+    const { placementId: _, ...progress } = stored
+    return progress
   }
-  if (fields.placementId !== placementId) return none
-  const { cursor, seen, base, beyond } = fields
-  return {
-    ...{ cursor, seen },
-    ...(base === undefined ? {} : { base }),
-    ...(beyond === undefined ? {} : { beyond }),
-  }
+  const [mark] = readInStep(store)
+  return mark === undefined ? { cursor: null, seen: null } : startFrom(mark)
 }
 
-interface StoredPlacement {
-  readonly fingerprint: string
-  readonly epoch: string
-  readonly id: string
-  /** Followed now or before, the latest first; absent in rows of earlier builds. */
-  readonly leaders?: readonly string[]
+/** What a comparison begins with whose leader knows the place of this mark. */
+export function startFrom({ leader, place, seen, apart }: InStep): LinkProgress {
+  return { cursor: null, seen, base: place, leader, apart }
+}
+
+/**
+ * The marks that a leader is told beside this progress: of the own log, which it may have followed, and of other
+ * leaders, the latest first.
+ */
+export function marksBeside(
+  store: Pick<Store, 'id' | 'meta' | 'pastEpochs'>,
+  progress: LinkProgress,
+): InStep[] {
+  const { cursor, base = null } = progress
+  const place = cursor ?? base
+  const marks = readInStep(store).filter(
+    (mark) =>
+      mark.leader !== progress.leader ||
+      mark.place.epoch !== place?.epoch ||
+      mark.place.seq !== place.seq,
+  )
+  return [...ownLog(store), ...marks].slice(0, MAX_TOLD)
+}
+
+/** What this node held when it was stopped was in its own log. */
+function ownLog({ id, pastEpochs }: Pick<Store, 'id' | 'pastEpochs'>): InStep[] {
+  return pastEpochs.slice(0, MAX_OWN).map((place) => {
+    return { leader: id, place, seen: null, apart: { after: place.seq }, own: place }
+  })
 }
 
 /**
@@ -64,12 +92,11 @@ interface StoredPlacement {
  * long ago is forgotten.
  */
 export async function settlePlacement(
-  store: Pick<Store, 'meta' | 'saveMeta' | 'epoch' | 'previousEpoch'>,
+  store: Store,
   { fingerprint, upstreams }: Pick<Placement, 'fingerprint' | 'upstreams'>,
   newId: () => string,
 ): Promise<string> {
-  const text = store.meta(PLACEMENT_ROW)
-  const stored = text === undefined ? undefined : (JSON.parse(text) as StoredPlacement)
+  const stored = readPlacement(store)
   const { epoch } = store
   const unbroken =
     stored !== undefined &&
@@ -83,6 +110,44 @@ export async function settlePlacement(
     .slice(leaders.length)
     .flatMap((url) => [progressRow(url), horizonRow(url), storageRow(url)])
   const none = forgotten.map((name) => [name, ''] as const)
-  await store.saveMeta(new Map([...none, [PLACEMENT_ROW, JSON.stringify(placement)] as const]))
+  // Where the engine has just stopped in this opening, that has noted what held.
+  const marks = unbroken || stored?.epoch === epoch ? [] : await marksNow(store)
+  await store.saveMeta(
+    new Map([
+      ...none,
+      [PLACEMENT_ROW, JSON.stringify(placement)] as const,
+      ...(marks.length === 0 ? [] : [inStepRow(store, marks)]),
+    ]),
+  )
   return id
+}
+
+/**
+ * The engine has stopped: who leads may be another one from now on, and changes be owed to nobody. So what
+ * holds of the leaders up to here is noted. Never fails: what could not be noted is compared without proof.
+ */
+export async function leavePlacement(store: Store, logger: Pick<Logger, 'warn'>): Promise<void> {
+  try {
+    const { head } = store
+    const placement = readPlacement(store)
+    if (placement === undefined || placement.epoch !== store.epoch) return
+    const marks = await marksNow(store)
+    if (marks.length === 0) return
+    const left: StoredPlacement = { ...placement, until: head }
+    await store.saveMeta(new Map([[PLACEMENT_ROW, JSON.stringify(left)], inStepRow(store, marks)]))
+  } catch (error) {
+    logger.warn('how far this node is with its leaders could not be noted', {
+      error: errorText(error),
+    })
+  }
+}
+
+function inStepRow(store: Pick<Store, 'meta'>, marks: readonly InStep[]): [string, string] {
+  return [IN_STEP_ROW, withInStep(readInStep(store), marks)]
+}
+
+/** Another log is met under the address of this leader: what held of the one before, as a row to store. */
+export async function leaveLog(store: Store, leader: string): Promise<[string, string][]> {
+  const marks = await marksNow(store, [leader])
+  return marks.length === 0 ? [] : [inStepRow(store, marks)]
 }

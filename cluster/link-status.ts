@@ -20,6 +20,11 @@ export interface LinkStatus extends ComparisonStatus {
   readonly refused: number
   /** Values the leader refused for good, since this node started: they are in the conflict log. */
   readonly denied: number
+  /**
+   * Entries that the leader did not know and was sent since this node started, though it has forgotten deletes
+   * as late as they are: nothing tells whether they were deleted there.
+   */
+  readonly unproven: number
   /** Records the leader refused as stamped too far in the future, since this node started. */
   readonly drifted: number
   /** Why the link was last down; undefined while it never was. */

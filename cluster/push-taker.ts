@@ -4,11 +4,12 @@ import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { jsonExcess } from '../src/core/json-bounds.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { MAX_OVERTAKEN, overtakenName } from '../src/core/overtaken.ts'
-import type { Push, PushOutcome } from '../src/core/protocol.ts'
-import type { RecordLimits } from '../src/core/record-check.ts'
+import type { Push, PushOutcome, PushReason } from '../src/core/protocol.ts'
+import { excessOf, flawOf, isUnreadable, type RecordLimits } from '../src/core/record-check.ts'
 import type { TimeSource } from '../src/core/time.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import { planDeny } from '../src/store/plan-deny.ts'
+import type { TakeOutcome } from '../src/store/replication.ts'
 import type { Store } from '../src/store/store.ts'
 import { DriftLog } from './drift-log.ts'
 import type { LeaderKeeping } from './leader-keeping.ts'
@@ -25,6 +26,14 @@ export interface PushTakerOptions {
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
   readonly logger: Logger
+}
+
+/** What became of a push. */
+export interface Taken {
+  /** One per record, in order. */
+  readonly outcomes: readonly PushOutcome[]
+  /** Of those that no node may hold, or this one does not. */
+  readonly reasons: readonly PushReason[]
 }
 
 export class PushTaker {
@@ -49,7 +58,6 @@ export class PushTaker {
   /**
    * Merges a push, durably. One at a time.
    * @param session as of when the push came.
-   * @returns one outcome per record, in order.
    * @throws StateError of the storage.
    */
   async take(
@@ -61,7 +69,7 @@ export class PushTaker {
       overtaken = [],
     }: Omit<Push, 't' | 'n' | 'whole'>,
     { follower, acked }: StreamingState,
-  ): Promise<PushOutcome[]> {
+  ): Promise<Taken> {
     const { store, placement, conflicts, clock, keeping } = this.#options
     const notAfter = clock.latest
     const ours = records
@@ -70,8 +78,10 @@ export class PushTaker {
         isTooGreat: withheld.includes(i) || isTooGreat(record, store.limits),
       }))
       .filter(
-        ({ record: { key } }) =>
-          inScopes(follower.scopes, key) && scopeOf(placement, key) !== undefined,
+        // Of one without a key nobody can say whose it is.
+        ({ record }) =>
+          isUnreadable(record) ||
+          (inScopes(follower.scopes, record.key) && scopeOf(placement, record.key) !== undefined),
       )
     const accepted = ours.filter((item) => !item.isTooGreat)
     const denied = ours.flatMap((item) => (item.isTooGreat ? [item.record] : []))
@@ -94,13 +104,24 @@ export class PushTaker {
     await keeping.tellAgain(superseded, this.drifted > 0 ? acked : 0)
     const fates = new Map<StoredRecord, PushOutcome | undefined>([
       ...answers,
-      ...accepted.map(({ record }, i) => [record, merged[i]] as const),
+      ...accepted.map(({ record }, i) => [record, outcomeOf(merged[i])] as const),
     ])
     const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
     const refused = records.filter((_record, i) => outcomes[i] === 'drift').map(overtakenName)
     this.#refused = [...this.#refused, ...refused].slice(-MAX_OVERTAKEN)
     this.#drift.note(follower.name, records, outcomes, notAfter)
-    return outcomes
+    // That a value is longer than this node takes is known at the follower: the welcome says how long it may be.
+    const tooLong = new Set(denied.filter((record) => !isTooComplex(record, store.limits)))
+    const reasons = records.flatMap((record, i) =>
+      outcomes[i] === 'denied' && !tooLong.has(record) ? [this.#reasonOf(record, i)] : [],
+    )
+    return { outcomes, reasons }
+  }
+
+  #reasonOf(record: StoredRecord, place: number): PushReason {
+    const found = flawOf(record) ?? excessOf(record, undefined, this.#options.store.limits)
+    const { code, text } = found ?? OF_STORAGE
+    return [place, code, text]
   }
 
   /** Refuses records for good: what this node has of their keys is later from now on. */
@@ -124,8 +145,23 @@ export class PushTaker {
   }
 }
 
+/** Of a record that the check lets pass and the storage does not. */
+const OF_STORAGE = {
+  code: 'too_large',
+  text: 'the storage of the leader does not take it',
+} as const
+
+/** What the check of records refuses is refused for good: it would be as often as it came. */
+function outcomeOf(merged: TakeOutcome | undefined): PushOutcome | undefined {
+  return merged === 'refused' ? 'denied' : merged
+}
+
 /** Whether the value is beyond one of the limits of size. A delete never is. */
-function isTooGreat(record: StoredRecord, { maxValueBytes, json }: RecordLimits): boolean {
-  if (record.kind === 'tombstone') return false
-  return isTooLong(record, maxValueBytes) || jsonExcess(record.data, json) !== undefined
+function isTooGreat(record: StoredRecord, limits: RecordLimits): boolean {
+  return isTooLong(record, limits.maxValueBytes) || isTooComplex(record, limits)
+}
+
+/** Whether the value is nested too deep, or has too many members. */
+function isTooComplex(record: StoredRecord, { json }: RecordLimits): boolean {
+  return record.kind === 'entry' && jsonExcess(record.data, json) !== undefined
 }

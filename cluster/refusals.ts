@@ -1,5 +1,6 @@
 /** Why streams of replication were refused or ended by this node: counted by code, the latest kept. */
-import { ERROR_TABLE, type ErrorCode } from '../src/core/errors.ts'
+import { ERROR_TABLE, type ErrorCode, errorText, isStateError } from '../src/core/errors.ts'
+import type { Logger } from '../src/core/logger.ts'
 import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 
 /** One refusal, for people. */
@@ -51,6 +52,13 @@ export class Refusals {
       latest: [...this.#latest],
     }
   }
+}
+
+/** What a peer is told of an error that its message led to; one that nobody foresaw is for the log only. */
+export function refusalText(error: unknown, logger: Logger): string {
+  if (isStateError(error)) return error.message
+  logger.error('a message of a peer could not be handled', { error: errorText(error) })
+  return 'stream: the message could not be handled'
 }
 
 /** The error a WebSocket close code stands for; undefined for codes that are no refusal. */

@@ -1,7 +1,7 @@
 /** Reading the records of a set of keys below some nodes of the digest tree, by one scan. */
 import type { Hash } from '../src/core/digest.ts'
 import { encodeHash, hashRecord, hashText } from '../src/core/digest.ts'
-import type { StoredRecord } from '../src/core/entry.ts'
+import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import { StateError } from '../src/core/errors.ts'
 import { literalPrefix } from '../src/core/key.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
@@ -98,6 +98,12 @@ export interface SettleOptions {
   /** See `UnknownContext`. */
   readonly forgotten: bigint
   readonly horizon: bigint
+  /** What `forgotten` says nothing of. */
+  readonly isApart: (row: SequencedRow) => boolean
+  /** Up to which stamp the leader has removed tombstones. */
+  readonly removed: bigint
+  /** Hears of entries that are pushed though their tombstones may have been removed. */
+  readonly doubted: (count: number) => void
   /** Ends early when it says no. */
   readonly isWanted: () => boolean
 }
@@ -110,34 +116,42 @@ export interface SettleOptions {
 export async function settleUnknown(reading: SetReading, options: SettleOptions): Promise<number> {
   const { store } = reading
   const { leader, lacks, underWay, acknowledged, forgotten, horizon, isWanted } = options
-  const pages: Record<'push' | 'drop', SequencedRow[]> = { push: [], drop: [] }
+  const pages: Record<'push' | 'drop' | 'doubt', SequencedRow[]> = { push: [], drop: [], doubt: [] }
   let settled = 0
   const news = (rows: readonly SequencedRow[]): readonly SequencedRow[] =>
     rows.filter(({ record }) => !underWay.meet(hashText(record.key)))
-  const flush = async (fate: 'push' | 'drop'): Promise<void> => {
+  const flush = async (fate: keyof typeof pages): Promise<void> => {
     const rows = pages[fate]
     pages[fate] = []
     if (rows.length === 0) return
-    const changed = await (fate === 'push'
-      ? store.owe(leader, rows)
-      : store.run(planDrop(leader, rows)))
+    const changed = await (fate === 'drop'
+      ? store.run(planDrop(leader, rows))
+      : store.owe(leader, rows))
+    if (fate === 'doubt') options.doubted(changed)
     // What a leader has an older record for was owed it when that was merged: that counts as well.
-    settled += fate === 'push' && lacks !== undefined ? news(rows).length : changed
+    settled += fate !== 'drop' && lacks !== undefined ? news(rows).length : changed
   }
   for await (const { row, hash } of setRows(reading)) {
     if (!isWanted()) break
     if (lacks !== undefined && !lacks.meet(hash)) continue
     // What is owed already is left as it is by either of them.
-    const fate = fateOfUnknown(row.record, { isOwed: false, forgotten, horizon })
+    const told = options.isApart(row) ? 0n : forgotten
+    const fate = fateOfUnknown(row.record, { isOwed: false, forgotten: told, horizon })
     if (fate === 'leave') continue
     // To owe it anew would take from writes over it what their makers had seen.
     if (isAcknowledged(acknowledged, row.record.key)) continue
-    pages[fate].push(row)
-    if (pages[fate].length >= PAGE) await flush(fate)
+    const page = fate === 'push' && isDoubtful(row.record, options.removed) ? 'doubt' : fate
+    pages[page].push(row)
+    if (pages[page].length >= PAGE) await flush(page)
   }
   await flush('push')
+  await flush('doubt')
   await flush('drop')
   return settled
+}
+
+function isDoubtful(record: StoredRecord, removed: bigint): boolean {
+  return record.kind === 'entry' && versionOf(record) <= removed
 }
 
 /**

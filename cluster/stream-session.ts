@@ -1,7 +1,6 @@
 /** One follower's stream at its leader: drives `leader-session.ts` over a socket and the store. */
 import type { Commit, Entry } from '../src/core/entry.ts'
 import { ERROR_TABLE, type ErrorCode, errorText, isStateError } from '../src/core/errors.ts'
-import { mayOverlap } from '../src/core/pattern-overlap.ts'
 import type { Ack, FollowerMessage, Hello, Push } from '../src/core/protocol.ts'
 import {
   commonProtocol,
@@ -18,6 +17,7 @@ import type { SocketHandlers } from '../src/core/transport.ts'
 import { Answerer } from './answerer.ts'
 import type { Entrance } from './clone-guard.ts'
 import type { Registration } from './follower-registry.ts'
+import { warnOfForeign } from './foreign-scopes.ts'
 import type { LeaderOptions } from './leader-options.ts'
 import type {
   LargeRow,
@@ -30,6 +30,7 @@ import { GREETING, isOnBus, sentThrough, stepLeaderSession } from './leader-sess
 import { leaderCannotStore } from './link-patience.ts'
 import { PieceLine } from './pieces/piece-line.ts'
 import { PushTaker } from './push-taker.ts'
+import { refusalText } from './refusals.ts'
 import type { MeteredSocket, TrafficReport } from './traffic.ts'
 
 /** What people are shown of a connected follower. */
@@ -132,7 +133,7 @@ export class StreamSession implements SocketHandlers {
       }
       if (message.t === 'ack') this.#notePassed(message)
     } catch (error) {
-      this.#end('invalid_message', errorText(error))
+      this.#end('invalid_message', refusalText(error, this.#options.logger))
     }
   }
 
@@ -258,7 +259,7 @@ export class StreamSession implements SocketHandlers {
       socket: this.#socket,
       fail: (error) => this.#fail(error),
     })
-    const { canResume, continues, forgotten, registration } = keeping.admit(message)
+    const { canResume, proof, registration } = keeping.admit(message)
     this.#registration?.left()
     this.#registration = registration
     const { id, epoch, head } = store
@@ -267,8 +268,7 @@ export class StreamSession implements SocketHandlers {
       epoch,
       head,
       clock: String(clock.physicalNs()),
-      continues,
-      forgotten: String(forgotten),
+      ...proof,
       maxValueBytes: store.limits.maxValueBytes,
       bus: publisher?.invitation,
     }
@@ -281,21 +281,8 @@ export class StreamSession implements SocketHandlers {
       address: this.#address,
       resume: canResume,
     })
-    this.#warnOfForeign(message)
+    warnOfForeign(message, this.#options)
     return { type: 'hello', hello: message, canResume, leader }
-  }
-
-  /** What it writes of a scope that is not here stays in its outbox. */
-  #warnOfForeign({ name: follower, scopes }: Hello): void {
-    const { placement, logger } = this.#options
-    const foreign = scopes.filter(
-      (path) => !placement.scopes.some((scope) => mayOverlap(scope.path, path)),
-    )
-    if (foreign.length === 0) return
-    logger.warn('a follower replicates what this node does not', {
-      follower,
-      scopes: foreign.join(),
-    })
   }
 
   /** On the bus no commit is told, until something has to be known of it. */
@@ -356,9 +343,9 @@ export class StreamSession implements SocketHandlers {
 
   async #take(push: Omit<Push, 't'>, session: StreamingState): Promise<void> {
     try {
-      const outcomes = await this.#pushes.take(push, session)
+      const taken = await this.#pushes.take(push, session)
       this.#pieces?.stored(push.records)
-      this.#dispatch({ type: 'merged', n: push.n, outcomes, head: this.#options.store.head })
+      this.#dispatch({ type: 'merged', n: push.n, ...taken, head: this.#options.store.head })
     } catch (error) {
       this.#end('storage_failed', errorText(error))
     }

@@ -39,6 +39,14 @@ export function showsToken(request: IncomingMessage, token: string): boolean {
   )
 }
 
+/** Whether the leader did not take the token of this node, or did not let it in for another reason. */
+export function refusalKind(reason: string | undefined): 'token' | 'node' | undefined {
+  if (reason === undefined) return undefined
+  if (/^Unexpected server response: 401\b/.test(reason)) return 'token'
+  const isNode = /^Unexpected server response: 403\b/.test(reason) || isCloneRefusal(reason)
+  return isNode ? 'node' : undefined
+}
+
 /** The reason of a connection that ended, with what to look at where the leader did not let this node in. */
 export function explainRefusal(reason: string): string {
   if (isCloneRefusal(reason)) return explainClone(reason)

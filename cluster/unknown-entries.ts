@@ -20,7 +20,7 @@
  */
 import type { StoredRecord } from '../src/core/entry.ts'
 import { lastStampOf, versionOf } from '../src/core/entry.ts'
-import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-fields.ts'
+import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-records.ts'
 
 export interface UnknownContext {
   /** The record is in the outbox for this leader. */

@@ -57,8 +57,8 @@ export async function answerVoters(
     throw new StateError('not_found', 'voters: there are none where the leader is configured')
   }
   if (request.method === 'GET' || request.method === 'HEAD') {
-    const own = seat.ballot?.report() ?? (await askLeader(routes, request))
-    send(response, 200, JSON.stringify(own ?? seat.voters()))
+    const told = seat.ballot === undefined ? await askLeader(routes, request) : undefined
+    send(response, 200, JSON.stringify(told ?? seat.voters()))
     return
   }
   if (request.method !== 'POST') {
@@ -102,7 +102,7 @@ async function alter(
   const before = ballot.list
   const list = await ballot.change(how, name, { mayBeAbsent })
   if (list !== before) return {}
-  return { note: how === 'add' ? `${name} is a voter already` : `${name} is no voter` }
+  return { note: how === 'add' ? `"${name}" is a voter already` : `"${name}" is no voter` }
 }
 
 /** What the leader says; undefined when it is not asked, or says nothing. */

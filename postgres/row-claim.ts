@@ -4,6 +4,8 @@
  * the lock after it has ended the session's last statement, so whoever has the lock also knows that
  * nothing of an earlier session is under way any more, and the stored mark tells what it came to.
  */
+import { randomUUID } from 'node:crypto'
+import { hostname } from 'node:os'
 import { StateError } from '../src/core/errors.ts'
 import type { PostgresPool } from './connection.ts'
 import type { DedicatedConnection } from './dedicated.ts'
@@ -33,9 +35,14 @@ export interface RowClaim {
 export interface Claimant {
   readonly pool: PostgresPool
   readonly name: string
-  /** One opening of the rows; never used for another. */
+  /** One opening of the rows; never used for another. See `newToken`. */
   readonly token: string
   readonly signal: AbortSignal
+}
+
+/** A token for one opening: unique, and behind a space who opened, for whoever finds the rows taken. */
+export function newToken(): string {
+  return `${randomUUID()} process ${process.pid} on ${hostname()}`
 }
 
 /**
@@ -49,7 +56,9 @@ export async function claimRows(claimant: Claimant, waitMs: number): Promise<Row
       'INSERT INTO ooo_namespaces (name) VALUES ($1) ON CONFLICT (name) DO NOTHING',
       [name],
     )
-    if (!(await lockWithin(claimant, connection, waitMs))) throw inUse(name, pool.target)
+    if (!(await lockWithin(claimant, connection, waitMs))) {
+      throw inUse(claimant, await ownerOf(connection, name))
+    }
     await connection.query('UPDATE ooo_namespaces SET owner = $2 WHERE name = $1', [name, token])
     return await claimOf(connection, claimant)
   })
@@ -64,7 +73,8 @@ export async function reclaimRows(claimant: Claimant, backend: number): Promise<
   const { pool, name, token } = claimant
   return await onConnection(pool, async (connection) => {
     if (!(await tryLock(connection, name))) {
-      if ((await ownerOf(connection, name)) !== token) throw inUse(name, pool.target)
+      const owner = await ownerOf(connection, name)
+      if (owner !== token) throw inUse(claimant, owner)
       await endSession(connection, name, backend)
       if (!(await lockWithin(claimant, connection, LOCK_POLL_MS * 4))) {
         throw new StateError(
@@ -86,6 +96,15 @@ export async function releaseRows({ pool }: Claimant, { connection }: RowClaim):
   await connection.close()
 }
 
+/** Why these rows are not the claimant's any more; undefined while they are. @throws StateError of the connection. */
+export async function lossOf(
+  claimant: Claimant,
+  { connection }: RowClaim,
+): Promise<StateError | undefined> {
+  const owner = await ownerOf(connection, claimant.name)
+  return owner === claimant.token ? undefined : inUse(claimant, owner)
+}
+
 async function onConnection<T>(
   pool: PostgresPool,
   work: (connection: DedicatedConnection) => Promise<T>,
@@ -100,7 +119,7 @@ async function onConnection<T>(
 }
 
 async function claimOf(connection: DedicatedConnection, claimant: Claimant): Promise<RowClaim> {
-  const { pool, name, token } = claimant
+  const { name, token } = claimant
   const { rows } = await connection.query<{
     id: number
     owner: string
@@ -110,7 +129,7 @@ async function claimOf(connection: DedicatedConnection, claimant: Claimant): Pro
     name,
   ])
   const [row] = rows
-  if (row?.owner !== token) throw inUse(name, pool.target)
+  if (row?.owner !== token) throw inUse(claimant, row?.owner)
   return { connection, namespace: row.id, stored: BigInt(row.batch), backend: row.backend }
 }
 
@@ -154,10 +173,16 @@ async function endSession(connection: Queryable, name: string, backend: number):
   )
 }
 
-function inUse(name: string, target: string): StateError {
+/** @param owner the token that is stored. A release before this one told no more than a unique id. */
+function inUse({ pool, name }: Claimant, owner: string | undefined): StateError {
+  const [, holder] = /^\S+ (process \d+ on [\x20-\x7e]{1,255})$/.exec(owner ?? '') ?? []
+  const who = holder === undefined ? 'another node' : `another node, ${holder}`
   return new StateError(
     'in_use',
-    `storage: the rows of "${name}" on ${target} are used by another node`,
-    { clientText: 'storage: the rows of this node are used by another node' },
+    `storage: the rows of "${name}" on ${pool.target} are used by ${who}`,
+    {
+      clientText: 'storage: the rows of this node are used by another node',
+      isAway: true,
+    },
   )
 }

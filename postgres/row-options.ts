@@ -16,6 +16,8 @@ export interface PostgresStorageOptions extends PostgresOptions {
   readonly scanIdleMs?: number
   /** Milliseconds for which `open` waits for another owner to leave before it rejects with `in_use`. Default 3 000. */
   readonly ownershipWaitMs?: number
+  /** Milliseconds between two looks whether the rows are still owned, while nothing is written. Default 5 000. 0: none. */
+  readonly ownerCheckMs?: number
   /**
    * Milliseconds for which a batch whose answer was lost waits for the server, to learn what became of
    * it. Default 30 000. When they are over the batch rejects; should it turn out to be stored
@@ -53,6 +55,7 @@ export function resolveRowOptions(options: PostgresStorageOptions): RowOptions {
     maxScans: count('maxScans', options.maxScans ?? 16, 1, maxConnections - 1),
     scanIdleMs: count('scanIdleMs', options.scanIdleMs ?? 300_000, 0),
     ownershipWaitMs: count('ownershipWaitMs', options.ownershipWaitMs ?? 3_000, 0),
+    ownerCheckMs: count('ownerCheckMs', options.ownerCheckMs ?? 5_000, 0),
     recoveryWaitMs: count('recoveryWaitMs', options.recoveryWaitMs ?? 30_000, 0),
   })
 }

@@ -7,6 +7,8 @@
  *                              down ────────claimed again──────┘
  *   any ──another owner, a batch gone or come too late, close──▶ over
  *
+ * The owner is looked at again while nothing is written, so that a node which was overtaken hears of it.
+ *
  * A batch whose answer was lost is settled by the mark that each batch moves: once the namespace is
  * claimed again the mark tells whether it was stored; when not, it is sent again.
  *
@@ -19,7 +21,15 @@ import { clientTextOf, errorText, isStateError, StateError } from '../src/core/e
 import type { Durability } from '../src/storage-adapter.ts'
 import { atMost, pause } from './pause.ts'
 import { isConnectionLost } from './postgres-error.ts'
-import { type Claimant, claimRows, type RowClaim, reclaimRows, releaseRows } from './row-claim.ts'
+import {
+  type Claimant,
+  claimRows,
+  lossOf,
+  newToken,
+  type RowClaim,
+  reclaimRows,
+  releaseRows,
+} from './row-claim.ts'
 import { type BatchMark, type RowChanges, writeRows } from './row-tables.ts'
 import { UnsyncedBatches } from './unsynced-batches.ts'
 
@@ -30,9 +40,11 @@ const PATIENT_ATTEMPTS = 2
 /** Milliseconds for which `close` waits for the last batches to be synced. */
 const SYNC_LIMIT_MS = 2_000
 
-export interface RowSessionOptions extends Omit<Claimant, 'signal'> {
+export interface RowSessionOptions extends Omit<Claimant, 'signal' | 'token'> {
   /** Milliseconds for which `open` waits for another owner to leave. */
   readonly ownershipWaitMs: number
+  /** Milliseconds between two looks at the owner; 0: none. */
+  readonly ownerCheckMs: number
   /** Milliseconds for which a batch without an answer waits for the server to come back. */
   readonly recoveryWaitMs: number
 }
@@ -45,8 +57,12 @@ type State =
 
 /** One opening of a namespace; `open` first, `close` last. Only one `write` at a time. */
 export class RowSession {
+  /** Resolves with the reason when the opening ends before `close`, for good. */
+  readonly lost: Promise<StateError>
   readonly #options: RowSessionOptions
+  readonly #token: string = newToken()
   readonly #closing = new AbortController()
+  #reportLost: (error: StateError) => void = () => undefined
   #state: State = { kind: 'over', error: notOpen() }
   #changed: (() => void)[] = []
   /** Number of the last batch known to be applied. */
@@ -59,6 +75,9 @@ export class RowSession {
 
   constructor(options: RowSessionOptions) {
     this.#options = options
+    this.lost = new Promise((resolve) => {
+      this.#reportLost = resolve
+    })
   }
 
   /** How often the connection was made again. */
@@ -123,7 +142,7 @@ export class RowSession {
         await writeRows(claim.connection, this.#mark(claim, number), changes, level)
         return
       } catch (error) {
-        if (isStateError(error, 'in_use')) this.#finish(error)
+        if (isStateError(error, 'in_use')) throw this.#finish(await this.#taken(claim, error))
         if (!isConnectionLost(error)) throw error
         this.#lose(claim)
         claim = await this.#settle(this.#options.recoveryWaitMs - (time.nowMs() - start), error)
@@ -194,11 +213,40 @@ export class RowSession {
   #stand(claim: RowClaim): void {
     this.#become({ kind: 'ready', claim })
     void claim.connection.lost.then(() => this.#lose(claim))
+    void this.#watchOwner(claim)
+  }
+
+  /** Looks at the owner again and again, for as long as the claim stands. */
+  async #watchOwner(claim: RowClaim): Promise<void> {
+    const { ownerCheckMs, pool } = this.#options
+    if (ownerCheckMs === 0) return
+    const ended = new AbortController()
+    const { signal } = this.#closing
+    const end = (): void => ended.abort()
+    signal.addEventListener('abort', end, { once: true })
+    void claim.connection.lost.then(end)
+    while (!ended.signal.aborted) {
+      await pause(pool.options.time, ownerCheckMs, ended.signal)
+      if (!this.#isHeld(claim)) break
+      // A statement that fails tells nothing of the owner; a lost connection is heard of by itself.
+      const loss = await lossOf(this.#claimant(), claim).catch(() => undefined)
+      if (loss !== undefined && this.#isHeld(claim)) this.#finish(loss)
+    }
+    signal.removeEventListener('abort', end)
+  }
+
+  #isHeld(claim: RowClaim): boolean {
+    return this.#state.kind === 'ready' && this.#state.claim === claim
+  }
+
+  /** The error of a batch that was refused to one that is not the owner, with who is, when that can be told. */
+  async #taken(claim: RowClaim, error: StateError): Promise<StateError> {
+    return (await lossOf(this.#claimant(), claim).catch(() => undefined)) ?? error
   }
 
   /** The claim's connection broke: starts over, once per claim. */
   #lose(claim: RowClaim): void {
-    if (this.#state.kind !== 'ready' || this.#state.claim !== claim) return
+    if (!this.#isHeld(claim)) return
     this.#become({ kind: 'recovering' })
     void claim.connection.close()
     void this.#recover(claim.backend)
@@ -250,6 +298,7 @@ export class RowSession {
         new StateError(
           'storage_failed',
           `storage: batch ${this.#last} was the last one answered, but the database is at ${stored}; open the storage again`,
+          { isAway: true },
         ),
       )
     }
@@ -262,16 +311,20 @@ export class RowSession {
 
   /** Ends the opening for good, and gives the reason back. */
   #finish(error: StateError): StateError {
+    const state = this.#state
+    if (state.kind === 'over') return error
     this.#become({ kind: 'over', error })
+    if (state.kind === 'ready') void state.claim.connection.close()
+    this.#reportLost(error)
     return error
   }
 
   #mark(claim: RowClaim, number: bigint): BatchMark {
-    return { namespace: claim.namespace, owner: this.#options.token, number }
+    return { namespace: claim.namespace, owner: this.#token, number }
   }
 
   #claimant(): Claimant {
-    return { ...this.#options, signal: this.#closing.signal }
+    return { ...this.#options, token: this.#token, signal: this.#closing.signal }
   }
 }
 

@@ -143,5 +143,6 @@ function chunksOf({ rows }: RowChanges): Chunk[] {
 }
 
 function notOwner(): StateError {
-  return new StateError('in_use', 'storage: another node has taken over these rows')
+  const text = 'storage: another node has taken over these rows'
+  return new StateError('in_use', text, { isAway: true })
 }

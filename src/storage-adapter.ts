@@ -35,6 +35,8 @@
  *    adapter works again without being reopened.
  */
 
+import type { StateError } from './core/errors.ts'
+
 export type { ErrorCode } from './core/errors.ts'
 export { isStateError, StateError } from './core/errors.ts'
 
@@ -86,12 +88,25 @@ export interface StorageAdapter {
    */
   readonly damage?: string | undefined
   /**
+   * Of the present opening: resolves with the reason when it is over for good although nobody closed it, as
+   * when another owner has taken the rows. From then on every method rejects with that reason until the
+   * adapter is closed and opened again. Never rejects. Left out by storage that cannot be lost.
+   */
+  readonly lost?: Promise<StateError> | undefined
+  /**
    * Looks for damage beneath the rows and brings back what it can, while reads and batches wait. Callers
    * ask for it when rows do not match checksums of their own, or a read rejects with `corrupt_record`.
    * Resolves with what was damaged, which `damage` tells from then on too; undefined when nothing was. Rows
    * may be absent afterwards. Scans under way may reject. Left out by storage that can not be damaged in part.
    */
   readonly repair?: (() => Promise<string | undefined>) | undefined
+  /** Why writes are refused at present, before one is tried; undefined when none need be. Left out by storage that cannot tell. */
+  readonly fault?: StateError | undefined
+  /**
+   * Told true before `open` and false when the node has written what a start writes: between the two, room that
+   * is kept for a start on a full disk may be used for batches too. Left out by storage that keeps none.
+   */
+  readonly starting?: ((isUnderWay: boolean) => void) | undefined
   /** Rejects with `in_use`, `storage_failed` or another code of the engine's reason. */
   open(): Promise<void>
   /** Frees what `open` took. */

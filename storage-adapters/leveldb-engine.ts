@@ -20,6 +20,7 @@ import { codeOf, levelFailure, notOpen } from './leveldb-errors.ts'
 import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
 import { openMended } from './leveldb-mended.ts'
 import { dropRefused } from './leveldb-refused.ts'
+import type { Reserve } from './leveldb-reserve.ts'
 import { type EngineRange, EngineScans } from './leveldb-scans.ts'
 import type { StartMark } from './leveldb-start-mark.ts'
 import type { Watermark } from './leveldb-watermark.ts'
@@ -38,6 +39,8 @@ export interface LevelEngineOptions {
   readonly checkedBytes: number
   /** How long scans of an older state may hold up opening anew before they are cut short, ms. */
   readonly scanPatienceMs: number
+  /** Bytes kept for opening on a full disk; 0: none. */
+  readonly reserveBytes: number
   /** Monotonic milliseconds. */
   readonly nowMs: () => number
 }
@@ -47,6 +50,7 @@ export interface OpenedDatabase {
   readonly database: Database
   readonly watermark: Watermark
   readonly starts: StartMark
+  readonly reserve: Reserve
   /** Number of the last acknowledged batch in it. */
   readonly acknowledged: number
   /** What was damaged, in sentences for people. */
@@ -83,11 +87,15 @@ export class LevelEngine {
   recoveries = 0
 
   readonly #starts: StartMark
+  readonly #reserve: Reserve
+  /** True until the node has written what a start writes. */
+  #isStarting = false
   readonly #damage: string[]
 
   constructor(options: LevelEngineOptions, opened: OpenedDatabase) {
-    const { database, watermark, starts, acknowledged, damage } = opened
+    const { database, watermark, starts, reserve, acknowledged, damage } = opened
     this.#starts = starts
+    this.#reserve = reserve
     this.#damage = [...damage]
     this.#options = options
     this.#database = database
@@ -107,6 +115,22 @@ export class LevelEngine {
   /** The failure that writes are refused for now; undefined when all is well. */
   get fault(): StateError | undefined {
     return this.#fault?.error
+  }
+
+  /** Without a start under way the room of a reserve that was given up is not to be used. */
+  starting(isUnderWay: boolean): void {
+    this.#isStarting = isUnderWay
+    if (isUnderWay || !this.#reserve.isSpent || this.#fault !== undefined) return
+    const { directory, nowMs } = this.#options
+    const text = `storage: cannot write folder "${directory}": no space is left on its disk: it was opened on its reserve`
+    const clientText = 'storage: cannot write: no space is left on its disk'
+    const error = new StateError('storage_full', text, { clientText })
+    this.#fault = { error, retryAtMs: nowMs() }
+  }
+
+  /** Whether the folder was deleted under this. */
+  isFolderGone(): Promise<boolean> {
+    return this.#watermark.isDeleted()
   }
 
   async read<T>(operation: string, work: (database: Database) => Promise<T>): Promise<T> {
@@ -135,8 +159,10 @@ export class LevelEngine {
     } catch (error) {
       if (isRefusedArgument(error)) throw levelFailure('write', this.#options.directory, error)
       isRecovery = true
+      const fault = await this.#refuse(error, this.#options.nowMs())
+      if (this.#isStarting && fault.error.code === 'storage_full') await this.#reserve.spend()
       // At once: the reason may have gone already, as when a failure in the background is told now.
-      await this.#heal(await this.#refuse(error, this.#options.nowMs()))
+      await this.#heal(fault)
       await this.#putAgain(operations, sync)
     }
     if (isRecovery) this.recoveries += 1
@@ -242,6 +268,7 @@ export class LevelEngine {
       throw new StateError(fault.error.code, text, { cause: fault.error })
     }
     try {
+      if (!this.#isStarting && this.#reserve.isSpent) await this.#reserve.restore()
       await probeSpace(this.#options.directory, this.#bytesNeeded())
       // A merge that meets a damaged block ends all writing until the block is mended.
       if (fault.error.code === 'corrupt_record') await this.#openAnew(true)

@@ -2,13 +2,26 @@
 
 import { assertNotLocked, NUMBER_ROW, parseNumber } from './leveldb-database.ts'
 import { LevelEngine, type LevelEngineOptions, type OpenedDatabase } from './leveldb-engine.ts'
+import { levelFailure } from './leveldb-errors.ts'
 import { makeFolder, syncFolder } from './leveldb-folder.ts'
 import { openMended } from './leveldb-mended.ts'
+import { Reserve } from './leveldb-reserve.ts'
 import { StartMark } from './leveldb-start-mark.ts'
 import { Watermark } from './leveldb-watermark.ts'
 
-/** Opens or makes the database of a folder, after mending what is damaged. */
+/** Opens or makes the database of a folder, after mending what is damaged. Where there is no room, on its reserve. */
 export async function openEngine(options: LevelEngineOptions): Promise<LevelEngine> {
+  const reserve = new Reserve(options.directory, options.reserveBytes)
+  try {
+    return await openOnce(options, reserve)
+  } catch (error) {
+    const isFull = levelFailure('open', options.directory, error).code === 'storage_full'
+    if (!isFull || !(await reserve.spend())) throw error
+    return openOnce(options, reserve)
+  }
+}
+
+async function openOnce(options: LevelEngineOptions, reserve: Reserve): Promise<LevelEngine> {
   const { directory } = options
   await makeFolder(directory)
   await assertNotLocked(directory)
@@ -18,7 +31,7 @@ export async function openEngine(options: LevelEngineOptions): Promise<LevelEngi
     const checkedBytes = starts.mayHaveDied ? Number.POSITIVE_INFINITY : options.checkedBytes
     const { database, damage } = await openMended(options, watermark.marks.refused, checkedBytes)
     try {
-      return await begin(options, { database, watermark, starts, damage })
+      return await begin(options, { database, watermark, starts, damage, reserve })
     } catch (error) {
       await database.close()
       throw error
@@ -46,5 +59,6 @@ async function begin(
   // What the engine has just made must be listed before anything in it counts as durable.
   await syncFolder(directory)
   watermark.acknowledge(number)
+  if (!opened.reserve.isSpent) await opened.reserve.provide()
   return new LevelEngine(options, { ...opened, acknowledged: number, damage })
 }

@@ -60,6 +60,11 @@ export class Watermark {
     return this.#wanted
   }
 
+  /** Whether the file was deleted since it was opened, as with its folder. */
+  async isDeleted(): Promise<boolean> {
+    return (await this.#file.stat()).nlink === 0
+  }
+
   /** Notes that batch `number` was acknowledged; written within milliseconds, with those that follow. */
   acknowledge(number: number): void {
     this.#wanted = { ...this.#wanted, acknowledged: number }

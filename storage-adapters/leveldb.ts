@@ -21,8 +21,11 @@ import type {
 import type { Database } from './leveldb-database.ts'
 import type { LevelEngine, LevelEngineOptions } from './leveldb-engine.ts'
 import { levelFailure, notOpen } from './leveldb-errors.ts'
+import { FolderWatch } from './leveldb-folder-watch.ts'
 import { openEngine } from './leveldb-open.ts'
 import { engineRange } from './leveldb-scans.ts'
+
+const MIB = 1024 * 1024
 
 /** Options of `LevelStorage`. */
 export interface LevelStorageOptions {
@@ -46,6 +49,13 @@ export interface LevelStorageOptions {
    * cut short, milliseconds. Default 5,000. 0 cuts at once.
    */
   readonly scanPatienceMs?: number
+  /**
+   * Bytes of a file beside the database that is given up when it is opened on a full disk. Default twice
+   * `writeBufferBytes` and 1 MiB; made where four times as much is free. 0: none.
+   */
+  readonly reserveBytes?: number
+  /** Milliseconds between two looks whether the folder was deleted. Default 2,000. 0: none. */
+  readonly folderCheckMs?: number
   /** Monotonic milliseconds; decides when a failed write is tried again. Default `performance.now`. */
   readonly nowMs?: () => number
 }
@@ -60,6 +70,9 @@ export interface LevelStorageOptions {
  * at some damage. Reads do not check other blocks: readers judge rows by their own checksums, and ask for
  * `repair`. What is damaged is mended as far as that is possible, and told by `damage`.
  *
+ * A folder on a full disk is opened on a reserve of its own (`reserveBytes`), which is made again before anything
+ * is written after the start.
+ *
  * While writes fail, as on a full disk, reads are served; each write tries anew after a pause that
  * grows from 0.1 to 5 seconds, and is refused with the reason (`storage_full` for lack of space)
  * until one succeeds.
@@ -72,6 +85,9 @@ export class LevelStorage implements StorageAdapter {
   readonly #options: LevelEngineOptions
   readonly #maxQueuedBatches: number
   readonly #maxQueuedBytes: number
+  readonly #folderCheckMs: number
+  #watch: FolderWatch | undefined
+  #isStarting = false
   #engine: LevelEngine | undefined
   readonly #state = new OpenClose()
   #lastBatch: Promise<void> = Promise.resolve()
@@ -81,10 +97,13 @@ export class LevelStorage implements StorageAdapter {
   constructor(options: LevelStorageOptions) {
     this.#maxQueuedBatches = options.maxQueuedBatches ?? 10_000
     this.#maxQueuedBytes = options.maxQueuedBytes ?? 64 * 1024 * 1024
+    this.#folderCheckMs = options.folderCheckMs ?? 2_000
+    const writeBufferBytes = options.writeBufferBytes ?? 4 * MIB
     this.#options = Object.freeze({
       directory: resolve(options.directory),
-      cacheBytes: options.cacheBytes ?? 8 * 1024 * 1024,
-      writeBufferBytes: options.writeBufferBytes ?? 4 * 1024 * 1024,
+      cacheBytes: options.cacheBytes ?? 8 * MIB,
+      writeBufferBytes,
+      reserveBytes: options.reserveBytes ?? 2 * writeBufferBytes + MIB,
       checkedBytes: options.checkedBytes ?? 32 * 1024 * 1024,
       scanPatienceMs: options.scanPatienceMs ?? 5_000,
       nowMs: options.nowMs ?? (() => performance.now()),
@@ -96,9 +115,19 @@ export class LevelStorage implements StorageAdapter {
     return this.#engine?.damage
   }
 
+  /** Resolves with `storage_failed` when the folder of this opening was deleted. */
+  get lost(): Promise<StateError> | undefined {
+    return this.#watch?.lost
+  }
+
   /** The failure that writes are refused for at present; undefined when all is well. */
   get fault(): StateError | undefined {
     return this.#engine?.fault
+  }
+
+  starting(isUnderWay: boolean): void {
+    this.#isStarting = isUnderWay
+    this.#engine?.starting(isUnderWay)
   }
 
   /** How often writing went on after a failure, since `open`. */
@@ -173,7 +202,11 @@ export class LevelStorage implements StorageAdapter {
   async #start(): Promise<void> {
     if (this.#engine !== undefined) return
     try {
-      this.#engine = await openEngine(this.#options)
+      const engine = await openEngine(this.#options)
+      engine.starting(this.#isStarting)
+      const isGone = (): Promise<boolean> => engine.isFolderGone()
+      this.#watch = new FolderWatch(this.#options.directory, isGone, this.#folderCheckMs)
+      this.#engine = engine
     } catch (error) {
       throw levelFailure('open', this.#options.directory, error)
     }
@@ -184,6 +217,8 @@ export class LevelStorage implements StorageAdapter {
     if (engine === undefined) return
     await this.#lastBatch
     this.#engine = undefined
+    this.#watch?.stop()
+    this.#watch = undefined
     try {
       await engine.close()
     } catch (error) {
@@ -214,6 +249,7 @@ export class LevelStorage implements StorageAdapter {
 
   #assertOpen(operation: string): LevelEngine {
     if (!this.#state.isOpen || this.#engine === undefined) throw notOpen(operation)
+    this.#watch?.assertThere()
     return this.#engine
   }
 }

@@ -3,7 +3,6 @@
  * nodes may share a database. One opening at a time owns a namespace. See `postgres/row-session.ts`
  * for what happens to batches when the server goes away.
  */
-import { randomUUID } from 'node:crypto'
 import { PostgresPool } from '../postgres/connection.ts'
 import { migrate } from '../postgres/migrations.ts'
 import { isConnectionLost } from '../postgres/postgres-error.ts'
@@ -79,6 +78,11 @@ export class PostgresStorage implements StorageAdapter {
   /** @throws StateError `invalid_option`. */
   constructor(options: PostgresStorageOptions) {
     this.#options = resolveRowOptions(options)
+  }
+
+  /** Resolves with `in_use` when another node has the rows, `storage_failed` when its own do not agree with it. */
+  get lost(): Promise<StateError> | undefined {
+    return this.#opening?.session.lost
   }
 
   /** undefined while it is not open. */
@@ -183,14 +187,13 @@ export class PostgresStorage implements StorageAdapter {
 
   async #start(): Promise<void> {
     if (this.#opening !== undefined) return
-    const { namespace, ownershipWaitMs, recoveryWaitMs, ...bounds } = this.#options
+    const { namespace, ownershipWaitMs, ownerCheckMs, recoveryWaitMs, ...bounds } = this.#options
     const pool = new PostgresPool(this.#options.connection)
-    const token = randomUUID()
     const session = new RowSession({
       pool,
       name: namespace,
-      token,
       ownershipWaitMs,
+      ownerCheckMs,
       recoveryWaitMs,
     })
     this.#reaching = pool

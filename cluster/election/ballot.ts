@@ -28,11 +28,13 @@ import { VoterChanges } from './voter-changes.ts'
 import {
   type BallotView,
   GATHER_MS,
+  type Lapse,
   onlyVoterText,
   reasonOf,
   reportBallot,
   tell,
   type VotersReport,
+  waitsFor,
 } from './voters-report.ts'
 import type { Voting } from './voting.ts'
 
@@ -50,6 +52,8 @@ export interface BallotOptions {
   readonly head: () => number
   /** Hears up to which stamp earlier leaders may have decided, as a voter knows it. */
   readonly heard: (ceiling: bigint) => void
+  /** undefined: the grant is held now. */
+  readonly lapse: () => Lapse | undefined
   /** Has the lease keep `mark` soon. */
   readonly renewSoon: () => void
   readonly time: TimeSource
@@ -189,8 +193,8 @@ export class Ballot {
   /** Which voters do not hold the log up to `seq`, and why; or why nobody is counted. */
   unconfirmed(seq: number): string {
     const { list } = this.#state
-    const { reason } = this
-    if (reason !== undefined || list === undefined) return `all; ${reason ?? 'none are known'}`
+    const waits = waitsFor(this.#view)
+    if (waits !== undefined || list === undefined) return `all; ${waits ?? 'none are known'}`
     const missing = votersOf(list).filter((name) => !this.#holds(name, seq))
     return missing.map((name) => tell(this.#view, name)).join(', ')
   }
@@ -202,7 +206,7 @@ export class Ballot {
     return voter !== undefined && keeps(this.#state, name) && this.#cursorOf(voter.id) >= seq
   }
 
-  /** Why nothing is decided, and for whom it waits; undefined: it decides. */
+  /** Why nothing is decided; undefined: it decides. */
   get reason(): string | undefined {
     return reasonOf(this.#view)
   }
@@ -227,6 +231,7 @@ export class Ballot {
       name === state.self ? this.#options.voting.node : state.connected.get(name)?.node
     return {
       state,
+      lapse: this.#options.lapse(),
       sinceMs: (name) => this.#presence.sinceMs(name),
       twins: this.#twins.report(firstOf),
     }

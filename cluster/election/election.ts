@@ -4,7 +4,8 @@
  */
 import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
-import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
+import type { CancelTimer, Random, TimeSource } from '../../src/core/time.ts'
+import { Confirmation, type ConfirmationReport } from './confirmation.ts'
 import {
   type ElectionEffect,
   type ElectionEvent,
@@ -53,7 +54,7 @@ export interface DecisionWindow {
 }
 
 /** What people are told of the lease. */
-export interface LeaseReport {
+export interface LeaseReport extends ConfirmationReport {
   /** `redis` or `kubernetes`. */
   readonly kind: string
   readonly name: string
@@ -62,8 +63,6 @@ export interface LeaseReport {
   readonly holder: Holder | undefined
   /** Fencing number of the latest grant heard of. */
   readonly token: number
-  /** Of a leader: how long it may go on deciding without another renewal, milliseconds; else 0. */
-  readonly validForMs: number
   readonly durationMs: number
   /** Grants and losses of this node, and questions that had no answer, since it started. */
   readonly gained: number
@@ -93,6 +92,7 @@ export class Election {
   #window: DecisionWindow = { token: 0, above: 0n, below: 0n }
   /** The latest grant heard of, and the ceiling that was known then. */
   #before = { token: 0, ceiling: 0n }
+  readonly #confirmation: Confirmation
   #isAsking = false
   /** The next renewal is not to wait. */
   #isHurried = false
@@ -102,6 +102,7 @@ export class Election {
     this.#rules = { times: electionTimes(options.lease.durationMs), self: options.self }
     this.#state = initialElection(options.seen)
     this.#remembered = options.remembered ?? NO_MARK
+    this.#confirmation = new Confirmation(options.time, this.#rules.times)
   }
 
   start(): void {
@@ -153,16 +154,17 @@ export class Election {
   report(): LeaseReport {
     const state = this.#state
     const { kind, name, durationMs } = this.#options.lease
-    const isLeader = state.kind === 'leader'
+    const wasGranted = state.kind === 'leader'
     const podLabel = this.#options.lease.podLabel?.()
-    const leftNs = isLeader ? state.validUntilNs - this.#now() : 0n
+    const isOffice = state.kind !== 'candidate' && state.kind !== 'closed'
     return {
       kind,
       name,
-      state: state.kind,
-      holder: isLeader ? this.#options.self : this.#holder,
+      // By its own clock its time may be up before anything else has noticed.
+      state: wasGranted && !this.leads ? 'demoting' : state.kind,
+      holder: wasGranted ? this.#options.self : this.#holder,
       token: state.kind === 'closed' ? 0 : state.seen,
-      validForMs: leftNs > 0n ? Number(leftNs / NS_PER_MS) : 0,
+      ...(isOffice ? this.#confirmation.report() : { validForMs: 0 }),
       durationMs,
       ...this.#counts,
       lastError: this.#lastError,
@@ -258,6 +260,8 @@ export class Election {
       this.#lastError = undefined
       this.#isAsking = false
       this.#heard(view)
+      const isNews = this.#state.kind === 'closed' || this.#state.seen !== view.token
+      this.#confirmation.heard(view, sentNs, isNews)
       this.#marked(asked, view, mark)
       this.#dispatch({ type: 'told', asked, view, sentNs, nowNs: this.#now() })
     } catch (error) {

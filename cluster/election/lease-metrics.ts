@@ -75,7 +75,7 @@ function voterMetrics(report: VotersReport | undefined): string[] {
     metric(
       'decides',
       'gauge',
-      'Whether this node leads and decides what does not merge.',
+      'Whether this node holds the lease now and decides what does not merge.',
       one(decides ? 1 : 0),
     ),
   ]

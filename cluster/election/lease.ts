@@ -38,6 +38,11 @@ export interface LeaseView {
    * at once.
    */
   readonly heldForMs: number
+  /**
+   * How long after the answer it is known that the holder may decide, milliseconds. Default: `heldForMs` without
+   * the part of the duration in which a holder that has not renewed does not decide any more.
+   */
+  readonly confirmedForMs?: number
   /** As the last leader left it. */
   readonly mark: LeaseMark
 }

@@ -84,20 +84,36 @@ async function newest(
   const grants = answers.flatMap((grant) => grant ?? [])
   const fits = grants.filter(({ holder, token }) => token >= least && holder.id !== self.id)
   const [best] = fits.sort((a, b) => b.token - a.token)
-  return best && { ...best, isMine: false, heldForMs: lease.durationMs, mark: NO_MARK }
+  if (best === undefined) return undefined
+  // What was passed on confirms for no longer than it did where it came from: else nodes could confirm each other.
+  const confirmedForMs = Math.min(best.confirmedForMs, lease.durationMs)
+  const { holder, token: grant } = best
+  const view = { holder, token: grant, isMine: false, heldForMs: lease.durationMs }
+  return { ...view, confirmedForMs, mark: NO_MARK }
 }
 
-function grantIn({ body }: LeaderAnswer): { holder: Holder; token: number } | undefined {
+interface PeerGrant {
+  readonly holder: Holder
+  readonly token: number
+  /** How long the peer knows that the holder may decide; 0: it is the last one that it has heard of. */
+  readonly confirmedForMs: number
+}
+
+function grantIn({ body }: LeaderAnswer): PeerGrant | undefined {
   let told: Readonly<Record<string, unknown>>
   try {
     told = fieldsOf(JSON.parse(new TextDecoder().decode(body)))
   } catch {
     return undefined
   }
-  const { leader: url, id, token } = told
+  const { leader, validForMs } = told
+  const last = fieldsOf(told.last)
+  const { id, token } = leader === null ? last : told
+  const url = leader === null ? last.url : leader
   if (typeof url !== 'string' || typeof id !== 'string' || !isUrl(url)) return undefined
   if (typeof token !== 'number' || !Number.isSafeInteger(token)) return undefined
-  return { holder: { id, url }, token }
+  const isConfirmed = leader !== null && typeof validForMs === 'number' && validForMs > 0
+  return { holder: { id, url }, token, confirmedForMs: isConfirmed ? validForMs : 0 }
 }
 
 function isUrl(text: string): boolean {

@@ -30,7 +30,7 @@ import type { Office } from './election-state.ts'
 import type { Holder, Lease, LeaseMark } from './lease.ts'
 import type { Standing } from './standing.ts'
 import { oweUnshared, unsharedAfter } from './unshared.ts'
-import type { VotersReport } from './voters-report.ts'
+import { type Lapse, unconfirmedText, type VotersReport } from './voters-report.ts'
 import { Voting } from './voting.ts'
 
 /** What runs under one placement. */
@@ -123,7 +123,11 @@ export class Succession<R extends Reign> {
 
   /** Who votes, as this node knows it. */
   voters(): VotersReport {
-    return this.#ballot?.report() ?? reportOf(this.#voting)
+    const { leader } = this.#placement.scopes.find(({ path }) => this.#elected.has(path)) ?? {}
+    const followed = leader === NOBODY ? undefined : leader
+    return (
+      this.#ballot?.report() ?? reportOf(this.#voting, unconfirmedText(this.report(), followed))
+    )
   }
 
   /** Of this node as the leader of a grant, which may have lapsed; undefined elsewhere. */
@@ -230,8 +234,18 @@ export class Succession<R extends Reign> {
       paths: [...this.#elected],
       head: () => store.head,
       heard: (ceiling) => this.#election?.heardCeiling(ceiling),
+      lapse: () => this.#lapseOf(n),
       renewSoon: () => this.#election?.renewSoon(),
     })
+  }
+
+  /** undefined: grant `n` is held, by the clock of this node. */
+  #lapseOf(n: number): Lapse | undefined {
+    const election = this.#election
+    if (election === undefined || election.grant === n) return undefined
+    const { unconfirmedSinceMs, lastError: error } = election.report()
+    const nowMs = Number(this.#options.time.wallNs() / NS_PER_MS)
+    return { sinceMs: unconfirmedSinceMs ?? nowMs, error }
   }
 
   #want(office: Office): void {
@@ -341,8 +355,11 @@ export class Succession<R extends Reign> {
   }
 }
 
-/** Of a node that does not lead: as it has stored it. */
-function reportOf({ name, list, isTwin }: Voting): VotersReport {
+/**
+ * Of a node that does not lead: as it has stored it.
+ * @param unconfirmed why it is not known who decides; undefined: that is known.
+ */
+function reportOf({ name, list, isTwin }: Voting, unconfirmed: string | undefined): VotersReport {
   return {
     voters: list?.voters ?? [],
     change: list?.change ?? 0,
@@ -350,11 +367,14 @@ function reportOf({ name, list, isTwin }: Voting): VotersReport {
     self: name,
     decides: false,
     held: [],
-    concerns: isTwin
-      ? [
-          `another node goes by the name ${name}, that of this node: only the first counts as a voter; give each node a --name of its own`,
-        ]
-      : [],
+    concerns: [
+      ...(unconfirmed === undefined ? [] : [unconfirmed]),
+      ...(isTwin
+        ? [
+            `another node goes by the name ${name}, that of this node: only the first counts as a voter; give each node a --name of its own`,
+          ]
+        : []),
+    ],
   }
 }
 

@@ -92,7 +92,7 @@ export class VoterChanges {
     const known = [...new Set([self, ...connected.keys(), ...(list?.voters ?? [])])].sort()
     return new StateError(
       'invalid_option',
-      `voters: no node named ${name} has connected within ${CHANGE_MS / 1000} s; nodes that are known: ${known.join(', ')}; for one that comes later give --absent ("absent":true)`,
+      `voters: no node named "${name}" has connected within ${CHANGE_MS / 1000} s; nodes that are known: ${known.join(', ')}; for one that comes later give --absent ("absent":true)`,
     )
   }
 

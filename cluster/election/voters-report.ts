@@ -1,7 +1,9 @@
 /** What people are told of a ballot: who votes, who is here since when, and what can not be done without them. */
+import { NOBODY_LEADS } from '../../src/core/nobody.ts'
 import { isMajority, type VoterList, votersOf } from '../../src/core/voter-list.ts'
 import type { Twin } from './attendance.ts'
 import { type BallotState, counts } from './ballot-state.ts'
+import type { LeaseReport } from './election.ts'
 import { canVote } from './founding-guard.ts'
 
 /** One voter, as the leader sees it. */
@@ -27,7 +29,7 @@ export interface VotersReport {
   readonly before?: readonly string[]
   /** How the list knows this node. */
   readonly self: string
-  /** Of a leader: whether it decides; elsewhere false. */
+  /** Whether this node decides now: it holds the lease, and a majority has voted. Elsewhere false. */
   readonly decides: boolean
   /** Of a leader: why it does not. */
   readonly reason?: string
@@ -43,9 +45,19 @@ export interface VotersReport {
   readonly concerns?: readonly string[]
 }
 
+/** A grant may belong to nobody any more, or another one was made. */
+export interface Lapse {
+  /** Milliseconds since the Unix epoch. */
+  readonly sinceMs: number
+  /** Why the lease was not renewed, where that is known. */
+  readonly error: string | undefined
+}
+
 /** A ballot and what it knows of who is here. */
 export interface BallotView {
   readonly state: BallotState
+  /** undefined: the grant is held now. */
+  readonly lapse: Lapse | undefined
   /** Since when a voter is connected, or is not; milliseconds since the Unix epoch. */
   readonly sinceMs: (name: string) => number
   readonly twins: readonly Twin[]
@@ -58,8 +70,19 @@ const IN_MEMORY = 'it keeps what it has in memory only'
 const WAY_OUT =
   'if they are lost for good, "ooo voters found NAME… --give-up NAME,…" begins with others: what only those given up have acknowledged is lost then'
 
-/** Why nothing is decided, and for whom the leader waits; undefined: it decides. */
+/**
+ * Why nothing is decided: undefined is the one meaning of "this node decides". It holds the lease now, by its
+ * own clock, and a majority of the voters has voted.
+ */
 export function reasonOf(view: BallotView): string | undefined {
+  const { state, lapse } = view
+  if (lapse === undefined) return waitsFor(view)
+  const why = lapse.error === undefined ? '' : ` (${lapse.error})`
+  return `the lease of grant ${state.n} has lapsed at ${utcText(lapse.sinceMs)}: ${NOBODY_LEADS}${why}`
+}
+
+/** What the leader that holds the lease waits for before it decides; undefined: nothing. */
+export function waitsFor(view: BallotView): string | undefined {
   const { state } = view
   const { phase, n } = state
   if (phase === 'deciding') return undefined
@@ -78,7 +101,7 @@ export function reasonOf(view: BallotView): string | undefined {
 
 export function reportBallot(view: BallotView): VotersReport {
   const { state } = view
-  const { list, self, phase, connected } = state
+  const { list, self, connected } = state
   const reason = reasonOf(view)
   const known = list === undefined ? [] : votersOf(list)
   return {
@@ -86,7 +109,7 @@ export function reportBallot(view: BallotView): VotersReport {
     change: list?.change ?? 0,
     ...(list?.before === undefined ? {} : { before: list.before }),
     self,
-    decides: phase === 'deciding',
+    decides: reason === undefined,
     ...(reason === undefined ? {} : { reason }),
     held: known.filter((name) => counts(state, name)),
     attendance: known.map((name) => attendanceOf(view, name)),
@@ -94,6 +117,22 @@ export function reportBallot(view: BallotView): VotersReport {
     others: [...connected.keys()].filter((name) => !known.includes(name)).sort(),
     concerns: concernsOf(view),
   }
+}
+
+/**
+ * What a node that is no leader says of who decides, when nothing tells it any more: who led last, and since when
+ * that is not confirmed. undefined: it is known who leads, or nobody is known to have led.
+ */
+export function unconfirmedText(
+  lease: LeaseReport | undefined,
+  followed: string | undefined,
+): string | undefined {
+  if (lease?.unconfirmedSinceMs === undefined) return undefined
+  const { holder, unconfirmedSinceMs, lastError } = lease
+  const why = lastError === undefined ? '' : ` (${lastError})`
+  const last = holder?.url ?? followed
+  if (last === undefined) return undefined
+  return `it is not known who leads: ${last} did last, unconfirmed since ${utcText(unconfirmedSinceMs)}${why}`
 }
 
 /** A voter and what it lacks: `b (not connected since 2026-01-01T00:00:00Z)`. */

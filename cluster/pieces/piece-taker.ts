@@ -3,6 +3,7 @@ import { type Entry, type StoredRecord, versionOf } from '../../src/core/entry.t
 import { StateError } from '../../src/core/errors.ts'
 import type { Got, Offer, Piece } from '../../src/core/protocol-pieces.ts'
 import { isSameValue, nameOfValue, type ValueName } from '../../src/core/protocol-pieces.ts'
+import { flaw, type RecordFlaw } from '../../src/core/record-flaw.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { PartialValue, PartialValues } from './partial-values.ts'
 
@@ -33,6 +34,8 @@ export class PieceTaker {
   #current: { readonly n: number; value: PartialValue | undefined } | undefined
   /** The latest value that was had before all of it had come: what is still on its way is of no use. */
   #hadBefore = 0
+  /** Why values are not taken, by key, until the record that each belongs to comes. */
+  readonly #refused = new Map<string, RecordFlaw>()
   /** Values that are whole, by key, until the record that each belongs to comes. */
   readonly #whole = new Map<string, WholeValue>()
   #isClosed = false
@@ -43,18 +46,21 @@ export class PieceTaker {
   }
 
   /** @throws StateError `invalid_message`, or of the storage. */
-  async offered({ n, t: _type, ...name }: Offer): Promise<void> {
+  async offered({ n, t: _type, flaw: found, ...name }: Offer): Promise<void> {
     const { store, partials, peer, send, maxUnits = MAX_UNITS } = this.#options
-    if (name.size > maxUnits) {
-      const text = `stream: a value of ${name.size}, the limit is ${maxUnits}`
-      throw new StateError('invalid_message', text)
-    }
     if (this.#current !== undefined) {
       throw new StateError(
         'invalid_message',
         'stream: a value is offered while another is under way',
       )
     }
+    const tooLong = flaw('too_large', `value of ${name.size}, the limit is ${maxUnits}`)
+    const refusal = found ?? (name.size > maxUnits ? tooLong : undefined)
+    if (refusal !== undefined) {
+      this.#refuse(n, name, refusal)
+      return
+    }
+    this.#refused.delete(name.key)
     const current: { n: number; value: PartialValue | undefined } = { n, value: undefined }
     this.#current = current
     const held = (await store.slot(name.key))?.record
@@ -81,15 +87,21 @@ export class PieceTaker {
     if (value === undefined || at !== value.length) {
       throw new StateError('invalid_message', `stream: a piece at ${at} that was not asked for`)
     }
-    if (!value.add(data)) {
-      partials.remove(peer, value.name.key)
-      throw new StateError('invalid_message', `stream: a value of ${value.name.key} came wrong`)
+    if (value.add(data)) {
+      this.#came(n, value)
+      return
     }
-    this.#came(n, value)
+    partials.remove(peer, value.name.key)
+    this.#current = undefined
+    this.#hadBefore = n
+    this.#refuse(n, value.name, flaw('invalid_message', 'value is not the one that was offered'))
   }
 
-  /** The value of a record that came without it, once; undefined: it did not come before. */
-  valueOf(record: Entry): string | undefined {
+  /** The value of a record that came without it, once, or why it is not taken; undefined: it did not come before. */
+  valueOf(record: Entry): string | RecordFlaw | undefined {
+    const refused = this.#refused.get(record.key)
+    this.#refused.delete(record.key)
+    if (refused !== undefined) return refused
     const whole = this.#whole.get(record.key)
     this.#whole.delete(record.key)
     if (whole === undefined) return undefined
@@ -123,6 +135,14 @@ export class PieceTaker {
   close(): void {
     this.#isClosed = true
     this.#options.partials.left(this.#connection)
+  }
+
+  /** The sender is told that all of it is here, and goes on with the record, which is refused then. */
+  #refuse(n: number, name: ValueName, refusal: RecordFlaw): void {
+    this.#refused.set(name.key, refusal)
+    const [oldest = ''] = this.#refused.keys()
+    if (this.#refused.size > MAX_WHOLE) this.#refused.delete(oldest)
+    this.#options.send({ t: 'got', n, at: name.size })
   }
 
   #keep(whole: WholeValue): void {

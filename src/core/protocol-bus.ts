@@ -16,15 +16,14 @@
  */
 import type { StoredRecord } from './entry.ts'
 import {
-  encodeRecord,
   type Fields,
   identifier,
   integer,
   invalid,
   parseFields,
-  records,
   string,
 } from './protocol-fields.ts'
+import { encodeRecord, records } from './protocol-records.ts'
 
 /** Where a follower gets rows from, from now on. Replaces the request before. */
 export interface FeedRequest {

@@ -17,17 +17,9 @@
  */
 import { type Digest, decodeDigest, encodeDigest } from './digest.ts'
 import type { StoredRecord } from './entry.ts'
-import {
-  encodeRecord,
-  type Fields,
-  integer,
-  invalid,
-  list,
-  records,
-  scope,
-  stamp,
-} from './protocol-fields.ts'
+import { type Fields, integer, invalid, list, scope, stamp } from './protocol-fields.ts'
 import { type Whole, wholePlaces, withoutValues } from './protocol-pieces.ts'
+import { encodeRecord, records } from './protocol-records.ts'
 
 /** The keys that match `path` and none of `except`. */
 export interface KeySet {

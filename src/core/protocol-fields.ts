@@ -1,12 +1,8 @@
 /** Reading the fields of stream messages: each check names the field and shows what it found. */
 import { LATEST_STAMP } from './clock.ts'
-import { type StoredRecord, withFields } from './entry.ts'
 import { StateError } from './errors.ts'
-import { compactJson } from './json.ts'
-import { hasGlob, isValidKey } from './key.ts'
+import { isValidKey } from './key.ts'
 import { isIdentifier } from './origin.ts'
-import { readFields } from './record-fields.ts'
-import { standInOrigin } from './stand-in-origin.ts'
 
 /** A place in one node's change log. */
 export interface LogPosition {
@@ -18,66 +14,6 @@ export interface LogPosition {
 
 /** A message before its fields are known to be right. */
 export type Fields = Readonly<Record<string, unknown>>
-
-/** Most records in one message. */
-export const MAX_RECORDS = 10_000
-
-/** Longest origin of an earlier release, UTF-16 units. */
-const MAX_ORIGIN = 1000
-
-/** The first version of the stream in which records have fields, marks among them. */
-export const PROTOCOL_WITH_FIELDS = 3
-
-/**
- * Entry: `[key, origin, created, updated, data]`; tombstone: `[key, origin, deleted]`. After it an object
- * with the record's fields, where it has some and the protocol has them, which is from 3.
- */
-export function encodeRecord(record: StoredRecord, protocol: number): unknown[] {
-  const { key, origin, fields } = record
-  const parts =
-    record.kind === 'tombstone'
-      ? [key, origin, String(record.deleted)]
-      : [key, origin, String(record.created), String(record.updated), record.data]
-  return fields === undefined || protocol < PROTOCOL_WITH_FIELDS ? parts : [...parts, fields]
-}
-
-function decodeRecord(value: unknown): StoredRecord {
-  if (!Array.isArray(value)) throw invalid('records', value)
-  const parts: unknown[] = value
-  const last = parts.at(-1)
-  if (typeof last !== 'object' || last === null) return decodeParts(parts)
-  const fields = readFields(last as Fields)
-  if (fields === undefined) throw invalid('fields', last)
-  return withFields(decodeParts(parts.slice(0, -1)), fields)
-}
-
-function decodeParts(parts: readonly unknown[]): StoredRecord {
-  const [key, from, first, second, data] = parts
-  if (typeof key !== 'string' || !isValidKey(key) || hasGlob(key)) throw invalid('key', key)
-  const origin = originOf(from)
-  if (parts.length === 3) {
-    return { kind: 'tombstone', key, origin, deleted: stamp(first, 'deleted') }
-  }
-  if (parts.length !== 5 || typeof data !== 'string') throw invalid('data', data)
-  const created = stamp(first, 'created')
-  return {
-    kind: 'entry',
-    key,
-    origin,
-    created,
-    updated: stamp(second, 'updated'),
-    data: compactJson(data),
-  }
-}
-
-/**
- * A peer of an earlier release may hold records of an origin that it took by another door. One such record
- * must not end the stream.
- */
-function originOf(value: unknown): string {
-  if (typeof value !== 'string' || value.length > MAX_ORIGIN) throw invalid('origin', value)
-  return standInOrigin(value)
-}
 
 /** @throws StateError `invalid_message` unless the text is a JSON object. */
 export function parseFields(text: string): Fields {
@@ -91,12 +27,7 @@ export function parseFields(text: string): Fields {
   return value as Fields
 }
 
-/** The field `records`. @throws StateError `invalid_message`, as every function below. */
-export function records(fields: Fields): StoredRecord[] {
-  return list(fields, 'records', MAX_RECORDS).map(decodeRecord)
-}
-
-/** A list of at most `limit` items. */
+/** A list of at most `limit` items. @throws StateError `invalid_message`, as every function below. */
 export function list(fields: Fields, name: string, limit: number): unknown[] {
   const value = fields[name]
   if (!Array.isArray(value)) throw invalid(name, value)

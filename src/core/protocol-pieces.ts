@@ -16,9 +16,12 @@
  */
 import { encodeHash, hashText } from './digest.ts'
 import { type Entry, type StoredRecord, versionOf } from './entry.ts'
-import { compactJson } from './json.ts'
+import { errorText } from './errors.ts'
 import { hasGlob, isValidKey } from './key.ts'
 import { type Fields, identifier, integer, invalid, list, stamp } from './protocol-fields.ts'
+import { withData } from './protocol-records.ts'
+import { isUnreadable, unreadable } from './record-check.ts'
+import { flaw, type RecordFlaw } from './record-flaw.ts'
 
 /** The first version of the stream in which values travel in pieces. */
 export const PIECES_PROTOCOL = 3
@@ -38,6 +41,8 @@ export interface ValueName {
 export interface Offer extends ValueName {
   readonly t: 'offer'
   readonly n: number
+  /** Of one that came: why no node may hold the value. It is answered as if it were held, and its record refused. */
+  readonly flaw?: RecordFlaw
 }
 
 export interface Piece {
@@ -97,20 +102,20 @@ export function withoutValues(
 }
 
 /**
- * The records with the values that came before. @param sentValue undefined: no such value came.
- * @throws StateError `invalid_message`.
+ * The records with the values that came before; unreadable ones for values that are not to be taken.
+ * @param sentValue undefined: no such value came. @throws StateError `invalid_message`.
  */
 export function withValues(
   records: readonly StoredRecord[],
   { whole }: Whole,
-  sentValue: (record: Entry) => string | undefined,
+  sentValue: (record: Entry) => string | RecordFlaw | undefined,
 ): readonly StoredRecord[] {
   if (whole === undefined) return records
   return records.map((record, i) => {
-    if (!whole.includes(i)) return record
+    if (!whole.includes(i) || isUnreadable(record)) return record
     const data = record.kind === 'entry' ? sentValue(record) : undefined
     if (record.kind !== 'entry' || data === undefined) throw invalid('whole', i)
-    return { ...record, data: compactJson(data) }
+    return typeof data === 'string' ? withData(record, data) : unreadable(record, data)
   })
 }
 
@@ -137,15 +142,7 @@ export function pieceFields(message: PieceMessage): Fields {
 export function decodePieceMessage(fields: Fields): PieceMessage | undefined {
   switch (fields.t) {
     case 'offer':
-      return {
-        t: 'offer',
-        n: integer(fields, 'n'),
-        key: concreteKey(fields.key),
-        version: stamp(fields.version, 'version'),
-        origin: identifier(fields.origin, 'origin'),
-        size: integer(fields, 'size'),
-        hash: valueHash(fields.hash),
-      }
+      return decodeOffer(fields)
     case 'piece': {
       const { data } = fields
       if (typeof data !== 'string' || data === '') throw invalid('data', data)
@@ -155,6 +152,23 @@ export function decodePieceMessage(fields: Fields): PieceMessage | undefined {
       return { t: 'got', n: integer(fields, 'n'), at: integer(fields, 'at') }
     default:
       return undefined
+  }
+}
+
+function decodeOffer(fields: Fields): Offer {
+  const place = { t: 'offer', n: integer(fields, 'n'), size: integer(fields, 'size') } as const
+  try {
+    return {
+      ...place,
+      key: concreteKey(fields.key),
+      version: stamp(fields.version, 'version'),
+      origin: identifier(fields.origin, 'origin'),
+      hash: valueHash(fields.hash),
+    }
+  } catch (error) {
+    const found = flaw('invalid_message', errorText(error))
+    const { key } = unreadable({ key: fields.key, origin: '' }, found)
+    return { ...place, key, version: 0n, origin: '', hash: '', flaw: found }
   }
 }
 

@@ -21,6 +21,7 @@
  * `protocol-pieces.ts`. What an elected leader needs to decide: see `protocol-voting.ts`.
  */
 import type { StoredRecord } from './entry.ts'
+import { StateError } from './errors.ts'
 import {
   type BusInvitation,
   decodeFeedRequest,
@@ -35,21 +36,23 @@ import {
   decodeComparisonReply,
 } from './protocol-comparison.ts'
 import {
-  encodeRecord,
   type Fields,
   identifier,
   integer,
-  invalid,
   type LogPosition,
   list,
-  MAX_RECORDS,
   parseFields,
   position,
-  records,
   scope,
   stamp,
   string,
 } from './protocol-fields.ts'
+import {
+  type Knowledge,
+  type KnownPlace,
+  readKnowledge,
+  readKnownPlaces,
+} from './protocol-known.ts'
 import { type NodeIdentity, readNodeIdentity } from './protocol-node.ts'
 import {
   decodePieceMessage,
@@ -59,7 +62,8 @@ import {
   wholePlaces,
   withoutValues,
 } from './protocol-pieces.ts'
-import { decodePush, type Push } from './protocol-push.ts'
+import { decodePush, decodePushed, type Push, type Pushed } from './protocol-push.ts'
+import { encodeRecord, records } from './protocol-records.ts'
 import {
   decodeTerms,
   decodeTermsQuestion,
@@ -70,7 +74,7 @@ import {
 import { decodeGrant, decodeVote, type Grant, type Vote, votingFields } from './protocol-voting.ts'
 
 export type { LogPosition } from './protocol-fields.ts'
-export type { Push } from './protocol-push.ts'
+export type { Push, Pushed, PushOutcome, PushReason } from './protocol-push.ts'
 
 /** Newest version of the stream that this release speaks. 3: records have fields, large values travel in pieces. */
 export const STREAM_PROTOCOL = 3
@@ -101,13 +105,6 @@ export const STREAM_PATH = '/_pivot/stream'
 /** The header that carries the cluster token. */
 export const TOKEN_HEADER = 'x-ooo-cluster-token'
 
-/**
- * What became of a pushed record at the leader. Two kinds stay in the outbox: `refused`, which is not
- * the leader's to hold, and `drift`, which is stamped too far in the future. What is `denied` the leader
- * will never take: its log brings something later for the key.
- */
-export type PushOutcome = 'applied' | 'equal' | 'superseded' | 'refused' | 'drift' | 'denied'
-
 export interface Hello extends NodeIdentity {
   readonly t: 'hello'
   readonly protocol: number
@@ -132,9 +129,11 @@ export interface Hello extends NodeIdentity {
   readonly beyond?: number
   /** It can take rows from a bus. Default: it can not. */
   readonly bus?: boolean
+  /** Other places with which `base` would be as true, for a leader that does not know its log. Default: none. */
+  readonly known?: readonly KnownPlace[]
 }
 
-export interface Welcome {
+export interface Welcome extends Knowledge {
   readonly t: 'welcome'
   readonly protocol: number
   readonly id: string
@@ -148,8 +147,8 @@ export interface Welcome {
   /** The leader's wall clock, nanoseconds, as integer text. */
   readonly clock: string
   /**
-   * Tombstones up to this stamp, nanoseconds as integer text, were removed after the follower's
-   * cursor; "0" when none were, or when the log does not tell.
+   * Tombstones up to this stamp, nanoseconds as integer text, were removed after the place that it knows;
+   * "0" when none were, or when it knows none.
    */
   readonly forgotten: string
   /** Longest value it takes, bytes. Default: not told. */
@@ -178,15 +177,6 @@ export interface Ack {
   readonly beyond?: number
   /** Whether the follower holds everything up to there; false while it compares with a log new to it. */
   readonly complete: boolean
-}
-
-export interface Pushed {
-  readonly t: 'pushed'
-  readonly n: number
-  /** One per record, in order. */
-  readonly outcomes: readonly PushOutcome[]
-  /** Seq of the leader's last change once these were merged. */
-  readonly head: number
 }
 
 export interface Beat {
@@ -248,12 +238,13 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
         protocol: integer(fields, 'protocol'),
         id: identifier(fields.id, 'id'),
         name: string(fields, 'name', 200),
-        scopes: list(fields, 'scopes', MAX_SCOPES).map(scope),
+        scopes: scopesOf(fields),
         cursor: position(fields, 'cursor'),
         seen: position(fields, 'seen'),
         base: position(fields, 'base'),
         ...optional(fields, 'beyond'),
         ...(fields.bus === true ? { bus: true } : {}),
+        ...readKnownPlaces(fields),
         ...readNodeIdentity(fields),
       }
     case 'ack':
@@ -291,6 +282,7 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
         continues: fields.continues === true,
         clock: String(stamp(fields.clock, 'clock')),
         forgotten: String(stamp(fields.forgotten, 'forgotten')),
+        ...readKnowledge(fields),
         ...optional(fields, 'maxValueBytes'),
         ...(fields.bus === undefined ? {} : { bus: invitation(fields.bus) }),
       }
@@ -306,12 +298,7 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
       }
     }
     case 'pushed':
-      return {
-        t: 'pushed',
-        n: integer(fields, 'n'),
-        outcomes: list(fields, 'outcomes', MAX_RECORDS).map(outcome),
-        head: integer(fields, 'head'),
-      }
+      return decodePushed(fields)
     case 'beat':
       return { t: 'beat', ...logPlace(fields), ...(fields.bus === false ? { bus: false } : {}) }
     case 'terms':
@@ -340,17 +327,8 @@ function optional<Name extends string>(fields: Fields, name: Name): { [name in N
 /** Most scopes one follower may ask for. */
 const MAX_SCOPES = 1000
 
-const OUTCOMES: readonly PushOutcome[] = [
-  'applied',
-  'equal',
-  'superseded',
-  'refused',
-  'drift',
-  'denied',
-]
-
-function outcome(value: unknown): PushOutcome {
-  const known = OUTCOMES.find((candidate) => candidate === value)
-  if (known !== undefined) return known
-  throw invalid('outcomes', value)
+function scopesOf(fields: Fields): string[] {
+  const scopes = list(fields, 'scopes', MAX_SCOPES).map(scope)
+  if (scopes.length > 0) return scopes
+  throw new StateError('invalid_message', 'stream: a hello with no scopes')
 }

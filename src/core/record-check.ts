@@ -8,12 +8,23 @@
  *   beyond them: it stays readable, can be deleted, and can be replaced by something smaller.
  */
 import { LATEST_STAMP } from './clock.ts'
-import type { StoredRecord } from './entry.ts'
-import { type ErrorCode, StateError } from './errors.ts'
+import type { Entry, StoredRecord } from './entry.ts'
+import { StateError } from './errors.ts'
 import { type JsonBounds, jsonExcess } from './json-bounds.ts'
 import { hasGlob, isValidKey, keyExcess } from './key.ts'
 import { isIdentifier } from './origin.ts'
 import { readFields } from './record-fields.ts'
+import {
+  fieldsFlaw,
+  flaw,
+  keyFlaw,
+  originFlaw,
+  type RecordFlaw,
+  shown,
+  stampFlaw,
+} from './record-flaw.ts'
+
+export type { RecordFlaw } from './record-flaw.ts'
 
 /** Largest value that is taken when nothing is set, bytes of its JSON text as UTF-8: that of a body. */
 export const DEFAULT_MAX_VALUE_BYTES: number = 10 * 1024 * 1024
@@ -25,19 +36,39 @@ export interface RecordLimits {
   readonly json: JsonBounds
 }
 
-/** Why a record is not taken. `text` begins with the field. */
-export interface RecordFlaw {
-  readonly code: ErrorCode
-  readonly text: string
+/** What stands in a message for a record that cannot be one: in its place among the others, and refused by every check. */
+export interface Unreadable extends Entry {
+  readonly flaw: RecordFlaw
+}
+
+/** @param came what came in the place of the key and of the origin; the key is kept where a record can have it. */
+export function unreadable(
+  came: { readonly key: unknown; readonly origin: unknown },
+  found: RecordFlaw,
+): Unreadable {
+  const { key, origin } = came
+  const isKey = typeof key === 'string' && isValidKey(key) && !hasGlob(key)
+  return {
+    kind: 'entry',
+    key: isKey ? key : '',
+    origin: isIdentifier(origin) ? origin : '',
+    ...{ created: 0n, updated: 0n, data: '' },
+    flaw: isKey ? found : { ...found, key: typeof key === 'string' ? key : '' },
+  }
+}
+
+export function isUnreadable(record: StoredRecord): record is Unreadable {
+  return 'flaw' in record
 }
 
 /** What is wrong with a record wherever it comes from; undefined for nothing. */
 export function flawOf(record: StoredRecord): RecordFlaw | undefined {
+  if (isUnreadable(record)) return record.flaw
   const { fields } = record
   const found = nameFlaw(record)
   if (found !== undefined) return found
   if (fields !== undefined && readFields(fields) === undefined) {
-    return flaw('invalid_message', `fields ${shown(JSON.stringify(fields))} are none of a record`)
+    return fieldsFlaw(fields)
   }
   return record.kind === 'entry' ? dataFlaw(record.data) : undefined
 }
@@ -45,20 +76,10 @@ export function flawOf(record: StoredRecord): RecordFlaw | undefined {
 /** What is wrong with the key, origin or stamps of a record. */
 export function nameFlaw(record: StoredRecord): RecordFlaw | undefined {
   const { key, origin } = record
-  if (!isValidKey(key) || hasGlob(key)) {
-    return flaw('invalid_key', `key ${shown(key)} is no key of an entry`)
-  }
-  if (!isIdentifier(origin)) {
-    return flaw(
-      'invalid_option',
-      `origin ${shown(origin)} is not 1 to 64 letters, digits, "_" and "-"`,
-    )
-  }
+  if (!isValidKey(key) || hasGlob(key)) return keyFlaw(key)
+  if (!isIdentifier(origin)) return originFlaw(origin)
   const stamp = record.kind === 'entry' ? stampOf(record.created, record.updated) : record.deleted
-  if (stamp < 0n || stamp > LATEST_STAMP) {
-    return flaw('invalid_option', `stamp ${stamp} is not nanoseconds from 0 to ${LATEST_STAMP}`)
-  }
-  return undefined
+  return stamp < 0n || stamp > LATEST_STAMP ? stampFlaw(stamp) : undefined
 }
 
 /**
@@ -144,12 +165,4 @@ function utf8Length(text: string): number {
     if (unit > 0x7f) bytes += unit > 0x7ff && (unit < 0xd800 || unit > 0xdfff) ? 2 : 1
   }
   return bytes
-}
-
-function flaw(code: ErrorCode, text: string): RecordFlaw {
-  return { code, text }
-}
-
-function shown(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
 }

@@ -2,8 +2,9 @@
  * Reading a record's fields from another node, a disk or a backup. Fields that this release does not know
  * are kept as they are: a later release gave them, and may want them back.
  */
+import { LATEST_STAMP } from './clock.ts'
 import { type RecordFields, type StoredRecord, withFields } from './entry.ts'
-import { canonicalMarks } from './marks.ts'
+import { canonicalMarks, changesIn } from './marks.ts'
 
 /** Fields of one record at most. */
 const MAX_FIELDS = 16
@@ -31,7 +32,13 @@ function readField(name: string, value: unknown): string | undefined {
   if (typeof value !== 'string' || value.length > MAX_LENGTH) return undefined
   if (!NAME.test(name) || !TEXT.test(value)) return undefined
   if (name === 'marks') return canonicalMarks(value)
-  return name !== 'was' || WAS.test(value) ? value : undefined
+  if (name === 'was') return WAS.test(value) && isOfStamps(value) ? value : undefined
+  return value
+}
+
+/** A restamp makes marks of these, which are judged by the greatest stamp as well. */
+function isOfStamps(was: string): boolean {
+  return changesIn(was).every(({ version }) => version <= LATEST_STAMP)
 }
 
 /** Characters that the fields of a record take in a message or row. */

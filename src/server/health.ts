@@ -3,12 +3,13 @@
  * what is wrong beside that is a reason for a person to look, not for a probe to take the node out,
  * as it serves all that is intact.
  */
+import type { StateError } from '../core/errors.ts'
 import type { Store } from '../store/store.ts'
 import { jsonReply, type Reply, textReply } from './reply.ts'
 
 /** Answers 200 `ok` while the server is open. */
 export const HEALTH_PATH = '/-/healthz'
-/** Answers 200 `{"status":"ready","reasons":[…]}` while the server takes requests. */
+/** Answers 200 `{"status":"ready","reasons":[…]}` while the server takes requests, and has its storage. */
 export const READY_PATH = '/-/readyz'
 
 export interface HealthContext {
@@ -16,6 +17,8 @@ export interface HealthContext {
   readonly isServing: () => boolean
   /** False from the first step of `close`: connections end with their next answer. */
   readonly isStaying: () => boolean
+  /** Why the node has its storage no more; undefined while it has it. */
+  readonly lost: () => StateError | undefined
   /** What people should look at, as sentences; empty when all is well. */
   readonly concerns: () => readonly string[]
 }
@@ -24,16 +27,21 @@ export function answerHealth({ isServing }: HealthContext): Reply {
   return isServing() ? textReply(200, 'ok') : textReply(503, 'ooo: server is closing')
 }
 
-export function answerReady({ isStaying, concerns }: HealthContext): Reply {
-  const status = isStaying() ? 'ready' : 'closing'
-  const reply = jsonReply(`${JSON.stringify({ status, reasons: concerns() })}\n`)
-  return isStaying() ? reply : { ...reply, status: 503 }
+export function answerReady({ isStaying, lost, concerns }: HealthContext): Reply {
+  const reason = lost()
+  const held = reason === undefined ? 'ready' : 'lost'
+  const status = isStaying() ? held : 'closing'
+  const reasons = reason === undefined ? concerns() : [reason.message, ...concerns()]
+  const reply = jsonReply(`${JSON.stringify({ status, reasons })}\n`)
+  return status === 'ready' ? reply : { ...reply, status: 503 }
 }
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */
 export function storageConcerns(
-  store: Pick<Store, 'damaged' | 'damageFindings' | 'backlog' | 'refused'>,
+  store: Pick<Store, 'damaged' | 'damageFindings' | 'backlog' | 'refused' | 'lost'>,
 ): readonly string[] {
+  // All else follows from that, and is another node's to tell.
+  if (store.lost !== undefined) return []
   const concerns = [...store.damageFindings]
   const damaged = store.damaged().length
   if (damaged > 0) concerns.push(`${counted(damaged, 'record')} can not be read: see /?api=storage`)

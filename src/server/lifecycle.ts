@@ -19,7 +19,7 @@
  */
 import { HybridClock } from '../core/clock.ts'
 import type { Change } from '../core/entry.ts'
-import { errorText } from '../core/errors.ts'
+import { errorText, type StateError } from '../core/errors.ts'
 import { keysOverlap } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
 import { Hub } from '../fanout/hub.ts'
@@ -35,11 +35,12 @@ import { type Listener, openListener } from './listener.ts'
 import { jsonBoundsOf, type MemoryMetrics } from './memory-limits.ts'
 import { createContext, type NodeContext } from './node-context.ts'
 import type { ResolvedServerOptions } from './options.ts'
-import type { ServerAddress, ServerPlugin } from './plugin.ts'
+import type { ServerAddress } from './plugin.ts'
 import { createPluginHost, createPluginRoutes } from './plugin-host.ts'
 import { assertProtected } from './protection.ts'
 import type { Registry } from './registry.ts'
 import { Sockets } from './sockets.ts'
+import { endOnLoss, stoppableOnce } from './storage-loss.ts'
 import { handleUpgrade } from './upgrade.ts'
 import { WorkerFleet } from './worker-fleet.ts'
 
@@ -58,6 +59,8 @@ export interface RunningNode {
   readonly admission: Admission
   readonly listener: Listener
   readonly closeHooks: CloseHooks
+  /** Resolves when another node has taken the storage. */
+  readonly storageLost: Promise<StateError>
   /** Undoes `openNode`, last step first. */
   readonly steps: CloseStep[]
   readonly logger: Logger
@@ -88,6 +91,7 @@ export async function openNode(
     const host = createPluginHost(services, plugins)
     for (const plugin of options.plugins) plugin.setup(host)
 
+    store.starting(true)
     await store.open()
     steps.push({ name: 'storage', run: () => store.close() })
     // After the requests, whose writes may wait for locks, and before the writes end.
@@ -123,13 +127,25 @@ export async function openNode(
     // Sweeps end while everything is up; the step above is for an `open` that fails before this.
     steps.push({ name: 'sweeps', run: () => filters.stop() })
 
-    for (const plugin of options.plugins) await startPlugin(plugin, listener.address, steps)
+    const stops: (() => Promise<void>)[] = []
+    for (const plugin of options.plugins) {
+      const stop = stoppableOnce(plugin)
+      stops.unshift(stop)
+      // Before `start`, so that a start which fails half way is stopped as well.
+      steps.push({ name: `plugin ${plugin.name}`, run: stop })
+      await plugin.start?.(listener.address)
+    }
     wasOpen = true
+    store.starting(false)
     // No sweep begins while the rest goes down.
     steps.push({ name: 'sweeps', run: () => filters.stop() })
     steps.push({ name: 'notice', run: () => giveNotice(listener, context, options) })
     const { access, acks } = context
     const { address } = listener
+    const stopPlugins = async (): Promise<void> => {
+      for (const stop of stops) await stop()
+    }
+    const storageLost = endOnLoss({ store, sockets, hub, database, logger, stopPlugins })
     return {
       address,
       store,
@@ -142,6 +158,7 @@ export async function openNode(
       admission,
       listener,
       closeHooks,
+      storageLost,
       steps,
       logger,
     }
@@ -279,16 +296,6 @@ async function runSteps(steps: readonly CloseStep[], logger: Logger): Promise<vo
       logger.error('a step of closing failed', { step: step.name, error: errorText(error) })
     }
   }
-}
-
-async function startPlugin(
-  plugin: ServerPlugin,
-  address: ServerAddress,
-  steps: CloseStep[],
-): Promise<void> {
-  // Before `start`, so that a start which fails half way is stopped as well.
-  steps.push({ name: `plugin ${plugin.name}`, run: () => plugin.stop?.() })
-  await plugin.start?.(address)
 }
 
 function createStore(options: ResolvedServerOptions, clock: HybridClock): Store {

@@ -117,6 +117,7 @@ function storage({ options, store }: ManagementContext): object {
     refusedWrites: refused,
     silentMs,
     ...(refusal === undefined ? {} : { refusal }),
+    ...(store.lost === undefined ? {} : { lost: store.lost.message }),
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,

@@ -105,6 +105,7 @@ export function createContext(
     logger: options.logger,
     isServing: () => phase !== 'closing',
     isStaying: () => phase === 'staying',
+    lost: () => store.lost,
     concerns: () => [
       ...storageConcerns(store),
       ...admission.concerns(),

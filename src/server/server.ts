@@ -71,6 +71,13 @@ export interface Server extends ServerIo {
   readonly store: Store
   /** @throws StateError `not_open` unless open. */
   readonly hub: Hub
+  /**
+   * Resolves with the reason when the storage of this `open` is lost for good, as when another node has taken its
+   * rows in a database. Reads and writes are refused with that reason then, subscriptions, watches and plugins
+   * have ended; `close`, and `open` again or end the process. Never rejects.
+   * @throws StateError `not_open` unless open.
+   */
+  readonly storageLost: Promise<StateError>
   /** Open WebSockets. */
   readonly socketCount: number
   /** Connections of this `open` and why they were refused. @throws StateError `not_open` unless open. */
@@ -150,6 +157,10 @@ class NodeServer implements Server {
 
   get hub(): Hub {
     return this.#node().hub
+  }
+
+  get storageLost(): Promise<StateError> {
+    return this.#node().storageLost
   }
 
   get socketCount(): number {

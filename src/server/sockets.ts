@@ -174,6 +174,11 @@ export class Sockets {
     return true
   }
 
+  /** Ends every socket that is open now; later ones are the caller's to refuse. */
+  endAll(code: number, reason: string): void {
+    for (const socket of this.#open) socket.close(code, reason)
+  }
+
   /** Says goodbye to every socket and drops those that do not answer. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#closeAll()

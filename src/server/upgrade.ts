@@ -58,6 +58,9 @@ export async function handleUpgrade(
       refuse(socket, { status: 503, text: 'ooo: server is closing' })
       return
     }
+    // A pool that is in memory would go on being shown, and never change.
+    const lost = context.lost()
+    if (lost !== undefined) throw lost
     const isPeer = context.plugins.sockets.has(parseTarget(request.url)?.path ?? '')
     const verdict = context.pages.judge(request, isPeer ? 'peer' : 'socket')
     if (verdict.kind === 'refused') {

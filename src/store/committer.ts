@@ -26,8 +26,9 @@ import type { Damage } from './damage.ts'
 import { applyMeta, Draft, type Step } from './draft.ts'
 import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
 import { type Committed, flushJobs } from './flush-jobs.ts'
+import { Holding } from './holding.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
-import { jobOf } from './job.ts'
+import { jobOf } from './job-of.ts'
 import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
@@ -57,6 +58,8 @@ export class Committer {
   readonly limits: StoreLimits
   /** Changes that lost before their leader had them. */
   readonly lost: LostRows = new LostRows()
+  /** Whether the storage is still this node's. */
+  readonly holding: Holding
   readonly #settledListeners = new Set<() => void>()
   /** Says which keys are owed to a leader. */
   leaderOf: LeaderOf = () => undefined
@@ -83,6 +86,7 @@ export class Committer {
     this.tail = new ChangeTail(options.tailRows ?? 4096)
     this.#options = options
     this.#logger = options.logger ?? SILENT_LOGGER
+    this.holding = new Holding(this.#logger)
     this.#silence = new StorageSilence(options.time, this.#logger)
     this.adapter = new WatchedStorage(options.adapter, this.#silence, () => {
       if (this.#state === 'open') this.#guard.filesDamaged()
@@ -173,7 +177,8 @@ export class Committer {
 
   /** How the writes stand that the adapter has not taken yet. */
   get backlog(): StorageBacklog {
-    return this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
+    const { refusal, ...rest } = this.#writer.backlog(this.#queue.metrics, this.#silence.ms)
+    return { ...rest, refusal: refusal ?? this.adapter.fault?.message }
   }
 
   meta(name: string): string | undefined {
@@ -204,15 +209,13 @@ export class Committer {
         return
       }
       try {
+        this.holding.assertHeld()
         this.#writer.assertOffered(durability)
-        const job: Job = jobOf({
-          planner,
+        const job = jobOf({
+          ...{ planner, resolve, reject, clock: this.clock, queue: this.#queue },
           durability: durability ?? this.#options.durability,
-          now: () => this.clock.now(),
+          leaderOf: (key) => this.leaderOf(key),
           context: (draft) => this.#context(draft),
-          leaderOf: () => this.leaderOf,
-          settled: () => this.#queue.release(job),
-          ...{ resolve, reject },
         })
         this.#queue.push(job)
       } catch (error) {
@@ -323,6 +326,7 @@ export class Committer {
     try {
       await this.adapter.open()
       await repairedOnce(this.adapter, () => this.#read())
+      this.holding.begin(this.adapter)
       if (this.#state === 'opening') this.#state = 'open'
       if (this.#options.cacheBytes !== undefined) this.#guard.verify()
       this.#guard.checkIndexes()
@@ -365,12 +369,14 @@ export class Committer {
     await this.#queue.drained()
     this.#writer.stop()
     if (this.#writer.isBehind) await this.#writer.writeAnswered([])
+    this.holding.end()
     await this.adapter.close()
     this.#silence.stop()
   }
 
-  /** @throws StateError `not_open`. While closing, reads still work. */
+  /** @throws StateError `not_open`, or why the storage is lost. While closing, reads still work. */
   assertOpen(): void {
+    this.holding.assertHeld()
     if (this.#state === 'open' || this.#state === 'closing') return
     throw new StateError('not_open', `storage: storage is not active (${this.#state})`)
   }

@@ -306,10 +306,10 @@ export class Database {
     }
   }
 
-  /** Ends locks and watches; the store stays open. Idempotent. */
-  close(): void {
-    this.#locks.close()
-    for (const watcher of [...this.#watchers]) watcher.close()
+  /** Ends locks and watches, with `reason` when there is one; the store stays open. Idempotent. */
+  close(reason?: StateError): void {
+    this.#locks.close(reason)
+    for (const watcher of [...this.#watchers]) watcher.close(reason)
   }
 
   /** Ends a lock that may have ended by itself. */

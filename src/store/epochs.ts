@@ -38,6 +38,13 @@ export function currentEpoch(stored: string): string {
   return parse(stored).at(-1)?.[0] ?? ''
 }
 
+/** Where each epoch before the current one ended, the latest first. */
+export function endsOfEpochs(stored: string): LogPosition[] {
+  const epochs = parse(stored)
+  const ends = epochs.slice(1).map(([, seq], i) => ({ epoch: epochs[i]?.[0] ?? '', seq }))
+  return ends.reverse()
+}
+
 /** Whether `position` was, and still is, on the log whose last seq is `head`. */
 export function isOnLog(stored: string, head: number, position: LogPosition): boolean {
   const epochs = parse(stored)

@@ -48,7 +48,8 @@ export class KeyTurns {
   #waiting = 0
   #timedOut = 0
   #refused = 0
-  #phase: 'open' | 'closed' = 'open'
+  /** Why nobody gets a turn any more; undefined while it is open. */
+  #over: StateError | undefined
 
   constructor(options: { readonly time: TimeSource; readonly maxWaiting: number }) {
     this.#time = options.time
@@ -93,7 +94,7 @@ export class KeyTurns {
     own: ReadonlySet<string>,
     options: TurnOptions,
   ): Leave | Promise<Leave> {
-    if (this.#phase === 'open' && this.#busyKey(keysOrGlobs, own) === undefined) {
+    if (this.#over === undefined && this.#busyKey(keysOrGlobs, own) === undefined) {
       return this.#join(keysOrGlobs)
     }
     return this.#joinLater(keysOrGlobs, own, options)
@@ -104,10 +105,10 @@ export class KeyTurns {
   }
 
   /** Refuses all who wait, and all who come. Turns under way may still end. */
-  close(): void {
-    this.#phase = 'closed'
+  close(reason: StateError = closing()): void {
+    this.#over ??= reason
     for (const { queue } of [...this.#states.values()]) {
-      for (const waiter of [...queue]) waiter.refuse(closing())
+      for (const waiter of [...queue]) waiter.refuse(reason)
     }
   }
 
@@ -224,7 +225,7 @@ export class KeyTurns {
 
   /** Begins the turns that can begin, and forgets a key where nothing is left. */
   #next(key: string, state: KeyState): void {
-    for (const waiter of this.#phase === 'open' ? state.queue : []) {
+    for (const waiter of this.#over === undefined ? state.queue : []) {
       if (waiter.kind === 'alone') {
         if (this.#isFree(key, state)) waiter.begin()
         break
@@ -273,7 +274,7 @@ export class KeyTurns {
   }
 
   #assertOpen(): void {
-    if (this.#phase === 'closed') throw closing()
+    if (this.#over !== undefined) throw this.#over
   }
 }
 

@@ -167,12 +167,12 @@ export class KeyLocks {
     return { ...this.#turns.metrics(), held: this.#held.size, expired: this.#expired }
   }
 
-  /** Ends all locks and refuses all who wait with `closing`. Idempotent. */
-  close(): void {
+  /** Ends all locks and refuses all who wait with `reason`, by default `closing`. Idempotent. */
+  close(reason?: StateError): void {
     for (const held of this.#held.values()) held.cancel()
     this.#held.clear()
     this.#keyOfToken.clear()
-    this.#turns.close()
+    this.#turns.close(reason)
   }
 
   #hold(key: string, ttlMs: number): Lock {

@@ -7,9 +7,7 @@ import type { Durability } from '../storage-adapter.ts'
 import { isOfContent } from './content-error.ts'
 import type { Planner } from './operations.ts'
 import type { RefusedRecords } from './refused-records.ts'
-import { type MergeOptions, planMerge, type TakeOptions, type TakeOutcome } from './replication.ts'
-
-type Options = MergeOptions | TakeOptions
+import { type AnyMergeOptions, type AnyOutcome, planMerge, senderOf } from './replication.ts'
 
 /** What a merge is run by. */
 export interface Merger {
@@ -24,8 +22,8 @@ export interface Merger {
 export async function mergeApart(
   merger: Merger,
   records: readonly StoredRecord[],
-  options: Options,
-): Promise<TakeOutcome[]> {
+  options: AnyMergeOptions,
+): Promise<AnyOutcome[]> {
   const { durability } = options
   try {
     return await merger.run(planMerge(records, options), durability)
@@ -33,7 +31,7 @@ export async function mergeApart(
     const [first] = records
     if (first === undefined || !isOfContent(error)) throw error
     if (records.length === 1) {
-      merger.refused.note(first, { code: error.code, text: error.clientText })
+      merger.refused.note(first, { code: error.code, text: error.clientText }, senderOf(options))
       if (options.meta !== undefined) {
         await merger.run(planMerge([], part(options, 0, 0, true)), durability)
       }
@@ -50,7 +48,12 @@ export async function mergeApart(
 }
 
 /** The options for some of the records. */
-function part(options: Options, from: number, to: number, isLast: boolean): Options {
+function part(
+  options: AnyMergeOptions,
+  from: number,
+  to: number,
+  isLast: boolean,
+): AnyMergeOptions {
   const { meta, pushed, ...rest } = options
   return {
     ...rest,

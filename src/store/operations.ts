@@ -35,7 +35,12 @@ export interface PlanContext {
    * Whether a record of another node is not to be taken over `current`, which is noted then.
    * @param anySize its leader holds it, or this node did, whatever its size.
    */
-  refuses(record: StoredRecord, current: StoredRecord | undefined, anySize: boolean): boolean
+  refuses(
+    record: StoredRecord,
+    current: StoredRecord | undefined,
+    anySize: boolean,
+    from?: string,
+  ): boolean
   /** A meta row as the batch so far leaves it. */
   meta(name: string): string | undefined
 }

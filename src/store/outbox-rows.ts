@@ -1,6 +1,13 @@
 /** Counting what is owed, from the rows of the outbox that still stand for something. */
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
-import { decodeOwed, decodeRecord, recordRow, seqOfRow, unsealRow } from './rows.ts'
+import {
+  decodeOwed,
+  decodeRecord,
+  outboxRowsAfter,
+  recordRow,
+  seqOfRow,
+  unsealRow,
+} from './rows.ts'
 import type { LeaderOf } from './store-options.ts'
 
 export interface OutboxFindings {
@@ -74,4 +81,17 @@ async function count(
     owed.set(leader, (owed.get(leader) ?? 0) + 1)
     found?.(key, seq, leader, seen)
   })
+}
+
+/** The first rows with a key that can be read, oldest change first. @throws StateError of the adapter. */
+export async function readOutboxRows(
+  adapter: StorageAdapter,
+  limit: number,
+): Promise<{ seq: number; key: string }[]> {
+  const found: { seq: number; key: string }[] = []
+  for await (const [row, value] of adapter.iterate({ ...outboxRowsAfter(0), limit })) {
+    const owed = unsealRow(row, value)
+    if (owed !== undefined) found.push({ seq: seqOfRow(row), key: decodeOwed(owed).key })
+  }
+  return found
 }

@@ -107,7 +107,7 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
     leaderOf: (key) => context.leaderOf(key),
     decisionTerms: (key) => context.decisionTerms(key),
     assertStorable: (record) => context.assertStorable(record),
-    refuses: (record, current, anySize) => context.refuses(record, current, anySize),
+    refuses: (...asked) => context.refuses(...asked),
     meta: (name) => context.meta(name),
   }
 }

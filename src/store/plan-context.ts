@@ -27,10 +27,10 @@ export function planContext(parts: ContextParts, draft: Draft): PlanContext {
     leaderOf,
     decisionTerms,
     assertStorable: (record) => draft.assertStorable(record),
-    refuses(record, current, anySize) {
+    refuses(record, current, anySize, from) {
       const excess = anySize ? undefined : excessOf(record, current, limits)
       const flaw = flawOf(record) ?? excess ?? rowExcess(record.key, current, maxKeyBytes)
-      if (flaw !== undefined) refused.note(record, flaw)
+      if (flaw !== undefined) refused.note(record, flaw, from)
       return flaw !== undefined
     },
     meta: (name) => draft.meta.get(name) ?? meta.get(name),

@@ -9,24 +9,14 @@
  * for all that this node knows to be older: what its makers wrote before, whatever else was under the key
  * since the leader last acknowledged it, and everything that its followers had pushed.
  */
-import {
-  marksOf,
-  nameOf,
-  type StoredRecord,
-  versionOf,
-  wasOf,
-  withMarks,
-  withWas,
-} from '../core/entry.ts'
+import { marksOf, nameOf, type StoredRecord, versionOf, withMarks, withWas } from '../core/entry.ts'
 import { addLaterMarks, addMarks, type ChangeName, isCovered } from '../core/marks.ts'
 import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
 import type { Planner } from './operations.ts'
 import { pushedSince } from './pushed-marks.ts'
 import type { SentRow } from './replication.ts'
+import { justBefore, nextWas, stampsOf, withStamps } from './restamped-record.ts'
 import type { Slot } from './state.ts'
-
-/** Earlier stamps that a record remembers. */
-const MAX_WAS = 16
 
 /**
  * Gives the rows that `leader` is still owed stamps right after `base`, a time of the leader that
@@ -75,10 +65,6 @@ function newStamps(slots: readonly Slot[], base: bigint): ReadonlyMap<bigint, bi
   return new Map(sorted.map((stamp, i) => [stamp, base + BigInt(i + 1)]))
 }
 
-function stampsOf(record: StoredRecord): bigint[] {
-  return record.kind === 'entry' ? [record.created, record.updated] : [record.deleted]
-}
-
 interface Restamp {
   readonly stamps: ReadonlyMap<bigint, bigint>
   readonly origin: string
@@ -104,26 +90,6 @@ function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
       change.version >= version && !isCovered(addLaterMarks(undefined, [change]), nameOf(named)),
   )
   return withMarks(named, addLaterMarks(marks, older))
-}
-
-/** What the makers of these changes wrote before them. */
-function justBefore(changes: readonly ChangeName[]): ChangeName[] {
-  return changes.map(({ origin, version }) => ({ origin, version: version - 1n }))
-}
-
-function withStamps(
-  record: StoredRecord,
-  stamps: ReadonlyMap<bigint, bigint>,
-  origin: string,
-): StoredRecord {
-  const at = (stamp: bigint): bigint => stamps.get(stamp) ?? stamp
-  if (record.kind === 'tombstone') return { ...record, origin, deleted: at(record.deleted) }
-  return { ...record, origin, created: at(record.created), updated: at(record.updated) }
-}
-
-function nextWas(record: StoredRecord, { origin, version }: ChangeName): string {
-  const known = wasOf(record)?.split(',') ?? []
-  return [...known, `${version}@${origin}`].slice(-MAX_WAS).join(',')
 }
 
 function max(a: bigint, b: bigint): bigint {

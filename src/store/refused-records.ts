@@ -26,12 +26,15 @@ export class RefusedRecords {
     this.#logger = logger
   }
 
-  note({ key: given, origin }: StoredRecord, flaw: RecordFlaw): void {
+  /** @param from who sent it: id of a follower, or URL of a leader. Default: not told. */
+  note({ key: named, origin }: StoredRecord, flaw: RecordFlaw, from?: string): void {
     this.#count += 1
+    const given = flaw.key ?? named
     const key = given.slice(0, 200)
     const isNew = !this.#reasons.has(key)
     if (isNew && this.#reasons.size >= MAX_NAMED) return
-    const { message } = refusedRecord(given, flaw)
+    const { message: text } = refusedRecord(given, flaw)
+    const message = from === undefined ? text : `${text}; sent by ${from}`
     this.#reasons.set(key, message)
     if (isNew) {
       this.#logger.warn('a record is not taken', { reason: message, origin: origin.slice(0, 64) })

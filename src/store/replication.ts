@@ -3,16 +3,18 @@
  * leader has acknowledged, owe a leader everything.
  */
 
-import { marksOf, nameOf, type StoredRecord, versionOf, wasOf, withMarks } from '../core/entry.ts'
-import { addLaterMarks, changesIn, isCovered, unionMarks } from '../core/marks.ts'
+import { marksOf, nameOf, type StoredRecord, versionOf, withMarks } from '../core/entry.ts'
+import { addLaterMarks, isCovered, unionMarks } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
 import type { BatchOperation, Durability } from '../storage-adapter.ts'
 import type { PlannedSlot } from './draft.ts'
 import { heldByRecords } from './held-bytes.ts'
 import { judgePush, type PushOrigin } from './judge-push.ts'
+import { LateRecords } from './late-records.ts'
 import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
+import { firstStampOf } from './restamped-record.ts'
 import type { SequencedRow } from './rows.ts'
 import type { Slot } from './state.ts'
 
@@ -44,6 +46,19 @@ export type MergeOutcome = 'applied' | 'equal' | 'superseded' | 'refused'
 /** `drift`: the record is stamped too far in the future. */
 export type TakeOutcome = MergeOutcome | 'drift'
 
+export interface RestoreOptions extends MergeOptions {
+  /**
+   * A record that would win with a greater version gets a stamp of this node: `restamped`. Give the records in the
+   * order of their versions, since they become writes of this node one after the other.
+   */
+  readonly restampAfter: bigint
+}
+
+export type RestoreOutcome = MergeOutcome | 'restamped'
+
+export type AnyMergeOptions = MergeOptions | TakeOptions | RestoreOptions
+export type AnyOutcome = TakeOutcome | RestoreOutcome
+
 /** How far beyond a record that is itself too far in the future its successor may be. */
 const SUCCESSOR_NS = NS_PER_SECOND
 
@@ -57,8 +72,8 @@ interface MergePlan {
 
 export function planMerge(
   records: readonly StoredRecord[],
-  options: MergeOptions | TakeOptions,
-): Planner<TakeOutcome[]> {
+  options: AnyMergeOptions,
+): Planner<AnyOutcome[]> {
   return {
     bytes: heldByRecords(records),
     isPatient: true,
@@ -70,15 +85,18 @@ export function planMerge(
 function mergeAll(
   context: PlanContext,
   records: readonly StoredRecord[],
-  options: MergeOptions | TakeOptions,
-): Planned<TakeOutcome[]> {
+  options: AnyMergeOptions,
+): Planned<AnyOutcome[]> {
   const plan: MergePlan = { slots: [], debts: new Map(), lost: [] }
   const winners = new Map<string, StoredRecord>()
   const isHeldBefore = options.leader !== undefined || options.anySize === true
+  const late =
+    'restampAfter' in options ? new LateRecords(context, records, options.restampAfter) : undefined
   const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
-    if (context.refuses(record, current, isHeldBefore)) return 'refused'
+    if (context.refuses(record, current, isHeldBefore, senderOf(options))) return 'refused'
+    if (late?.has(record)) return takeLate(late, context, options, plan, winners, record, current)
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
     const isLost = options.pushed?.lost[i] === true
@@ -107,9 +125,30 @@ function mergeAll(
   }
 }
 
+/** Of a backup, a record that is stamped too far in the future. */
+function takeLate(
+  late: LateRecords,
+  context: PlanContext,
+  options: AnyMergeOptions,
+  plan: MergePlan,
+  winners: Map<string, StoredRecord>,
+  record: StoredRecord,
+  current: StoredRecord | undefined,
+): AnyOutcome {
+  const given = late.take(record, current)
+  const outcome = mergeOne(context, options, plan, winners, record, given ?? record)
+  if (outcome === 'applied') return given === undefined ? outcome : 'restamped'
+  return late.isKnown(record, current) ? 'equal' : outcome
+}
+
+/** The member that sent the records, as people know it. */
+export function senderOf({ pushed, leader }: MergeOptions): string | undefined {
+  return pushed?.follower ?? leader
+}
+
 function mergeOne(
   context: PlanContext,
-  options: MergeOptions | TakeOptions,
+  options: AnyMergeOptions,
   plan: MergePlan,
   winners: Map<string, StoredRecord>,
   record: StoredRecord,
@@ -162,7 +201,7 @@ function noteLost(
 function byFirstStamps(
   current: StoredRecord | undefined,
   record: StoredRecord,
-  options: MergeOptions | TakeOptions,
+  options: AnyMergeOptions,
   isCopy: boolean,
 ): StoredRecord {
   if (!('notAfter' in options) || current === undefined) return record
@@ -178,17 +217,11 @@ function byFirstStamps(
   return withMarks(record, addLaterMarks(marksOf(record), [nameOf(loser)]))
 }
 
-/** The greatest stamp that it ever had. */
-function firstStampOf(record: StoredRecord): bigint {
-  const stamps = changesIn(wasOf(record)).map(({ version }) => version)
-  return stamps.reduce((a, b) => (a > b ? a : b), versionOf(record))
-}
-
 /** A write over a record of a wrong clock has to be just as far ahead: that one is taken. */
 function isTooLate(
   record: StoredRecord,
   current: StoredRecord | undefined,
-  options: MergeOptions | TakeOptions,
+  options: AnyMergeOptions,
 ): boolean {
   if (!('notAfter' in options)) return false
   const { notAfter } = options

@@ -1,4 +1,5 @@
 /** What a store tells of itself and its storage, to whoever watches over a node. */
+import type { StateError } from '../core/errors.ts'
 import type { RecordLimits } from '../core/record-check.ts'
 import type { Committer } from './committer.ts'
 import type { DurabilityLevels } from './durability-levels.ts'
@@ -49,6 +50,21 @@ export class StoreCondition {
   /** What was found damaged in this opening beyond single records, as sentences for people. */
   get damageFindings(): readonly string[] {
     return this.committer.damage.sentences
+  }
+
+  /** Why this node has its storage no more: nothing is read or written then. undefined while it has it. */
+  get lost(): StateError | undefined {
+    return this.committer.holding.reason
+  }
+
+  /** Hears that the storage is lost, at once when it is already. Must not throw. */
+  onLost(listener: (reason: StateError) => void): () => void {
+    return this.committer.holding.onLost(listener)
+  }
+
+  /** The node begins to start: to be called before `open`; or has written what a start writes. */
+  starting(isUnderWay: boolean): void {
+    this.committer.adapter.starting?.(isUnderWay)
   }
 
   /** Hears that damage was found while open: `epoch` is another, peers are to be compared with. */

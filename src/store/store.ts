@@ -6,7 +6,7 @@ import type { LogPosition } from '../core/protocol.ts'
 import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
-import { currentEpoch, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
+import { currentEpoch, endsOfEpochs, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
 import { type OwedQuery, readOwed, readOwedRow } from './lost-rows.ts'
 import { mergeApart } from './merge-apart.ts'
 import type {
@@ -20,6 +20,7 @@ import type {
   WriteResult,
 } from './operations.ts'
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
+import { readOutboxRows } from './outbox-rows.ts'
 import { planBatch } from './plan-batch.ts'
 import { comeDown } from './plan-come-down.ts'
 import { planMeta } from './plan-meta.ts'
@@ -29,8 +30,12 @@ import { overtakenByFollowers } from './pushed-marks.ts'
 import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
 import type {
+  AnyMergeOptions,
+  AnyOutcome,
   MergeOptions,
   MergeOutcome,
+  RestoreOptions,
+  RestoreOutcome,
   SentRow,
   TakeOptions,
   TakeOutcome,
@@ -93,6 +98,11 @@ export class Store extends StoreCondition {
   /** Whether everything after `cursor` in this node's log is exactly what its holder lacks. */
   canResume(cursor: LogPosition): boolean {
     return isOnLog(this.#committer.requireMeta('epochs'), this.#committer.head, cursor)
+  }
+
+  /** Where each earlier epoch of the log ended, the latest first. */
+  get pastEpochs(): LogPosition[] {
+    return endsOfEpochs(this.#committer.requireMeta('epochs'))
   }
 
   /** Seq of the last committed change. */
@@ -231,14 +241,12 @@ export class Store extends StoreCondition {
 
   /**
    * Takes records of a peer: per record the winner under the total order is kept, unless it is stamped
-   * later than `notAfter`, or refused by `core/record-check.ts` or by the storage.
+   * later than `notAfter`, or gets another stamp beyond `restampAfter`, or is refused by `core/record-check.ts` or by the storage.
    */
+  async merge(records: readonly StoredRecord[], options: RestoreOptions): Promise<RestoreOutcome[]>
   async merge(records: readonly StoredRecord[], options: TakeOptions): Promise<TakeOutcome[]>
   async merge(records: readonly StoredRecord[], options: MergeOptions): Promise<MergeOutcome[]>
-  async merge(
-    records: readonly StoredRecord[],
-    options: MergeOptions | TakeOptions,
-  ): Promise<TakeOutcome[]> {
+  async merge(records: readonly StoredRecord[], options: AnyMergeOptions): Promise<AnyOutcome[]> {
     for (const record of records) this.#committer.clock.observe(versionOf(record))
     return mergeApart(this.#committer, records, options)
   }
@@ -331,6 +339,16 @@ export class Store extends StoreCondition {
   async scanRows(options: ScanOptions = {}): Promise<RecordScan> {
     this.#committer.assertOpen()
     return this.#committer.scan(options.prefix ?? '')
+  }
+
+  /**
+   * The first rows of the outbox on disk, by seq, whoever leads: also such as stand for nothing any more, and of
+   * keys that this node leads by now. @throws StateError of the adapter.
+   */
+  async outboxRows(limit: number): Promise<{ seq: number; key: string }[]> {
+    // What was answered before it was written is there then.
+    await this.#committer.run(planMeta(new Map()))
+    return readOutboxRows(this.#committer.adapter, limit)
   }
 
   /** How many records `leader` has not acknowledged yet. */

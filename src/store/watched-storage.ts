@@ -1,5 +1,5 @@
 /** An adapter whose calls are watched for damage and silence, so that no caller has to. */
-import { isStateError } from '../core/errors.ts'
+import { isStateError, type StateError } from '../core/errors.ts'
 import type {
   BatchOperation,
   BatchOptions,
@@ -31,6 +31,18 @@ export class WatchedStorage implements StorageAdapter {
 
   get damage(): string | undefined {
     return this.#adapter.damage
+  }
+
+  get lost(): Promise<StateError> | undefined {
+    return this.#adapter.lost
+  }
+
+  get fault(): StateError | undefined {
+    return this.#adapter.fault
+  }
+
+  starting(isUnderWay: boolean): void {
+    this.#adapter.starting?.(isUnderWay)
   }
 
   get repair(): (() => Promise<string | undefined>) | undefined {

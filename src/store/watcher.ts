@@ -10,6 +10,7 @@
  * overwritten meanwhile, never the last one, and never a delete.
  */
 import type { Change, Commit } from '../core/entry.ts'
+import type { StateError } from '../core/errors.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import type { LogPage } from './change-log.ts'
 
@@ -72,6 +73,8 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
   #unhear: () => void
   #wake: () => void = () => undefined
   #turn: Promise<unknown> = Promise.resolve()
+  /** Why it ended, for the reader's next call. */
+  #failure: StateError | undefined
 
   constructor(options: WatcherOptions) {
     this.#options = options
@@ -107,8 +110,9 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
     return Promise.resolve(DONE)
   }
 
-  /** No more commits come: ends when what waits has been read. Idempotent. */
-  close(): void {
+  /** No more commits come: ends when what waits has been read, with `reason` when there is one. Idempotent. */
+  close(reason?: StateError): void {
+    if (this.#state !== 'ended') this.#failure ??= reason
     if (this.#state === 'live') {
       this.#state = 'closing'
       this.#unhear()
@@ -130,7 +134,7 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
         return { done: false, value: waiting.event }
       }
       if (this.#state === 'closing') this.#end()
-      if (this.#state === 'ended') return DONE
+      if (this.#state === 'ended') return this.#over()
       if (this.#state === 'live') {
         await new Promise<void>((resolve) => {
           this.#wake = resolve
@@ -140,6 +144,13 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
       const event = await this.#readLog()
       if (event !== undefined) return { done: false, value: event }
     }
+  }
+
+  #over(): IteratorReturnResult<undefined> {
+    const failure = this.#failure
+    this.#failure = undefined
+    if (failure !== undefined) throw failure
+    return DONE
   }
 
   #hear(commit: Commit): void {

@@ -203,7 +203,7 @@ describe('POST /-/restore', () => {
     const answer = await post(node, `${line(great)}\n${line({ ...OTHER, data: '1' })}\n`)
     expect([answer.status, await answer.json()]).toEqual([
       200,
-      { applied: 1, equal: 0, superseded: 0, refused: 1 },
+      { applied: 1, equal: 0, superseded: 0, refused: 1, restamped: 0 },
     ])
     expect((await node.get('/?api=storage')).body).toMatch(
       /items\/1.*1025 bytes, the limit is 1024/,

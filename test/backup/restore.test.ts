@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'vitest'
+import type { BackupFlaws } from '../../backup/backup-header.ts'
 import { readBackup } from '../../backup/read-backup.ts'
 import { mergeBackup, restoreStorage } from '../../backup/restore-records.ts'
 import { backupOfStore } from '../../backup/store-backup.ts'
-import { writeBackup } from '../../backup/write-backup.ts'
+import { type WriteBackupOptions, writeBackup } from '../../backup/write-backup.ts'
 import { HybridClock } from '../../src/core/clock.ts'
 import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import { isOriginOf } from '../../src/core/origin.ts'
+import { type FormerLog, isOnFormer, readFormerLogs } from '../../src/store/former-logs.ts'
 import type { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -15,6 +17,12 @@ async function recordsOf(store: Store): Promise<StoredRecord[]> {
   const records: StoredRecord[] = []
   for await (const record of (await store.scan()).records) records.push(record)
   return records
+}
+
+async function toArray<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = []
+  for await (const item of items) all.push(item)
+  return all
 }
 
 const newOptions = () => {
@@ -51,7 +59,14 @@ describe('a storage made from a backup', () => {
     const adapter = new MemoryStorage()
     const header = { ...HEADER, node: id, clock: clock.last + 1_000_000n }
     const counts = await restoreStorage(adapter, header, readBackup(chunked(bytes)), newOptions())
-    expect(counts).toEqual({ applied: 301, equal: 0, superseded: 0, refused: 0, damage: 0 })
+    expect(counts).toEqual({
+      applied: 301,
+      equal: 0,
+      superseded: 0,
+      refused: 0,
+      restamped: 0,
+      damage: 0,
+    })
 
     const restored = await openStore({ adapter, name: 'other' })
     expect(await recordsOf(restored)).toEqual(before)
@@ -153,6 +168,49 @@ describe('a storage made from a backup', () => {
     await store.close()
   })
 
+  /** Of a store made from this backup. */
+  async function formerLogs(bytes: Buffer): Promise<readonly FormerLog[]> {
+    const adapter = new MemoryStorage()
+    const [event] = await toArray(readBackup(chunked(bytes)))
+    if (event?.type !== 'header') throw new Error('no header')
+    const options = { ...newOptions(), salvage: true }
+    await restoreStorage(adapter, event.header, readBackup(chunked(bytes)), options)
+    const store = await openStore({ adapter })
+    const former = readFormerLogs(store)
+    expect(former.every(({ own }) => store.canResume(own))).toBe(true)
+    await store.close()
+    return former
+  }
+
+  test('knows which log its records come from, if all of them are there', async () => {
+    const clock = new HybridClock(new ManualTime())
+    const store = await openStore({ name: 'sound', clock })
+    for (let i = 0; i < 300; i++) await store.set(`items/${i}`, `{"n":${i}}`)
+    const { header, records } = await backupOfStore(store, {
+      ...{ clock, time: new ManualTime(), scopes: [] },
+    })
+    const all = await toArray(records)
+    const write = async (options: WriteBackupOptions): Promise<Buffer> =>
+      Buffer.concat(await toArray(writeBackup(header, all, { blockBytes: 2000, ...options })))
+    const bytes = await write({})
+    const place = { place: { epoch: store.epoch, seq: 300 }, seen: null }
+    const [former] = await formerLogs(bytes)
+    expect(former && isOnFormer(former, place)).toBe(true)
+    expect(await formerLogs(await write({ format: 'jsonl' }))).toHaveLength(1)
+
+    const damaged = Buffer.from(bytes)
+    const at = Math.floor(bytes.length / 2)
+    damaged[at] = (damaged[at] ?? 0) ^ 4
+    expect(await formerLogs(damaged)).toEqual([])
+    expect(await formerLogs(bytes.subarray(0, bytes.length - 10))).toEqual([])
+    const flaws = (): BackupFlaws => ({ damaged: ['items/x'], findings: [] })
+    expect(await formerLogs(await write({ flaws }))).toEqual([])
+    const lines = (await write({ format: 'jsonl' })).toString().split('\n')
+    const edited = lines.filter((_line, i) => i !== 5)
+    expect(await formerLogs(Buffer.from(edited.join('\n')))).toEqual([])
+    await store.close()
+  })
+
   test('is given up at the first damage, unless what can be read is asked for', async () => {
     const records = makeRecords(500)
     const bytes = await backupBytes(records, { blockBytes: 2000 })
@@ -195,21 +253,31 @@ describe('a backup merged into a store', () => {
     await other.set('changed', '"new"')
     await other.delete('deleted')
     const counts = await mergeBackup(other, events)
-    expect(counts).toEqual({ applied: 1, equal: 1, superseded: 2, refused: 0, damage: 0 })
+    expect(counts).toEqual({
+      applied: 1,
+      equal: 1,
+      superseded: 2,
+      refused: 0,
+      restamped: 0,
+      damage: 0,
+    })
     expect((await other.get('changed'))?.data).toBe('"new"')
     expect((await other.get('lost'))?.data).toBe('"old"')
     expect(await other.get('deleted')).toBeUndefined()
     await other.close()
   })
 
-  test('is stopped at a stamp beyond the latest that is allowed', async () => {
+  test('gives what is beyond the latest that is allowed stamps of the node, as it was written', async () => {
     const store = await openStore()
-    const bytes = await backupBytes(makeRecords(3))
-    const merging = mergeBackup(store, readBackup(chunked(bytes)), {
+    const records = makeRecords(3)
+    const bytes = await backupBytes(records)
+    const { applied, restamped } = await mergeBackup(store, readBackup(chunked(bytes)), {
       latest: 1_600_000_000_000_000_000n,
     })
-    await expect(merging).rejects.toMatchObject({ code: 'clock_drift' })
-    expect(await store.keys()).toEqual([])
+    expect([applied, restamped]).toEqual([3, 3])
+    const origins = new Set<string>()
+    for (const { key } of records) origins.add((await store.slot(key))?.record.origin ?? '')
+    expect([...origins]).toEqual([store.id])
     await store.close()
   })
 })

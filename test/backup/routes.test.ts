@@ -161,10 +161,22 @@ describe('POST /-/restore', () => {
     const records = makeRecords(2500)
     const node = await withBackups()
     const first = await restore(node, await ownBytes(await backupBytes(records)))
-    expect(await first.json()).toEqual({ applied: 2500, equal: 0, superseded: 0, refused: 0 })
+    expect(await first.json()).toEqual({
+      applied: 2500,
+      equal: 0,
+      superseded: 0,
+      refused: 0,
+      restamped: 0,
+    })
     const lines = await backupBytes(records, { format: 'jsonl' })
     const again = await restore(node, await ownBytes(lines), CONTENT_TYPES.jsonl)
-    expect(await again.json()).toEqual({ applied: 0, equal: 2500, superseded: 0, refused: 0 })
+    expect(await again.json()).toEqual({
+      applied: 0,
+      equal: 2500,
+      superseded: 0,
+      refused: 0,
+      restamped: 0,
+    })
     expect((await fetchBackup(node)).records).toEqual(records)
   })
 
@@ -193,7 +205,13 @@ describe('POST /-/restore', () => {
     const subscriber = await node.subscribe('/items/*')
     const line = '{"key":"items/1","created":5,"updated":0,"origin":"me","data":{"a":1}}'
     const answer = await restore(node, `${line}\n`, CONTENT_TYPES.jsonl)
-    expect(await answer.json()).toEqual({ applied: 1, equal: 0, superseded: 0, refused: 0 })
+    expect(await answer.json()).toEqual({
+      applied: 1,
+      equal: 0,
+      superseded: 0,
+      refused: 0,
+      restamped: 0,
+    })
     await subscriber.frame(1)
     expect(subscriber.state).toContain('"path":"items/1"')
   })
@@ -221,14 +239,30 @@ describe('POST /-/restore', () => {
     expect(await line.text()).toMatch(/line 1 at byte 0/)
   })
 
-  test('refuses stamps far in the future, which would put the clock of the cluster ahead', async () => {
+  test('gives what is stamped far in the future a stamp of now, and takes all else as it is', async () => {
     const node = await withBackups()
-    const late = BigInt(Date.now() + 3_600_000) * 1_000_000n
-    const line = `{"key":"a","created":${late},"updated":0,"origin":"me","data":1}`
-    const answer = await restore(node, line, CONTENT_TYPES.jsonl)
-    expect(answer.status).toBe(409)
-    expect(await answer.text()).toContain('key "a"')
-    expect((await node.get('/a')).status).toBe(404)
+    const { store } = node.server
+    const fromMs = Date.now()
+    const [late, sane] = [fromMs + 3_600_000, fromMs - 1000].map((ms) => BigInt(ms) * 1_000_000n)
+    const lines = [
+      `{"key":"a","created":${sane},"updated":${late},"origin":"me","data":1}`,
+      `{"key":"b","deleted":${late},"origin":"me"}`,
+      `{"key":"c","created":${sane},"updated":0,"origin":"me","data":1}`,
+    ]
+    const answer = await restore(node, lines.join('\n'), CONTENT_TYPES.jsonl)
+    expect([answer.status, await answer.json()]).toEqual([
+      200,
+      { applied: 3, equal: 0, superseded: 0, refused: 0, restamped: 2 },
+    ])
+    const a = (await store.slot('a'))?.record
+    expect(a).toMatchObject({ kind: 'entry', created: sane })
+    expect(a?.kind === 'entry' && a.updated / 1_000_000n).toBeGreaterThanOrEqual(fromMs)
+    expect(a?.kind === 'entry' && a.updated / 1_000_000n).toBeLessThanOrEqual(Date.now() + 1)
+    expect((await store.slot('b'))?.record.kind).toBe('tombstone')
+    const { version } = await store.set('next', '1')
+    expect(version / 1_000_000n).toBeLessThanOrEqual(Date.now() + 1)
+    const again = await restore(node, lines.join('\n'), CONTENT_TYPES.jsonl)
+    expect(await again.json()).toMatchObject({ applied: 0, equal: 3 })
   })
 })
 

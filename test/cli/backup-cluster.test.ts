@@ -129,3 +129,46 @@ it("a follower may be filled from the leader's backup, under an id of its own", 
   expect(Object.keys(await listOf(a))).toHaveLength(29)
   expect(await holdersOf(all, 'items/7')).toEqual([])
 })
+
+it('a leader whose clock was an hour ahead is backed up, and restored into a running node that others follow', async () => {
+  const cluster = newCluster()
+  const skew = new URL('../support/clock-ahead.mjs', import.meta.url).href
+  const enter = ['env', 'CLOCK_AHEAD_MS=3600000', `NODE_OPTIONS=--import=${skew}`]
+  const old = await cluster.start({ name: 'old', enter })
+  await old.post('items/a', 'first')
+  await old.post('items/b', 'kept')
+  await old.post('items/gone', 1)
+  await old.delete('items/gone')
+  const stale = await cluster.start({ name: 'stale', follows: old })
+  await settle([old, stale], 'before the clock is right')
+  await stale.stop()
+  await old.stop()
+  // From now on it is run as it is.
+  enter.splice(0)
+  await old.start()
+  await old.post('items/c', 'after the clock was right')
+  await old.post('items/a', 'second')
+  await backUp(old)
+  await old.stop()
+
+  const next = await cluster.start({ name: 'next' })
+  await next.post('items/own', 1)
+  const restored = await runCli(['restore', fileOf(old), '--url', next.url])
+  expect(restored.code, restored.stderr).toBe(0)
+  expect(restored.stderr).toMatch(/ooo: restamped [5-9] of them, in their order/)
+  await next.post('items/b', 'changed after the restore')
+  for (const node of [old, stale]) node.follows = next
+  const all = [next, old, stale]
+  for (const node of [old, stale]) await node.start()
+  await settle(all, 'moved')
+  await waitUntilEqual(all)
+  for (const node of all) {
+    const values = await listOf(node, 'items/*')
+    expect(values).toMatchObject({
+      'items/a': 'second',
+      'items/b': 'changed after the restore',
+      'items/c': 'after the clock was right',
+    })
+    expect(values).not.toHaveProperty('items/gone')
+  }
+})

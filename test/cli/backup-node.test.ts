@@ -17,7 +17,7 @@ describe('a running node', () => {
     expect(await readdir(bench.at('data'))).not.toContainEqual(expect.stringMatching(/^\.snapshot/))
     const forced = await bench.ooo('restore', '--force', '/dev/null', '--data', 'data')
     expect(forced).toMatchObject({ code: 2 })
-    expect((await bench.ooo('backup', '--url', running.url, 'x.ooo')).code).toBe(0)
+    expect((await bench.ooo('backup', running.url, 'x.ooo')).code).toBe(0)
     const taken = await bench.ooo('restore', '--force', 'x.ooo', '--data', 'data')
     expect(taken.code).toBe(1)
     expect(taken.stderr).toContain('is in use by a node')
@@ -33,9 +33,7 @@ describe('a running node', () => {
     expect((await fetch(`${running.url}/c`)).status).toBe(404)
 
     const fresh = await bench.startNode('fresh')
-    expect((await bench.ooo('restore', 'x.ooo', '--url', fresh.url)).stderr).toContain(
-      '3 records applied',
-    )
+    expect((await bench.ooo('restore', fresh.url, 'x.ooo')).stderr).toContain('3 records applied')
     expect(await read(fresh.url, 'c')).toContain('"c"')
   })
 

@@ -52,6 +52,13 @@ it('lists, restores and discards', async () => {
   expect(head).toMatch(/^id +key +decided +lost +written by +lost to$/)
   expect(rows).toHaveLength(2)
   expect(rows[0]).toContain(`{"n":12345678901234567890}  ${leader.id}  ${follower.id}`)
+  for (const same of [
+    ['conflicts', ...at],
+    ['conflicts', leader.url],
+    ['conflicts', leader.url, 'list'],
+  ]) {
+    expect((await ooo(...same)).stdout).toBe(stdout)
+  }
   const one = await ooo('conflicts', 'list', '--json', '--key', 'items/a', ...at)
   const { id } = JSON.parse(one.stdout) as { id: string }
   expect(await ooo('conflicts', 'restore', id, ...at)).toEqual({

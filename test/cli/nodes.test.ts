@@ -62,11 +62,11 @@ it('lists the members, and forgets one that is away', async () => {
   expect(strange.stderr).toContain('give --cluster-token')
   expect(await ooo('nodes', 'forget', id, ...credential)).toMatchObject({
     code: 0,
-    stdout: `${id} is forgotten\n`,
+    stdout: `node "${id}" is forgotten\n`,
   })
   expect(await ooo('nodes', 'forget', id, ...credential)).toMatchObject({
     code: 3,
-    stdout: `no node ${id} is known\n`,
+    stdout: `no node "${id}" is known\n`,
   })
   expect((await ooo('nodes', ...at, '--json')).stdout).toBe('{"nodes":[]}\n')
   expect((await ooo('nodes', 'leave', ...at)).code).toBe(2)

@@ -98,6 +98,20 @@ describe('wrong usage ends with exit code 2 and says what is allowed', () => {
     [['get', 'ftp://127.0.0.1:1/a'], 'give a URL such as'],
     [['get', '--url', 'a:1', 'http://b:2/c'], 'both name a node'],
     [['status', 'settings'], 'settings: give a node such as'],
+    [['voters', 'add', ''], 'ooo: "" is no name of a voter: '],
+    [['voters', 'found', 'a', 'b c'], 'ooo: "b c" is no name of a voter: '],
+    [['voters', 'ad', 'a'], 'ooo: "ad" "a": give list, add NAME'],
+    [['nodes', 'forget', ''], 'ooo: "forget" "": give list or forget ID'],
+    [['conflicts', 'restore'], 'ooo: "restore": give list, restore ID or discard ID'],
+    [
+      ['nodes', 'http://a:1', 'list', 'http://b:1'],
+      'http://b:1 and http://a:1 both name a node; give one of them',
+    ],
+    [
+      ['voters', 'http://a:1', '--url', 'b:1'],
+      'b:1 and http://a:1 both name a node; give one of them',
+    ],
+    [['backup', 'http://a:1'], 'something is missing; usage: ooo backup [options] [URL] FILE'],
     [['status', 'http://a:1/b'], 'http://a:1/b: give a node such as'],
     [['dev', '--nodes', '0'], 'ooo: --nodes: "0" is not allowed; give a whole number from 1 to 50'],
   ])('%j', async (argv, message) => {

@@ -7,6 +7,7 @@ import { ERROR_TABLE, type ErrorCode } from '../../src/core/errors.ts'
 import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 import { type FakeDial, FakeTransport } from '../support/fake-transport.ts'
+import { BAD_RECORDS } from './bad-records.ts'
 
 const STAMP = '1767225600000000000'
 const LIMITS = { maxPendingBytes: 20_000, maxBufferedBytes: 10_000 }
@@ -64,8 +65,6 @@ const CASES: readonly (readonly [string, readonly unknown[], ErrorCode, RegExp])
     'out_of_order',
     /through 12 of 9/,
   ],
-  ['a record under a glob', [welcome, rowsOf(6, record('items/*'))], 'invalid_message', /"key"/],
-  ['data that is no JSON', [welcome, rowsOf(6, record('items/a', '{'))], 'invalid_json', /./],
   [
     'an answer to no push',
     [welcome, { t: 'pushed', n: 1, outcomes: ['applied'], head: 9 }],
@@ -107,6 +106,64 @@ test.each(CASES)('%s', async (_what, messages, code, reason) => {
   expectDrop(dial, code, reason)
   expect(await follower.store.list('items/*')).toEqual([])
   await servesOn()
+})
+
+test.each(BAD_RECORDS)(
+  'a record that no node may hold is left out alone: %s',
+  async (_, bad, reason) => {
+    const dial = transport.last
+    const said = (text: unknown): void => dial.message(JSON.stringify(text))
+    said(welcomeOf({ head: 0 }))
+    said(rowsOf(6, record('items/a1'), bad, record('items/a2')))
+    said(rowsOf(7, record('items/a3')))
+    const acks = (): number[] =>
+      dial.sent
+        .map((text) => JSON.parse(text) as { t: string; seq: number })
+        .flatMap(({ t, seq }) => (t === 'ack' ? [seq] : []))
+    await rig.until(
+      () => dial.phase !== 'open' || acks().at(-1) === 7,
+      'the rows to be acknowledged',
+    )
+    expect(dial.phase).toBe('open')
+    expect((await follower.store.list('items/*')).map(({ key }) => key).sort()).toEqual([
+      ...['items/a1', 'items/a2', 'items/a3'],
+    ])
+    const { count, reasons } = follower.store.refused
+    const [text = ''] = reasons.values()
+    expect([count, text]).toEqual([1, expect.stringMatching(reason)])
+    expect(text).toMatch(/; sent by http:\/\/leader$/)
+    expect(follower.engine.status().refusals.total).toBe(0)
+  },
+)
+
+test('a write that the leader refuses for good leaves the outbox, and its fate says why', async () => {
+  const dial = transport.last
+  const said = (text: unknown): void => dial.message(JSON.stringify(text))
+  const conflicts = follower.store.conflictLog({
+    ...{ maxEntries: 10, oldNs: () => 0n, now: () => 1n, scopeOf: () => 'items/*' },
+    onError: (error) => expect(error).toBeUndefined(),
+  })
+  said(welcomeOf({ head: 0, continues: true }))
+  said(rowsOf(5))
+  for (const n of [1, 2]) {
+    await follower.store.set(`items/${n}`, String(n))
+    const pushed = (): boolean =>
+      dial.sent
+        .map((text) => JSON.parse(text) as { t: string; n: number })
+        .some((message) => message.t === 'push' && message.n === n)
+    await rig.until(pushed, `push ${n}`)
+    said({
+      ...{ t: 'pushed', n, outcomes: ['denied'], head: 5 },
+      reasons: [[0, n === 1 ? 'invalid_key' : 'of_later', 'not here']],
+    })
+    await rig.until(() => follower.engine.status().links[0]?.outbox === 0, 'an empty outbox')
+  }
+  expect(follower.engine.status().links[0]).toMatchObject({ denied: 2, refused: 0 })
+  const listed = await conflicts.list({ limit: 10 })
+  expect(listed.map(({ key, refusedFor }) => [key, refusedFor]).sort()).toEqual([
+    ['items/1', 'invalid_key'],
+    ['items/2', 'invalid_message'],
+  ])
 })
 
 test('more than can be stored in time', async () => {

@@ -4,11 +4,13 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cluster } from '../../cluster/index.ts'
+import { encodeHash, hashText } from '../../src/core/digest.ts'
 import { ERROR_TABLE, type ErrorCode } from '../../src/core/errors.ts'
 import { STREAM_PATH } from '../../src/core/protocol.ts'
 import { SocketClient, serve } from '../server/serve.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 import { waitFor } from '../support/wait.ts'
+import { BAD_RECORDS } from './bad-records.ts'
 import { helloOf, RawPeer } from './raw-peer.ts'
 
 const LIMITS = {
@@ -118,18 +120,12 @@ const CASES: readonly (readonly [string, readonly unknown[], ErrorCode, RegExp])
   ['a push again', [hello, push(1), push(1)], 'out_of_order', /push 1 after push 1/],
   ['an old push again', [hello, push(1), push(2), push(1)], 'out_of_order', /push 1 after push 2/],
   ['too many records', [hello, push(1, ...tooManyRecords)], 'invalid_message', /10001 records/],
-  ['a record under a glob', [hello, push(1, record('items/*'))], 'invalid_message', /"key"/],
+  ['records that are no list', [hello, { ...push(1), records: 7 }], 'invalid_message', /records/],
   [
-    'a record whose data is no JSON',
-    [hello, push(1, record('items/a', '{'))],
+    'a hello without a scope',
+    [helloOf({ scopes: [] })],
     'invalid_message',
-    /JSON/,
-  ],
-  [
-    'a stamp beyond what a stamp can be',
-    [hello, push(1, record('items/a', '1', '9'.repeat(19)))],
-    'invalid_message',
-    /created/,
+    /^stream: a hello with no scopes$/,
   ],
   [
     'a question about what it does not follow',
@@ -235,9 +231,7 @@ describe('a follower that sends values in pieces', () => {
 
   test.each([
     ['two at once', [offer(1, 'items/a'), offer(2, 'items/b')]],
-    ['one that is longer than may be', [offer(1, 'items/a', 2 ** 27)]],
     ['a piece of none', [{ t: 'piece', n: 1, at: 0, data: 'x' }]],
-    ['one of a glob', [offer(1, 'items/*')]],
     ['a record whose value never came', [{ ...push(1, record('items/a', 'null')), whole: [0] }]],
     ['a place that is none', [{ ...push(1, record('items/a')), whole: [1] }]],
   ])('is refused for %s', async (_, messages) => {
@@ -249,13 +243,94 @@ describe('a follower that sends values in pieces', () => {
     await honestWorkGoesOn()
   })
 
-  test('is refused for a value that does not have the hash it was offered with', async () => {
+  test.each([
+    ['is longer than may be', offer(1, 'items/a', 2 ** 27), undefined, 'items/a', /134217728/],
+    ['is of a glob', offer(1, 'items/*'), undefined, 'items/*', /no key of an entry/],
+    [
+      'is stamped with a text',
+      { ...offer(1, 'items/a'), version: 'now' },
+      undefined,
+      'items/a',
+      /version/,
+    ],
+    [
+      'has another hash',
+      offer(1, 'items/a', 5),
+      '12345',
+      'items/a',
+      /not the one that was offered/,
+    ],
+    ['is longer than was offered', offer(1, 'items/a', 5), '123456', 'items/a', /not the one that/],
+    [
+      'is no JSON',
+      { ...offer(1, 'items/a', 5), hash: encodeHash(hashText('{"a":')) },
+      '{"a":',
+      'items/a',
+      /invalid JSON/,
+    ],
+  ])('loses alone the record whose value %s', async (_, offered, piece, key, reason) => {
     const peer = new RawPeer(leader)
     peer.say(helloOf())
-    peer.say(offer(1, 'items/a', 5))
+    peer.say(offered)
     await rig.until(() => peer.heard.includes('got'), 'the place to begin at')
-    peer.say({ t: 'piece', n: 1, at: 0, data: '12345' })
-    expect(peer.closedWith?.code).toBe(ERROR_TABLE.invalid_message.closeCode)
+    if (piece !== undefined) peer.say({ t: 'piece', n: 1, at: 0, data: piece })
+    peer.say({ ...push(1, record('items/b'), record(key, 'null'), record('items/c')), whole: [1] })
+    expect(await answersOf(peer, 1)).toMatchObject([
+      { n: 1, outcomes: ['applied', 'denied', 'applied'] },
+    ])
+    expectRefusedRecord(reason)
+    // The next value travels as ever.
+    const value = `"${'v'.repeat(100)}"`
+    const good = { ...offer(2, 'items/d', value.length), hash: encodeHash(hashText(value)) }
+    peer.say(good)
+    await rig.until(() => peer.heard.filter((t) => t === 'got').length >= 2, 'the next place')
+    peer.say({ t: 'piece', n: 2, at: 0, data: value })
+    peer.say({ ...push(2, record('items/d', 'null')), whole: [0] })
+    expect(await answersOf(peer, 2)).toMatchObject([{ n: 1 }, { n: 2, outcomes: ['applied'] }])
+    peer.cut()
+    await honestWorkGoesOn()
+  })
+})
+
+/** All that `peer` was answered to its pushes, once there are `count` answers. */
+async function answersOf(peer: RawPeer, count: number): Promise<unknown[]> {
+  const answers = (): { t: string }[] =>
+    peer.sent.map((text) => JSON.parse(text) as { t: string }).filter(({ t }) => t === 'pushed')
+  await rig.until(() => peer.closedWith !== undefined || answers().length >= count, 'the answer')
+  expect(peer.closedWith).toBeUndefined()
+  return answers()
+}
+
+/** The leader has named one record that it did not take, with the reason and who sent it. */
+function expectRefusedRecord(reason: RegExp): void {
+  const { count, reasons } = leader.store.refused
+  expect([count, reasons.size]).toEqual([1, 1])
+  const [text = ''] = reasons.values()
+  expect(text).toMatch(reason)
+  expect(text).toMatch(/; sent by stranger$/)
+}
+
+describe('a record that no node may hold is left out of a push alone:', () => {
+  test.each(BAD_RECORDS)('%s', async (_, bad, reason) => {
+    const peer = new RawPeer(leader)
+    peer.say(helloOf())
+    peer.say({
+      ...push(1, record('items/b'), bad, record('items/c')),
+      seen: ['-', 7, '1767225600000000000@other'],
+    })
+    peer.say(push(2, record('items/d')))
+    expect(await answersOf(peer, 2)).toMatchObject([
+      {
+        outcomes: ['applied', 'denied', 'applied'],
+        reasons: [[1, expect.any(String), expect.stringMatching(reason)]],
+      },
+      { outcomes: ['applied'] },
+    ])
+    expectRefusedRecord(reason)
+    expect((await leader.store.list('items/*')).map(({ key }) => key).sort()).toEqual(
+      ['items/b', 'items/c', 'items/d', 'items/first'].sort(),
+    )
+    peer.cut()
     await honestWorkGoesOn()
   })
 })

@@ -8,6 +8,8 @@ import { GREETING, isOnBus, stepLeaderSession } from '../../cluster/leader-sessi
 import type { StoredRecord } from '../../src/core/entry.ts'
 import type { FollowerMessage, LeaderMessage, Welcome } from '../../src/core/protocol.ts'
 import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
+import { unreadable } from '../../src/core/record-check.ts'
+import { keyFlaw } from '../../src/core/record-flaw.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS as USUAL } from './fixtures.ts'
 
@@ -75,6 +77,14 @@ const PATHS = {
   /** The bus was left while 6 was not stored yet. */
   slow: [...LIVE, batch(5, 5), batch(5, 6), { type: 'busLost' }],
 } satisfies Record<string, FollowerEvent[]>
+
+test('a record of the bus that no node may hold is left out alone', () => {
+  const bad = unreadable({ key: 7, origin: 'n' }, keyFlaw(7))
+  const elsewhere = entry('private/a', 1)
+  const records = [entry('items/6', 1), bad, elsewhere]
+  const { effects } = step(reach(PATHS.bus), batch(5, 6, { records }))
+  expect(effects).toMatchObject([{ type: 'merge', records: [records[0], bad], cursor: { seq: 6 } }])
+})
 
 const EVENTS = {
   markHere: batch(5, 5),

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { linkConcerns } from '../../cluster/concerns.ts'
+import { explainRefusal } from '../../cluster/token.ts'
 
 const LIVE = {
   url: 'http://leader:8800',
@@ -8,6 +9,7 @@ const LIVE = {
   lagMs: 0,
   outbox: 0,
   refused: 0,
+  unproven: 0,
   lastError: undefined,
   lastCheckMs: 1_700_000_000_000,
 } as const
@@ -25,6 +27,11 @@ describe('what there is to say of a link to a leader', () => {
       'live, with rows refused',
       { refused: 2 },
       '2 changes are not replicated by http://leader:8800',
+    ],
+    [
+      'live, and given what it may have deleted',
+      { unproven: 2 },
+      '2 entries went to http://leader:8800, which may have deleted what it did not know: it has forgotten deletes of that time',
     ],
     [
       'its first copy',
@@ -50,6 +57,21 @@ describe('what there is to say of a link to a leader', () => {
         outbox: 2,
       },
       'http://leader:8800 refuses this node (clone: 10.0.0.9:8800 has the id of 10.0.0.7:8800); 2 changes to be sent',
+    ],
+    [
+      'refused for its token',
+      {
+        state: 'offline',
+        lagMs: 4200,
+        lastError: explainRefusal('Unexpected server response: 401'),
+        outbox: 2,
+      },
+      "http://leader:8800 refuses the cluster token of this node (Unexpected server response: 401: its cluster token is another one than this node's); 2 changes to be sent",
+    ],
+    [
+      'not let in',
+      { state: 'offline', lastError: 'Unexpected server response: 403: its reason' },
+      'http://leader:8800 refuses this node (Unexpected server response: 403: its reason); 0 changes to be sent',
     ],
     [
       'never met',

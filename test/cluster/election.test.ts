@@ -82,7 +82,7 @@ describe('nodes that elect their leader', () => {
     ]
     await one.request('POST', '/items/a', '1')
     await waitFor(async () => (await data(other, 'items/a')) === '1')
-    const told = { leader: leader.url, id: leader.id, token: 1 }
+    const told = { leader: leader.url, id: leader.id, token: 1, validForMs: expect.any(Number) }
     const asked = await leader.request('GET', '/-/leader')
     expect([asked.status, JSON.parse(asked.body)]).toEqual([200, told])
     const elsewhere = await one.request('GET', '/-/leader')
@@ -200,8 +200,8 @@ describe('nodes that elect their leader', () => {
     expect((await post({ add: 'b' })).status).toBe(401)
     expect((await post({ remove: 'a' }, token)).body).toBe('voters: a is the last voter')
     for (const [change, note] of [
-      [{ remove: 'x' }, 'x is no voter'],
-      [{ add: 'a' }, 'a is a voter already'],
+      [{ remove: 'x' }, '"x" is no voter'],
+      [{ add: 'a' }, '"a" is a voter already'],
     ] as const) {
       const same = await post(change, token)
       expect([same.status, JSON.parse(same.body)]).toMatchObject([200, { voters: ['a'], note }])
@@ -326,6 +326,20 @@ describe('nodes that elect their leader', () => {
     await waitFor(async () => (await data(old, 'items/news')) === '1')
     const made = await old.request('POST', '/items/once', '1', { 'if-none-match': '*' })
     expect([made.status, made.headers['ooo-answered-by']]).toEqual([200, next.url])
+    // What others know of the lease confirms who leads.
+    const told = JSON.parse((await old.request('GET', '/-/leader')).body)
+    expect(told).toMatchObject({ leader: next.url, id: next.id })
+    expect((await old.request('GET', '/-/readyz')).body).not.toContain('not known who leads')
+    for (const node of rest) leases.cut.add(node.id)
+    await waitFor(async () => {
+      const { body } = await old.request('GET', '/-/readyz')
+      return body.includes(`it is not known who leads: ${next.url} did last, unconfirmed since`)
+    })
+    // Nor do nodes confirm each other what none of them knows any more.
+    const sinceMs = (): number => old.plugin.status()?.lease?.unconfirmedSinceMs ?? 0
+    const first = sinceMs()
+    await waitFor(() => Date.now() > first + SHORT_MS)
+    expect(Math.abs(sinceMs() - first)).toBeLessThan(SHORT_MS / 4)
   })
 
   it('owe the new leader what the old one wrote and nobody got', async () => {
@@ -373,6 +387,11 @@ describe('nodes that elect their leader', () => {
     await again.live()
     await waitFor(async () => (await data(again, 'items/a')) === '1')
     expect(again.plugin.status()?.links.map(({ url }) => url)).toEqual([leader.url])
+    const told = JSON.parse((await again.request('GET', '/-/leader')).body)
+    expect(told).toMatchObject({ leader: null, last: { url: leader.url } })
+    const { body } = await again.request('GET', '/-/readyz')
+    expect(body).toContain(`it is not known who leads: ${leader.url} did last, unconfirmed since`)
+    expect(body).not.toContain('no leader at present')
   })
 })
 

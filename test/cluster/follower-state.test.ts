@@ -440,7 +440,7 @@ describe('comparing with a log that is new', () => {
       {
         type: 'save',
         session: 1,
-        progress: { cursor: null, seen: null },
+        progress: { cursor: null, seen: null, leader: 'l' },
         baseIfEmpty: { epoch: 'e2', seq: 0 },
       },
       { type: 'ask', session: 1, n: 1, set: SET, nodes: [''] },
@@ -469,7 +469,11 @@ describe('comparing with a log that is new', () => {
     expect(end.effects).toContainEqual({
       type: 'save',
       session: 1,
-      progress: { cursor: { epoch: 'e2', seq: 12 }, seen: { epoch: 'e2', seq: 14 } },
+      progress: {
+        cursor: { epoch: 'e2', seq: 12 },
+        seen: { epoch: 'e2', seq: 14 },
+        leader: 'l',
+      },
     })
   })
 

@@ -32,7 +32,7 @@ const EVENTS = {
   feed: { type: 'feed', request: { t: 'feed', n: 1, after: 4, until: 4 } },
   unpublished: { type: 'unpublished' },
   push: { type: 'push', push: { t: 'push', n: 1, records: [] } },
-  merged: { type: 'merged', n: 1, outcomes: [], head: 9 },
+  merged: { type: 'merged', n: 1, outcomes: [], reasons: [], head: 9 },
   committed: { type: 'committed', head: 10, own: [] },
   page: { type: 'page', page: { rows: [{ seq: 5, record: entry('items/a', 1) }], through: 9 } },
   ask: { type: 'comparison', message: { t: 'ask', n: 1, set, nodes: [''] } },

@@ -4,10 +4,10 @@ import {
   encodeProgress,
   horizonRow,
   loadProgress,
-  progressRow,
   settlePlacement,
 } from '../../cluster/link-progress.ts'
 import { planPlacement } from '../../cluster/placement.ts'
+import { progressRow } from '../../src/store/link-rows.ts'
 import { metaRow } from '../../src/store/rows.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { openStore } from '../support/store.ts'

@@ -83,9 +83,9 @@ const keysFrom = async (after: number): Promise<string[]> =>
 
 test('what a record loses against is told again once its follower had to give earlier stamps', async () => {
   await store.merge([entry('items/a', FAR), entry('items/b', FAR)], { source: 'above' })
-  expect(await taker.take(push(entry('items/c', FAR)), session(1))).toEqual(['drift'])
+  expect((await taker.take(push(entry('items/c', FAR)), session(1))).outcomes).toEqual(['drift'])
   const lost = push(entry('items/a', 5), entry('items/b', 5))
-  expect(await taker.take(lost, session(1))).toEqual(['superseded', 'superseded'])
+  expect((await taker.take(lost, session(1))).outcomes).toEqual(['superseded', 'superseded'])
   // What the follower has not passed comes anyhow.
   expect(await keysFrom(2)).toEqual(['items/a'])
   expect((await store.get('items/a'))?.created).toBe(BigInt(FAR))
@@ -93,12 +93,12 @@ test('what a record loses against is told again once its follower had to give ea
 
 test('nothing is told again to a follower whose stamps were all taken', async () => {
   await store.merge([entry('items/a', 7)], { source: 'above' })
-  expect(await taker.take(push(entry('items/a', 5)), session(1))).toEqual(['superseded'])
+  expect((await taker.take(push(entry('items/a', 5)), session(1))).outcomes).toEqual(['superseded'])
   expect(await keysFrom(1)).toEqual([])
 })
 
 test('what is outside the scopes is refused, and the rest is taken', async () => {
   const records = push(entry('other', 5), entry('items/a', 5))
-  expect(await taker.take(records, session(0))).toEqual(['refused', 'applied'])
+  expect((await taker.take(records, session(0))).outcomes).toEqual(['refused', 'applied'])
   expect(await keysFrom(0)).toEqual(['items/a'])
 })

@@ -21,6 +21,8 @@ export interface SiteNodeOptions {
   readonly driftMs?: number
   /** Milliseconds its wall clock is ahead. */
   readonly skewMs?: number
+  /** Other hosts that it answers as. */
+  readonly aliases?: readonly string[]
 }
 
 export class VirtualSite {
@@ -150,13 +152,25 @@ export class SiteNode {
     const engine = new ClusterEngine(parts)
     await engine.start()
     this.#running = { store, engine, clock }
-    network.listen(this.host, (socket, from) => engine.accept(socket, from))
+    for (const host of this.#hosts()) this.answersAs(host)
+  }
+
+  /** From now on this host is another name of it. */
+  answersAs(host: string): void {
+    this.#site.network.listen(host, (socket, from) => this.engine.accept(socket, from))
+  }
+
+  /** Ends it between two steps: nothing more is sent or stored. */
+  kill(): void {
+    this.#running = undefined
+    this.#lives++
+    for (const host of this.#hosts()) this.#site.network.unlisten(host)
   }
 
   async stop(): Promise<void> {
     const { store, engine } = this.#parts()
     this.#running = undefined
-    this.#site.network.unlisten(this.host)
+    for (const host of this.#hosts()) this.#site.network.unlisten(host)
     await engine.stop()
     this.#lives++
     await store.close()
@@ -190,6 +204,10 @@ export class SiteNode {
       else told.push(`${key} ${record.created}/${record.updated} ${origin} ${record.data}`)
     }
     return told.join('; ')
+  }
+
+  #hosts(): readonly string[] {
+    return [this.host, ...(this.#options.aliases ?? [])]
   }
 
   #parts(): { store: Store; engine: ClusterEngine; clock: HybridClock } {

@@ -1,6 +1,7 @@
 /** The ballot of a leader with a real store, on a clock that the test moves. */
 import { describe, expect, it } from 'vitest'
 import { Ballot } from '../../cluster/election/ballot.ts'
+import type { Lapse } from '../../cluster/election/voters-report.ts'
 import { Voting } from '../../cluster/election/voting.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import type { Grant } from '../../src/core/protocol-voting.ts'
@@ -12,6 +13,8 @@ interface Rig {
   readonly warnings: readonly string[]
   readonly time: FakeTime
   readonly ballot: Ballot
+  /** Of its lease; none at first. */
+  readonly lapse: { now: Lapse | undefined }
   /** A node with this name connects, and holds nothing that the leader has not. */
   join(name: string, node?: string): { left(): void }
 }
@@ -22,11 +25,13 @@ async function rig(founders?: readonly string[]): Promise<Rig> {
   const voting = new Voting({ store: await openStore(), name: 'a' })
   voting.start()
   const warnings: string[] = []
+  const lapse: { now: Lapse | undefined } = { now: undefined }
   const logger = { ...SILENT_LOGGER, warn: (text: string) => void warnings.push(text) }
   const ballot: Ballot = new Ballot({
     ...{ n: 1, voting, marked: '', founders, paths: ['items/*'], time, logger },
     head: () => 0,
     heard: () => undefined,
+    lapse: () => lapse.now,
     renewSoon: () => ballot.marked(ballot.mark),
   })
   ballot.begin()
@@ -50,10 +55,24 @@ async function rig(founders?: readonly string[]): Promise<Rig> {
     })
     return session
   }
-  return { warnings, time, ballot, join }
+  return { warnings, time, ballot, join, lapse }
 }
 
 const decided = (ballot: Ballot): Promise<unknown> => waitFor(() => ballot.phase === 'deciding')
+
+it('a leader whose lease has lapsed does not decide, whoever has voted', async () => {
+  const { ballot, join, lapse } = await rig(['a', 'b'])
+  join('b')
+  await decided(ballot)
+  expect([ballot.report().decides, ballot.reason]).toEqual([true, undefined])
+  lapse.now = { sinceMs: 1_767_225_600_000, error: 'out of reach' }
+  const reason =
+    'the lease of grant 1 has lapsed at 2026-01-01T00:00:00Z: no leader at present (out of reach)'
+  expect(ballot.report()).toMatchObject({ decides: false, reason, held: ['a', 'b'] })
+  expect(ballot.reason).toBe(reason)
+  lapse.now = undefined
+  expect(ballot.report().decides).toBe(true)
+})
 
 describe('a voter that is added', () => {
   it('is waited for when no node has its name yet, and refused when none comes', async () => {
@@ -67,7 +86,7 @@ describe('a voter that is added', () => {
     const typo = ballot.change('add', 'typo').catch((error: Error) => error.message)
     time.advance(10_000)
     expect(await typo).toMatch(
-      /no node named typo .*within 10 s.* known: a, b, d; .*--absent .*"absent":true/,
+      /no node named "typo" .*within 10 s.* known: a, b, d; .*--absent .*"absent":true/,
     )
     expect(ballot.list?.voters).toEqual(['a', 'b', 'd'])
   })

@@ -134,6 +134,7 @@ describe('beside a lease out of reach', () => {
       token: 5,
       isMine: false,
       heldForMs: 5000,
+      confirmedForMs: 0,
       mark: NO_MARK,
     }
     expect(await under.own.look()).toEqual(view)
@@ -143,6 +144,22 @@ describe('beside a lease out of reach', () => {
     under.state.isDown = false
     await under.own.look()
     expect(await under.own.look()).toEqual(FREE)
+  })
+
+  it('what they say that they do not know themselves is followed, and confirms nothing', async () => {
+    const last = { url: 'http://b:1', id: 'b', token: 4, unconfirmedSince: '2026-01-01T00:00:00Z' }
+    const answers = [
+      [{ leader: null, last }, 0],
+      [{ leader: 'http://b:1', id: 'b', token: 4 }, 0],
+      [{ leader: 'http://b:1', id: 'b', token: 4, validForMs: 300 }, 300],
+      [{ leader: 'http://b:1', id: 'b', token: 4, validForMs: 9_000_000 }, 5000],
+      [{ leader: 'http://b:1', id: 'b', token: 4, validForMs: -1 }, 0],
+    ] as const
+    for (const [told, confirmedForMs] of answers) {
+      const under = setUp({ 'http://a:1': told })
+      await fail(under)
+      expect(await under.own.look()).toMatchObject({ holder: { id: 'b' }, confirmedForMs })
+    }
   })
 
   it('what is old, of this node itself, or not understood counts for nothing', async () => {

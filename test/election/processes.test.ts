@@ -1,5 +1,6 @@
 /** Processes that elect their leader by a lease in Redis: killed, stopped, frozen, and without Redis. */
 import { describe, expect, it } from 'vitest'
+import { runCli } from '../support/cli-process.ts'
 import { type Answer, request } from '../support/http.ts'
 import { type ProcessNode, waitUntilEqual } from '../support/process-cluster.ts'
 import { useRedis } from '../support/services.ts'
@@ -123,6 +124,25 @@ function decideInTime(node: ProcessNode, key: string): Promise<Answer> {
   )
 }
 
+/** What a node says of whether anybody decides, in each place where it does. */
+async function claims(node: ProcessNode) {
+  const ask = (path: string): Promise<Answer> => request('GET', `${node.url}${path}`)
+  const voters = JSON.parse((await ask('/-/voters')).body) as { decides: boolean }
+  const [, metric] =
+    (await ask('/-/cluster/metrics')).body.match(/^ooo_cluster_decides (\d)$/m) ?? []
+  return {
+    decides: (await statusOf(node)).voters.decides,
+    voters: voters.decides,
+    metric,
+    leads: (await ask('/-/leader')).status,
+  }
+}
+
+async function readyz(node: ProcessNode): Promise<{ status: number; reasons: string[] }> {
+  const { status, body } = await request('GET', `${node.url}/-/readyz`)
+  return { status, reasons: (JSON.parse(body) as { reasons?: string[] }).reasons ?? [] }
+}
+
 function tell(what: string, sinceMs: number): void {
   console.log(`${what}: ${Math.round(performance.now() - sinceMs)} ms`)
 }
@@ -180,6 +200,62 @@ describe('processes that elect their leader by Redis', () => {
     await leaderOf(nodes, leader)
     const bodies = await waitUntilEqual(nodes, ['items/*'])
     expect(bodies['items/*']).toContain('"late"')
+  })
+
+  it('claim nothing of who decides while Redis is away for longer than the lease', async () => {
+    const { nodes, leader } = await trio()
+    const followers = nodes.filter((node) => node !== leader)
+    expect(await claims(leader)).toEqual({ decides: true, voters: true, metric: '1', leads: 200 })
+    for (const node of followers) {
+      expect(await claims(node)).toEqual({ decides: false, voters: true, metric: '0', leads: 503 })
+      const { stdout } = await runCli(['status', node.url])
+      expect(stdout).toMatch(/reason\na, b, c +\d+ +- +- +- +-\n/)
+    }
+    await redis().control?.kill()
+    for (const node of nodes) {
+      const isTold = async (): Promise<boolean> =>
+        /not known who leads|has lapsed/.test((await readyz(node)).reasons.join())
+      await waitFor(isTold, { deadlineMs: DEADLINE_MS, what: `${node.name} to say so` })
+    }
+    const noClaim = { decides: false, voters: false, metric: '0', leads: 503 }
+    for (const node of nodes) expect(await claims(node)).toEqual(noClaim)
+    for (const node of nodes) {
+      const told = JSON.parse((await request('GET', `${node.url}/-/leader`)).body)
+      expect(told).toMatchObject({
+        leader: null,
+        last: { url: leader.url, token: expect.any(Number) },
+      })
+      expect(Date.parse(told.last.unconfirmedSince)).toBeGreaterThan(Date.now() - 60_000)
+    }
+    for (const node of followers) {
+      const { status, reasons } = await readyz(node)
+      expect([status, reasons.join()]).toEqual([
+        200,
+        expect.stringContaining(
+          `it is not known who leads: ${leader.url} did last, unconfirmed since`,
+        ),
+      ])
+      expect((await runCli(['status', node.url])).stdout).toMatch(/follower, unconfirmed/)
+    }
+    expect((await runCli(['status', leader.url])).stdout).toMatch(
+      / no +the lease of grant \d+ has lapsed/,
+    )
+    expect((await runCli(['voters', '--url', leader.url])).stdout).toContain(
+      'conditional writes are refused: the lease of grant',
+    )
+    await leader.kill()
+    for (const node of followers) {
+      expect(await claims(node)).toEqual(noClaim)
+      const { stdout } = await runCli(['voters', '--url', node.url])
+      expect(stdout).toContain(`attention: it is not known who leads: ${leader.url} did last`)
+    }
+    await redis().control?.start()
+    const next = await leaderOf(followers)
+    await waitFor(async () => (await claims(next)).decides, { deadlineMs: DEADLINE_MS })
+    for (const node of followers) {
+      const told = JSON.parse((await request('GET', `${node.url}/-/leader`)).body)
+      expect(told).toMatchObject({ leader: next.url })
+    }
   })
 
   it('go on without Redis, and with one that has forgotten everything', async () => {

@@ -55,6 +55,17 @@ it('ooo status shows who votes, whose state the leader holds, and why it decides
   expect(formatStatus({ lease: LEASE })).not.toContain('voters')
 })
 
+it('ooo status says of leaders only whether they decide, and since when a leader is not confirmed', () => {
+  const { attendance: _, reason: __, ...stored } = VOTERS
+  const following = { ...LEASE, state: 'follower' }
+  const shown = formatStatus({ lease: following, voters: { ...stored, held: [] } })
+  expect(shown).toMatch(/\na, b, c +4 +- +- +- +-\n/)
+  const since = { ...following, unconfirmedSinceMs: 1_000_000 }
+  expect(formatStatus({ lease: since }, 1_012_000)).toMatch(
+    /\(redis\) +follower, unconfirmed for 12 s +http/,
+  )
+})
+
 it('ooo voters shows the list, a change that is under way, and why nothing is decided', () => {
   const text = formatVoters({ ...VOTERS, before: ['a', 'b'] })
   expect(text).toMatch(/voter +connected +since +has voted +lacks +change\n/)
@@ -63,8 +74,8 @@ it('ooo voters shows the list, a change that is under way, and why nothing is de
   expect(text).toMatch(/\nc +yes +2026-01-01T00:00:06Z +no +still sends +being added\n/)
   expect(text).toContain('list 4\nconditional writes are refused: missing: c (not connected)\n')
   expect(text).toContain('attention: one is away\n')
-  expect(formatVoters({ ...VOTERS, note: 'b is a voter already' })).toMatch(
-    /^b is a voter already: nothing was changed\n/,
+  expect(formatVoters({ ...VOTERS, note: '"b" is a voter already' })).toMatch(
+    /^"b" is a voter already: nothing was changed\n/,
   )
   expect(formatVoters({ voters: ['a'] })).toMatch(/\na +- +- +- +- +-\n/)
   expect(formatVoters({ voters: [] })).toContain('no voters are known\n')

@@ -40,6 +40,7 @@ import {
   timeRow,
   unsealRow,
 } from '../../src/store/rows.ts'
+import { lineageOfRows } from './lineage-of-rows.ts'
 
 const HEAD = metaRow('head')
 
@@ -166,16 +167,18 @@ export class VirtualDisk {
    * Goes back to the backup as `ooo restore` does: the log begins a new epoch, and the node writes under
    * another origin. @returns whether there was one.
    */
-  restoreImage(): boolean {
+  async restoreImage(): Promise<boolean> {
     if (this.#image === undefined) return false
+    const n = ++this.#restores
+    const lineage = await lineageOfRows(this.#image, `restored${n}`)
     this.crash(0)
     this.#rows.clear()
     for (const [row, value] of this.#image) this.#rows.set(row, value)
-    this.#rows.delete(metaRow('epochs'))
+    for (const [row, value] of lineage) this.#rows.set(row, value)
     this.#rows.delete(metaRow(INCARNATIONS_ROW))
     const id = unsealRow(metaRow('id'), this.#rows.get(metaRow('id')) ?? '')
     if (id !== undefined) {
-      const origin = restoredOrigin(id, (++this.#restores).toString(16).padStart(16, '0'))
+      const origin = restoredOrigin(id, n.toString(16).padStart(16, '0'))
       const row = metaRow(ORIGIN_ROW)
       this.#rows.set(row, sealRow(row, beginningRow(origin)))
     }

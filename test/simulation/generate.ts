@@ -24,6 +24,7 @@ export function generate(kind: Kind, seed: number): History {
     noise: seed,
     plans,
     steps,
+    ...(kind.keepsDeletes === true ? { keepsDeletes: true } : {}),
     ...(kind.tombstoneRetentionMs === undefined
       ? {}
       : { tombstoneRetentionMs: kind.tombstoneRetentionMs }),

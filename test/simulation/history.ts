@@ -104,6 +104,8 @@ export interface History {
   readonly steps: readonly Step[]
   /** How long tombstones are kept, milliseconds of virtual time. Default: longer than the history. */
   readonly tombstoneRetentionMs?: number
+  /** What it takes from disks brings back nothing that the top has deleted. Default: it may. */
+  readonly keepsDeletes?: true
   /** The bus that all nodes are on. Default: there is none. */
   readonly bus?: BusQuality
 }

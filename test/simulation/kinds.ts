@@ -7,6 +7,9 @@ import {
   clockAhead,
   JUMP_RETENTION_MS,
   jumpingClock,
+  RESPELT_RETENTION_MS,
+  respeltLeader,
+  restoredNode,
   type Script,
   scaled,
   staleNode,
@@ -27,6 +30,8 @@ export interface Kind {
   /** Longest wait, milliseconds. Default 8000. */
   readonly longWaitMs?: number
   readonly tombstoneRetentionMs?: number
+  /** See `History`. */
+  readonly keepsDeletes?: true
   /** Keys that are written. Default `WRITABLE`. */
   readonly writable?: readonly string[]
   /** Greatest length that is added to values. Default: 0. */
@@ -179,6 +184,8 @@ const RECONFIGURED: Weights = { ...DRIFTING, respell: 2, widen: 1, reconfigure: 
 /** Few enough that a majority of the disks mostly stays. */
 const LOST_FEW: Weights = { blackout: 0.3, crashAfter: 1, start: 9, wipe: 0.8 }
 const AWAY: Weights = { ...CALM, stop: 4, crash: 4, start: 4, clock: 0 }
+/** Followers are given other names of their leader. */
+const RESPELT: Weights = { ...AWAY, stop: 6, respell: 5, reconfigure: 4 }
 const EXPIRING = { longWaitMs: 120_000, tombstoneRetentionMs: 30_000 } as const
 const TEN_YEARS_MS = 10 * 365 * 86_400_000
 /** One key, so that all writes meet. */
@@ -206,6 +213,23 @@ export const KINDS: readonly Kind[] = [
   { name: 'tree, silent divergence', plans: TREE, weights: DIVERGENCE },
   { name: 'star, deletes expire', plans: STAR, weights: AWAY, ...EXPIRING },
   { name: 'tree, deletes expire', plans: TREE, weights: AWAY, ...EXPIRING },
+  { name: 'star, deletes expire, respelt leaders', plans: STAR, weights: RESPELT, ...EXPIRING },
+  { name: 'tree, deletes expire, respelt leaders', plans: TREE, weights: RESPELT, ...EXPIRING },
+  {
+    name: 'star, deletes forgotten, a respelt leader',
+    plans: STAR,
+    weights: {},
+    script: respeltLeader,
+    tombstoneRetentionMs: RESPELT_RETENTION_MS,
+  },
+  {
+    name: 'star, deletes forgotten, a restored node',
+    plans: STAR,
+    weights: {},
+    script: restoredNode,
+    keepsDeletes: true,
+    tombstoneRetentionMs: RESPELT_RETENTION_MS,
+  },
   { name: 'star, old format on disk', plans: STAR, weights: { ...POWER_CUTS, downgrade: 4 } },
   { name: 'star, bad links', plans: STAR, weights: BAD_LINKS },
   { name: 'tree, bad links', plans: TREE, weights: BAD_LINKS },

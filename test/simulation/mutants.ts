@@ -94,13 +94,13 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a leader resumes whatever the cursor',
     file: 'cluster/leader-keeping.ts',
-    find: 'const canResume = isWhole && cursor !== null',
+    find: 'const canResume = proof.continues && cursor !== null && cursor.seq >= retention.floor',
     replace: 'const canResume = cursor !== null',
     kinds: 'power cuts, lost disks',
   },
   {
     name: 'a leader looks at the cursor only, not at what the follower has seen',
-    file: 'cluster/leader-keeping.ts',
+    file: 'cluster/proof-of-place.ts',
     find: ' && (seen === null || store.canResume(seen))',
     replace: ' && (seen === null || seen.seq >= 0)',
     kinds: 'power cuts',
@@ -458,5 +458,21 @@ export const MUTANTS: readonly Mutant[] = [
     find: '(row.seq > state.skipTo || goesInPieces(row))',
     replace: 'row.seq > state.skipTo',
     kinds: 'large values',
+  },
+  {
+    name: 'under another address of its leader a follower does not know what it had in step',
+    file: 'src/store/in-step.ts',
+    find: 'return stored === undefined ? [] : (JSON.parse(stored) as InStep[])',
+    replace: 'return []',
+    kinds: 'a respelt leader',
+    isQuick: true,
+  },
+  {
+    name: 'a leader made from a backup does not know what it had before',
+    file: 'src/store/lineage.ts',
+    find: 'const own = { epoch: store.epoch, seq: store.head }',
+    replace: 'const own = { epoch: node, seq: store.head }',
+    kinds: 'a restored node',
+    isQuick: true,
   },
 ]

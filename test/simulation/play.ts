@@ -31,6 +31,7 @@ export async function play(history: History): Promise<World> {
   world.mayRepair = world.mayDiverge || has('rot')
   world.hasRoles = has('roles')
   world.keepsDisks = !history.steps.some(takesFromDisk)
+  world.keepsDeletes = world.keepsDisks || history.keepsDeletes === true
   await world.start()
   for (const step of history.steps) {
     await take(world, step)
@@ -184,7 +185,7 @@ async function harm(
       return disk.takeImage()
     case 'restore':
       if (node.up) crash(world, node, 0)
-      if (!disk.restoreImage()) return
+      if (!(await disk.restoreImage())) return
       world.count('restored backups')
       lost(world, 'disk', node)
       return tryStart(world, node)
@@ -264,7 +265,7 @@ function act(world: World, node: VirtualNode, action: Action): void {
   const isPromise = (key: string): boolean => node.store === store && node.holds(key)
   // Only where faults take nothing back, and one top stays, is what it has deleted gone for good.
   const isFixed = node.plan.elects !== true
-  const isTop = isFixed && world.keepsDisks && node.placement.upstreams.size === 0
+  const isTop = isFixed && world.keepsDeletes && node.placement.upstreams.size === 0
   perform(world, { store, view, isPromise, isTop }, action).catch((error: unknown) => {
     if (!REFUSALS.some((code) => isStateError(error, code))) world.fail(error)
   })

@@ -136,6 +136,74 @@ export const jumpingClock: Script = (random) => {
   ]
 }
 
+/** How long deletes are remembered where followers are given other names of their leader. */
+export const RESPELT_RETENTION_MS = 30_000
+
+/**
+ * A follower is away until what is deleted meanwhile is forgotten, and returns with another name of its leader. In
+ * between it may have been started with that name while nobody was in reach, and written.
+ */
+export const respeltLeader: Script = (random) => {
+  let n = 0
+  const set = (node: string, key: string): Step => ({ t: 'set', node, key, n: n++ })
+  const down = (): Step =>
+    random.chance(0.5) ? { t: 'stop', node: 'f1' } : { t: 'crash', node: 'f1', lost: 0 }
+  const respell: Step = { t: 'respell', node: 'f1' }
+  const detour: Step[] = [
+    { t: 'isolate', node: 'f1' },
+    respell,
+    { t: 'start', node: 'f1' },
+    { t: 'wait', ms: 1000 + random.below(3000) },
+    set('f1', 'items/b'),
+    { t: 'wait', ms: 200 + random.below(2000) },
+    down(),
+    { t: 'heal' },
+    ...(random.chance(0.5) ? [respell] : []),
+  ]
+  return [
+    set('leader', 'items/a'),
+    set(random.pick(['leader', 'f1', 'f2']), 'settings'),
+    { t: 'wait', ms: 4000 + random.below(4000) },
+    down(),
+    ...(random.chance(0.5) ? detour : [respell]),
+    { t: 'delete', node: 'leader', key: 'items/a' },
+    { t: 'delete', node: 'leader', key: 'settings' },
+    { t: 'wait', ms: 5 * RESPELT_RETENTION_MS },
+    { t: 'start', node: 'f1' },
+    { t: 'wait', ms: random.below(300) },
+    ...(random.chance(0.3) ? [down(), respell, { t: 'start', node: 'f1' } as const] : []),
+    { t: 'wait', ms: 4000 },
+  ]
+}
+
+/**
+ * A follower is away until what is deleted meanwhile is forgotten. Then it is restored from a backup of before, or its
+ * leader from one of after.
+ */
+export const restoredNode: Script = (random) => {
+  let n = 0
+  const set = (node: string, key: string): Step => ({ t: 'set', node, key, n: n++ })
+  const settle: Step = { t: 'wait', ms: 4000 + random.below(4000) }
+  const isLeader = random.chance(0.5)
+  const late = random.chance(0.5) ? [set(random.pick(['leader', 'f2']), 'items/b'), settle] : []
+  return [
+    set('leader', 'items/a'),
+    set(random.pick(['leader', 'f1', 'f2']), 'settings'),
+    settle,
+    { t: 'image', node: 'f1' },
+    random.chance(0.5) ? { t: 'stop', node: 'f1' } : { t: 'crash', node: 'f1', lost: 0 },
+    { t: 'delete', node: 'leader', key: 'items/a' },
+    { t: 'delete', node: 'leader', key: 'settings' },
+    { t: 'wait', ms: 5 * RESPELT_RETENTION_MS },
+    { t: 'image', node: 'leader' },
+    ...late,
+    { t: 'restore', node: isLeader ? 'leader' : 'f1' },
+    { t: 'start', node: 'leader' },
+    { t: 'start', node: 'f1' },
+    settle,
+  ]
+}
+
 /** Two voters are added while what a majority of the three held is decided, and those of them are lost. */
 export const scaled: Script = (random) => {
   const write = new Writer(random)

@@ -55,6 +55,8 @@ export class World {
   mayRepair = false
   /** No fault takes from a disk what was written. */
   keepsDisks = true
+  /** What the top has deleted is gone for good, whatever disks lose. */
+  keepsDeletes = true
   /** Clocks are wrong: records may be given other stamps. */
   hasWrongClocks = false
   /** How far two clocks may be apart, milliseconds: deletes may count as old so much too early. */

@@ -115,6 +115,26 @@ describe('LevelStorage', () => {
     await second.batch([put('a', '1')])
   })
 
+  it('tells by `lost` that its folder was deleted, and answers no call from then on', async () => {
+    const directory = join(root, 'gone')
+    const storage = new LevelStorage({ directory, folderCheckMs: 20 })
+    opened.push(storage)
+    await storage.open()
+    await storage.batch([put('a', '1')])
+    await rm(directory, { recursive: true })
+    const reason = await storage.lost
+    expect(reason?.message).toBe(`storage: folder "${directory}" was deleted while it was open`)
+    expect(reason?.meaning.status).toBe(503)
+    for (const work of [storage.get('a'), storage.batch([put('b', '2')]), rowsOf(storage)]) {
+      await expect(work).rejects.toThrow('was deleted')
+    }
+    await storage.close()
+    await storage.open()
+    expect(await rowsOf(storage)).toEqual([])
+    await storage.batch([put('a', '3')])
+    await storage.close()
+  })
+
   it('refuses a folder that another process holds', async () => {
     const holder = await startHolder(root)
     try {

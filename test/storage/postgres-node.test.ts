@@ -1,6 +1,8 @@
 /** Whole nodes whose storage is PostgreSQL. */
 import { afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { cluster } from '../../cluster/index.ts'
 import { createServer } from '../../src/server/server.ts'
+import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { PostgresStorage } from '../../storage-adapters/postgres.ts'
 import { prepareBuild } from '../support/built.ts'
 import { CliProcess, runCli } from '../support/cli-process.ts'
@@ -73,6 +75,80 @@ describe('a server', () => {
   })
 })
 
+describe('a server whose rows another node took over', () => {
+  const postgres = usePostgres()
+  const quick = { backoff: { initialMs: 20, maxMs: 100 }, ownershipWaitMs: 20_000 }
+
+  it('refuses reads and writes, ends subscriptions, and says so', async () => {
+    const database = await postgres().createDatabase()
+    const link = await ServiceLink.to(database)
+    closers.push(() => link.close())
+    const storage = new PostgresStorage({ ...quick, url: link.url })
+    const plugin = cluster({ keys: [{ path: 'items/*' }], openCluster: true })
+    const server = createServer({ storage, port: 0, plugins: [plugin] })
+    closers.push(() => server.close())
+    await server.open()
+    const url = server.address?.url ?? ''
+    const peer = createServer({
+      storage: new MemoryStorage(),
+      port: 0,
+      plugins: [cluster({ keys: [{ path: 'items/*' }], clusterUrl: url })],
+    })
+    closers.push(() => peer.close())
+    await peer.open()
+    await waitFor(() => plugin.status()?.followers.length === 1, { what: 'the follower' })
+    expect((await send('POST', `${url}/items/a`, '1')).status).toBe(200)
+    const subscriber = await Subscriber.open(url, 'items/*')
+    closers.push(() => subscriber.close())
+    const watch = server.database.watch({ pattern: 'items/*' })
+    const watched = watch.next().then(
+      () => 'ended without a reason',
+      (error: unknown) => error,
+    )
+    link.refuse()
+    const taker = new PostgresStorage({ ...quick, url: database })
+    closers.push(() => taker.close())
+    await taker.open()
+    link.heal()
+    const reason = await server.storageLost
+    expect(reason).toMatchObject({ code: 'in_use' })
+    await waitFor(() => subscriber.problems.length > 0)
+    expect(subscriber.problems[0]).toMatch(/^closed: 4007 storage: .*used by another node/)
+    expect(await watched).toMatchObject({ code: 'in_use' })
+    for (const [method, path] of [
+      ['GET', 'items/a'],
+      ['GET', 'items/*'],
+      ['POST', 'items/b'],
+      ['DELETE', 'items/a'],
+    ] as const) {
+      const answer = await send(method, `${url}/${path}`, method === 'POST' ? '2' : undefined)
+      expect([answer.status, answer.body]).toEqual([
+        503,
+        expect.stringContaining('used by another node'),
+      ])
+    }
+    for (const key of ['items/*', 'items/new', '', '_pivot/stream']) {
+      await expect(Subscriber.open(url, key)).rejects.toThrow('503')
+    }
+    // Its followers go on without it, and take writes.
+    const peerUrl = peer.address?.url ?? ''
+    expect((await send('POST', `${peerUrl}/items/b`, '2')).status).toBe(200)
+    const ready = await send('GET', `${url}/-/readyz`)
+    expect(ready.status).toBe(503)
+    expect(JSON.parse(ready.body)).toMatchObject({
+      status: 'lost',
+      reasons: [expect.stringContaining(`process ${process.pid} on `)],
+    })
+    expect((await send('GET', `${url}/?api=storage`)).body).toContain(
+      `"lost":"storage: the rows of`,
+    )
+    await taker.close()
+    await server.close()
+    await server.open()
+    expect((await send('GET', `${server.address?.url}/items/a`)).status).toBe(200)
+  })
+})
+
 describe('ooo serve --postgres', () => {
   const postgres = usePostgres()
   const rounds = Number(process.env.OOO_TEST_ROUNDS ?? 6)
@@ -137,6 +213,22 @@ describe('ooo serve --postgres', () => {
     expect(node.stderr + node.stdout).not.toContain('s3cret')
   })
 
+  it('ends with a message when another node took its rows, so that a supervisor starts it again', async () => {
+    const database = await postgres().createDatabase()
+    const link = await ServiceLink.to(database)
+    closers.push(() => link.close())
+    const [first] = await start(link.url)
+    link.refuse()
+    const [second, url] = await start(database)
+    link.heal()
+    const end = await first.ended
+    expect(end.code).toBe(1)
+    expect(end.stderr).toMatch(
+      new RegExp(`ooo: storage: the rows of "kitchen" on \\S+ .*process ${second.pid} on \\S+`),
+    )
+    expect((await send('POST', `${url}/items/a`, '1')).status).toBe(200)
+  })
+
   it('keeps two nodes of one name apart, and lets two names share a database', async () => {
     const database = await postgres().createDatabase()
     await start(database)
@@ -145,7 +237,7 @@ describe('ooo serve --postgres', () => {
     })
     expect(second.code).toBe(1)
     expect(second.stderr).toMatch(
-      /the rows of "kitchen" on \S+ are used by another node; stop that, or choose other rows with --postgres-namespace/,
+      /the rows of "kitchen" on \S+ are used by another node, process \d+ on \S+; stop that, or choose other rows with --postgres-namespace/,
     )
     await start(database, ['--postgres-namespace', 'hall'])
   })

@@ -316,7 +316,7 @@ describe('two nodes on one namespace', () => {
       const first = await open({ url: link.url, recoveryWaitMs: 60_000 })
       await first.batch([put('a', 'first')])
       await expect(open({ url, ownershipWaitMs: 50 })).rejects.toThrow(
-        /^storage: the rows of "default" on 127\.0\.0\.1:\d+\/ooo_test_\w+ are used by another node$/,
+        /^storage: the rows of "default" on 127\.0\.0\.1:\d+\/ooo_test_\w+ are used by another node, process \d+ on \S+$/,
       )
       link.refuse()
       const late = first.batch([put('a', 'late')])
@@ -347,6 +347,52 @@ describe('two nodes on one namespace', () => {
     await expect(storage.batch([put('a', '2'), put('b', '2')])).rejects.toSatisfy(overtaken)
     expect(await ask(url, 'SELECT key, value FROM ooo_rows')).toEqual([{ key: 'a', value: '1' }])
     await expect(storage.get('a')).rejects.toSatisfy(overtaken)
+  })
+
+  it('is told by `lost` to one that asks for nothing, when its connection comes back', async () => {
+    const url = await postgres().createDatabase()
+    const link = await ServiceLink.to(url)
+    try {
+      const first = await open({ url: link.url })
+      link.refuse()
+      await open({ url })
+      link.heal()
+      const error = await first.lost
+      expect(error).toSatisfy((reason) => isStateError(reason, 'in_use'))
+      expect(error?.message).toContain(`process ${process.pid} on `)
+      expect(error?.meaning.status).toBe(503)
+    } finally {
+      await link.close()
+    }
+  })
+
+  it('is told by `lost` to one that asks for nothing, when its connection never broke', async () => {
+    const url = await postgres().createDatabase()
+    const storage = await open({ url, ownerCheckMs: 50 })
+    await ask(url, "UPDATE ooo_namespaces SET owner = 'someone else'")
+    expect(await storage.lost).toSatisfy((reason) => isStateError(reason, 'in_use'))
+  })
+
+  it('is not told by `lost` to one that closed, or whose database was away', async () => {
+    const url = await postgres().createDatabase()
+    const link = await ServiceLink.to(url)
+    try {
+      const storage = await open({ url: link.url, ownerCheckMs: 50 })
+      let isLost = false
+      void storage.lost?.then(() => {
+        isLost = true
+      })
+      link.refuse()
+      await loseServer(storage)
+      link.heal()
+      await comeBack(storage)
+      await storage.close()
+      await (await open({ url })).batch([put('a', 'another')])
+      expect(isLost).toBe(false)
+      expect(storage.lost).toBeUndefined()
+    } finally {
+      await link.close()
+    }
   })
 
   it('share a database under two names without seeing each other', async () => {

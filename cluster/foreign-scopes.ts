@@ -1,0 +1,16 @@
+/** A follower that replicates what its leader does not: what it writes there stays in its outbox. */
+import type { Logger } from '../src/core/logger.ts'
+import { mayOverlap } from '../src/core/pattern-overlap.ts'
+import type { Hello } from '../src/core/protocol.ts'
+import type { Placement } from './placement.ts'
+
+export function warnOfForeign(
+  { name: follower, scopes }: Hello,
+  { placement, logger }: { readonly placement: Placement; readonly logger: Logger },
+): void {
+  const foreign = scopes.filter(
+    (path) => !placement.scopes.some((scope) => mayOverlap(scope.path, path)),
+  )
+  if (foreign.length === 0) return
+  logger.warn('a follower replicates what this node does not', { follower, scopes: foreign.join() })
+}

@@ -1,0 +1,55 @@
+/**
+ * What a follower was in step with, told to a leader that does not know its log: places of other logs, of which
+ * the leader may hold what was in them (`store/in-step.ts`, `store/former-logs.ts`). Peers of earlier builds
+ * neither tell nor read them.
+ */
+import {
+  type Fields,
+  integer,
+  invalid,
+  type LogPosition,
+  list,
+  position,
+  stamp,
+} from './protocol-fields.ts'
+
+export interface KnownPlace {
+  readonly place: LogPosition
+  readonly seen: LogPosition | null
+}
+
+/** What a welcome says of the places in the hello. */
+export interface Knowledge {
+  /**
+   * Of which place the leader has held all that was in that log: 0 is cursor or base, others are in `known`,
+   * from 1. Default: 0 when it continues, else of none.
+   */
+  readonly knows?: number
+  /** Where it knows none: up to which stamp it has removed tombstones, nanoseconds as integer text. Default: "0". */
+  readonly removed?: string
+}
+
+/** Most places one follower may name; ours names fewer. */
+const MAX_KNOWN = 32
+
+/** @throws StateError `invalid_message`. */
+export function readKnownPlaces(fields: Fields): { known?: KnownPlace[] } {
+  if (fields.known === undefined) return {}
+  const known = list(fields, 'known', MAX_KNOWN).map((value) => {
+    if (typeof value !== 'object' || value === null) throw invalid('known', value)
+    const named = value as Fields
+    const place = position(named, 'place')
+    if (place === null) throw invalid('known', value)
+    return { place, seen: position(named, 'seen') }
+  })
+  return { known }
+}
+
+/** @throws StateError `invalid_message`. */
+export function readKnowledge(fields: Fields): Knowledge {
+  const { knows, removed } = fields
+  return {
+    ...(knows === undefined ? {} : { knows: integer(fields, 'knows') }),
+    ...(removed === undefined ? {} : { removed: String(stamp(removed, 'removed')) }),
+  }
+}

@@ -1,0 +1,85 @@
+/**
+ * Meta rows about the leaders that this node follows: the present placement, and how far it is with each
+ * leader. What holds of a leader no longer under its address becomes a mark (`in-step.ts`).
+ */
+import type { LogPosition } from '../core/protocol.ts'
+import { type Apart, type Followed, type InStep, MAX_APART, moreApart } from './in-step.ts'
+import type { Store } from './store.ts'
+
+export const PLACEMENT_ROW = 'placement'
+
+export const progressRow = (leader: string): string => `link/${leader}`
+
+/** Of one leader, as stored. Fields as in `LinkProgress`. */
+export interface StoredProgress {
+  readonly placementId: string
+  readonly cursor: LogPosition | null
+  readonly seen: LogPosition | null
+  readonly base?: LogPosition
+  readonly beyond?: number
+  /** Absent in rows of earlier builds. */
+  readonly leader?: string
+  readonly apart?: Apart
+}
+
+export interface StoredPlacement {
+  readonly fingerprint: string
+  readonly epoch: string
+  readonly id: string
+  /** Followed now or before, the latest first; absent in rows of earlier builds. */
+  readonly leaders?: readonly string[]
+  /** Seq of the own log up to which it held for sure. Default: to the end of the epoch. */
+  readonly until?: number
+}
+
+type Rows = Pick<Store, 'meta' | 'epoch' | 'head' | 'pastEpochs' | 'outboxRows'>
+
+export function readPlacement(store: Pick<Store, 'meta'>): StoredPlacement | undefined {
+  const text = store.meta(PLACEMENT_ROW)
+  return text === undefined ? undefined : (JSON.parse(text) as StoredPlacement)
+}
+
+/** undefined: none is stored for this placement. */
+export function readProgress(
+  store: Pick<Store, 'meta'>,
+  url: string,
+  placementId: string,
+): StoredProgress | undefined {
+  const stored = store.meta(progressRow(url))
+  if (stored === undefined) return undefined
+  const progress = JSON.parse(stored) as StoredProgress
+  return progress.placementId === placementId ? progress : undefined
+}
+
+/**
+ * Marks of the leaders with which this node is, or was when the engine last ran, in step.
+ * @param urls of the leaders. Default: all of the placement.
+ * @throws StateError of the storage.
+ */
+export async function marksNow(store: Rows, urls?: readonly string[]): Promise<InStep[]> {
+  // Before all else: what changes meanwhile is apart.
+  const { head } = store
+  const rows = await store.outboxRows(MAX_APART + 1)
+  const owed = { rows: rows.slice(0, MAX_APART), isCut: rows.length > MAX_APART }
+  const placement = readPlacement(store)
+  if (placement === undefined) return []
+  const { epoch, id, leaders = [], fingerprint, until } = placement
+  // Nothing is told of a present one while it runs; of one that has ended, up to where.
+  const past = store.pastEpochs.find((one) => one.epoch === epoch)
+  const end = epoch === store.epoch ? head : past?.seq
+  if (end === undefined) return []
+  const after = Math.min(end, until ?? end)
+  return (urls ?? leaders).flatMap((url): InStep[] => {
+    const progress = readProgress(store, url, id)
+    const place = progress?.cursor ?? progress?.base ?? null
+    if (progress === undefined || place === null) return []
+    const apart = moreApart(progress.apart ?? {}, after, owed, followedOf(fingerprint, url))
+    const own = { epoch, seq: after }
+    return [{ leader: progress.leader ?? url, place, seen: progress.seen, apart, own }]
+  })
+}
+
+function followedOf(fingerprint: string, url: string): Followed {
+  const scopes = JSON.parse(fingerprint) as { readonly path: string; readonly leader?: string }[]
+  return scopes.map(({ path, leader }) => [path, leader === url] as const)
+}

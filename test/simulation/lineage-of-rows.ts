@@ -1,0 +1,54 @@
+/** What `ooo backup` and `ooo restore` pass on of where records come from, between the rows of two disks. */
+import { currentEpoch, endsOfEpochs } from '../../src/store/epochs.ts'
+import { readFormerLogs } from '../../src/store/former-logs.ts'
+import { decodeHead, NEW_HEAD } from '../../src/store/head.ts'
+import { type InStep, readInStep, withInStep } from '../../src/store/in-step.ts'
+import { lineageRows } from '../../src/store/lineage.ts'
+import { marksNow } from '../../src/store/link-rows.ts'
+import {
+  decodeOwed,
+  metaRow,
+  OUTBOX_ROWS,
+  sealRow,
+  seqOfRow,
+  unsealRow,
+} from '../../src/store/rows.ts'
+import { decodeRetention, RETENTION_ROW } from '../../src/store/tombstones.ts'
+
+/**
+ * Rows of the disk that is made from a backup of this one; seqs stay what they are.
+ * @param epoch of the log that begins.
+ */
+export async function lineageOfRows(
+  rows: ReadonlyMap<string, string>,
+  epoch: string,
+): Promise<Map<string, string>> {
+  const meta = (name: string): string | undefined =>
+    unsealRow(metaRow(name), rows.get(metaRow(name)) ?? '')
+  const epochs = meta('epochs') ?? '[]'
+  const { seq: head } = decodeHead(meta('head') ?? '') ?? NEW_HEAD
+  const place = { epoch: currentEpoch(epochs), seq: head }
+  const source = {
+    ...{ meta, head, epoch: '' },
+    pastEpochs: [place, ...endsOfEpochs(epochs)],
+    outboxRows: async (limit: number) => outboxOf(rows).slice(0, limit),
+  }
+  const inStep = JSON.parse(withInStep(readInStep(source), await marksNow(source))) as InStep[]
+  const forgotten = String(decodeRetention(meta(RETENTION_ROW)).forgotten)
+  const lineage = {
+    ...{ node: meta('id') ?? '', epochs, forgotten, inStep },
+    former: readFormerLogs(source),
+  }
+  const made = lineageRows({ epoch, head }, lineage, place)
+  const all = new Map([...made, ['epochs', JSON.stringify([[epoch, head]])]])
+  return new Map([...all].map(([name, value]) => [metaRow(name), sealRow(metaRow(name), value)]))
+}
+
+function outboxOf(rows: ReadonlyMap<string, string>): { seq: number; key: string }[] {
+  const owed = [...rows].flatMap(([row, value]) => {
+    const isOwed = row >= (OUTBOX_ROWS.gte ?? '') && row < (OUTBOX_ROWS.lt ?? '')
+    const text = isOwed ? unsealRow(row, value) : undefined
+    return text === undefined ? [] : [{ seq: seqOfRow(row), key: decodeOwed(text).key }]
+  })
+  return owed.sort((a, b) => a.seq - b.seq)
+}
