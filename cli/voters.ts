@@ -140,7 +140,7 @@ export function formatVoters(told: unknown): string {
     rows.length === 0 ? 'no voters are known\n' : formatTable(HEAD, rows),
     `list ${cellText(fieldOf(told, 'change'))}\n`,
     reason === undefined ? '' : `conditional writes are refused: ${cellText(reason)}\n`,
-    ...rowsOf(told, 'concerns').map((concern) => `attention: ${cellText(concern)}\n`),
+    ...rowsOf(told, 'concerns').map((warning) => `attention: ${cellText(warning)}\n`),
   ].join('')
 }
 

@@ -7,8 +7,7 @@ import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
 import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
-import { cloneConcerns } from './clone-text.ts'
-import { linkConcerns } from './concerns.ts'
+import { cloneWarnings } from './clone-text.ts'
 import { answerConflicts, CONFLICTS_PATH } from './conflict-routes.ts'
 import { callsWithoutNobody } from './election/nobody.ts'
 import { LEADER_PATH } from './election/peer-knowledge.ts'
@@ -29,7 +28,8 @@ import { createSeat, leaderOfNodes, type Seat } from './seat.ts'
 import { reportCluster } from './status.ts'
 import { type NodeDoor, requireMember, requireToken, showsToken } from './token.ts'
 import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
-import { replicationOf } from './write-fates.ts'
+import { linkWarnings } from './warnings.ts'
+import { replicationOf } from './write-statuses.ts'
 
 export type { BusReport } from './bus-report.ts'
 export type { CloneReport } from './clone-guard.ts'
@@ -196,7 +196,7 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
     return answerConflicts({ host, placement: seat.placement, log }, request, response, url)
   })
   host.management('pivot', () => tellPivot(seat, host, resolved))
-  host.concerns(() => concernsOf(seat, resolved))
+  host.warnings(() => warningsOf(seat, resolved))
   setupPivot2(host, resolved, () => seat.member?.pivot2)
   host.route('/-/cluster', (_request, response, { pathname }) =>
     answerStatus(response, pathname, viewOf(seat), host),
@@ -204,13 +204,13 @@ function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): 
   host.route(LEADER_PATH, (request, response) => answerLeader(seat, resolved, request, response))
 }
 
-function concernsOf(seat: Seat, options: ResolvedClusterOptions): string[] {
+function warningsOf(seat: Seat, options: ResolvedClusterOptions): string[] {
   const status = viewOf(seat)?.status()
-  const links = [...linkConcerns(status?.links ?? []), ...cloneConcerns(status?.clones ?? [])]
+  const links = [...linkWarnings(status?.links ?? []), ...cloneWarnings(status?.clones ?? [])]
   const lease = seat.lease()
-  const { reason, concerns = [] } = seat.voters() ?? {}
+  const { reason, concerns: warnings = [] } = seat.voters() ?? {}
   if (reason !== undefined) {
-    return [`conditional writes are refused: ${reason}`, ...concerns, ...links]
+    return [`conditional writes are refused: ${reason}`, ...warnings, ...links]
   }
   // Before the lease has answered, the leader of before may lead on.
   const isFollowing = lease?.state === 'unknown' && leaderOfNodes(seat.placement, options)
@@ -220,10 +220,10 @@ function concernsOf(seat: Seat, options: ResolvedClusterOptions): string[] {
     lease.state === 'follower' ||
     isFollowing
   ) {
-    return [...concerns, ...links]
+    return [...warnings, ...links]
   }
   const why = lease.lastError === undefined ? '' : ` (${lease.lastError})`
-  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...concerns, ...links]
+  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...warnings, ...links]
 }
 
 /** The status of what runs, with links that speak 2.0 as they are. */

@@ -102,11 +102,11 @@ export class PushTaker {
     const superseded = accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : []))
     // One that had to give its own records lesser stamps may have dropped what now wins against them.
     await keeping.tellAgain(superseded, this.drifted > 0 ? acked : 0)
-    const fates = new Map<StoredRecord, PushOutcome | undefined>([
+    const byRecord = new Map<StoredRecord, PushOutcome | undefined>([
       ...answers,
       ...accepted.map(({ record }, i) => [record, outcomeOf(merged[i])] as const),
     ])
-    const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
+    const outcomes = records.map((record): PushOutcome => byRecord.get(record) ?? 'refused')
     const refused = records.filter((_record, i) => outcomes[i] === 'drift').map(overtakenName)
     this.#refused = [...this.#refused, ...refused].slice(-MAX_OVERTAKEN)
     this.#drift.note(follower.name, records, outcomes, notAfter)

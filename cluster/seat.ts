@@ -17,7 +17,7 @@ import { usualSets } from './key-set.ts'
 import type { LeaderCalls } from './leader-call.ts'
 import { livedTimeOf } from './lived-time.ts'
 import { Member } from './member.ts'
-import { memberUrl, recordUrl, whereabouts } from './membership.ts'
+import { advertisedAddress, memberUrl, recordUrl } from './membership.ts'
 import { followsAllNodes, nodeKey } from './nodes-scope.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import type { PivotNode } from './pivot-info.ts'
@@ -102,7 +102,7 @@ function fixedSeat(parts: SeatOptions): Seat {
     isElected: () => false,
     decisionTerms: () => undefined,
     async start(address) {
-      url = whereabouts({ advertise: options.advertise, address }).url
+      url = advertisedAddress({ advertise: options.advertise, address }).url
       // What an earlier release owed of other nodes' records is owed no more.
       if (!followsAllNodes(options)) await host.store.redirect(() => undefined)
       const ending = { isEnding: () => isEnding }
@@ -167,7 +167,7 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
     decisionTerms: (key) => succession.decisionTerms(key),
     async start(listening) {
       address = listening
-      url = whereabouts({ advertise, address }).url
+      url = advertisedAddress({ advertise, address }).url
       const self = { id: store.id, url }
       const candidate = { ...self, session: nanoid() }
       const lease = withPeerKnowledge({
@@ -199,7 +199,7 @@ interface KeptDigests {
 function keepDigests({ host, options }: SeatOptions, placement: Placement): KeptDigests {
   const { store, time } = host
   const digests = new DigestTable(store, time, usualSets(placement))
-  const unhear = store.onCommit((commit) => digests.committed(commit))
+  const unsubscribe = store.onCommit((commit) => digests.committed(commit))
   const oldNs = livedTimeOf({ ...host, options }).oldNs('tombstones')
   const horizon = horizonAt(oldNs, options.tombstoneRetentionMs)
   digests.recount(horizon).catch((error: unknown) => {
@@ -209,7 +209,7 @@ function keepDigests({ host, options }: SeatOptions, placement: Placement): Kept
   return {
     digests,
     stop: () => {
-      unhear()
+      unsubscribe()
       digests.stop()
     },
   }

@@ -12,7 +12,7 @@ import type { Store } from '../src/store/store.ts'
 import { leafMask, leafOf } from './digest-tree.ts'
 import type { HashSet } from './hash-set.ts'
 import { coversKey } from './key-set.ts'
-import { countsInDigest, fateOfUnknown } from './unknown-entries.ts'
+import { countsInDigest, planForUnknown } from './unknown-entries.ts'
 
 /** What to read, and from where. */
 export interface SetReading {
@@ -120,27 +120,27 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
   let settled = 0
   const news = (rows: readonly SequencedRow[]): readonly SequencedRow[] =>
     rows.filter(({ record }) => !underWay.meet(hashText(record.key)))
-  const flush = async (fate: keyof typeof pages): Promise<void> => {
-    const rows = pages[fate]
-    pages[fate] = []
+  const flush = async (plan: keyof typeof pages): Promise<void> => {
+    const rows = pages[plan]
+    pages[plan] = []
     if (rows.length === 0) return
-    const changed = await (fate === 'drop'
+    const changed = await (plan === 'drop'
       ? store.run(planDrop(leader, rows))
       : store.owe(leader, rows))
-    if (fate === 'doubt') options.doubted(changed)
+    if (plan === 'doubt') options.doubted(changed)
     // What a leader has an older record for was owed it when that was merged: that counts as well.
-    settled += fate !== 'drop' && lacks !== undefined ? news(rows).length : changed
+    settled += plan !== 'drop' && lacks !== undefined ? news(rows).length : changed
   }
   for await (const { row, hash } of setRows(reading)) {
     if (!isWanted()) break
     if (lacks !== undefined && !lacks.meet(hash)) continue
     // What is owed already is left as it is by either of them.
     const told = options.isApart(row) ? 0n : forgotten
-    const fate = fateOfUnknown(row.record, { isOwed: false, forgotten: told, horizon })
-    if (fate === 'leave') continue
+    const plan = planForUnknown(row.record, { isOwed: false, forgotten: told, horizon })
+    if (plan === 'leave') continue
     // To owe it anew would take from writes over it what their makers had seen.
     if (isAcknowledged(acknowledged, row.record.key)) continue
-    const page = fate === 'push' && isDoubtful(row.record, options.removed) ? 'doubt' : fate
+    const page = plan === 'push' && isDoubtful(row.record, options.removed) ? 'doubt' : plan
     pages[page].push(row)
     if (pages[page].length >= PAGE) await flush(page)
   }

@@ -38,10 +38,10 @@ export interface UnknownContext {
  * `push`: the leader is to be owed it. `drop`: it was deleted; the follower deletes it, owing nobody
  * (`planDrop`). `leave`: an old tombstone on its way out; nothing is done.
  */
-export type UnknownFate = 'push' | 'drop' | 'leave'
+export type UnknownPlan = 'push' | 'drop' | 'leave'
 
 /** What to do with a record under whose key the leader has nothing. */
-export function fateOfUnknown(record: StoredRecord, context: UnknownContext): UnknownFate {
+export function planForUnknown(record: StoredRecord, context: UnknownContext): UnknownPlan {
   if (context.isOwed) return 'push'
   if (record.kind === 'tombstone') return lastStampOf(record) <= context.horizon ? 'leave' : 'push'
   return versionOf(record) <= context.forgotten ? 'drop' : 'push'

@@ -54,7 +54,7 @@ export class SharedTableLink {
   /** Pushing and comparing take turns: what is owed while comparing stays owed. */
   #turn: Promise<unknown> = Promise.resolve()
   #nextCompactNs = 0n
-  #unhear: (() => void) | undefined
+  #unsubscribe: (() => void) | undefined
   #loops: Promise<unknown> = Promise.resolve()
 
   constructor(options: SharedTableLinkOptions) {
@@ -87,7 +87,7 @@ export class SharedTableLink {
   async stop(): Promise<void> {
     this.#state = 'closed'
     this.#stopped.abort()
-    this.#unhear?.()
+    this.#unsubscribe?.()
     for (const bell of [this.#pullBell, this.#pushBell, ...this.#retryBells]) bell.ring()
     await this.#loops
   }
@@ -173,11 +173,11 @@ export class SharedTableLink {
   }
 
   async #connect(): Promise<void> {
-    if (this.#unhear !== undefined) return
+    if (this.#unsubscribe !== undefined) return
     const { tables, table } = this.#options
     await this.#untilStopped(tables.open())
     await this.#untilStopped(tables.createTable(table))
-    this.#unhear = tables.hear(table, (connected) => {
+    this.#unsubscribe = tables.hear(table, (connected) => {
       if (!connected) return
       this.#pullBell.ring()
       for (const bell of this.#retryBells) bell.ring()
@@ -310,8 +310,8 @@ export class SharedTableLink {
 
   /** The table is gone: it is made anew before the next step. */
   #forgetConnection(): void {
-    this.#unhear?.()
-    this.#unhear = undefined
+    this.#unsubscribe?.()
+    this.#unsubscribe = undefined
     this.#pullBell.ring()
   }
 

@@ -92,7 +92,7 @@ async function startTables(
       ...{ table, tables, settings, store, cursor, placementId, time, random, logger },
     })
   })
-  const unhear = [
+  const unsubscribe = [
     store.onCommit(() => {
       for (const link of links) if (store.owedCount(link.leader) > 0) link.outboxChanged()
     }),
@@ -106,7 +106,7 @@ async function startTables(
   return {
     links,
     async stop() {
-      for (const stopHearing of unhear) stopHearing()
+      for (const stopHearing of unsubscribe) stopHearing()
       // Closing the tables first ends the waits of statements that would be tried again.
       const closing = tables.close()
       await Promise.all(links.map((link) => link.stop()))

@@ -341,13 +341,13 @@ export class Succession<R extends Reign> {
     return new Promise((resolve) => {
       const end = (): void => {
         cancel()
-        unhear()
+        unsubscribe()
         resolve()
       }
       const look = (): void => {
         if (engine.followers().every(({ cursor }) => cursor >= head)) end()
       }
-      const unhear = engine.onProgress(look)
+      const unsubscribe = engine.onProgress(look)
       const cancel = time.after(DRAIN_MS, end)
       engine.ask(head)
       look()

@@ -115,7 +115,7 @@ export function reportBallot(view: BallotView): VotersReport {
     attendance: known.map((name) => attendanceOf(view, name)),
     ...(list === undefined ? {} : { missing: missingOf(list, (name) => isHere(state, name)) }),
     others: [...connected.keys()].filter((name) => !known.includes(name)).sort(),
-    concerns: concernsOf(view),
+    concerns: warningsOf(view),
   }
 }
 
@@ -166,7 +166,7 @@ function missingOf({ voters, before = voters }: VoterList, has: (name: string) =
   return Math.max(0, ...lacks)
 }
 
-function concernsOf(view: BallotView): string[] {
+function warningsOf(view: BallotView): string[] {
   const { state, twins } = view
   const { list, founder, phase, self } = state
   const same = twins.map(

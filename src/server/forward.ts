@@ -137,7 +137,7 @@ async function comeBack(
   }
   const endNs = time.monotonicNs() + BigInt(RETURN_MS) * NS_PER_MS
   let ring = (): void => undefined
-  const unhear = store.onCommit(() => ring())
+  const unsubscribe = store.onCommit(() => ring())
   try {
     for (;;) {
       const rung = new Promise<void>((resolve) => {
@@ -151,7 +151,7 @@ async function comeBack(
       cancel()
     }
   } finally {
-    unhear()
+    unsubscribe()
   }
 }
 

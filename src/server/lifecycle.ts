@@ -104,8 +104,8 @@ export async function openNode(
 
     const admission = new Admission(options)
     const workers = await startWorkers(options, hub, steps)
-    const goodbye = (open: number): string => admission.goodbye(open)
-    const sockets = new Sockets({ ...options, workers, goodbye })
+    const shutdownReason = (open: number): string => admission.shutdownReason(open)
+    const sockets = new Sockets({ ...options, workers, shutdownReason })
     const context = createContext(options, registry, {
       store,
       ...data,
@@ -175,11 +175,11 @@ function startFanout(
   steps: CloseStep[],
 ): Hub {
   const hub = createHub(options, registry, store, clock)
-  const unhear = hearCommits(options, registry, store, hub)
+  const unsubscribe = hearCommits(options, registry, store, hub)
   steps.push({
     name: 'fan-out',
     run: () => {
-      unhear()
+      unsubscribe()
       hub.close()
     },
   })
@@ -194,7 +194,7 @@ async function startWorkers(
 ): Promise<WorkerFleet | undefined> {
   if (options.workers === 0) return undefined
   const fleet = new WorkerFleet({ ...options, counted: (frames) => hub.count(frames) })
-  // After the listener, which says goodbye to every connection.
+  // After the listener, which closes every connection.
   steps.push({ name: 'workers', run: () => fleet.close() })
   await fleet.started
   return fleet

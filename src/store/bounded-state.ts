@@ -38,9 +38,9 @@ export interface BoundedStateOptions {
   readonly head: () => number
   readonly leaderOf: LeaderOf
   /** Runs `take` when no batch is under way. */
-  readonly atRest: <T>(take: () => T) => Promise<T>
+  readonly betweenBatches: <T>(take: () => T) => Promise<T>
   /** Runs `work` while no batch is, and holds the next back until it is done. */
-  readonly alone: <T>(work: () => Promise<T>) => Promise<T>
+  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>
   /** Keys that are not to be served. */
   readonly isDamaged: (key: string) => boolean
   /** Hears of keys whose record on disk does not match its checksum; `isCached`: memory has it whole. */
@@ -158,10 +158,10 @@ export class BoundedState implements State {
   }
 
   async scan(prefix: string): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
-    const { adapter, atRest, head } = this.#options
+    const { adapter, betweenBatches, head } = this.#options
     const doubt = this.#options.doubt()
     if (doubt !== undefined) await doubt
-    return atRest(() => {
+    return betweenBatches(() => {
       const pinned = [...this.#pinned].filter(([key]) => key.startsWith(prefix))
       const rows = adapter.iterate(recordRows(prefix))
       return { seq: head(), rows: this.#overlaid(rows, new Map(pinned)) }
@@ -170,8 +170,8 @@ export class BoundedState implements State {
 
   async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
     if (this.owedCount(leader) === 0) return []
-    const { adapter, atRest, leaderOf } = this.#options
-    const { rows, pinned } = await atRest(() => ({
+    const { adapter, betweenBatches, leaderOf } = this.#options
+    const { rows, pinned } = await betweenBatches(() => ({
       rows: adapter.iterate(outboxRowsAfter(0)),
       pinned: new Map(this.#pinned),
     }))
@@ -201,7 +201,7 @@ export class BoundedState implements State {
 
   /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
   async recount(): Promise<readonly string[]> {
-    return this.#options.alone(() => this.#recount())
+    return this.#options.exclusively(() => this.#recount())
   }
 
   async redirect(leaderOf: LeaderOf): Promise<readonly string[]> {
@@ -262,8 +262,8 @@ export class BoundedState implements State {
   }
 
   async #one(key: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {
-    const { atRest, head } = this.#options
-    const { seq, slot } = await atRest(() => ({ seq: head(), slot: this.slot(key) }))
+    const { betweenBatches, head } = this.#options
+    const { seq, slot } = await betweenBatches(() => ({ seq: head(), slot: this.slot(key) }))
     const record = (await slot)?.record
     const isShown = record?.kind === 'entry' && isCreatedIn(record, options)
     return { seq, entries: isShown ? limited([record], options) : [] }
@@ -287,10 +287,10 @@ export class BoundedState implements State {
     directory: string,
     options: ListOptions,
   ): Promise<{ seq: number; entries: Entry[] } | undefined> {
-    const { adapter, atRest, head } = this.#options
+    const { adapter, betweenBatches, head } = this.#options
     const { order, limit = Number.POSITIVE_INFINITY, from = 0n, to = LAST_STAMP } = options
     const range = { ...timeRows(directory, from, to), reverse: order !== 'oldest' }
-    const { seq, rows, pinned } = await atRest(() => ({
+    const { seq, rows, pinned } = await betweenBatches(() => ({
       seq: head(),
       rows: adapter.iterate(range),
       pinned: new Map(this.#pinned),

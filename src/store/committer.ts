@@ -153,7 +153,7 @@ export class Committer {
     const parts: ScanParts = {
       ...{ adapter: this.adapter, records: this.#records, head: () => this.#head },
       isBehind: () => this.#writer.isBehind,
-      atRest: async (take) => this.#queue.atRest(take),
+      betweenBatches: async (take) => this.#queue.betweenBatches(take),
       isDamaged: (key) => this.damage.has(key),
       rewrite: (key) => this.#guard.rewrite(key),
     }
@@ -226,11 +226,11 @@ export class Committer {
 
   /** See `redirect.ts`. */
   redirect(change: () => void): Promise<void> {
-    const alone = <T>(work: () => Promise<T>): Promise<T> => this.#queue.alone(work)
+    const exclusively = <T>(work: () => Promise<T>): Promise<T> => this.#queue.exclusively(work)
     const run = <T>(planner: Planner<T>): Promise<T> => this.run(planner)
     const { lost } = this
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
-    return redirect({ alone, run, leaderOf, records: this.#records, lost }, change)
+    return redirect({ exclusively, run, leaderOf, records: this.#records, lost }, change)
   }
 
   #context(draft: Draft): PlanContext {

@@ -6,7 +6,7 @@ import type { LeaderOf } from './store-options.ts'
 
 export interface RedirectParts {
   /** Runs `work` while no batch is, and holds the next back until it is done. */
-  readonly alone: <T>(work: () => Promise<T>) => Promise<T>
+  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>
   readonly run: <Result>(planner: Planner<Result>) => Promise<Result>
   readonly leaderOf: LeaderOf
   readonly records: State
@@ -19,8 +19,8 @@ export interface RedirectParts {
  * @throws StateError of the adapter.
  */
 export async function redirect(parts: RedirectParts, change: () => void): Promise<void> {
-  const { alone, run, leaderOf, records, lost } = parts
-  const stale = await alone(async () => {
+  const { exclusively, run, leaderOf, records, lost } = parts
+  const stale = await exclusively(async () => {
     change()
     lost.redirect(leaderOf)
     return records.redirect(leaderOf)

@@ -12,7 +12,7 @@ export interface ScanParts {
   /** Whether answered writes are not in the adapter yet. */
   readonly isBehind: () => boolean
   /** Runs `take` when no batch is under way. */
-  readonly atRest: (take: () => Eventually<RecordScan>) => Promise<RecordScan>
+  readonly betweenBatches: (take: () => Eventually<RecordScan>) => Promise<RecordScan>
   readonly isDamaged: (key: string) => boolean
   /** The row of this key does not match its checksum. */
   readonly rewrite: (key: string) => void
@@ -32,10 +32,10 @@ const NOTHING_PINNED: ReadonlyMap<string, Slot> = new Map()
 
 /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
 export async function scanRecords(parts: ScanParts, prefix: string): Promise<RecordScan> {
-  const { adapter, records, head, isBehind, atRest } = parts
+  const { adapter, records, head, isBehind, betweenBatches } = parts
   if (records instanceof BoundedState) return records.scan(prefix)
   // Streamed from the adapter, which has them in order: sorting a large state would take long.
-  return atRest(() => {
+  return betweenBatches(() => {
     if (isBehind()) return records.scan(prefix)
     const rows = adapter.iterate(recordRows(prefix))
     const decode = (key: string, value: string) => decodeOrRemember(parts, key, value)

@@ -35,7 +35,7 @@ export interface StorageGuardOptions {
   /** Runs an operation in its turn. */
   readonly run: <Result>(planner: Planner<Result>) => Promise<Result>
   /** Runs `take` when no batch is under way. */
-  readonly atRest: <T>(take: () => T) => Promise<T>
+  readonly betweenBatches: <T>(take: () => T) => Promise<T>
   /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
   readonly recount: () => Promise<readonly string[]>
   /** Without it, what fails is not tried again by itself. */
@@ -209,8 +209,8 @@ export class StorageGuard {
   }
 
   async #verify(): Promise<void> {
-    const { adapter, atRest, isBehind } = this.#options
-    const start = await atRest(() => {
+    const { adapter, betweenBatches, isBehind } = this.#options
+    const start = await betweenBatches(() => {
       if (isBehind()) return undefined
       if (!this.#isDigestKnown) this.digest = EMPTY_DIGEST
       return { rows: adapter.iterate(RECORD_ROWS), expected: this.digest }

@@ -52,8 +52,8 @@ describe('a value that is longer than the leader takes', () => {
     const [conflict] = (JSON.parse(body) as { conflicts: Record<string, unknown>[] }).conflicts
     expect(conflict).toMatchObject({ data: JSON.parse(LONG), refused: 'too_large' })
     expect(conflict).not.toHaveProperty('winner')
-    const fate = await follower.request('GET', `/-/writes/${id}?key=items/a`)
-    expect(JSON.parse(fate.body)).toMatchObject({ state: 'refused', refusedFor: 'too_large' })
+    const status = await follower.request('GET', `/-/writes/${id}?key=items/a`)
+    expect(JSON.parse(status.body)).toMatchObject({ state: 'refused', refusedFor: 'too_large' })
     const both = await Promise.all(
       [leader, follower].map(async ({ server }) => (await server.store.slot('items/a'))?.record),
     )

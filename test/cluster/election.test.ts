@@ -362,11 +362,11 @@ describe('nodes that elect their leader', () => {
     const owed = await old.server.store.owed(other.url, 10, new Set())
     expect(owed.map(({ record }) => record.key)).toContain('items/alone')
     expect(owed.map(({ record }) => record.key)).not.toContain('items/shared')
-    const fate = await old.request(
+    const status = await old.request(
       'GET',
       `/-/writes/${written.headers['ooo-write-id']}?key=items/alone`,
     )
-    expect(JSON.parse(fate.body)).toMatchObject({ state: 'local' })
+    expect(JSON.parse(status.body)).toMatchObject({ state: 'local' })
     old.link.heal()
     await waitFor(async () => (await data(other, 'items/alone')) === '1')
     await waitFor(() => old.server.store.owedCount(other.url) === 0)

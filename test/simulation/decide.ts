@@ -41,7 +41,7 @@ export async function decide(
     made = { n, record, seq }
     decisions.made(made, replaced, promised)
   }
-  const unhear = store.onCommit(({ changes, seq }) => {
+  const unsubscribe = store.onCommit(({ changes, seq }) => {
     try {
       for (const change of changes) hear(change, seq)
     } catch (error) {
@@ -56,7 +56,7 @@ export async function decide(
     if (REFUSALS.some((code) => isStateError(error, code))) return
     throw error
   } finally {
-    unhear()
+    unsubscribe()
   }
   world.count('decisions')
   if (made !== undefined) await agree(world, node, made)

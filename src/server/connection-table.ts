@@ -9,11 +9,11 @@ const NO_TIMER: CancelTimer = () => undefined
  * A client's connection that is no WebSocket, a client's WebSocket, another node's WebSocket, and a
  * connection there is no room for.
  */
-export type VisitorKind = 'plain' | 'subscriber' | 'peer' | 'surplus'
+export type ConnectionKind = 'plain' | 'subscriber' | 'peer' | 'overLimit'
 
-/** Changed only by `Visitors`, but for its timer. */
-export interface Visitor {
-  kind: VisitorKind
+/** Changed only by `ConnectionTable`, but for its timer. */
+export interface TrackedConnection {
+  kind: ConnectionKind
   /** Why there is no room for it; undefined when there is. */
   readonly because: RefusalReason | undefined
   /** The client it counts for; undefined for none. */
@@ -22,13 +22,18 @@ export interface Visitor {
   stopTimer: CancelTimer
 }
 
-export class Visitors {
+export class ConnectionTable {
   /** By the ends of the connection: with TLS, requests do not come on the socket that was accepted. */
-  readonly #byEnds = new Map<string, Visitor>()
-  readonly #counts: Record<VisitorKind, number> = { plain: 0, subscriber: 0, peer: 0, surplus: 0 }
+  readonly #byEnds = new Map<string, TrackedConnection>()
+  readonly #counts: Record<ConnectionKind, number> = {
+    plain: 0,
+    subscriber: 0,
+    peer: 0,
+    overLimit: 0,
+  }
   readonly #perAddress = new Map<string, number>()
 
-  count(kind: VisitorKind): number {
+  count(kind: ConnectionKind): number {
     return this.#counts[kind]
   }
 
@@ -38,42 +43,46 @@ export class Visitors {
   }
 
   /** Whose connection the socket of a request is; undefined once that has ended. */
-  find(socket: Socket): Visitor | undefined {
+  find(socket: Socket): TrackedConnection | undefined {
     return this.#byEnds.get(endsOf(socket))
   }
 
   /**
    * Counts a connection until it ends.
-   * @param because why there is no room for it: it is `surplus` then, else `plain`
+   * @param because why there is no room for it: it is `overLimit` then, else `plain`
    */
-  enter(socket: Socket, because: Visitor['because'], address: string | undefined): Visitor {
-    const kind = because === undefined ? 'plain' : 'surplus'
-    const visitor: Visitor = { kind, because, address: undefined, stopTimer: NO_TIMER }
+  enter(
+    socket: Socket,
+    because: TrackedConnection['because'],
+    address: string | undefined,
+  ): TrackedConnection {
+    const kind = because === undefined ? 'plain' : 'overLimit'
+    const connection: TrackedConnection = { kind, because, address: undefined, stopTimer: NO_TIMER }
     const ends = endsOf(socket)
     this.#counts[kind]++
-    this.#byEnds.set(ends, visitor)
-    if (because === undefined) this.countFor(visitor, address)
+    this.#byEnds.set(ends, connection)
+    if (because === undefined) this.countFor(connection, address)
     socket.on('close', () => {
-      visitor.stopTimer()
-      this.#counts[visitor.kind]--
-      this.countFor(visitor, undefined)
+      connection.stopTimer()
+      this.#counts[connection.kind]--
+      this.countFor(connection, undefined)
       // The same ends may have met anew before the end of the old connection was noticed.
-      if (this.#byEnds.get(ends) === visitor) this.#byEnds.delete(ends)
+      if (this.#byEnds.get(ends) === connection) this.#byEnds.delete(ends)
     })
-    return visitor
+    return connection
   }
 
-  become(visitor: Visitor, kind: VisitorKind): void {
-    this.#counts[visitor.kind]--
+  become(connection: TrackedConnection, kind: ConnectionKind): void {
+    this.#counts[connection.kind]--
     this.#counts[kind]++
-    visitor.kind = kind
+    connection.kind = kind
   }
 
   /** Counts the connection for this client, and no longer for another. */
-  countFor(visitor: Visitor, address: string | undefined): void {
-    this.#add(visitor.address, -1)
+  countFor(connection: TrackedConnection, address: string | undefined): void {
+    this.#add(connection.address, -1)
     this.#add(address, 1)
-    visitor.address = address
+    connection.address = address
   }
 
   #add(address: string | undefined, change: number): void {

@@ -20,7 +20,7 @@ type Told = Pick<
 >
 
 /** One sentence at most per link; none while it is live and close behind, or has not been tried yet. */
-export function linkConcerns(links: readonly Told[]): string[] {
+export function linkWarnings(links: readonly Told[]): string[] {
   return links.flatMap((link) => describe(link) ?? [])
 }
 

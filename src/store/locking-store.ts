@@ -17,16 +17,16 @@ import type {
 import type { Store } from './store.ts'
 
 /** Options of a write of several keys. */
-export interface GuardedBatchOptions extends DurabilityOption, LockedWriteOptions {}
+export interface LockingBatchOptions extends DurabilityOption, LockedWriteOptions {}
 
 /** Options of a write of one key. */
-export interface GuardedWriteOptions extends WriteOptions, LockedWriteOptions {}
+export interface LockingWriteOptions extends WriteOptions, LockedWriteOptions {}
 
 /** The part of `Store` that data is read and written through. */
 export type DataStore = Pick<Store, 'get' | 'list' | 'set' | 'push' | 'update' | 'delete' | 'batch'>
 
 /** Errors everywhere: those of `Store`, and `locked`, `lock_lost`, `overloaded`, `closing` of the locks. */
-export class GuardedStore {
+export class LockingStore {
   readonly #store: Store
   readonly #locks: KeyLocks
 
@@ -43,8 +43,8 @@ export class GuardedStore {
     return this.#store.list(...args)
   }
 
-  set(key: string, json: string, options: GuardedWriteOptions = {}): Promise<WriteResult> {
-    return this.#guarded([key], options, () => this.#store.set(key, json, options))
+  set(key: string, json: string, options: LockingWriteOptions = {}): Promise<WriteResult> {
+    return this.#locked([key], options, () => this.#store.set(key, json, options))
   }
 
   /** Takes no lock: nobody can hold that of a key which does not exist yet. */
@@ -55,33 +55,33 @@ export class GuardedStore {
   update(
     key: string,
     change: (current: Entry) => string,
-    options: GuardedWriteOptions & UpdateOptions = {},
+    options: LockingWriteOptions & UpdateOptions = {},
   ): Promise<WriteResult> {
-    return this.#guarded([key], options, () => this.#store.update(key, change, options))
+    return this.#locked([key], options, () => this.#store.update(key, change, options))
   }
 
   /** A glob waits for every lock of a key that it matches. */
-  delete(keyOrGlob: string, options: GuardedWriteOptions = {}): Promise<DeleteResult> {
-    return this.#guarded([keyOrGlob], options, () => this.#store.delete(keyOrGlob, options))
+  delete(keyOrGlob: string, options: LockingWriteOptions = {}): Promise<DeleteResult> {
+    return this.#locked([keyOrGlob], options, () => this.#store.delete(keyOrGlob, options))
   }
 
-  batch(items: readonly BatchItem[], options: GuardedBatchOptions = {}): Promise<BatchResult[]> {
+  batch(items: readonly BatchItem[], options: LockingBatchOptions = {}): Promise<BatchResult[]> {
     const keys = new Set<string>()
     for (const item of items) if (item.op !== 'push') keys.add(item.key)
-    return this.#guarded([...keys], options, () => this.#store.batch(items, options))
+    return this.#locked([...keys], options, () => this.#store.batch(items, options))
   }
 
   /** Runs a plan that writes these keys and globs. */
   run<Result>(
     keysOrGlobs: readonly string[],
-    options: GuardedBatchOptions,
+    options: LockingBatchOptions,
     planner: Planner<Result>,
   ): Promise<Result> {
-    return this.#guarded(keysOrGlobs, options, () => this.#store.run(planner, options))
+    return this.#locked(keysOrGlobs, options, () => this.#store.run(planner, options))
   }
 
   /** Without locks in the way the write begins at once, so that writes keep the order of their calls. */
-  async #guarded<Result>(
+  async #locked<Result>(
     keysOrGlobs: readonly string[],
     options: LockedWriteOptions,
     write: () => Promise<Result>,

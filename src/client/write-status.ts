@@ -1,4 +1,4 @@
-/** What a server tells of the fate of a write. */
+/** What a server tells of the status of a write. */
 import { StateError } from '../core/errors.ts'
 import type { RestRequest } from './rest.ts'
 
@@ -12,7 +12,7 @@ export interface WriteVersion {
 
 const STATES = ['local', 'leader', 'replicated', 'refused', 'unknown'] as const
 
-export interface WriteFate {
+export interface WriteStatus {
   readonly id: string
   readonly key: string
   readonly version: bigint
@@ -32,7 +32,7 @@ export interface WriteFate {
   readonly overriddenBy?: WriteVersion
 }
 
-export interface FateOptions {
+export interface WriteStatusOptions {
   /** Aborting it rejects the call with the signal's reason. */
   readonly signal?: AbortSignal | undefined
   /**
@@ -44,11 +44,11 @@ export interface FateOptions {
   readonly timeoutMs?: number | undefined
 }
 
-/** The request for a fate. */
-export function fateRequest(
+/** The request for a status. */
+export function statusRequest(
   id: string,
   key: string,
-  { signal, until, timeoutMs = 5000 }: FateOptions,
+  { signal, until, timeoutMs = 5000 }: WriteStatusOptions,
 ): RestRequest {
   const wait = until === undefined ? {} : { until: String(until), timeoutMs: String(timeoutMs) }
   return {
@@ -62,7 +62,7 @@ export function fateRequest(
 }
 
 /** @throws StateError `invalid_message` for an answer of another shape. */
-export function fateOfAnswer(answer: unknown): WriteFate {
+export function statusOfAnswer(answer: unknown): WriteStatus {
   const fields = fieldsOf(answer)
   const { id, key, state, replicas, majority, refusedFor, overriddenBy } = fields
   const known = STATES.find((name) => name === state)
@@ -94,5 +94,5 @@ function versionIn({ version }: Readonly<Record<string, unknown>>): bigint {
 }
 
 function wrong(): StateError {
-  return new StateError('invalid_message', 'the answer does not tell the fate of a write')
+  return new StateError('invalid_message', 'the answer does not tell the status of a write')
 }

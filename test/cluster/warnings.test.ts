@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { linkConcerns } from '../../cluster/concerns.ts'
 import { explainRefusal } from '../../cluster/token.ts'
+import { linkWarnings } from '../../cluster/warnings.ts'
 
 const LIVE = {
   url: 'http://leader:8800',
@@ -79,7 +79,7 @@ describe('what there is to say of a link to a leader', () => {
       'http://leader:8800 is out of reach; 0 changes to be sent',
     ],
   ] as const)('%s', (_, changes, expected) => {
-    expect(linkConcerns([{ ...LIVE, ...changes }])).toEqual(
+    expect(linkWarnings([{ ...LIVE, ...changes }])).toEqual(
       expected === undefined ? [] : [expected],
     )
   })

@@ -9,10 +9,17 @@ import { NS_PER_MS, type TimeSource } from '../core/time.ts'
 import type { Slot } from '../store/state.ts'
 import type { Store } from '../store/store.ts'
 import type { Replication } from './replication.ts'
-import { type Fate, fateAtLeader, fateJson, isFinal, parseFate, standingOf } from './write-fate.ts'
 import { formatWriteId, type WriteId } from './write-id.ts'
+import {
+  isFinal,
+  parseWriteStatus,
+  standingOf,
+  statusAtLeader,
+  statusJson,
+  type WriteStatus,
+} from './write-status.ts'
 
-export interface WriteFatesOptions {
+export interface WriteStatusTrackerOptions {
   readonly store: Pick<Store, 'id' | 'slot' | 'isToBeShown' | 'leaderOf' | 'onCommit' | 'onSettled'>
   /** What replicates; undefined on a node that stands alone. */
   readonly replication: () => Replication | undefined
@@ -28,19 +35,19 @@ const ASK_MS = 20_000
 const PAUSE_MS = 250
 
 /** What a waiter wants to hear of. */
-export interface FateWait {
+export interface StatusWait {
   readonly id: WriteId
   readonly key: string
   /** Ends the wait. */
-  readonly until: (fate: Fate) => boolean
+  readonly until: (status: WriteStatus) => boolean
   /** The least of `until` that a leader can be asked to wait for. */
   readonly level: 'leader' | 'replicated' | 'majority' | number
   readonly timeoutMs: number
   readonly signal?: AbortSignal | undefined
 }
 
-export class WriteFates {
-  readonly #options: WriteFatesOptions
+export class WriteStatusTracker {
+  readonly #options: WriteStatusTrackerOptions
   readonly #wakes = new Set<() => void>()
   /** By key, those whom a change of it may concern. */
   readonly #byKey = new Map<string, Set<() => void>>()
@@ -50,7 +57,7 @@ export class WriteFates {
   #stopListening: (() => void)[] | undefined
   readonly #closed = new AbortController()
 
-  constructor(options: WriteFatesOptions) {
+  constructor(options: WriteStatusTrackerOptions) {
     this.#options = options
   }
 
@@ -95,13 +102,13 @@ export class WriteFates {
     else this.#byAddress.delete(address)
   }
 
-  /** The fate as far as it is known now. @throws StateError of the storage. */
-  now(id: WriteId, key: string): Promise<Fate> {
+  /** The status as far as it is known now. @throws StateError of the storage. */
+  now(id: WriteId, key: string): Promise<WriteStatus> {
     return this.#look({ id, key, query: '', timeoutMs: PAUSE_MS * 8 })
   }
 
-  /** The fate once `until` holds of it, or as it is when the time is up, or the server closes. */
-  async wait(wait: FateWait): Promise<Fate> {
+  /** The status once `until` holds of it, or as it is when the time is up, or the server closes. */
+  async wait(wait: StatusWait): Promise<WriteStatus> {
     const { time } = this.#options
     const endNs = time.monotonicNs() + BigInt(wait.timeoutMs) * NS_PER_MS
     const leftMs = (): number => Number((endNs - time.monotonicNs()) / NS_PER_MS)
@@ -110,9 +117,9 @@ export class WriteFates {
       try {
         const timeoutMs = Math.min(leftMs(), ASK_MS)
         const query = `&until=${wait.level}&timeoutMs=${Math.max(1, timeoutMs)}`
-        const fate = await this.#look({ ...wait, query, timeoutMs: timeoutMs + PAUSE_MS })
+        const status = await this.#look({ ...wait, query, timeoutMs: timeoutMs + PAUSE_MS })
         const isOver = leftMs() <= 0 || this.#isClosed || wait.signal?.aborted === true
-        if (isOver || wait.until(fate)) return fate
+        if (isOver || wait.until(status)) return status
         const isAsked = this.#leaderOf(wait.key) !== undefined
         await bell.rung(isAsked ? Math.min(PAUSE_MS, leftMs()) : leftMs())
       } finally {
@@ -122,22 +129,26 @@ export class WriteFates {
   }
 
   /**
-   * The fate, and each change of it, until nothing more can change, or the signal, or the server closes.
+   * The status, and each change of it, until nothing more can change, or the signal, or the server closes.
    * undefined stands for a while without news.
    */
-  async *watch(id: WriteId, key: string, signal: AbortSignal): AsyncGenerator<Fate | undefined> {
+  async *watch(
+    id: WriteId,
+    key: string,
+    signal: AbortSignal,
+  ): AsyncGenerator<WriteStatus | undefined> {
     let told = ''
-    let fate = await this.now(id, key)
+    let status = await this.now(id, key)
     for (;;) {
-      const text = fateJson(fate)
-      yield text === told ? undefined : fate
+      const text = statusJson(status)
+      yield text === told ? undefined : status
       told = text
-      if (isFinal(fate) || signal.aborted || this.#isClosed) return
-      fate = await this.wait({
+      if (isFinal(status) || signal.aborted || this.#isClosed) return
+      status = await this.wait({
         id,
         key,
-        until: (next) => fateJson(next) !== told,
-        level: fate.state === 'local' ? 'leader' : 'replicated',
+        until: (next) => statusJson(next) !== told,
+        level: status.state === 'local' ? 'leader' : 'replicated',
         timeoutMs: ASK_MS,
         signal,
       })
@@ -160,7 +171,7 @@ export class WriteFates {
     return replication() === undefined ? undefined : store.leaderOf(key)
   }
 
-  async #look(question: Question): Promise<Fate> {
+  async #look(question: Question): Promise<WriteStatus> {
     const { id, key } = question
     const { store, replication } = this.#options
     const slot = await store.slot(key)
@@ -169,9 +180,9 @@ export class WriteFates {
     if (leader === undefined) {
       if (!standing.isKnown || slot === undefined) return unknown(id, key)
       const holders = replication()?.holders(key, slot.seq, id.origin) ?? NOBODY
-      return fateAtLeader(id, key, standing, holders, store.id)
+      return statusAtLeader(id, key, standing, holders, store.id)
     }
-    const here = fateBelow(id, key, slot, store.id)
+    const here = statusBelow(id, key, slot, store.id)
     if (slot?.owedTo !== undefined && standing.isKnown) return here
     // Whatever took its place: the leader has not said yet whether it takes this one.
     if (standing.isKnown && store.isToBeShown(key, id)) return here
@@ -186,7 +197,10 @@ export class WriteFates {
   }
 
   /** What the leader says; undefined when it says nothing that is understood. */
-  async #ask(leader: string, { id, key, query, ...question }: Question): Promise<Fate | undefined> {
+  async #ask(
+    leader: string,
+    { id, key, query, ...question }: Question,
+  ): Promise<WriteStatus | undefined> {
     const { replication, logger } = this.#options
     try {
       const answer = await replication()?.call(leader, {
@@ -200,7 +214,7 @@ export class WriteFates {
             : AbortSignal.any([question.signal, this.#closed.signal]),
       })
       if (answer?.status !== 200) return undefined
-      return parseFate(id, key, new TextDecoder().decode(answer.body))
+      return parseWriteStatus(id, key, new TextDecoder().decode(answer.body))
     } catch (error) {
       logger.debug('a leader could not be asked after a write', { leader, error: errorText(error) })
       return undefined
@@ -245,12 +259,12 @@ export class WriteFates {
         for (const { key } of changes) for (const wake of this.#byKey.get(key) ?? []) wake()
       }),
     ]
-    const unhear = replication()?.onProgress(wakeAll)
-    if (unhear !== undefined) this.#stopListening.push(unhear)
+    const unsubscribe = replication()?.onProgress(wakeAll)
+    if (unsubscribe !== undefined) this.#stopListening.push(unsubscribe)
   }
 }
 
-/** Where fates are asked for. */
+/** Where the status of a write is asked for. */
 export const WRITES_PREFIX = '/-/writes/'
 
 const NOBODY = Object.freeze({ following: 0, holding: 0, isMajority: false })
@@ -271,7 +285,12 @@ interface Bell {
 }
 
 /** What a node that follows for the key knows by itself. */
-function fateBelow(id: WriteId, key: string, slot: Slot | undefined, nodeId: string): Fate {
+function statusBelow(
+  id: WriteId,
+  key: string,
+  slot: Slot | undefined,
+  nodeId: string,
+): WriteStatus {
   const standing = standingOf(id, slot?.record)
   if (!standing.isKnown) return unknown(id, key)
   const replicas = isOriginOf(nodeId, id.origin) ? 0 : 1
@@ -279,6 +298,6 @@ function fateBelow(id: WriteId, key: string, slot: Slot | undefined, nodeId: str
   return { id, key, state: 'local', replicas, isMajority: false, overriddenBy }
 }
 
-function unknown(id: WriteId, key: string): Fate {
+function unknown(id: WriteId, key: string): WriteStatus {
   return { id, key, state: 'unknown', replicas: 0, isMajority: false }
 }

@@ -10,7 +10,7 @@ import { HeldStorage, startNode, type TestNode } from './nodes.ts'
 const LONG_MS = 20_000
 const LONG = `ackTimeoutMs=${LONG_MS}`
 
-interface FateBody {
+interface StatusBody {
   readonly state: string
   readonly replicas: number
   readonly version: string
@@ -22,10 +22,10 @@ function idOf({ headers }: Answer): string {
   return String(headers['ooo-write-id'])
 }
 
-async function fateOf(node: TestNode, id: string, key: string, more = ''): Promise<FateBody> {
+async function statusOf(node: TestNode, id: string, key: string, more = ''): Promise<StatusBody> {
   const { status, body } = await node.request('GET', `/-/writes/${id}?key=${key}${more}`)
   expect(status).toBe(200)
-  return JSON.parse(body) as FateBody
+  return JSON.parse(body) as StatusBody
 }
 
 async function trio(): Promise<{ leader: TestNode; near: TestNode; far: TestNode }> {
@@ -123,7 +123,7 @@ describe('?ack=', () => {
     storage.hold('items/')
     const few = await leader.request('POST', '/items/a?ack=1&ackTimeoutMs=200', '1')
     expect([few.status, few.headers['ooo-ack']]).toEqual([504, 'leader'])
-    expect(await fateOf(leader, idOf(few), 'items/a')).toMatchObject({
+    expect(await statusOf(leader, idOf(few), 'items/a')).toMatchObject({
       state: 'leader',
       replicas: 0,
     })
@@ -165,7 +165,7 @@ describe('waiting for other nodes', () => {
     const { near, far } = await trio()
     const { id } = await near.server.set('items/a', 1, { ack: 2, ackTimeoutMs: LONG_MS })
     expect((await far.server.get('items/a'))?.data).toBe(1)
-    expect(await fateOf(far, id, 'items/a')).toMatchObject({ state: 'replicated' })
+    expect(await statusOf(far, id, 'items/a')).toMatchObject({ state: 'replicated' })
     await near.server.patch('items/a', 2, { ack: 'leader', ackTimeoutMs: LONG_MS })
     await near.server.push('items/*', 3, { ack: 2, ackTimeoutMs: LONG_MS })
     expect(await far.server.getList('items/*')).toHaveLength(2)
@@ -206,8 +206,8 @@ describe('waiting for other nodes', () => {
     const waiting = client.push('items/*', 3, { ack: 1, ackTimeoutMs: LONG_MS })
     near.link.heal()
     const pushed = await waiting
-    const fate = await client.fate(pushed.id ?? '', pushed.path, { until: 2 })
-    expect(fate.replicas).toBe(2)
+    const status = await client.fate(pushed.id ?? '', pushed.path, { until: 2 })
+    expect(status.replicas).toBe(2)
     await expect(client.set('items/a', 1, { ack: 1000 })).rejects.toMatchObject({
       code: 'invalid_option',
     })
@@ -222,16 +222,19 @@ describe('the fate of a write', () => {
     far.link.cut()
     const id = idOf(await near.request('POST', '/items/a', '1'))
     expect(id.startsWith(`${near.id}:`)).toBe(true)
-    expect(await fateOf(near, id, 'items/a')).toMatchObject({ state: 'local', replicas: 0 })
-    expect(await fateOf(leader, id, 'items/a')).toMatchObject({ state: 'unknown', replicas: 0 })
+    expect(await statusOf(near, id, 'items/a')).toMatchObject({ state: 'local', replicas: 0 })
+    expect(await statusOf(leader, id, 'items/a')).toMatchObject({ state: 'unknown', replicas: 0 })
     near.link.heal()
     await near.live()
-    await waitFor(async () => (await fateOf(near, id, 'items/a')).state !== 'local')
-    expect((await fateOf(leader, id, 'items/a')).replicas).toBe(1)
+    await waitFor(async () => (await statusOf(near, id, 'items/a')).state !== 'local')
+    expect((await statusOf(leader, id, 'items/a')).replicas).toBe(1)
     far.link.heal()
-    await waitFor(async () => (await fateOf(near, id, 'items/a')).replicas === 2)
+    await waitFor(async () => (await statusOf(near, id, 'items/a')).replicas === 2)
     for (const node of [leader, near, far]) {
-      expect(await fateOf(node, id, 'items/a')).toMatchObject({ state: 'replicated', replicas: 2 })
+      expect(await statusOf(node, id, 'items/a')).toMatchObject({
+        state: 'replicated',
+        replicas: 2,
+      })
     }
   })
 
@@ -241,22 +244,22 @@ describe('the fate of a write', () => {
     const second = await leader.request('POST', `/items/a?ack=2&${LONG}`, '2')
     const [origin, version] = idOf(second).split(':')
     const overriddenBy = { origin, version }
-    expect(await fateOf(near, idOf(first), 'items/a')).toMatchObject({ overriddenBy })
+    expect(await statusOf(near, idOf(first), 'items/a')).toMatchObject({ overriddenBy })
     const third = await near.request('DELETE', `/items/a?ack=2&${LONG}`)
     const [, deleted] = idOf(third).split(':')
-    expect(await fateOf(leader, idOf(second), 'items/a')).toMatchObject({
+    expect(await statusOf(leader, idOf(second), 'items/a')).toMatchObject({
       overriddenBy: { origin: near.id, version: deleted },
     })
-    expect(await fateOf(leader, idOf(third), 'items/a')).toMatchObject({ state: 'replicated' })
+    expect(await statusOf(leader, idOf(third), 'items/a')).toMatchObject({ state: 'replicated' })
   })
 
   it('can be waited for, and is told as it is when the time is up', async () => {
     const { near } = await trio()
     near.link.cut()
     const id = idOf(await near.request('POST', '/items/a', '1'))
-    const early = await fateOf(near, id, 'items/a', '&until=leader&timeoutMs=20')
+    const early = await statusOf(near, id, 'items/a', '&until=leader&timeoutMs=20')
     expect(early.state).toBe('local')
-    const waiting = fateOf(near, id, 'items/a', '&until=2&timeoutMs=20000')
+    const waiting = statusOf(near, id, 'items/a', '&until=2&timeoutMs=20000')
     near.link.heal()
     expect((await waiting).replicas).toBe(2)
   })
@@ -277,7 +280,7 @@ describe('the fate of a write', () => {
     expect(headers['content-type']).toBe('text/event-stream')
     const told = body.split('\n\n').filter((line) => line.startsWith('data: '))
     for (const list of [told.map((line) => line.replace(/^data: /, '')), frames]) {
-      const states = list.map((text) => (JSON.parse(text) as FateBody).state)
+      const states = list.map((text) => (JSON.parse(text) as StatusBody).state)
       expect(states[0]).toBe('local')
       expect(states.at(-1)).toBe('replicated')
     }
@@ -285,7 +288,9 @@ describe('the fate of a write', () => {
 
   it('of what nobody knows is unknown, and a wrong question is refused with what is allowed', async () => {
     const { leader } = await trio()
-    expect(await fateOf(leader, `${leader.id}:1`, 'items/none')).toMatchObject({ state: 'unknown' })
+    expect(await statusOf(leader, `${leader.id}:1`, 'items/none')).toMatchObject({
+      state: 'unknown',
+    })
     for (const [path, text] of [
       ['/-/writes/x?key=items/a', 'ooo: write id "x" is not <origin>:<version>'],
       ['/-/writes/x:1', 'ooo: ?key= is missing: the key that was written'],

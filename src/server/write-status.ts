@@ -15,12 +15,12 @@ import { formatWriteId, type WriteId } from './write-id.ts'
  * - `refused`: the leader refused it for good; no node holds it.
  * - `unknown`: this node holds an older state of the key, or none any more.
  */
-export type FateState = 'local' | 'leader' | 'replicated' | 'refused' | 'unknown'
+export type WriteState = 'local' | 'leader' | 'replicated' | 'refused' | 'unknown'
 
-export interface Fate {
+export interface WriteStatus {
   readonly id: WriteId
   readonly key: string
-  readonly state: FateState
+  readonly state: WriteState
   /** Other nodes than the one that took it which hold it, or what replaced it: leader, and its followers. */
   readonly replicas: number
   /** A majority of the voters holds it, or what replaced it, and its leader may decide. */
@@ -34,7 +34,7 @@ export interface Fate {
 }
 
 /** How the write stands in the store of one node. */
-export type Standing = Pick<Fate, 'overriddenBy'> & { readonly isKnown: boolean }
+export type Standing = Pick<WriteStatus, 'overriddenBy'> & { readonly isKnown: boolean }
 
 export function standingOf(id: WriteId, record: StoredRecord | undefined): Standing {
   if (record === undefined) return { isKnown: false }
@@ -55,14 +55,14 @@ function asRecord({ origin, version }: WriteId, like: StoredRecord): StoredRecor
     : { ...like, origin, created: version, updated: 0n }
 }
 
-/** The fate of a known write at the leader of its key. */
-export function fateAtLeader(
+/** The status of a known write at the leader of its key. */
+export function statusAtLeader(
   id: WriteId,
   key: string,
   standing: Standing,
   { holding, following, isMajority, unconfirmed }: Holders,
   leaderId: string,
-): Fate {
+): WriteStatus {
   const replicas = holding + (isOriginOf(leaderId, id.origin) ? 0 : 1)
   const isEverywhere = holding === following && replicas > 0
   return {
@@ -77,24 +77,24 @@ export function fateAtLeader(
 }
 
 /** Whether nothing more can be told of it. */
-export function isFinal({ state, overriddenBy }: Fate): boolean {
+export function isFinal({ state, overriddenBy }: WriteStatus): boolean {
   const isOver = state === 'replicated' || state === 'refused' || state === 'unknown'
   return isOver || overriddenBy !== undefined
 }
 
-/** The JSON of a fate for who waits for a majority: with `"unconfirmed":"b (…), c (…)"` while there is none. */
-export function fateForMajorityJson(fate: Fate): string {
-  const { unconfirmed } = fate
-  if (unconfirmed === undefined) return fateJson(fate)
-  return `${fateJson(fate).slice(0, -1)},"unconfirmed":${JSON.stringify(unconfirmed)}}`
+/** The JSON of a status for who waits for a majority: with `"unconfirmed":"b (…), c (…)"` while there is none. */
+export function statusForMajorityJson(status: WriteStatus): string {
+  const { unconfirmed } = status
+  if (unconfirmed === undefined) return statusJson(status)
+  return `${statusJson(status).slice(0, -1)},"unconfirmed":${JSON.stringify(unconfirmed)}}`
 }
 
 /**
  * `{"id","key","version","state","replicas"[,"majority":true][,"refusedFor"][,"overriddenBy":{"version","origin"}]}`,
  * versions as text.
  */
-export function fateJson(fate: Fate): string {
-  const { id, key, state, replicas, isMajority, refusedFor, overriddenBy } = fate
+export function statusJson(status: WriteStatus): string {
+  const { id, key, state, replicas, isMajority, refusedFor, overriddenBy } = status
   return JSON.stringify({
     id: formatWriteId(id),
     key,
@@ -117,10 +117,10 @@ const MAX_UNCONFIRMED = 5000
 /** Longest code of an error, UTF-16 units. */
 const MAX_CODE = 100
 
-const STATES: readonly FateState[] = ['local', 'leader', 'replicated', 'refused', 'unknown']
+const STATES: readonly WriteState[] = ['local', 'leader', 'replicated', 'refused', 'unknown']
 
 /** Reads what another node said of a write; undefined when it is not understood. */
-export function parseFate(id: WriteId, key: string, text: string): Fate | undefined {
+export function parseWriteStatus(id: WriteId, key: string, text: string): WriteStatus | undefined {
   let value: unknown
   try {
     value = JSON.parse(text)
