@@ -1,5 +1,5 @@
 /** The status of a node as tables for people. It came over the wire, so nothing of it is certain. */
-import { leaderText } from '../src/core/nobody.ts'
+import { leaderText } from '../src/core/unknown-leader.ts'
 import { formatBytes, formatCount, plural } from './progress.ts'
 import { formatTable } from './table.ts'
 

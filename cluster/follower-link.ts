@@ -5,9 +5,9 @@ import type { ErrorCode } from '../src/core/errors.ts'
 import type { FollowerMessage, LeaderMessage, LogPosition, Rows } from '../src/core/protocol.ts'
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
+import type { LeaderClock } from '../src/core/protocol-leader-clock.ts'
 import type { MemberNode } from '../src/core/protocol-node.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
-import type { Terms } from '../src/core/protocol-terms.ts'
 import type { Grant } from '../src/core/protocol-voting.ts'
 import type { Apart, InStep } from '../src/store/in-step.ts'
 import type { SentRow } from '../src/store/replication.ts'
@@ -135,7 +135,7 @@ export type FollowerEvent =
   | { readonly type: 'quiet'; readonly session: number; readonly known?: readonly InStep[] }
   | {
       readonly type: 'message'
-      readonly message: Exclude<LeaderMessage, Digests | Terms | Grant | PieceMessage>
+      readonly message: Exclude<LeaderMessage, Digests | LeaderClock | Grant | PieceMessage>
     }
   /** A part of the log came over the bus. */
   | { readonly type: 'batch'; readonly batch: SizedBatch }

@@ -27,7 +27,7 @@ export type DurableEffect = Extract<
 >
 
 /** What a leader says of tombstones it does not keep; see `unknown-entries.ts`. */
-export interface LeaderTerms {
+export interface LeaderRetention {
   readonly forgotten: bigint
   /** Up to which stamp it has removed tombstones, whether it is known of which log or not. */
   readonly removed: bigint
@@ -37,7 +37,7 @@ export interface LeaderTerms {
 }
 
 /** What a welcome says of them. */
-export function keptBy(welcome: Welcome): Pick<LeaderTerms, 'forgotten' | 'removed'> {
+export function keptBy(welcome: Welcome): Pick<LeaderRetention, 'forgotten' | 'removed'> {
   const { forgotten, removed = forgotten } = welcome
   return { forgotten: BigInt(forgotten), removed: BigInt(removed) }
 }
@@ -110,7 +110,7 @@ export class FollowerSteps {
    */
   async perform(
     effect: DurableEffect,
-    terms: LeaderTerms,
+    retention: LeaderRetention,
     isWanted: () => boolean,
   ): Promise<FollowerEvent> {
     const { store, leader } = this.#options
@@ -141,10 +141,10 @@ export class FollowerSteps {
         return { type: 'settled', session, n, progress }
       }
       case 'restamp':
-        await store.restamp(leader, effect.rows, terms.greatest)
+        await store.restamp(leader, effect.rows, retention.greatest)
         return { type: 'restamped', session }
       case 'take':
-        return this.#take(effect, terms, isWanted)
+        return this.#take(effect, retention, isWanted)
     }
   }
 
@@ -188,13 +188,13 @@ export class FollowerSteps {
 
   async #take(
     effect: Extract<DurableEffect, { type: 'take' }>,
-    terms: LeaderTerms,
+    retention: LeaderRetention,
     isWanted: () => boolean,
   ): Promise<FollowerEvent> {
     const { store, time, leader, protocol } = this.#options
     const { session, n, part, last, records, fresh, set, nodes, isAll } = effect
     const progress = { ...this.#durable, seen: this.#later(effect.seen) }
-    const { horizon } = terms
+    const { horizon } = retention
     const known = await leaveForgotten(store, records.slice(0, records.length - fresh), horizon)
     const late = await leaveForgotten(store, records.slice(records.length - fresh), horizon)
     const outcomes = await this.#save(progress, (meta) =>
@@ -219,7 +219,7 @@ export class FollowerSteps {
     const lacks = isAll ? undefined : this.#lacks
     const acknowledged = this.#acknowledgedIn(session)
     const unknown = {
-      ...{ leader, lacks, underWay: this.#underWay, acknowledged, ...terms, isWanted },
+      ...{ leader, lacks, underWay: this.#underWay, acknowledged, ...retention, isWanted },
       isApart: apartOf(this.#durable.apart ?? {}),
       doubted: (count: number) => this.#doubt(count),
     }

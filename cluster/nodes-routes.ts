@@ -10,11 +10,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { StateError } from '../src/core/errors.ts'
-import { NOBODY } from '../src/core/nobody.ts'
+import { UNKNOWN_LEADER } from '../src/core/unknown-leader.ts'
 import type { LeaderAnswer, Replication } from '../src/server/plugin.ts'
 import { hostAndPort } from './membership.ts'
+import { leaderOfNodes, type NodeRole } from './node-role.ts'
 import type { ResolvedClusterOptions } from './options.ts'
-import { leaderOfNodes, type Seat } from './seat.ts'
 import { requireToken } from './token.ts'
 
 export const NODES_PATH = '/-/nodes'
@@ -32,7 +32,7 @@ export interface MemberReport {
 }
 
 export interface NodesRoutes {
-  readonly seat: Pick<Seat, 'member' | 'placement' | 'lease'>
+  readonly nodeRole: Pick<NodeRole, 'member' | 'placement' | 'lease'>
   readonly options: Pick<ResolvedClusterOptions, 'nodesKey' | 'token'>
   readonly calls: Pick<Replication, 'call'>
 }
@@ -51,10 +51,10 @@ export async function answerNodes(
   { pathname }: URL,
 ): Promise<void> {
   if (pathname !== NODES_PATH) throw new StateError('not_found', `nodes: nothing at ${pathname}`)
-  const { member } = routes.seat
+  const { member } = routes.nodeRole
   if (member === undefined) throw new StateError('not_open', 'nodes: the node is starting')
   if (request.method === 'GET' || request.method === 'HEAD') {
-    const isAsked = routes.seat.lease() === undefined && member.engine.members().length > 0
+    const isAsked = routes.nodeRole.lease() === undefined && member.engine.members().length > 0
     const told = isAsked ? undefined : await passOn(routes, request, 'GET')
     if (told !== undefined) return send(response, told.status, new TextDecoder().decode(told.body))
     return send(response, 200, JSON.stringify({ nodes: reportMembers(member) }))
@@ -75,7 +75,7 @@ export async function answerNodes(
   send(response, 200, JSON.stringify({ forgotten: here }))
 }
 
-function reportMembers(member: NonNullable<Seat['member']>): MemberReport[] {
+function reportMembers(member: NonNullable<NodeRole['member']>): MemberReport[] {
   return member.engine
     .members()
     .map(({ id, name, node, connected, awaySinceMs, lastContactMs }) => ({
@@ -89,13 +89,13 @@ function reportMembers(member: NonNullable<Seat['member']>): MemberReport[] {
 
 /** What the leader answers; undefined when this node leads, or the request was passed on to it. */
 async function passOn(
-  { seat, options, calls }: NodesRoutes,
+  { nodeRole, options, calls }: NodesRoutes,
   request: IncomingMessage,
   method: 'GET' | 'POST',
   body?: string,
 ): Promise<LeaderAnswer | undefined> {
-  const leader = leaderOfNodes(seat.placement, options)
-  if (leader === undefined || leader === NOBODY) return undefined
+  const leader = leaderOfNodes(nodeRole.placement, options)
+  if (leader === undefined || leader === UNKNOWN_LEADER) return undefined
   if (request.headers[PASSED_HEADER] !== undefined) return undefined
   const headers = { [PASSED_HEADER]: '1', 'content-type': 'application/json' }
   return calls.call(leader, { method, target: NODES_PATH, headers, body, timeoutMs: TIMEOUT_MS })

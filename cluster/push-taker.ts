@@ -12,7 +12,7 @@ import { planDeny } from '../src/store/plan-deny.ts'
 import type { TakeOutcome } from '../src/store/replication.ts'
 import type { Store } from '../src/store/store.ts'
 import { DriftLog } from './drift-log.ts'
-import type { LeaderKeeping } from './leader-keeping.ts'
+import type { FollowerProgress } from './follower-progress.ts'
 import type { StreamingState } from './leader-session.ts'
 import { isTooLong } from './page.ts'
 import { inScopes, type Placement, scopeOf } from './placement.ts'
@@ -22,7 +22,7 @@ export interface PushTakerOptions {
   readonly placement: Placement
   readonly clock: HybridClock
   readonly time: TimeSource
-  readonly keeping: LeaderKeeping
+  readonly followerProgress: FollowerProgress
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
   readonly logger: Logger
@@ -70,7 +70,7 @@ export class PushTaker {
     }: Omit<Push, 't' | 'n' | 'whole'>,
     { follower, acked }: StreamingState,
   ): Promise<Taken> {
-    const { store, placement, conflicts, clock, keeping } = this.#options
+    const { store, placement, conflicts, clock, followerProgress } = this.#options
     const notAfter = clock.latest
     const ours = records
       .map((record, i) => ({
@@ -101,7 +101,7 @@ export class PushTaker {
     const hasLost = (i: number): boolean => merged[i] === 'superseded' && !pushed.lost[i]
     const superseded = accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : []))
     // One that had to give its own records lesser stamps may have dropped what now wins against them.
-    await keeping.tellAgain(superseded, this.drifted > 0 ? acked : 0)
+    await followerProgress.reemit(superseded, this.drifted > 0 ? acked : 0)
     const byRecord = new Map<StoredRecord, PushOutcome | undefined>([
       ...answers,
       ...accepted.map(({ record }, i) => [record, outcomeOf(merged[i])] as const),

@@ -6,7 +6,7 @@ import { StateError } from '../src/core/errors.ts'
 import { literalPrefix } from '../src/core/key.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
-import { planDrop } from '../src/store/plan-drop.ts'
+import { planExpireUnknown } from '../src/store/plan-expire-unknown.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type { Store } from '../src/store/store.ts'
 import { leafMask, leafOf } from './digest-tree.ts'
@@ -125,7 +125,7 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
     pages[plan] = []
     if (rows.length === 0) return
     const changed = await (plan === 'drop'
-      ? store.run(planDrop(leader, rows))
+      ? store.run(planExpireUnknown(leader, rows))
       : store.owe(leader, rows))
     if (plan === 'doubt') options.doubted(changed)
     // What a leader has an older record for was owed it when that was merged: that counts as well.

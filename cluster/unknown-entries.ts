@@ -5,7 +5,7 @@
  * questions follow, answered here for whoever compares two nodes:
  *
  * 1. Which records count in a digest? Entries always. Tombstones only while they are newer than the
- *    **horizon**, which the leader of the scope decides and tells (`Terms.horizon`); what counts is the
+ *    **horizon**, which the leader of the scope decides and tells (`LeaderClock.horizon`); what counts is the
  *    greatest stamp that they may have to win against (`lastStampOf`). Nobody removes
  *    a tombstone that is newer than the horizon, so removing never changes a digest; two digests
  *    are compared only when both were made with the same horizon.
@@ -36,7 +36,7 @@ export interface UnknownContext {
 
 /**
  * `push`: the leader is to be owed it. `drop`: it was deleted; the follower deletes it, owing nobody
- * (`planDrop`). `leave`: an old tombstone on its way out; nothing is done.
+ * (`planExpireUnknown`). `leave`: an old tombstone on its way out; nothing is done.
  */
 export type UnknownPlan = 'push' | 'drop' | 'leave'
 

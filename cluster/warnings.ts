@@ -1,5 +1,5 @@
 /** What people should look at of a node's links to its leaders, as sentences; no reason not to serve. */
-import { NOBODY } from '../src/core/nobody.ts'
+import { UNKNOWN_LEADER } from '../src/core/unknown-leader.ts'
 import type { LinkReport } from './monitor.ts'
 import { refusalKind } from './token.ts'
 
@@ -26,7 +26,7 @@ export function linkWarnings(links: readonly Told[]): string[] {
 
 function describe(link: Told): string | undefined {
   const { url, state, lagRows, lagMs, outbox, refused, lastError, lastCheckMs } = link
-  if (url === NOBODY) {
+  if (url === UNKNOWN_LEADER) {
     return outbox === 0 ? undefined : `${rows(outbox)} to be sent to whoever leads next`
   }
   if (state === 'live') {

@@ -1,7 +1,7 @@
 /** What the server is told of replication: which followers hold what, and calls to leaders. */
 
-import { NOBODY_LEADS } from '../src/core/nobody.ts'
 import { isOriginOf } from '../src/core/origin.ts'
+import { NO_LEADER } from '../src/core/unknown-leader.ts'
 import type { Replication } from '../src/server/plugin.ts'
 import type { Ballot } from './election/ballot.ts'
 import type { ClusterEngine } from './engine.ts'
@@ -42,7 +42,7 @@ export function replicationOf({
       if (!isElected(key)) return { ...found, isMajority: false }
       const own = ballot()
       if (own === undefined)
-        return { ...found, isMajority: false, unconfirmed: `all; ${NOBODY_LEADS}` }
+        return { ...found, isMajority: false, unconfirmed: `all; ${NO_LEADER}` }
       if (own.isHeldByMajority(seq)) return { ...found, isMajority: true }
       return { ...found, isMajority: false, unconfirmed: own.unconfirmed(seq) }
     },

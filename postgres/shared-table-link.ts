@@ -12,7 +12,7 @@ import { assertRecord } from '../src/core/record-check.ts'
 import { withStandInOrigin } from '../src/core/stand-in-origin.ts'
 import { NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { Store } from '../src/store/store.ts'
-import { planDrop } from './plan-drop.ts'
+import { planRemoveMissing } from './plan-remove-missing.ts'
 import { leaderOfTable, type ResolvedSharedSettings, tableOf } from './shared-options.ts'
 import { encodeCursor, type SharedCursor } from './shared-progress.ts'
 import { SharedPush } from './shared-push.ts'
@@ -248,7 +248,7 @@ export class SharedTableLink {
     const unknown = new Set(await this.#untilStopped(tables.unknown(table, keys)))
     if (unknown.size === 0) return
     const records = page.filter(({ key }) => unknown.has(key))
-    this.#counts.dropped += await store.run(planDrop(this.leader, records))
+    this.#counts.dropped += await store.run(planRemoveMissing(this.leader, records))
   }
 
   #holds(key: string): boolean {

@@ -85,9 +85,9 @@ export type ElectionEvent =
   | { readonly type: 'close' }
 
 /** Where a node stands. */
-export type Office =
+export type ElectionDecision =
   | { readonly kind: 'leader'; readonly token: number }
-  /** A leader that may not believe so any more; the last office before it stays as it is. */
+  /** A leader that may not believe so any more; the last decision before it stays as it is. */
   | { readonly kind: 'lapsed'; readonly token: number }
   | { readonly kind: 'follower'; readonly token: number; readonly holder: Holder }
 
@@ -98,7 +98,7 @@ export type ElectionEffect =
   | { readonly type: 'wake'; readonly afterMs: number; readonly isJittered: boolean }
   /** Tell when this time has come, instead of any time watched before. */
   | { readonly type: 'watch'; readonly untilNs: bigint }
-  | { readonly type: 'office'; readonly office: Office }
+  | { readonly type: 'decision'; readonly decision: ElectionDecision }
   | { readonly type: 'release'; readonly token: number }
 
 export interface ElectionStep {
@@ -205,7 +205,7 @@ function mine(state: Open, event: Told, { times }: ElectionRules): ElectionStep 
     state: { kind: 'leader', seen, heldUntilNs, validUntilNs },
     effects: [
       { type: 'watch', untilNs: validUntilNs },
-      ...(isNews ? [office({ kind: 'leader', token: seen })] : []),
+      ...(isNews ? [decision({ kind: 'leader', token: seen })] : []),
       // A new leader has no ceiling for its decisions before its first renewal.
       wakeIn(isNews ? 0 : times.renewMs),
     ],
@@ -256,7 +256,7 @@ function news(
   }
   const isKnown =
     state.kind === 'follower' && state.seen === seen && sameHolder(state.holder, holder)
-  const moved = isKnown ? [] : [office({ kind: 'follower', token: seen, holder })]
+  const moved = isKnown ? [] : [decision({ kind: 'follower', token: seen, holder })]
   return {
     state: { kind: 'follower', holder, seen, heldUntilNs },
     effects: [...moved, poll(rules)],
@@ -273,8 +273,8 @@ function sameHolder(a: Holder, b: Holder): boolean {
 
 const ns = (ms: number): bigint => BigInt(Math.round(ms)) * NS_PER_MS
 
-const office = (told: Office): ElectionEffect => ({ type: 'office', office: told })
-const lapsed = (token: number): ElectionEffect => office({ kind: 'lapsed', token })
+const decision = (told: ElectionDecision): ElectionEffect => ({ type: 'decision', decision: told })
+const lapsed = (token: number): ElectionEffect => decision({ kind: 'lapsed', token })
 const release = (token: number): ElectionEffect => ({ type: 'release', token })
 const wakeIn = (afterMs: number): ElectionEffect => ({ type: 'wake', afterMs, isJittered: false })
 const poll = ({ times }: ElectionRules): ElectionEffect => ({

@@ -1,5 +1,5 @@
 /** What people are told of a ballot: who votes, who is here since when, and what can not be done without them. */
-import { NOBODY_LEADS } from '../../src/core/nobody.ts'
+import { NO_LEADER } from '../../src/core/unknown-leader.ts'
 import { isMajority, type VoterList, votersOf } from '../../src/core/voter-list.ts'
 import type { Twin } from './attendance.ts'
 import { type BallotState, counts } from './ballot-state.ts'
@@ -78,7 +78,7 @@ export function reasonOf(view: BallotView): string | undefined {
   const { state, lapse } = view
   if (lapse === undefined) return waitsFor(view)
   const why = lapse.error === undefined ? '' : ` (${lapse.error})`
-  return `the lease of grant ${state.n} has lapsed at ${utcText(lapse.sinceMs)}: ${NOBODY_LEADS}${why}`
+  return `the lease of grant ${state.n} has lapsed at ${utcText(lapse.sinceMs)}: ${NO_LEADER}${why}`
 }
 
 /** What the leader that holds the lease waits for before it decides; undefined: nothing. */

@@ -12,7 +12,7 @@
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../core/errors.ts'
 import { hasGlob } from '../core/key.ts'
-import { NOBODY } from '../core/nobody.ts'
+import { UNKNOWN_LEADER } from '../core/unknown-leader.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { ChangeEnd } from '../store/operations.ts'
 import { parseTarget } from './request-url.ts'
@@ -186,7 +186,7 @@ export class Acks {
     const kept = `the write ${formatWriteId(id)} of ${key} is kept`
     if (state === 'local') {
       const known = this.#options.leaderOf(key) ?? 'its leader'
-      const leader = known === NOBODY ? 'whoever leads next' : known
+      const leader = known === UNKNOWN_LEADER ? 'whoever leads next' : known
       const voters = level === 'majority' ? '; no other voter is known to hold it' : ''
       return `${kept}, durable at this node, and will be pushed to ${leader}${voters}`
     }

@@ -179,7 +179,7 @@ export class WriteStatusTracker {
     const leader = this.#leaderOf(key)
     if (leader === undefined) {
       if (!standing.isKnown || slot === undefined) return unknown(id, key)
-      const holders = replication()?.holders(key, slot.seq, id.origin) ?? NOBODY
+      const holders = replication()?.holders(key, slot.seq, id.origin) ?? NO_HOLDERS
       return statusAtLeader(id, key, standing, holders, store.id)
     }
     const here = statusBelow(id, key, slot, store.id)
@@ -267,7 +267,7 @@ export class WriteStatusTracker {
 /** Where the status of a write is asked for. */
 export const WRITES_PREFIX = '/-/writes/'
 
-const NOBODY = Object.freeze({ following: 0, holding: 0, isMajority: false })
+const NO_HOLDERS = Object.freeze({ following: 0, holding: 0, isMajority: false })
 
 interface Question {
   readonly id: WriteId

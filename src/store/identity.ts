@@ -64,14 +64,14 @@ export class WritingIdentity {
   }
 
   /** Stamps up to `reach` were given out, and later ones will be lesser. */
-  comeDown(reach: bigint): void {
+  maxStampLowered(reach: bigint): void {
     if (reach > this.#reach) this.#reach = reach
     if (reach > this.#high) this.#high = reach
   }
 
   /** The next origin, under which records that had stamps up to `reach` are given lesser ones. */
   restamp(reach: bigint): string {
-    this.comeDown(reach)
+    this.maxStampLowered(reach)
     this.#next()
     return this.#origin
   }

@@ -7,9 +7,9 @@ import { indexOfKey, marksOf, versionOf, wasOf, withMarks } from '../core/entry.
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
 import { addLaterMarks, changesIn } from '../core/marks.ts'
-import { NOBODY, undecidedByNobody } from '../core/nobody.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import { atOnce, type Steps } from '../core/steps.ts'
+import { UNKNOWN_LEADER, undecidedWithoutLeader } from '../core/unknown-leader.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { Plan, PlannedSlot } from './draft.ts'
 import { heldBytes } from './held-bytes.ts'
@@ -154,7 +154,8 @@ export function assertLeads(context: PlanContext, key: string): void {
     if (refusal === undefined) return
     throw new StateError('undecided', `storage: key "${key}" is not decided yet: ${refusal}`)
   }
-  if (leader === NOBODY) throw undecidedByNobody(`storage: key "${key}" is not decided now`)
+  if (leader === UNKNOWN_LEADER)
+    throw undecidedWithoutLeader(`storage: key "${key}" is not decided now`)
   throw new StateError(
     'not_leader',
     `storage: key "${key}" is led by ${leader}; conditional writes are made only there`,

@@ -22,7 +22,7 @@ import type {
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
 import { readOutboxRows } from './outbox-rows.ts'
 import { planBatch } from './plan-batch.ts'
-import { comeDown } from './plan-come-down.ts'
+import { lowerMaxStamp } from './plan-lower-max-stamp.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
@@ -260,9 +260,9 @@ export class Store extends StoreCondition {
     return this.#committer.run(planRestamp(leader, rows, base, (last) => clock.observe(last)))
   }
 
-  /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-come-down.ts`. */
-  async comeDown(stamp: bigint): Promise<void> {
-    await comeDown(this.#committer.clock, stamp, (planner) => this.run(planner))
+  /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-lower-max-stamp.ts`. */
+  async lowerMaxStamp(stamp: bigint): Promise<void> {
+    await lowerMaxStamp(this.#committer.clock, stamp, (planner) => this.run(planner))
   }
 
   /** Removes tombstones for good, unless they changed since or are owed. @returns how many. */

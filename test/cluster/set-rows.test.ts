@@ -16,11 +16,11 @@ test('what the leader acknowledged while the two compared is not owed anew: what
   await store.acknowledge(LEADER, sent, new Map())
   const acknowledged = new HashSet()
   acknowledged.add(hashText('a'))
-  const terms = { forgotten: 0n, removed: 0n, horizon: 0n, isWanted: () => true }
+  const retention = { forgotten: 0n, removed: 0n, horizon: 0n, isWanted: () => true }
   const doubts = { isApart: () => false, doubted: () => undefined }
   const reading = { store, time, set: { path: 'a', except: [] }, nodes: [''] }
   const unknown = { leader: LEADER, lacks: undefined, underWay: new HashSet(), acknowledged }
-  await settleUnknown(reading, { ...unknown, ...terms, ...doubts })
+  await settleUnknown(reading, { ...unknown, ...retention, ...doubts })
   expect(store.owedCount(LEADER)).toBe(0)
   const [first] = rows.map(({ record }) => record)
   if (first === undefined) throw new Error('nothing was owed')

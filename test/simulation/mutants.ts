@@ -93,7 +93,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a leader resumes whatever the cursor',
-    file: 'cluster/leader-keeping.ts',
+    file: 'cluster/follower-progress.ts',
     find: 'const canResume = proof.continues && cursor !== null && cursor.seq >= retention.floor',
     replace: 'const canResume = cursor !== null',
     kinds: 'power cuts, lost disks',
@@ -265,8 +265,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a restamp keeps the origin',
     file: 'src/store/identity.ts',
-    find: '    this.comeDown(reach)\n    this.#next()\n',
-    replace: '    this.comeDown(reach)\n',
+    find: '    this.maxStampLowered(reach)\n    this.#next()\n',
+    replace: '    this.maxStampLowered(reach)\n',
     kinds: 'drifting',
   },
   {

@@ -29,7 +29,7 @@ describe('a writing identity', () => {
   test('covers what it and its followers wrote before, until its stamps are past that', () => {
     const identity = new WritingIdentity('n', undefined, 0n)
     expect(identity.marksFor(10n, nothing)).toBeUndefined()
-    identity.comeDown(190n)
+    identity.maxStampLowered(190n)
     identity.originFor(100n, undefined)
     expect(identity.marksFor(100n, nothing)).toBe('+190@n')
     const pushed = (name: string): string | undefined =>
@@ -92,7 +92,7 @@ describe('a store', () => {
     await store.set('k', '1')
     const first = versionOf(await record(store, 'k'))
     time.ns = right
-    await store.comeDown(right)
+    await store.lowerMaxStamp(right)
     await store.close()
     const again = await openStore(options)
     time.ns += 1_000_000n

@@ -8,7 +8,7 @@ import { HeldStorage } from '../cluster/nodes.ts'
 import { openStore } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
 
-const NOBODY: ReadonlySet<number> = new Set()
+const NONE: ReadonlySet<number> = new Set()
 
 const forms = [
   ['everything in memory', undefined],
@@ -32,7 +32,7 @@ async function open(cacheBytes: number | undefined, first?: string, adapter = ne
 }
 
 const owedKeys = async (store: Store, leader: string): Promise<string[]> =>
-  (await store.owed(leader, 100, NOBODY)).map(({ record }) => record.key)
+  (await store.owed(leader, 100, NONE)).map(({ record }) => record.key)
 
 describe.each(forms)('with %s', (_name, cacheBytes) => {
   it('what one leader was owed is owed to the next, in order, and nothing to the first', async () => {
@@ -44,7 +44,7 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     expect(await owedKeys(store, 'http://a')).toEqual([])
     expect(store.owedCount('http://b')).toBe(3)
     expect(await owedKeys(store, 'http://b')).toEqual(['t/1', 't/3', 't/2'])
-    const sent = (await store.owed('http://b', 2, NOBODY)).map(({ seq, record }) => ({
+    const sent = (await store.owed('http://b', 2, NONE)).map(({ seq, record }) => ({
       seq,
       key: record.key,
     }))
@@ -99,7 +99,7 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     await store.close()
   })
 
-  it('what lost before its leader had it is shown to the next leader, also after a reign', async () => {
+  it('what lost before its leader had it is shown to the next leader, also after a term as leader', async () => {
     const { store, move } = await open(cacheBytes, 'http://a')
     await store.set('t/1', '"lost"')
     const ours = await store.get('t/1')
@@ -110,7 +110,7 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     }
     await store.merge([winner], { source: 'a', leader: 'http://a' })
     const lost = async (leader: string): Promise<unknown[]> =>
-      (await store.owed(leader, 10, NOBODY)).map(({ record, isLost }) => [record.key, isLost])
+      (await store.owed(leader, 10, NONE)).map(({ record, isLost }) => [record.key, isLost])
     expect(await lost('http://a')).toEqual([['t/1', true]])
     await move(undefined)
     expect(await lost('http://a')).toEqual([])

@@ -235,7 +235,7 @@ describe('a record of a backup that is stamped too far in the future', () => {
     await store.set('a', '"own"')
     const backup = await records(store)
     time.ns -= HOUR
-    await store.comeDown(time.ns)
+    await store.lowerMaxStamp(time.ns)
     const fresh = await openStore({ time, name: 'fresh' })
     await restore(fresh, backup)
     expect(await dataAt(fresh, 'a')).toBe('"own"')

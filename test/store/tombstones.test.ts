@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Commit, StoredRecord } from '../../src/core/entry.ts'
 import { versionOf } from '../../src/core/entry.ts'
 import type { StorageAdapter } from '../../src/storage-adapter.ts'
-import { planDrop } from '../../src/store/plan-drop.ts'
+import { planExpireUnknown } from '../../src/store/plan-expire-unknown.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Retention } from '../../src/store/tombstones.ts'
@@ -126,7 +126,7 @@ describe('dropping what a leader deleted and forgot', () => {
     await store.merge([entry], { source: 'http://l', leader: 'http://l' })
     const heard: Commit[] = []
     store.onCommit((commit) => heard.push(commit))
-    expect(await store.run(planDrop('http://l', await rowsOf(store)))).toBe(1)
+    expect(await store.run(planExpireUnknown('http://l', await rowsOf(store)))).toBe(1)
     expect(heard[0]?.changes[0]?.after).toEqual({
       kind: 'tombstone',
       key: 'a',
@@ -142,9 +142,9 @@ describe('dropping what a leader deleted and forgot', () => {
     const store = await openStore({ leaderOf: () => 'http://l' })
     await store.set('owed', '1')
     const rows = await rowsOf(store)
-    expect(await store.run(planDrop('http://l', rows))).toBe(0)
+    expect(await store.run(planExpireUnknown('http://l', rows))).toBe(0)
     await store.set('owed', '2')
-    expect(await store.run(planDrop('http://l', rows))).toBe(0)
+    expect(await store.run(planExpireUnknown('http://l', rows))).toBe(0)
     expect((await store.get('owed'))?.data).toBe('2')
   })
 })

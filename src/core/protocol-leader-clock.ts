@@ -6,14 +6,14 @@
 import { type Fields, integer, stamp } from './protocol-fields.ts'
 
 /** What do you go by now? */
-export interface TermsQuestion {
+export interface LeaderClockQuestion {
   readonly t: 'terms'
   /** Comes back with the answer; from 1, counting up. */
   readonly n: number
 }
 
 /** Stamps and times are nanoseconds since the Unix epoch. */
-export interface Terms {
+export interface LeaderClock {
   readonly t: 'terms'
   /** Number of the question; 0 right after the welcome. */
   readonly n: number
@@ -27,11 +27,11 @@ export interface Terms {
   readonly horizon: bigint
 }
 
-/** The terms as they are spelled, before they become JSON. */
-export function termsFields(terms: Terms): Fields {
-  const { clock, greatest, latest, horizon } = terms
+/** The message as it is spelled, before they become JSON. */
+export function leaderClockFields(leaderClock: LeaderClock): Fields {
+  const { clock, greatest, latest, horizon } = leaderClock
   return {
-    ...terms,
+    ...leaderClock,
     clock: String(clock),
     greatest: String(greatest),
     latest: String(latest),
@@ -40,7 +40,7 @@ export function termsFields(terms: Terms): Fields {
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong, as below. */
-export function decodeTerms(fields: Fields): Terms {
+export function decodeLeaderClock(fields: Fields): LeaderClock {
   return {
     t: 'terms',
     n: integer(fields, 'n'),
@@ -51,6 +51,6 @@ export function decodeTerms(fields: Fields): Terms {
   }
 }
 
-export function decodeTermsQuestion(fields: Fields): TermsQuestion {
+export function decodeLeaderClockQuestion(fields: Fields): LeaderClockQuestion {
   return { t: 'terms', n: integer(fields, 'n') }
 }

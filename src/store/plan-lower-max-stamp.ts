@@ -6,26 +6,26 @@ import type { Planner } from './operations.ts'
  * Takes the clock back to `stamp`.
  * @throws StateError of the storage; the clock is then as it was.
  */
-export async function comeDown(
+export async function lowerMaxStamp(
   clock: HybridClock,
   stamp: bigint,
   run: (planner: Planner<void>) => Promise<void>,
 ): Promise<void> {
   const { last } = clock
   try {
-    await run(planComeDown(clock, stamp))
+    await run(planLowerMaxStamp(clock, stamp))
   } catch (error) {
     clock.restore(last)
     throw error
   }
 }
 
-function planComeDown(clock: HybridClock, stamp: bigint): Planner<void> {
+function planLowerMaxStamp(clock: HybridClock, stamp: bigint): Planner<void> {
   return {
     reads: () => ({}),
     plan({ identity }) {
-      identity.comeDown(clock.last)
-      clock.comeDown(stamp)
+      identity.maxStampLowered(clock.last)
+      clock.lowerMaxStamp(stamp)
       return { plan: undefined, result: undefined }
     },
   }

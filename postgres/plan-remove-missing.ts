@@ -7,7 +7,10 @@ import type { Planner } from '../src/store/operations.ts'
  * has the entry's own version, over which it wins, so that any later write of the key stays.
  * The result says how many were deleted.
  */
-export function planDrop(leader: string, records: readonly StoredRecord[]): Planner<number> {
+export function planRemoveMissing(
+  leader: string,
+  records: readonly StoredRecord[],
+): Planner<number> {
   return {
     reads: () => ({ keys: records.map(({ key }) => key) }),
     plan(context) {

@@ -8,7 +8,7 @@ import type { Planner } from './operations.ts'
 import type { SequencedRow } from './rows.ts'
 
 /** Drops the given entries unless they changed since or are owed. @returns how many were dropped. */
-export function planDrop(source: string, rows: readonly SequencedRow[]): Planner<number> {
+export function planExpireUnknown(source: string, rows: readonly SequencedRow[]): Planner<number> {
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {

@@ -19,14 +19,14 @@
 import type { HybridClock } from '../../src/core/clock.ts'
 import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
-import { NOBODY } from '../../src/core/nobody.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../../src/core/time.ts'
+import { UNKNOWN_LEADER } from '../../src/core/unknown-leader.ts'
 import type { DecisionTerms, Store } from '../../src/store/store.ts'
 import type { ClusterEngine } from '../engine.ts'
 import { type Placement, scopeOf } from '../placement.ts'
 import { Ballot } from './ballot.ts'
 import { Election, type LeaseReport } from './election.ts'
-import type { Office } from './election-state.ts'
+import type { ElectionDecision } from './election-state.ts'
 import type { Holder, Lease, LeaseMark } from './lease.ts'
 import type { Standing } from './standing.ts'
 import { oweUnshared, unsharedAfter } from './unshared.ts'
@@ -34,15 +34,15 @@ import { type Lapse, unconfirmedText, type VotersReport } from './voters-report.
 import { Voting } from './voting.ts'
 
 /** What runs under one placement. */
-export interface Reign {
+export interface LeaderTerm {
   readonly engine: Pick<ClusterEngine, 'followers' | 'status' | 'onProgress' | 'ask'>
   stop(): Promise<void>
 }
 
-export interface SuccessionOptions<R extends Reign> {
+export interface LeadershipOptions<R extends LeaderTerm> {
   /**
    * Opened with `setLeaderOf` told `leaderOf`, and `setDecisionTerms` told `decisionTerms`, of this
-   * succession, before `start`.
+   * leadership, before `start`.
    */
   readonly store: Store
   /** Stamps what the store writes. */
@@ -78,18 +78,18 @@ const RETRY_MS = 1000
 /** A leader that stops waits so long at most for its followers to have everything, milliseconds. */
 const DRAIN_MS = 1000
 
-export class Succession<R extends Reign> {
-  readonly #options: SuccessionOptions<R>
+export class Leadership<R extends LeaderTerm> {
+  readonly #options: LeadershipOptions<R>
   /** Paths whose leader is elected. */
   readonly #elected: ReadonlySet<string>
   #placement: Placement
-  #reign: R | undefined
+  #term: R | undefined
   #election: Election | undefined
-  #note: Note = { token: 0, url: NOBODY, sharedTo: 0 }
+  #note: Note = { token: 0, url: UNKNOWN_LEADER, sharedTo: 0 }
   /** After this seq, what this node led is not known to be anywhere else; undefined: all is, or is owed. */
   #unshared: number | undefined
-  /** The office that is not carried out yet. */
-  #wanted: Exclude<Office, { kind: 'lapsed' }> | undefined
+  /** The decision that is not carried out yet. */
+  #wanted: Exclude<ElectionDecision, { kind: 'lapsed' }> | undefined
   #work: Promise<void> = Promise.resolve()
   #cancelRetry: CancelTimer | undefined
   #closing: Promise<void> | undefined
@@ -97,12 +97,12 @@ export class Succession<R extends Reign> {
   /** Of the grant that this node leads by. */
   #ballot: Ballot | undefined
 
-  constructor(options: SuccessionOptions<R>) {
+  constructor(options: LeadershipOptions<R>) {
     this.#options = options
     this.#voting = new Voting({ store: options.store, name: options.voter })
     this.#voting.ceilingBefore = (n) => this.#election?.ceilingBefore(n) ?? 0n
-    this.#placement = options.plan(NOBODY)
-    const elected = this.#placement.scopes.filter(({ leader }) => leader === NOBODY)
+    this.#placement = options.plan(UNKNOWN_LEADER)
+    const elected = this.#placement.scopes.filter(({ leader }) => leader === UNKNOWN_LEADER)
     this.#elected = new Set(elected.map(({ path }) => path))
   }
 
@@ -112,8 +112,8 @@ export class Succession<R extends Reign> {
   }
 
   /** What runs; undefined during a change, and before and after everything. */
-  get reign(): R | undefined {
-    return this.#reign
+  get term(): R | undefined {
+    return this.#term
   }
 
   /** undefined before the start. */
@@ -124,7 +124,7 @@ export class Succession<R extends Reign> {
   /** Who votes, as this node knows it. */
   voters(): VotersReport {
     const { leader } = this.#placement.scopes.find(({ path }) => this.#elected.has(path)) ?? {}
-    const followed = leader === NOBODY ? undefined : leader
+    const followed = leader === UNKNOWN_LEADER ? undefined : leader
     return (
       this.#ballot?.report() ?? reportOf(this.#voting, unconfirmedText(this.report(), followed))
     )
@@ -163,24 +163,24 @@ export class Succession<R extends Reign> {
   leaderOf(key: string): string | undefined {
     const scope = scopeOf(this.#placement, key)
     if (scope === undefined || scope.leader !== undefined) return scope?.leader
-    return this.leads || !this.#elected.has(scope.path) ? undefined : NOBODY
+    return this.leads || !this.#elected.has(scope.path) ? undefined : UNKNOWN_LEADER
   }
 
   /** Serves as a follower of the leader of before, then runs for the lease. Waits for the storage only. */
   async start(lease: Lease, self: Holder): Promise<void> {
     const { store, plan, run, time, random, logger } = this.#options
     const last = decodeNote(store.meta(ROW))
-    const url = last?.url ?? NOBODY
+    const url = last?.url ?? UNKNOWN_LEADER
     this.#voting.start()
     await store.redirect(() => {
-      this.#placement = plan(url === self.url ? NOBODY : url)
+      this.#placement = plan(url === self.url ? UNKNOWN_LEADER : url)
     })
-    const reign = await run(this.#placement, this.#standing(url))
-    this.#reign = reign
-    if (last?.url === null) this.#unshared = unsharedAfter(store, reign.engine, last.sharedTo)
-    const office = (wanted: Office): void => this.#want(wanted)
+    const term = await run(this.#placement, this.#standing(url))
+    this.#term = term
+    if (last?.url === null) this.#unshared = unsharedAfter(store, term.engine, last.sharedTo)
+    const decision = (wanted: ElectionDecision): void => this.#want(wanted)
     this.#election = new Election({
-      ...{ lease, self, time, random, logger, office },
+      ...{ lease, self, time, random, logger, decision },
       seen: Math.max(last?.token ?? 0, this.#voting.n),
       remembered: { ceiling: BigInt(last?.ceiling ?? 0), voters: '' },
       mark: () => this.#mark(lease.durationMs),
@@ -202,10 +202,10 @@ export class Succession<R extends Reign> {
     await this.#election?.close()
     this.#cancelRetry?.()
     await this.#work
-    const reign = this.#reign
-    this.#reign = undefined
+    const term = this.#term
+    this.#term = undefined
     this.#ballot?.end()
-    await reign?.stop()
+    await term?.stop()
     await this.#voting.stop()
   }
 
@@ -248,44 +248,44 @@ export class Succession<R extends Reign> {
     return { sinceMs: unconfirmedSinceMs ?? nowMs, error }
   }
 
-  #want(office: Office): void {
+  #want(decision: ElectionDecision): void {
     // It changes nothing that runs, nor what is still to be carried out.
-    if (office.kind === 'lapsed') return
-    this.#wanted = office
+    if (decision.kind === 'lapsed') return
+    this.#wanted = decision
     this.#cancelRetry?.()
     this.#work = this.#work.then(() => this.#settle())
   }
 
   async #settle(): Promise<void> {
-    const office = this.#wanted
-    if (office === undefined || this.#closing !== undefined) return
+    const decision = this.#wanted
+    if (decision === undefined || this.#closing !== undefined) return
     try {
-      await this.#carryOut(office)
-      if (this.#wanted === office) this.#wanted = undefined
+      await this.#carryOut(decision)
+      if (this.#wanted === decision) this.#wanted = undefined
     } catch (error) {
       const { logger, time } = this.#options
       logger.error('the change of leader could not be carried out; trying again', {
         error: errorText(error),
       })
-      if (this.#wanted !== office) return
-      this.#cancelRetry = time.after(RETRY_MS, () => this.#want(office))
+      if (this.#wanted !== decision) return
+      this.#cancelRetry = time.after(RETRY_MS, () => this.#want(decision))
     }
   }
 
-  async #carryOut(office: Exclude<Office, { kind: 'lapsed' }>): Promise<void> {
+  async #carryOut(decision: Exclude<ElectionDecision, { kind: 'lapsed' }>): Promise<void> {
     const { store, plan } = this.#options
-    const { token } = office
-    if (office.kind === 'leader') {
+    const { token } = decision
+    if (decision.kind === 'leader') {
       const isSame = this.#note.url === null && this.#note.token === token
       // What was written while it was lapsed is owed to nobody after all.
-      if (isSame && this.#reign !== undefined) return store.redirect(() => undefined)
+      if (isSame && this.#term !== undefined) return store.redirect(() => undefined)
       return this.#change(plan(undefined), { token, url: null })
     }
-    const { url } = office.holder
+    const { url } = decision.holder
     const placement = plan(url)
     // Followed by configuration, for other scopes, is not followed by election.
     const isFollowed = placement.fingerprint === this.#placement.fingerprint
-    if (!isFollowed || this.#note.url === null || this.#reign === undefined) {
+    if (!isFollowed || this.#note.url === null || this.#term === undefined) {
       return this.#change(placement, { token, url })
     }
     if (this.#note.token !== token) await this.#save({ token, url, sharedTo: 0 })
@@ -293,17 +293,17 @@ export class Succession<R extends Reign> {
 
   async #change(placement: Placement, decided: Omit<Note, 'sharedTo' | 'ceiling'>): Promise<void> {
     const { store, run, newId } = this.#options
-    const reign = this.#reign
+    const term = this.#term
     if (this.#note.url === null) {
-      // Without a reign it led all the same, and shared with nobody.
+      // Without a term it led all the same, and shared with nobody.
       const { sharedTo } = this.#note
       const unshared = this.#unshared ?? sharedTo
-      this.#unshared = reign ? unsharedAfter(store, reign.engine, sharedTo) : unshared
+      this.#unshared = term ? unsharedAfter(store, term.engine, sharedTo) : unshared
     }
-    this.#reign = undefined
+    this.#term = undefined
     this.#ballot?.end()
     this.#ballot = undefined
-    await reign?.stop()
+    await term?.stop()
     const sharedTo = decided.url === null ? (this.#unshared ?? store.head) : 0
     const note: Note = { ...decided, sharedTo }
     if (note.url === null) {
@@ -322,7 +322,7 @@ export class Succession<R extends Reign> {
     await this.#save(note)
     this.#unshared = undefined
     if (this.#closing === undefined) {
-      this.#reign = await run(placement, this.#standing(note.url ?? undefined))
+      this.#term = await run(placement, this.#standing(note.url ?? undefined))
     }
   }
 
@@ -336,7 +336,7 @@ export class Succession<R extends Reign> {
   #drained(): Promise<void> {
     const { store, time } = this.#options
     const { head } = store
-    const engine = this.#reign?.engine
+    const engine = this.#term?.engine
     if (engine === undefined) return Promise.resolve()
     return new Promise((resolve) => {
       const end = (): void => {

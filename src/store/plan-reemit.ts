@@ -11,7 +11,7 @@ import type { SequencedRow } from './rows.ts'
  * debts they have. Followers hear of them as of any change, local subscribers do not.
  * @returns how many there were.
  */
-export function planTellAgain(
+export function planReemit(
   keys: readonly string[],
   isMissing: (row: SequencedRow) => boolean,
 ): Planner<number> {

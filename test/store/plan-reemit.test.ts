@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import type { Commit } from '../../src/core/entry.ts'
-import { planTellAgain } from '../../src/store/plan-tell-again.ts'
+import { planReemit } from '../../src/store/plan-reemit.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { entry, tombstone } from '../cluster/fixtures.ts'
@@ -26,7 +26,7 @@ describe.each([
     const heard: Commit[] = []
     store.onCommit((commit) => heard.push(commit))
     const keys = ['old', 'old', 'edge', 'young', 'kept', 'absent']
-    expect(await store.run(planTellAgain(keys, isOld))).toBe(2)
+    expect(await store.run(planReemit(keys, isOld))).toBe(2)
     expect(store.head).toBe(6)
     expect(heard).toMatchObject([
       { seq: 6, silent: true, changes: [{ key: 'old' }, { key: 'edge' }] },
@@ -46,7 +46,7 @@ describe.each([
     const store = await openStore({ name: 'n', adapter: new MemoryStorage(), ...cache })
     const records = [entry('a', 1), entry('b', 2)]
     await store.merge(records, { source: 'peer' })
-    expect(await store.run(planTellAgain(['a', 'b'], ({ seq }) => seq <= 1))).toBe(1)
+    expect(await store.run(planReemit(['a', 'b'], ({ seq }) => seq <= 1))).toBe(1)
     expect((await store.log(0, 10)).rows).toEqual([
       { seq: 2, record: records[1] },
       { seq: 3, record: records[0] },
@@ -58,7 +58,7 @@ describe.each([
     const leaderOf = (): string => 'leader'
     const store = await openStore({ name: 'n', adapter: new MemoryStorage(), leaderOf, ...cache })
     await store.merge([tombstone('old', 50)], { source: 'edge' })
-    await store.run(planTellAgain(['old'], isOld))
+    await store.run(planReemit(['old'], isOld))
     expect(await store.owed('leader', 10, new Set())).toMatchObject([{ seq: 2 }])
     expect(store.owedCount('leader')).toBe(1)
     await store.close()
@@ -67,7 +67,7 @@ describe.each([
   test('writes nothing when there is none', async () => {
     const store = await openStore({ name: 'n', adapter: new MemoryStorage(), ...cache })
     await store.merge([tombstone('young', 101)], { source: 'peer' })
-    expect(await store.run(planTellAgain(['young'], isOld))).toBe(0)
+    expect(await store.run(planReemit(['young'], isOld))).toBe(0)
     expect(store.head).toBe(1)
     await store.close()
   })

@@ -1,6 +1,6 @@
 /**
  * What a leader keeps for its followers beside the log: how far each of them is, how long deletions
- * are remembered, and the terms it goes by. One per node.
+ * are remembered, and the clock it goes by. One per node.
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import { lastStampOf, type StoredRecord, versionOf } from '../src/core/entry.ts'
@@ -8,9 +8,9 @@ import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import { mayOverlap } from '../src/core/pattern-overlap.ts'
 import type { Hello } from '../src/core/protocol.ts'
-import type { Terms } from '../src/core/protocol-terms.ts'
+import type { LeaderClock } from '../src/core/protocol-leader-clock.ts'
 import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
-import { planTellAgain } from '../src/store/plan-tell-again.ts'
+import { planReemit } from '../src/store/plan-reemit.ts'
 import type { Store } from '../src/store/store.ts'
 import {
   FollowerRegistry,
@@ -22,7 +22,7 @@ import { type Placement, scopeOf } from './placement.ts'
 import { type PlaceProof, proofOfPlace } from './proof-of-place.ts'
 import { horizonAt, TombstoneRemover } from './retention.ts'
 
-export interface LeaderKeepingOptions {
+export interface FollowerProgressOptions {
   /** Open. */
   readonly store: Store
   readonly placement: Placement
@@ -49,12 +49,12 @@ export interface Admission {
   readonly registration: Registration
 }
 
-export class LeaderKeeping {
-  readonly #options: LeaderKeepingOptions
+export class FollowerProgress {
+  readonly #options: FollowerProgressOptions
   readonly #registry: FollowerRegistry
   readonly #remover: TombstoneRemover
 
-  constructor(options: LeaderKeepingOptions) {
+  constructor(options: FollowerProgressOptions) {
     this.#options = options
     const { store, placement, clock, time, lived, logger, tombstoneRetentionMs } = options
     this.#registry = new FollowerRegistry({
@@ -142,7 +142,7 @@ export class LeaderKeeping {
    * @param passed seq up to which the follower may have dropped what it heard of.
    * @throws StateError of the storage.
    */
-  async tellAgain(lost: readonly StoredRecord[], passed: number): Promise<void> {
+  async reemit(lost: readonly StoredRecord[], passed: number): Promise<void> {
     // An old delete wins only against what is older still.
     const concerned = lost.filter(
       (record) => passed > 0 || versionOf(record) <= this.horizonOf(record.key),
@@ -152,12 +152,12 @@ export class LeaderKeeping {
       record.kind === 'tombstone' && lastStampOf(record) <= this.horizonOf(record.key)
     const keys = concerned.map(({ key }) => key)
     await this.#options.store.run(
-      planTellAgain(keys, ({ record, seq }) => seq <= passed || isOldDelete(record)),
+      planReemit(keys, ({ record, seq }) => seq <= passed || isOldDelete(record)),
     )
   }
 
   /** What this node goes by, for a follower of these scopes. */
-  terms(n: number, scopes: readonly string[]): Terms {
+  leaderClock(n: number, scopes: readonly string[]): LeaderClock {
     const { clock } = this.#options
     const now = clock.physicalNs()
     const horizons = scopes.map((path) => this.horizonOf(path))

@@ -1,16 +1,16 @@
 /** Where a node stands in its cluster: for good, as configured, or as an election has it. */
 import { nanoid } from 'nanoid'
 import { errorText } from '../src/core/errors.ts'
-import { NOBODY } from '../src/core/nobody.ts'
+import { UNKNOWN_LEADER } from '../src/core/unknown-leader.ts'
 import type { PluginHost, ServerAddress } from '../src/server/plugin.ts'
 import type { DecisionTerms } from '../src/store/store.ts'
 import { DigestTable } from './digest-table.ts'
 import type { Ballot } from './election/ballot.ts'
 import type { LeaseReport } from './election/election.ts'
-import { withoutNobody } from './election/nobody.ts'
+import { failFast } from './election/fail-fast.ts'
+import { Leadership } from './election/leadership.ts'
 import { type ElectedOptions, makeLease } from './election/options.ts'
 import { withPeerKnowledge } from './election/peer-knowledge.ts'
-import { Succession } from './election/succession.ts'
 import type { VotersReport } from './election/voters-report.ts'
 import type { ClusterEngine } from './engine.ts'
 import { usualSets } from './key-set.ts'
@@ -27,7 +27,7 @@ import { horizonAt } from './retention.ts'
 /** Nodes among which some are asked who leads, when the lease is out of reach. */
 const MAX_PEERS = 200
 
-export interface Seat {
+export interface NodeRole {
   /** Who leads what at present. */
   readonly placement: Placement
   /** What runs; undefined before the start, after the end, and while another node takes the lead. */
@@ -52,7 +52,7 @@ export interface Seat {
   stop(): Promise<void>
 }
 
-export interface SeatOptions {
+export interface NodeRoleOptions {
   readonly options: ResolvedClusterOptions
   readonly host: PluginHost
   /** Hears that followers may hold more than before. */
@@ -64,12 +64,12 @@ export interface SeatOptions {
 }
 
 /** @throws StateError `invalid_key` or `invalid_option`: see `planPlacement`. */
-export function createSeat(parts: SeatOptions): Seat {
+export function createNodeRole(parts: NodeRoleOptions): NodeRole {
   const { leader } = parts.options
-  return leader === undefined ? fixedSeat(parts) : electedSeat(parts, leader)
+  return leader === undefined ? fixedRole(parts) : electedRole(parts, leader)
 }
 
-function fixedSeat(parts: SeatOptions): Seat {
+function fixedRole(parts: NodeRoleOptions): NodeRole {
   const { options, host } = parts
   const placement = planPlacement(options.keys, options.clusterUrl, options.nodesKey)
   const leadsNodes = leaderOfNodes(placement, options) === undefined
@@ -119,7 +119,7 @@ function fixedSeat(parts: SeatOptions): Seat {
   }
 }
 
-function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
+function electedRole(parts: NodeRoleOptions, leader: ElectedOptions): NodeRole {
   const { options, host } = parts
   const { store, time, clock, newId } = host
   const { random, logger, keys, nodesKey, advertise } = options
@@ -127,14 +127,14 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
   let url: string | undefined
   let kept: KeptDigests | undefined
   let isEnding = false
-  const succession = new Succession<Member>({
+  const leadership = new Leadership<Member>({
     ...{ store, clock, time, random, newId, logger },
     voter: leader.voter,
     voters: leader.voters,
     plan: (elected) => planPlacement(keys, elected, nodesKey),
     run: async (placement, standing) => {
       if (address === undefined) throw new Error('the server does not listen')
-      const transport = withoutNobody(host.transport)
+      const transport = failFast(host.transport)
       kept ??= keepDigests(parts, placement)
       const { digests } = kept
       const ending = { isEnding: () => isEnding }
@@ -146,25 +146,25 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
   })
   return {
     get placement() {
-      return succession.placement
+      return leadership.placement
     },
     get member() {
-      return succession.reign
+      return leadership.term
     },
     get url() {
       return url
     },
     get leads() {
-      return succession.leads
+      return leadership.leads
     },
-    leaderOf: (key) => succession.leaderOf(key),
-    lease: () => succession.report(),
-    voters: () => succession.voters(),
+    leaderOf: (key) => leadership.leaderOf(key),
+    lease: () => leadership.report(),
+    voters: () => leadership.voters(),
     get ballot() {
-      return succession.leads ? succession.ballot : undefined
+      return leadership.leads ? leadership.ballot : undefined
     },
-    isElected: (key) => succession.isElected(key),
-    decisionTerms: (key) => succession.decisionTerms(key),
+    isElected: (key) => leadership.isElected(key),
+    decisionTerms: (key) => leadership.decisionTerms(key),
     async start(listening) {
       address = listening
       url = advertisedAddress({ advertise, address }).url
@@ -173,10 +173,10 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
       const lease = withPeerKnowledge({
         lease: await makeLease(leader, candidate, { time, random, logger }),
         ...{ self, random, token: options.token, calls: parts.calls },
-        peers: () => peersOf(succession.reign?.engine, store, options),
+        peers: () => peersOf(leadership.term?.engine, store, options),
       })
       try {
-        await succession.start(lease, self)
+        await leadership.start(lease, self)
       } catch (error) {
         await lease.close()
         throw error
@@ -184,7 +184,7 @@ function electedSeat(parts: SeatOptions, leader: ElectedOptions): Seat {
     },
     async stop() {
       isEnding = true
-      await succession.close()
+      await leadership.close()
       kept?.stop()
     },
   }
@@ -196,7 +196,7 @@ interface KeptDigests {
 }
 
 /** Counted once, so that a change of leader does not cost a scan of everything. */
-function keepDigests({ host, options }: SeatOptions, placement: Placement): KeptDigests {
+function keepDigests({ host, options }: NodeRoleOptions, placement: Placement): KeptDigests {
   const { store, time } = host
   const digests = new DigestTable(store, time, usualSets(placement))
   const unsubscribe = store.onCommit((commit) => digests.committed(commit))
@@ -235,5 +235,5 @@ export function leaderOfNodes(
   { nodesKey }: Pick<ResolvedClusterOptions, 'nodesKey'>,
 ): string | undefined {
   const leader = scopes.find(({ path }) => path === nodesKey)?.leader
-  return leader === NOBODY ? undefined : leader
+  return leader === UNKNOWN_LEADER ? undefined : leader
 }

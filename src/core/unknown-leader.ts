@@ -4,17 +4,17 @@
  */
 import { StateError } from './errors.ts'
 
-export const NOBODY = 'https://no-leader.invalid'
+export const UNKNOWN_LEADER = 'https://no-leader.invalid'
 
 /** Why it is out of reach, and why nothing is decided. */
-export const NOBODY_LEADS = 'no leader at present'
+export const NO_LEADER = 'no leader at present'
 
 /** The URL of a leader as people are told it. */
 export function leaderText(leader: string): string {
-  return leader === NOBODY ? 'nobody at present' : leader
+  return leader === UNKNOWN_LEADER ? 'nobody at present' : leader
 }
 
 /** Refuses a decision that there is nobody to make; nothing was written. */
-export function undecidedByNobody(what: string): StateError {
-  return new StateError('undecided', `${what}: ${NOBODY_LEADS}; nobody was asked`)
+export function undecidedWithoutLeader(what: string): StateError {
+  return new StateError('undecided', `${what}: ${NO_LEADER}; nobody was asked`)
 }
