@@ -169,8 +169,8 @@ function send(
     records: rows.map((row) => row.record),
     ...values,
     ...(overtaken.length === 0 ? {} : { overtaken }),
-    ...(rows.some((row) => row.seen !== undefined)
-      ? { seen: rows.map((row) => row.seen ?? null) }
+    ...(rows.some((row) => row.causalContext !== undefined)
+      ? { seen: rows.map((row) => row.causalContext ?? null) }
       : {}),
     ...(rows.some((row) => row.isLost === true)
       ? { lost: rows.flatMap((row, i) => (row.isLost === true ? [i] : [])) }

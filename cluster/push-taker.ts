@@ -74,7 +74,7 @@ export class PushTaker {
     const notAfter = clock.latest
     const ours = records
       .map((record, i) => ({
-        ...{ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) },
+        ...{ record, causalContext: seen[i] ?? undefined, isLost: lost.includes(i) },
         isTooGreat: withheld.includes(i) || isTooGreat(record, store.limits),
       }))
       .filter(
@@ -88,7 +88,7 @@ export class PushTaker {
     const answers = await this.#deny(denied, notAfter, follower.name)
     const pushed = {
       follower: follower.id,
-      seen: accepted.map((item) => item.seen),
+      causalContexts: accepted.map((item) => item.causalContext),
       lost: accepted.map((item) => item.isLost),
       overtaken: [...this.#refused, ...overtaken],
       conflicts,

@@ -12,7 +12,7 @@ import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { ClusterLimits } from '../options.ts'
 import { cutRows } from '../page.ts'
-import { HeldByPeer, type Sighting } from './held.ts'
+import { HeldByPeer, type Observation } from './held.ts'
 import type { PivotHttp } from './http.ts'
 import type { Depth, PivotLinkEffect, PivotLinkEvent, PivotLinkState } from './link-state.ts'
 import { DORMANT, stepPivotLink } from './link-state.ts'
@@ -273,10 +273,10 @@ export class PivotLink {
     const { store, clock, leader, logger } = this.#options
     const isWanted = (): boolean => this.#isWanted()
     const peer = this.#peer
-    const sighting = this.#held.of(scope.path)
+    const observation = this.#held.of(scope.path)
     const options: PullOptions = {
-      ...{ store, clock, leader, peer, isWanted, sighting },
-      hasSameDisk: () => this.#hasSameDisk(sighting),
+      ...{ store, clock, leader, peer, isWanted, observation },
+      hasSameDisk: () => this.#hasSameDisk(observation),
     }
     const result = await pullScope(options, scope, view, isForced)
     if (result !== undefined && result.applied + result.owed > 0) {
@@ -284,10 +284,10 @@ export class PivotLink {
     }
   }
 
-  #hasSameDisk(sighting: Sighting | undefined): Promise<SameDisk> {
+  #hasSameDisk(observation: Observation | undefined): Promise<SameDisk> {
     const { store, scopes, nodesKey } = this.#options
     const nodes = scopes.find(({ path }) => path === nodesKey)
-    return sameDisk({ store, peer: this.#peer, nodes, held: this.#held, sighting })
+    return sameDisk({ store, peer: this.#peer, nodes, held: this.#held, observation })
   }
 
   /** Once a path was compared with, all that is held here of it and is not in the outbox is at the leader. */
@@ -295,7 +295,7 @@ export class PivotLink {
     if (!this.#isWanted()) return
     const { store, scopes } = this.#options
     const seq = store.head
-    const news = new Map<string, Sighting>()
+    const news = new Map<string, Observation>()
     for (const { path } of scopes) {
       const view = this.#views.get(path)
       if (view?.isWhole !== true) continue

@@ -13,7 +13,7 @@ import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Slot } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
-import type { HeldByPeer, Sighting } from './held.ts'
+import type { HeldByPeer, Observation } from './held.ts'
 import { keysOf, type PeerClient } from './peer-client.ts'
 import { planAnew, planGone } from './plans.ts'
 import type { SameDisk } from './same-disk.ts'
@@ -32,7 +32,7 @@ export interface CompareOptions {
   /** The activity of the scope here, before the look. */
   readonly activity: bigint
   /** Looks elsewhere at the node whether it has the disk it had. */
-  readonly hasSameDisk: (sighting: Sighting | undefined) => Promise<SameDisk>
+  readonly hasSameDisk: (observation: Observation | undefined) => Promise<SameDisk>
 }
 
 /** What was found. */
@@ -59,7 +59,7 @@ class Look {
   readonly #options: CompareOptions
   readonly #seq: number
   readonly #atNs: bigint
-  readonly #sighting: Sighting | undefined
+  readonly #observation: Observation | undefined
   #isSame = true
   #latest = 0n
 
@@ -67,13 +67,13 @@ class Look {
     this.#options = options
     this.#seq = options.store.head
     this.#atNs = options.clock.physicalNs()
-    this.#sighting = options.held.of(options.scope.path)
+    this.#observation = options.held.of(options.scope.path)
   }
 
   async list(): Promise<NodeLook> {
     const { store, peer, scope, held } = this.#options
-    const { sighting, note } = await this.#known()
-    const absence = new Absence(sighting)
+    const { observation, note } = await this.#known()
+    const absence = new Absence(observation)
     const there = new Set<string>()
     for await (const page of pagesOf(peer, scope)) {
       for (const entry of page) {
@@ -121,12 +121,13 @@ class Look {
    * What the node is known to have had. A delete that it notes later than all that is here is its own: then
    * it had taken over what it was given before, whether that was seen or not.
    */
-  async #known(): Promise<{ sighting: Sighting | undefined; note: bigint }> {
+  async #known(): Promise<{ observation: Observation | undefined; note: bigint }> {
     const { peer, scope, clock, activity, servedSeq } = this.#options
     const note = await peer.deleteStamp(scope)
     const isOwn = note > activity && note <= clock.latest
-    if (!isOwn || servedSeq <= (this.#sighting?.seq ?? 0)) return { sighting: this.#sighting, note }
-    return { sighting: { seq: servedSeq, atNs: note, activity: 0n }, note }
+    if (!isOwn || servedSeq <= (this.#observation?.seq ?? 0))
+      return { observation: this.#observation, note }
+    return { observation: { seq: servedSeq, atNs: note, activity: 0n }, note }
   }
 
   async #take(page: readonly Entry[]): Promise<void> {
@@ -153,7 +154,7 @@ class Look {
    */
   get #forgotten(): bigint {
     const { forgotten } = this.#options.store.retention
-    const seenNs = this.#sighting?.atNs
+    const seenNs = this.#observation?.atNs
     return seenNs !== undefined && seenNs < forgotten ? seenNs : forgotten
   }
 
@@ -172,7 +173,7 @@ class Look {
   /** Deletes what the node has deleted. @returns how many of `known` that were. */
   async #settle(known: readonly SequencedRow[], absence: Absence): Promise<number> {
     const { store, peer, scope, source, hasSameDisk } = this.#options
-    if (!absence.hasSurvivor && (await hasSameDisk(this.#sighting)) !== 'same') return 0
+    if (!absence.hasSurvivor && (await hasSameDisk(this.#observation)) !== 'same') return 0
     const again = await keysOf(peer, scope)
     // A list that is just being filled grows meanwhile: then nothing is sure.
     if (known.some(({ record }) => again.has(record.key))) return 0
@@ -186,15 +187,15 @@ class Look {
 
   async #noteHeld(): Promise<void> {
     const { held, scope } = this.#options
-    const before = this.#sighting
+    const before = this.#observation
     const isNews =
       before?.seq !== this.#seq ||
       before.activity !== this.#latest ||
       this.#atNs - before.atNs > NOTE_NS
     // Forgotten during the look: what it began from does not hold any more.
     if (!isNews || held.of(scope.path) !== before) return
-    const sighting = { seq: this.#seq, atNs: this.#atNs, activity: this.#latest }
-    await held.note(new Map([[scope.path, sighting]]))
+    const observation = { seq: this.#seq, atNs: this.#atNs, activity: this.#latest }
+    await held.note(new Map([[scope.path, observation]]))
   }
 }
 

@@ -183,7 +183,7 @@ export class PivotNode {
   }
 
   /** It has not been looked at, and is not waited for any longer: what was seen there is void. */
-  async letGo(): Promise<void> {
+  async release(): Promise<void> {
     if (this.#hold.isActive && !this.#isOther) await this.#held.forget()
   }
 

@@ -118,7 +118,7 @@ export class PivotNodes {
       if (holding.length === 0) {
         await Promise.all(here.map((node) => node.lookFor()))
         if (here.some((node) => node.holds(path, isShared))) continue
-        await Promise.all(here.map((node) => node.letGo()))
+        await Promise.all(here.map((node) => node.release()))
         return true
       }
       for (const node of holding) node.hurry()

@@ -228,7 +228,7 @@ export class Pivot2 {
     const activity = await this.#activity.of(scope)
     return compareWithNode({
       ...{ store, clock, peer, scope, held, servedSeq, activity, source: sourceOf(address) },
-      hasSameDisk: (sighting) => sameDisk({ store, peer, nodes, held, sighting }),
+      hasSameDisk: (observation) => sameDisk({ store, peer, nodes, held, observation }),
     })
   }
 

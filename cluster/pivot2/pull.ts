@@ -8,7 +8,7 @@ import { StateError } from '../../src/core/errors.ts'
 import type { Slot } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
-import type { Sighting } from './held.ts'
+import type { Observation } from './held.ts'
 import { keysOf, type PeerClient } from './peer-client.ts'
 import { type PullResult, planAbsent, planTake } from './plans.ts'
 import type { SameDisk } from './same-disk.ts'
@@ -23,7 +23,7 @@ export interface PullOptions {
   /** Ends early when it says no. */
   readonly isWanted: () => boolean
   /** What has been seen of the scope at the leader. */
-  readonly sighting: Sighting | undefined
+  readonly observation: Observation | undefined
   /** Looks elsewhere at the leader whether it has the disk it had; for a list that has nothing to tell. */
   readonly hasSameDisk: () => Promise<SameDisk>
 }
@@ -89,7 +89,7 @@ class Pull {
   constructor(options: PullOptions, scope: PivotScope) {
     this.#options = options
     this.#scope = scope
-    this.absence = new Absence(options.sighting)
+    this.absence = new Absence(options.observation)
   }
 
   async list(activity: bigint, view: ScopeView): Promise<PullResult> {
@@ -185,7 +185,8 @@ class Pull {
 
   /** A delete that was noted there is one of what had been there. */
   #provenBy(proof: bigint, { record }: Slot): bigint | undefined {
-    const wasThere = this.#options.sighting !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
+    const wasThere =
+      this.#options.observation !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
     if (!wasThere || this.absence.isDoubtful(record)) return undefined
     return versionOf(record) <= proof ? proof : undefined
   }

@@ -4,7 +4,7 @@
  */
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
-import type { HeldByPeer, Sighting } from './held.ts'
+import type { HeldByPeer, Observation } from './held.ts'
 import type { PeerClient } from './peer-client.ts'
 import { isOfScope, type PivotScope } from './wire.ts'
 
@@ -18,15 +18,15 @@ export interface DiskQuestion {
   readonly nodes: PivotScope | undefined
   readonly held: HeldByPeer
   /** What had been seen when: what came there after this look may have come to another disk. */
-  readonly sighting: Sighting | undefined
+  readonly observation: Observation | undefined
 }
 
 /** Never rejects: a peer that does not give the list leaves it `unknown`. */
 export async function sameDisk(question: DiskQuestion): Promise<SameDisk> {
-  const { store, peer, nodes, held, sighting } = question
+  const { store, peer, nodes, held, observation } = question
   const seen = nodes === undefined ? undefined : held.of(nodes.path)
-  if (nodes === undefined || seen === undefined || sighting === undefined) return 'unknown'
-  const absence = new Absence(seen.seq < sighting.seq ? seen : sighting)
+  if (nodes === undefined || seen === undefined || observation === undefined) return 'unknown'
+  const absence = new Absence(seen.seq < observation.seq ? seen : observation)
   try {
     for await (const entry of peer.list(nodes)) {
       absence.met(await store.slot(entry.key), entry)

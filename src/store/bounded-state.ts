@@ -5,10 +5,11 @@
  * Reads of many rows begin at rest, between two batches: there the adapter's snapshot plus what is
  * pinned is exactly the state of the last commit.
  */
+
+import { contextCoversItself } from '../core/causal-context.ts'
 import type { Entry } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, literalPrefix, matchKey } from '../core/key.ts'
-import { hasSeenItself } from '../core/seen.ts'
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
 import { FetchedView } from './fetched-view.ts'
 import { isCreatedIn, limited } from './mirror.ts'
@@ -216,7 +217,7 @@ export class BoundedState implements State {
     kept.forEach(({ record, seq }, i) => {
       const mark = marks[i]
       const owedTo = mark === undefined ? undefined : leaderOf(record.key)
-      this.#cache.set({ record, seq, owedTo, seen: mark?.seen })
+      this.#cache.set({ record, seq, owedTo, causalContext: mark?.causalContext })
     })
     return stale
   }
@@ -253,10 +254,10 @@ export class BoundedState implements State {
     const slots = await this.slots(places.map(({ key }) => key))
     const rows = new Map<number, SequencedRow>()
     places.forEach((place, i) => {
-      const { seq = 0, record, seen, owedTo } = slots[i] ?? {}
+      const { seq = 0, record, causalContext, owedTo } = slots[i] ?? {}
       if (record === undefined || skip.has(seq)) return
-      const isMoved = owedTo === leader && hasSeenItself(seen, record)
-      if (seq === place.seq || isMoved) rows.set(seq, { seq, record, seen })
+      const isMoved = owedTo === leader && contextCoversItself(causalContext, record)
+      if (seq === place.seq || isMoved) rows.set(seq, { seq, record, causalContext })
     })
     return [...rows.values()]
   }
@@ -350,7 +351,7 @@ export class BoundedState implements State {
           record,
           seq,
           owedTo: mark === undefined ? undefined : leaderOf(record.key),
-          seen: mark?.seen,
+          causalContext: mark?.causalContext,
         }
         found.set(record.key, slot)
         if (!fetch.stale) this.#cache.set(slot)
@@ -363,7 +364,7 @@ export class BoundedState implements State {
   /** What the outbox says of each of the rows; undefined where it has none. */
   async #areOwed(
     rows: readonly SequencedRow[],
-  ): Promise<readonly ({ readonly seen: string | undefined } | undefined)[]> {
+  ): Promise<readonly ({ readonly causalContext: string | undefined } | undefined)[]> {
     // A count is off, even below zero, from when another leads until `redirect`.
     if ([...this.#owed.values()].every((count) => count === 0)) return []
     const names = rows.map(({ seq }) => outboxRow(seq))
@@ -371,7 +372,7 @@ export class BoundedState implements State {
     return marks.map((mark, i) => {
       if (mark === undefined) return undefined
       const owed = unsealRow(names[i] ?? '', mark)
-      return { seen: owed === undefined ? undefined : decodeOwed(owed).seen }
+      return { causalContext: owed === undefined ? undefined : decodeOwed(owed).causalContext }
     })
   }
 

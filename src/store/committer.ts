@@ -29,7 +29,6 @@ import { type Committed, flushJobs } from './flush-jobs.ts'
 import { Holding } from './holding.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
 import { jobOf } from './job-of.ts'
-import { LostRows } from './lost-rows.ts'
 import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { planContext } from './plan-context.ts'
@@ -44,6 +43,7 @@ import type { StorageGuard } from './storage-guard.ts'
 import { StorageSilence } from './storage-silence.ts'
 import { assertStorable, type StoreLimits, storeLimits } from './store-limits.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
+import { SupersededWrites } from './superseded-writes.ts'
 import { WatchedStorage } from './watched-storage.ts'
 
 type CommitterState = 'closed' | 'opening' | 'open' | 'closing'
@@ -57,7 +57,7 @@ export class Committer {
   readonly refused: RefusedRecords
   readonly limits: StoreLimits
   /** Changes that lost before their leader had them. */
-  readonly lost: LostRows = new LostRows()
+  readonly superseded: SupersededWrites = new SupersededWrites()
   /** Whether the storage is still this node's. */
   readonly holding: Holding
   readonly #settledListeners = new Set<() => void>()
@@ -228,9 +228,9 @@ export class Committer {
   redirect(change: () => void): Promise<void> {
     const exclusively = <T>(work: () => Promise<T>): Promise<T> => this.#queue.exclusively(work)
     const run = <T>(planner: Planner<T>): Promise<T> => this.run(planner)
-    const { lost } = this
+    const { superseded } = this
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
-    return redirect({ exclusively, run, leaderOf, records: this.#records, lost }, change)
+    return redirect({ exclusively, run, leaderOf, records: this.#records, superseded }, change)
   }
 
   #context(draft: Draft): PlanContext {
@@ -260,7 +260,7 @@ export class Committer {
       isIndexed: this.#records instanceof BoundedState,
       isDamaged: (key) => this.damage.has(key),
       assertStorable: (record, before) => assertStorable(record, before, this.limits),
-      admitLost: (change) => this.lost.admit(change),
+      admitSuperseded: (change) => this.superseded.admit(change),
     })
     // Nothing else is committed until this batch is, so what was read stays true for all turns of it.
     const { taken, settle } = await inTurns(planJobs(jobs, draft, MAX_BATCH_BYTES), nextTurn)
@@ -302,7 +302,7 @@ export class Committer {
     for (const step of draft.steps) this.#applyStep(step)
   }
 
-  #applyStep({ commit, changes, removals, lost }: Step): void {
+  #applyStep({ commit, changes, removals, superseded }: Step): void {
     let isSettled = false
     for (const change of changes) {
       const { slot, before } = change
@@ -313,8 +313,8 @@ export class Committer {
       this.damage.heal(slot.record.key)
     }
     for (const slot of removals) this.#records.remove(slot)
-    if (lost !== undefined) this.lost.apply(lost)
-    if ((lost?.settled?.length ?? 0) > 0) isSettled = true
+    if (superseded !== undefined) this.superseded.apply(superseded)
+    if ((superseded?.settled?.length ?? 0) > 0) isSettled = true
     if (commit !== undefined) {
       this.#head = commit.seq
       this.#listeners.announce(commit)
@@ -361,7 +361,7 @@ export class Committer {
     const head = (): number => this.#head
     this.#records =
       cacheBytes === undefined ? mirror : openBounded({ ...bounded, cacheBytes, head, leaderOf })
-    await this.lost.load(this.adapter, this.leaderOf)
+    await this.superseded.load(this.adapter, this.leaderOf)
   }
 
   async #finish(): Promise<void> {

@@ -3,6 +3,8 @@
  * overlaid with what earlier operations of the same batch decided; the draft then yields the rows
  * to write atomically and the commits to announce once they are durable.
  */
+
+import { contextFrom } from '../core/causal-context.ts'
 import { type Digest, DigestSum } from '../core/digest.ts'
 import {
   type Change,
@@ -14,12 +16,10 @@ import {
 } from '../core/entry.ts'
 import { matchKey } from '../core/key.ts'
 import { unionMarks } from '../core/marks.ts'
-import { seenBy } from '../core/seen.ts'
 import type { Steps } from '../core/steps.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import { encodeHead } from './head.ts'
 import { ORIGIN_ROW } from './identity.ts'
-import { type LostChange, lostOperations } from './lost-rows.ts'
 import {
   damageRow,
   encodeOwed,
@@ -32,6 +32,7 @@ import {
   timeRow,
 } from './rows.ts'
 import type { Slot, SlotChange, StateView } from './state.ts'
+import { type SupersededChange, supersededOperations } from './superseded-writes.ts'
 
 export interface PlannedSlot {
   readonly record: StoredRecord
@@ -52,7 +53,7 @@ export interface Plan {
   /** Tombstones that nobody needs any more: their rows go, and nobody is told. */
   readonly removals?: readonly Slot[]
   /** Changes that lost before their leader had them, and such that it has been shown. */
-  readonly lost?: LostChange
+  readonly superseded?: SupersededChange
   /** Other rows to write in the same batch. */
   readonly rows?: readonly BatchOperation[]
   readonly source?: string
@@ -65,7 +66,7 @@ export interface Step {
   readonly commit: Commit | undefined
   readonly changes: readonly SlotChange[]
   readonly removals: readonly Slot[]
-  readonly lost: LostChange | undefined
+  readonly superseded: SupersededChange | undefined
 }
 
 export interface DraftOptions {
@@ -80,7 +81,7 @@ export interface DraftOptions {
   /** @throws StateError for a record that may not be stored over `before`. */
   readonly assertStorable: (record: StoredRecord, before: StoredRecord | undefined) => void
   /** The part of a change of the lost rows that is done. */
-  readonly admitLost: (change: LostChange) => Required<LostChange>
+  readonly admitSuperseded: (change: SupersededChange) => Required<SupersededChange>
 }
 
 export class Draft {
@@ -137,8 +138,8 @@ export class Draft {
     for (const { record: planned, owedTo, isMerged } of plan.slots) {
       const before = this.slot(planned.key)
       const record = inheritMarks(planned, before?.record)
-      const seen = owedTo === undefined ? undefined : seenBy(before)
-      const slot = { record, seq: ++this.#seq, owedTo, seen }
+      const causalContext = owedTo === undefined ? undefined : contextFrom(before)
+      const slot = { record, seq: ++this.#seq, owedTo, causalContext }
       this.#overlay.set(record.key, slot)
       if (record.kind === 'entry') this.#dataLength += record.data.length
       steps.push({ slot, before })
@@ -155,15 +156,16 @@ export class Draft {
     for (const debt of plan.debts ?? []) {
       const before = this.slot(debt.record.key)
       // A debt that is new is not one of the maker's: the leader may have had the record before.
-      const slot = before?.owedTo === debt.owedTo ? debt : { ...debt, seen: undefined }
+      const slot = before?.owedTo === debt.owedTo ? debt : { ...debt, causalContext: undefined }
       steps.push({ slot, before })
       this.#overlay.set(slot.record.key, slot)
     }
     const removals = plan.removals ?? []
     for (const { record } of removals) this.#overlay.set(record.key, undefined)
     for (const [name, value] of plan.meta ?? []) this.#meta.set(name, value)
-    const lost = plan.lost === undefined ? undefined : this.#options.admitLost(plan.lost)
-    if (lost !== undefined) this.#rows.push(...lostOperations(lost))
+    const superseded =
+      plan.superseded === undefined ? undefined : this.#options.admitSuperseded(plan.superseded)
+    if (superseded !== undefined) this.#rows.push(...supersededOperations(superseded))
     this.#rows.push(...(plan.rows ?? []))
     const commit: Commit = {
       seq: this.#seq,
@@ -172,7 +174,7 @@ export class Draft {
       ...(plan.silent === true ? { silent: true } : {}),
     }
     const announced = changes.length > 0 ? commit : undefined
-    this.#steps.push({ commit: announced, changes: steps, removals, lost })
+    this.#steps.push({ commit: announced, changes: steps, removals, superseded })
   }
 
   /** The row of the origin that the batch was written under; undefined: the one on disk says it. */
@@ -200,7 +202,7 @@ export class Draft {
         this.#recordRows(rows, before, slot)
       }
       if (slot.owedTo !== undefined) {
-        rows.push(put(outboxRow(slot.seq), encodeOwed(key, slot.seen)))
+        rows.push(put(outboxRow(slot.seq), encodeOwed(key, slot.causalContext)))
       }
     }
     for (const [name, value] of this.#meta) {

@@ -14,7 +14,7 @@
  */
 import { addLaterMarks, isCovered } from '../core/marks.ts'
 import { nextOrigin, previousOrigin } from '../core/origin.ts'
-import { pushedSince } from './pushed-marks.ts'
+import { pushedSince } from './merged-versions.ts'
 
 /** Meta row: `<origin> <reach> <high>`, see the fields; without one the node writes under its id. */
 export const ORIGIN_ROW = 'origin'

@@ -82,12 +82,12 @@ export class Mirror implements State {
   }
 
   put({ slot, before }: SlotChange): void {
-    const { record, seq, owedTo, seen } = slot
+    const { record, seq, owedTo, causalContext } = slot
     const { key } = record
     // One shape for all but the few owed: an object made by spreading another can cost the engine 200
     // bytes more.
-    const isOwed = owedTo !== undefined && seen !== undefined
-    this.#slots.set(key, isOwed ? { record, seq, owedTo, seen } : { record, seq, owedTo })
+    const isOwed = owedTo !== undefined && causalContext !== undefined
+    this.#slots.set(key, isOwed ? { record, seq, owedTo, causalContext } : { record, seq, owedTo })
     if (before?.record !== slot.record) {
       if (before?.record.kind === 'entry') this.#unlist(before.record)
       if (slot.record.kind === 'entry') this.#enlist(slot.record)
@@ -135,7 +135,7 @@ export class Mirror implements State {
       if (rows.length >= limit) break
       const slot = this.#slots.get(key)
       if (slot === undefined || skip.has(seq)) continue
-      rows.push({ seq, record: slot.record, seen: slot.seen })
+      rows.push({ seq, record: slot.record, causalContext: slot.causalContext })
     }
     return rows
   }

@@ -29,7 +29,12 @@ export interface OutboxReading {
   /** The seq of a record that memory has whole, whatever its row on disk says. Default: of none. */
   readonly seqInMemory?: (key: string) => number | undefined
   /** Hears of every row that stands, in order. */
-  readonly found?: (key: string, seq: number, leader: string, seen: string | undefined) => void
+  readonly found?: (
+    key: string,
+    seq: number,
+    leader: string,
+    causalContext: string | undefined,
+  ) => void
 }
 
 const PAGE = 1000
@@ -37,7 +42,7 @@ const PAGE = 1000
 interface OutboxRow {
   readonly row: string
   readonly key: string
-  readonly seen: string | undefined
+  readonly causalContext: string | undefined
 }
 
 /** The leader is looked up anew, so a changed configuration redirects what is owed. */
@@ -50,8 +55,8 @@ export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings
       findings.stale.push(row)
       findings.unreadable++
     } else {
-      const { key, seen } = decodeOwed(owed)
-      if (reading.isNewer?.(key) !== true) page.push({ row, key, seen })
+      const { key, causalContext } = decodeOwed(owed)
+      if (reading.isNewer?.(key) !== true) page.push({ row, key, causalContext })
     }
     if (page.length < PAGE) continue
     await count(reading, page, findings)
@@ -67,7 +72,7 @@ async function count(
   { owed, stale }: OutboxFindings,
 ): Promise<void> {
   const values = await adapter.getMany(page.map(({ key }) => recordRow(key)))
-  page.forEach(({ row, key, seen }, i) => {
+  page.forEach(({ row, key, causalContext }, i) => {
     const value = values[i]
     const seq = seqOfRow(row)
     const isReadable = value !== undefined && !isDamaged(key)
@@ -79,7 +84,7 @@ async function count(
     const leader = leaderOf(key)
     if (leader === undefined) return
     owed.set(leader, (owed.get(leader) ?? 0) + 1)
-    found?.(key, seq, leader, seen)
+    found?.(key, seq, leader, causalContext)
   })
 }
 

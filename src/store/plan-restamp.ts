@@ -9,11 +9,12 @@
  * for all that this node knows to be older: what its makers wrote before, whatever else was under the key
  * since the leader last acknowledged it, and everything that its followers had pushed.
  */
+
+import { EMPTY_CONTEXT, parseContext } from '../core/causal-context.ts'
 import { marksOf, nameOf, type StoredRecord, versionOf, withMarks, withWas } from '../core/entry.ts'
 import { addLaterMarks, addMarks, type ChangeName, isCovered } from '../core/marks.ts'
-import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
+import { pushedSince } from './merged-versions.ts'
 import type { Planner } from './operations.ts'
-import { pushedSince } from './pushed-marks.ts'
 import type { SentRow } from './replication.ts'
 import { justBefore, nextWas, stampsOf, withStamps } from './restamped-record.ts'
 import type { Slot } from './state.ts'
@@ -83,8 +84,8 @@ function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
   const own: ChangeName = { origin: before, version: first.version }
   const named = withWas(moved, nextWas(record, first))
   const marks = addMarks(marksOf(record), [first, own])
-  const seen = changesOf(slot.seen ?? SEEN_NOTHING)
-  const older = [...justBefore([first, own]), ...seen, ...pushed].filter(
+  const causalContext = changesOf(slot.causalContext ?? EMPTY_CONTEXT)
+  const older = [...justBefore([first, own]), ...causalContext, ...pushed].filter(
     // At equal stamps a delete wins, or the greater origin: those have to be covered as well.
     (change) =>
       change.version >= version && !isCovered(addLaterMarks(undefined, [change]), nameOf(named)),
@@ -96,6 +97,6 @@ function max(a: bigint, b: bigint): bigint {
   return a > b ? a : b
 }
 
-function changesOf(seen: string): ChangeName[] {
-  return [...parseSeen(seen)].map(([origin, version]) => ({ origin, version }))
+function changesOf(causalContext: string): ChangeName[] {
+  return [...parseContext(causalContext)].map(([origin, version]) => ({ origin, version }))
 }

@@ -120,7 +120,7 @@ async function read(options: LoadOptions): Promise<Reading> {
   const found = await readMeta(adapter, hasFormat)
   if (mended !== undefined && mended.count > 0) noteMended(options, found, mended)
   if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
-  return { found, outbox: await readOwed(options, found) }
+  return { found, outbox: await readPending(options, found) }
 }
 
 function noteMended({ logger }: LoadOptions, { damage }: Found, { count, keys }: Mended): void {
@@ -198,16 +198,17 @@ async function readRecords(options: LoadOptions, found: Found): Promise<void> {
   found.head = { ...found.head, seq, clock }
 }
 
-async function readOwed(options: LoadOptions, found: Found): Promise<Outbox> {
+async function readPending(options: LoadOptions, found: Found): Promise<Outbox> {
   const { adapter, mirror, leaderOf } = options
   const outbox = await readOutbox({
     rows: adapter.iterate(OUTBOX_ROWS),
     adapter,
     leaderOf,
     isDamaged: (key) => found.damage.has(key),
-    found(key, seq, leader, seen) {
+    found(key, seq, leader, causalContext) {
       const before = mirror?.slot(key)
-      if (before?.seq === seq) mirror?.put({ slot: { ...before, owedTo: leader, seen }, before })
+      if (before?.seq === seq)
+        mirror?.put({ slot: { ...before, owedTo: leader, causalContext }, before })
     },
   })
   const { unreadable } = outbox
@@ -256,7 +257,7 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
   const { meta, damage, isNew } = found
   const epochs = beginEpoch(isNew ? undefined : meta.get('epochs'), newId(), found.head.seq)
   if (isNew || !meta.has('epochs') || !meta.has('born')) {
-    // What was merged before is not known any more; see `judge-push.ts`. A new storage has merged nothing.
+    // What was merged before is not known any more; see `detect-conflicts.ts`. A new storage has merged nothing.
     const wallNs = time?.wallNs() ?? 0n
     const now = wallNs > found.head.clock ? wallNs : found.head.clock
     meta.set('born', String(meta.has('id') ? now : 0n))

@@ -1,8 +1,9 @@
 /** Another node leads: what is owed is owed to it from now on, without the store being opened anew. */
-import type { LostRows } from './lost-rows.ts'
+
 import type { Planner } from './operations.ts'
 import type { State } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
+import type { SupersededWrites } from './superseded-writes.ts'
 
 export interface RedirectParts {
   /** Runs `work` while no batch is, and holds the next back until it is done. */
@@ -10,7 +11,7 @@ export interface RedirectParts {
   readonly run: <Result>(planner: Planner<Result>) => Promise<Result>
   readonly leaderOf: LeaderOf
   readonly records: State
-  readonly lost: LostRows
+  readonly superseded: SupersededWrites
 }
 
 /**
@@ -19,10 +20,10 @@ export interface RedirectParts {
  * @throws StateError of the adapter.
  */
 export async function redirect(parts: RedirectParts, change: () => void): Promise<void> {
-  const { exclusively, run, leaderOf, records, lost } = parts
+  const { exclusively, run, leaderOf, records, superseded } = parts
   const stale = await exclusively(async () => {
     change()
-    lost.redirect(leaderOf)
+    superseded.redirect(leaderOf)
     return records.redirect(leaderOf)
   })
   if (stale.length === 0) return

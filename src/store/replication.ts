@@ -8,15 +8,15 @@ import { addLaterMarks, isCovered, unionMarks } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
 import type { BatchOperation, Durability } from '../storage-adapter.ts'
+import { detectConflicts, type PushOrigin } from './detect-conflicts.ts'
 import type { PlannedSlot } from './draft.ts'
 import { heldByRecords } from './held-bytes.ts'
-import { judgePush, type PushOrigin } from './judge-push.ts'
 import { LateRecords } from './late-records.ts'
-import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
 import { firstStampOf } from './restamped-record.ts'
 import type { SequencedRow } from './rows.ts'
 import type { Slot } from './state.ts'
+import type { SupersededWrite } from './superseded-writes.ts'
 
 export interface MergeOptions {
   /** Id of the peer that sent the records, carried on the commit. */
@@ -67,7 +67,7 @@ interface MergePlan {
   /** By key, since one batch may name a key twice. */
   readonly debts: Map<string, Slot>
   /** Owed changes that lost against the leader's. */
-  readonly lost: LostRow[]
+  readonly superseded: SupersededWrite[]
 }
 
 export function planMerge(
@@ -87,12 +87,13 @@ function mergeAll(
   records: readonly StoredRecord[],
   options: AnyMergeOptions,
 ): Planned<AnyOutcome[]> {
-  const plan: MergePlan = { slots: [], debts: new Map(), lost: [] }
+  const plan: MergePlan = { slots: [], debts: new Map(), superseded: [] }
   const winners = new Map<string, StoredRecord>()
   const isHeldBefore = options.leader !== undefined || options.anySize === true
   const late =
     'restampAfter' in options ? new LateRecords(context, records, options.restampAfter) : undefined
-  const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
+  const detector =
+    options.pushed === undefined ? undefined : detectConflicts(context, options.pushed)
   const result = records.map((record, i) => {
     const current = winners.get(record.key) ?? context.slot(record.key)?.record
     if (context.refuses(record, current, isHeldBefore, senderOf(options))) return 'refused'
@@ -101,12 +102,12 @@ function mergeAll(
     // has marks, they may cover what it lost to.
     const isLost = options.pushed?.lost[i] === true
     const isShown = isLost && marksOf(current) === undefined
-    const isCopy = options.pushed !== undefined && options.pushed.seen[i] === undefined
+    const isCopy = options.pushed !== undefined && options.pushed.causalContexts[i] === undefined
     const came = byFirstStamps(current, record, options, isCopy)
     const taken = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record, came)
     // Nothing gives what lost another stamp, so it does not come again.
     const outcome = isLost && taken === 'drift' ? 'superseded' : taken
-    if (outcome !== 'drift') judge?.weigh(record, i, current, outcome === 'applied')
+    if (outcome !== 'drift') detector?.observe(record, i, current, outcome === 'applied')
     return outcome
   })
   // A key that won in this batch carries its own debt.
@@ -117,9 +118,12 @@ function mergeAll(
       isChecked: true,
       debts: [...plan.debts.values()],
       source: options.source,
-      meta: new Map([...(options.meta ?? []), ...(judge === undefined ? [] : [judge.marks()])]),
-      ...(judge === undefined ? {} : { rows: judge.rows }),
-      ...(plan.lost.length === 0 ? {} : { lost: { added: plan.lost } }),
+      meta: new Map([
+        ...(options.meta ?? []),
+        ...(detector === undefined ? [] : [detector.merged()]),
+      ]),
+      ...(detector === undefined ? {} : { rows: detector.rows }),
+      ...(plan.superseded.length === 0 ? {} : { superseded: { added: plan.superseded } }),
     },
     result,
   }
@@ -164,7 +168,8 @@ function mergeOne(
   // The leader has what we have, marks too: no debt. It has less than we have: it is owed ours.
   const isAtLeader = fromLeader && isAtSender
   if (held !== current) {
-    if (order < 0 && fromLeader && !winners.has(record.key)) noteLost(plan, slot, record, leader)
+    if (order < 0 && fromLeader && !winners.has(record.key))
+      noteSuperseded(plan, slot, record, leader)
     winners.set(record.key, held)
     plan.slots.push({
       record: held,
@@ -179,15 +184,16 @@ function mergeOne(
 }
 
 /** What the leader has not acknowledged and now replaces: it is asked whether that was known to it. */
-function noteLost(
+function noteSuperseded(
   plan: MergePlan,
   slot: Slot | undefined,
   winner: StoredRecord,
   leader: string,
 ): void {
-  if (slot?.owedTo !== leader || slot.seen === undefined) return
-  const { record, seq, seen } = slot
-  if (record.origin !== winner.origin) plan.lost.push({ record, seq, seen, owedTo: leader })
+  if (slot?.owedTo !== leader || slot.causalContext === undefined) return
+  const { record, seq, causalContext } = slot
+  if (record.origin !== winner.origin)
+    plan.superseded.push({ record, seq, causalContext, owedTo: leader })
 }
 
 /**
@@ -252,8 +258,8 @@ export function planAcknowledge(
         const slot = context.slot(key)
         if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
       }
-      const lost = { settled: sent.map(({ seq }) => seq) }
-      return { plan: { slots: [], debts, meta, lost, rows }, result: undefined }
+      const superseded = { settled: sent.map(({ seq }) => seq) }
+      return { plan: { slots: [], debts, meta, superseded, rows }, result: undefined }
     },
   }
 }

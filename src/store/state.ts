@@ -13,8 +13,8 @@ export interface Slot {
   readonly seq: number
   /** Leader that has not acknowledged this record yet. */
   readonly owedTo: string | undefined
-  /** Of an owed record: what its maker had seen of the key; undefined when not known (see `seen.ts`). */
-  readonly seen?: string | undefined
+  /** Of an owed record: what its maker had seen of the key; undefined when not known (see `causal-context.ts`). */
+  readonly causalContext?: string | undefined
 }
 
 /** A slot that takes the place of another, or of none. */

@@ -7,8 +7,8 @@ import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import { currentEpoch, endsOfEpochs, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
-import { type OwedQuery, readOwed, readOwedRow } from './lost-rows.ts'
 import { mergeApart } from './merge-apart.ts'
+import { overtakenByFollowers } from './merged-versions.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -26,7 +26,6 @@ import { lowerMaxStamp } from './plan-lower-max-stamp.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
-import { overtakenByFollowers } from './pushed-marks.ts'
 import { type RecordStream, recordsOf } from './records-of.ts'
 import { refill } from './refill.ts'
 import type {
@@ -46,6 +45,7 @@ import type { RecordScan, ScanOptions } from './scan-records.ts'
 import type { ListOptions, Slot } from './state.ts'
 import { StoreCondition } from './store-condition.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
+import { type PendingQuery, readPending, readPendingRow } from './superseded-writes.ts'
 import {
   decodeRetention,
   type ForgetOptions,
@@ -302,18 +302,18 @@ export class Store extends StoreCondition {
    * What `leader` has not acknowledged yet, oldest change first, those of one origin as they were made. Among them
    * are changes that lost against one of the leader in the meantime, which it is shown all the same.
    */
-  owed(...query: OwedQuery): Promise<SequencedRow[]> {
-    return readOwed(this.#committer, query)
+  owed(...query: PendingQuery): Promise<SequencedRow[]> {
+    return readPending(this.#committer, query)
   }
 
   /** What `leader` has not acknowledged yet of this row; undefined when it has, or another change took its place. */
   owedRow(leader: string, row: SequencedRow): Promise<SequencedRow | undefined> {
-    return readOwedRow(this.#committer, leader, row)
+    return readPendingRow(this.#committer, leader, row)
   }
 
   /** Whether this change lost here, and is still to be shown to the leader, who says what becomes of it. */
   isToBeShown(key: string, change: ChangeName): boolean {
-    return this.#committer.lost.includes(key, change)
+    return this.#committer.superseded.includes(key, change)
   }
 
   /** Names of what followers push after later changes of its origin, and is to go to `leader` (see `overtaken.ts`). */
@@ -353,7 +353,7 @@ export class Store extends StoreCondition {
 
   /** How many records `leader` has not acknowledged yet. */
   owedCount(leader: string): number {
-    return this.#committer.records.owedCount(leader) + this.#committer.lost.count(leader)
+    return this.#committer.records.owedCount(leader) + this.#committer.superseded.count(leader)
   }
 
   /** What is known of a key: its record, its place in the log, and whom it is owed to. */

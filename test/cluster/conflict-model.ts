@@ -180,7 +180,7 @@ export class ModelNode {
         source: this.name,
         pushed: {
           follower: this.store.id,
-          seen: rows.map(({ seen }) => seen),
+          causalContexts: rows.map(({ causalContext }) => causalContext),
           lost: rows.map(({ isLost }) => isLost === true),
           conflicts: leader.log,
         },

@@ -146,7 +146,7 @@ describe('a leader that judges what is pushed', () => {
       Object.entries(STAMPED.fields).map(([name, text]) => [name, shift(text)]),
     )
     await store.merge([{ ...late(STAMPED), fields }], { source: 's' })
-    const pushed = { follower: 'f', seen: [shift(seen)], lost: [false], conflicts }
+    const pushed = { follower: 'f', causalContexts: [shift(seen)], lost: [false], conflicts }
     await store.merge([late(came)], { source: 'stream', pushed })
     return (await conflicts.list({ limit: 10 })).length
   }

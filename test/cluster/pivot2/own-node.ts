@@ -79,7 +79,7 @@ export class OwnNode {
   }
 
   /** Whether a look at the 2.0 node `host:port` has found all of the path that is held here by now. */
-  async hasSeen(address: string, path: string): Promise<boolean> {
+  async contextCovers(address: string, path: string): Promise<boolean> {
     const { store } = this.server
     const row = store.meta(`pivot2/held/${encodeURIComponent(address)}`) ?? ''
     const line = row.split('\n').find((found) => found.startsWith(`${path} `))

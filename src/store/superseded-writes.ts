@@ -9,28 +9,28 @@ import type { BatchOperation, StorageAdapter } from '../storage-adapter.ts'
 import {
   decodeRecord,
   encodeRecord,
-  LOST_ROWS,
-  lostRow,
   type SequencedRow,
+  SUPERSEDED_ROWS,
   sealRow,
   seqOfRow,
+  supersededRow,
   unsealRow,
 } from './rows.ts'
 import type { Slot } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
 /** A change that lost, under the seq it had. */
-export interface LostRow {
+export interface SupersededWrite {
   readonly seq: number
   readonly record: StoredRecord
-  /** What its maker had seen; see `seen.ts`. */
-  readonly seen: string
+  /** What its maker had seen; see `causal-context.ts`. */
+  readonly causalContext: string
   readonly owedTo: string
 }
 
 /** What an operation does to them. */
-export interface LostChange {
-  readonly added?: readonly LostRow[]
+export interface SupersededChange {
+  readonly added?: readonly SupersededWrite[]
   /** Seqs that the leader has been shown. */
   readonly settled?: readonly number[]
 }
@@ -39,11 +39,11 @@ export interface LostChange {
 const MAX_ROWS = 1000
 
 /** undefined: nobody leads the key now but this node. */
-type KeptRow = Omit<LostRow, 'owedTo'> & { readonly owedTo: string | undefined }
+type KeptRow = Omit<SupersededWrite, 'owedTo'> & { readonly owedTo: string | undefined }
 
-export class LostRows {
+export class SupersededWrites {
   readonly #rows = new Map<number, KeptRow>()
-  #letGo = 0
+  #evicted = 0
 
   has(seq: number): boolean {
     return this.#rows.has(seq)
@@ -54,19 +54,19 @@ export class LostRows {
   }
 
   /** How many there was no room for. */
-  get letGo(): number {
-    return this.#letGo
+  get evicted(): number {
+    return this.#evicted
   }
 
   /** The part of `change` that is done: what there is room for, and what is there to be settled. */
-  admit({ added = [], settled = [] }: LostChange): Required<LostChange> {
+  admit({ added = [], settled = [] }: SupersededChange): Required<SupersededChange> {
     const room = Math.max(0, MAX_ROWS - this.#rows.size)
-    this.#letGo += Math.max(0, added.length - room)
+    this.#evicted += Math.max(0, added.length - room)
     return { added: added.slice(0, room), settled: settled.filter((seq) => this.#rows.has(seq)) }
   }
 
   /** Takes what is durable now. */
-  apply({ added = [], settled = [] }: LostChange): void {
+  apply({ added = [], settled = [] }: SupersededChange): void {
     for (const row of added) this.#rows.set(row.seq, row)
     for (const seq of settled) this.#rows.delete(seq)
   }
@@ -74,8 +74,9 @@ export class LostRows {
   /** Those for `leader`, oldest first, without the seqs in `skip`. */
   owed(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
     const found: SequencedRow[] = []
-    for (const { seq, record, seen, owedTo } of this.#rows.values()) {
-      if (owedTo === leader && !skip.has(seq)) found.push({ seq, record, seen, isLost: true })
+    for (const { seq, record, causalContext, owedTo } of this.#rows.values()) {
+      if (owedTo === leader && !skip.has(seq))
+        found.push({ seq, record, causalContext, isLost: true })
     }
     return found.sort((a, b) => a.seq - b.seq).slice(0, limit)
   }
@@ -98,7 +99,7 @@ export class LostRows {
   find(leader: string, seq: number): SequencedRow | undefined {
     const row = this.#rows.get(seq)
     if (row?.owedTo !== leader) return undefined
-    return { seq, record: row.record, seen: row.seen, isLost: true }
+    return { seq, record: row.record, causalContext: row.causalContext, isLost: true }
   }
 
   /** Asks anew to whom they are owed. A node that leads keeps them for who leads after it. */
@@ -111,57 +112,57 @@ export class LostRows {
   /** Reads them from a storage that was just opened; those that nobody leads any more are passed over. */
   async load(adapter: StorageAdapter, leaderOf: LeaderOf): Promise<void> {
     this.#rows.clear()
-    for await (const [row, sealed] of adapter.iterate(LOST_ROWS)) {
-      const lost = decodeLost(row, sealed)
-      const owedTo = lost === undefined ? undefined : leaderOf(lost.record.key)
-      if (lost === undefined || owedTo === undefined || this.#rows.size >= MAX_ROWS) continue
-      this.#rows.set(lost.seq, { ...lost, owedTo })
+    for await (const [row, sealed] of adapter.iterate(SUPERSEDED_ROWS)) {
+      const superseded = decodeSuperseded(row, sealed)
+      const owedTo = superseded === undefined ? undefined : leaderOf(superseded.record.key)
+      if (superseded === undefined || owedTo === undefined || this.#rows.size >= MAX_ROWS) continue
+      this.#rows.set(superseded.seq, { ...superseded, owedTo })
     }
   }
 }
 
 interface RowSources {
   readonly records: { slot(key: string): Slot | undefined | Promise<Slot | undefined> }
-  readonly lost: Pick<LostRows, 'find'>
+  readonly superseded: Pick<SupersededWrites, 'find'>
 }
 
 /** What is owed under the seq of a row; undefined when that is settled, or another change took its place. */
-export async function readOwedRow(
-  { records, lost }: RowSources,
+export async function readPendingRow(
+  { records, superseded }: RowSources,
   leader: string,
   { seq, record: { key } }: SequencedRow,
 ): Promise<SequencedRow | undefined> {
   const slot = await records.slot(key)
   // After that: what loses while it is read is in one of them.
-  const row = lost.find(leader, seq)
+  const row = superseded.find(leader, seq)
   if (row !== undefined) return row
   return slot?.seq === seq && slot.owedTo === leader ? slot : undefined
 }
 
 /** To whom, how many at most, and the seqs to leave out. */
-export type OwedQuery = readonly [leader: string, limit: number, skip: ReadonlySet<number>]
+export type PendingQuery = readonly [leader: string, limit: number, skip: ReadonlySet<number>]
 
 /** What is owed and is held, or is no longer, each. */
-export interface OwedSources {
-  readonly records: { owed(...query: OwedQuery): SequencedRow[] | Promise<SequencedRow[]> }
-  readonly lost: Pick<LostRows, 'owed'>
+export interface PendingSources {
+  readonly records: { owed(...query: PendingQuery): SequencedRow[] | Promise<SequencedRow[]> }
+  readonly superseded: Pick<SupersededWrites, 'owed'>
 }
 
 /** What is owed of both kinds, in the order in which it is pushed. */
-export async function readOwed(
-  { records, lost: lostRows }: OwedSources,
-  query: OwedQuery,
+export async function readPending(
+  { records, superseded: lostRows }: PendingSources,
+  query: PendingQuery,
 ): Promise<SequencedRow[]> {
   const owed = await records.owed(...query)
   // After that: what loses while they are read is in both, and would be in neither the other way round.
-  const lost = lostRows.owed(...query)
-  const seqs = new Set(lost.map(({ seq }) => seq))
+  const superseded = lostRows.owed(...query)
+  const seqs = new Set(superseded.map(({ seq }) => seq))
   const others = owed.filter(({ seq }) => !seqs.has(seq))
-  return inOrderMade([...lost, ...others].sort((a, b) => a.seq - b.seq).slice(0, query[1]))
+  return inOrderMade([...superseded, ...others].sort((a, b) => a.seq - b.seq).slice(0, query[1]))
 }
 
 /**
- * A leader takes what comes out of turn for a repetition (see `pushed-marks.ts`). A change that was given a
+ * A leader takes what comes out of turn for a repetition (see `merged-versions.ts`). A change that was given a
  * new place, for marks or to be told again, lies behind what its node wrote later: within the places that
  * changes of one origin have, the one that was made first comes first.
  */
@@ -186,21 +187,29 @@ function compareMade(a: StoredRecord, b: StoredRecord): number {
 }
 
 /** The rows of a change. */
-export function lostOperations({ added, settled }: Required<LostChange>): BatchOperation[] {
+export function supersededOperations({
+  added,
+  settled,
+}: Required<SupersededChange>): BatchOperation[] {
   return [
-    ...added.map(({ seq, record, seen }): BatchOperation => {
-      const row = lostRow(seq)
-      const value = `${seen} ${record.key} ${encodeRecord(record, seq)}`
+    ...added.map(({ seq, record, causalContext }): BatchOperation => {
+      const row = supersededRow(seq)
+      const value = `${causalContext} ${record.key} ${encodeRecord(record, seq)}`
       return { type: 'put', key: row, value: sealRow(row, value) }
     }),
-    ...settled.map((seq): BatchOperation => ({ type: 'del', key: lostRow(seq) })),
+    ...settled.map((seq): BatchOperation => ({ type: 'del', key: supersededRow(seq) })),
   ]
 }
 
-function decodeLost(row: string, sealed: string): Omit<LostRow, 'owedTo'> | undefined {
+function decodeSuperseded(
+  row: string,
+  sealed: string,
+): Omit<SupersededWrite, 'owedTo'> | undefined {
   const value = unsealRow(row, sealed)
-  const [, seen, key, rest] = value?.match(/^(\S+) (\S+) (.+)$/s) ?? []
-  if (seen === undefined || key === undefined || rest === undefined) return undefined
+  const [, causalContext, key, rest] = value?.match(/^(\S+) (\S+) (.+)$/s) ?? []
+  if (causalContext === undefined || key === undefined || rest === undefined) return undefined
   const decoded = decodeRecord(key, rest)
-  return decoded === undefined ? undefined : { seq: seqOfRow(row), record: decoded.record, seen }
+  return decoded === undefined
+    ? undefined
+    : { seq: seqOfRow(row), record: decoded.record, causalContext }
 }

@@ -12,7 +12,7 @@ import type { StoredRecord } from './entry.ts'
 import { versionOf, wasOf } from './entry.ts'
 
 /** Nothing was there. */
-export const SEEN_NOTHING = '-'
+export const EMPTY_CONTEXT = '-'
 
 /** Nodes that one change keeps track of; one that saw more is not compared. */
 const MAX_ORIGINS = 16
@@ -25,60 +25,63 @@ export interface Replaced {
   /** The leader that has not acknowledged the record. */
   readonly owedTo: string | undefined
   /** Of an unacknowledged record: what its own maker had seen. */
-  readonly seen?: string | undefined
+  readonly causalContext?: string | undefined
 }
 
 /** Whether `text` is one of this form: for what comes from other nodes. */
-export function isSeen(text: unknown): text is string {
+export function isCausalContext(text: unknown): text is string {
   return typeof text === 'string' && TEXT.test(text)
 }
 
 /** What the maker of a change has seen that takes the place of `before`; undefined when not known. */
-export function seenBy(before: Replaced | undefined): string | undefined {
-  if (before === undefined) return SEEN_NOTHING
-  const { record, owedTo, seen } = before
+export function contextFrom(before: Replaced | undefined): string | undefined {
+  if (before === undefined) return EMPTY_CONTEXT
+  const { record, owedTo, causalContext } = before
   if (owedTo === undefined) return `${versionOf(record)}@${record.origin}`
-  if (seen === undefined) return undefined
-  const versions = parseSeen(seen)
+  if (causalContext === undefined) return undefined
+  const versions = parseContext(causalContext)
   raise(versions, record.origin, versionOf(record))
-  return versions.size > MAX_ORIGINS ? undefined : encodeSeen(versions)
+  return versions.size > MAX_ORIGINS ? undefined : encodeContext(versions)
 }
 
 /**
  * Whether one who has seen this has seen `record`, also under a stamp that it had before, or a later write
  * of the node that made it.
  */
-export function hasSeen(seen: string, record: StoredRecord): boolean {
-  const versions = parseSeen(seen)
-  const isSeenAs = (origin: string, version: bigint): boolean => {
+export function contextCovers(causalContext: string, record: StoredRecord): boolean {
+  const versions = parseContext(causalContext)
+  const covers = (origin: string, version: bigint): boolean => {
     const latest = versions.get(origin)
     return latest !== undefined && version <= latest
   }
-  if (isSeenAs(record.origin, versionOf(record))) return true
-  return [...parseSeen(wasOf(record) ?? SEEN_NOTHING)].some(([origin, version]) =>
-    isSeenAs(origin, version),
+  if (covers(record.origin, versionOf(record))) return true
+  return [...parseContext(wasOf(record) ?? EMPTY_CONTEXT)].some(([origin, version]) =>
+    covers(origin, version),
   )
 }
 
 /** Whether an unacknowledged change was put, as it is, in its own place: it has a later one than it was made at. */
-export function hasSeenItself(seen: string | undefined, record: StoredRecord): boolean {
-  if (seen === undefined) return false
-  const latest = parseSeen(seen).get(record.origin)
+export function contextCoversItself(
+  causalContext: string | undefined,
+  record: StoredRecord,
+): boolean {
+  if (causalContext === undefined) return false
+  const latest = parseContext(causalContext).get(record.origin)
   return latest !== undefined && versionOf(record) <= latest
 }
 
 /** Versions by origin. */
-export function parseSeen(seen: string): Map<string, bigint> {
+export function parseContext(causalContext: string): Map<string, bigint> {
   const versions = new Map<string, bigint>()
-  if (seen === SEEN_NOTHING) return versions
-  for (const part of seen.split(',')) {
+  if (causalContext === EMPTY_CONTEXT) return versions
+  for (const part of causalContext.split(',')) {
     const at = part.indexOf('@')
     raise(versions, part.slice(at + 1), BigInt(part.slice(0, at)))
   }
   return versions
 }
 
-function encodeSeen(versions: ReadonlyMap<string, bigint>): string {
+function encodeContext(versions: ReadonlyMap<string, bigint>): string {
   return [...versions].map(([origin, version]) => `${version}@${origin}`).join(',')
 }
 

@@ -1,7 +1,7 @@
 /**
  * What a leader remembers of the pushes it has merged: per follower, the greatest version of each node's
  * writes among them. A follower pushes its writes in the order in which they were made (see `withLost` in
- * `lost-rows.ts`), so a write at or below the mark has been merged before: it comes a second time, because
+ * `superseded-writes.ts`), so a write at or below the mark has been merged before: it comes a second time, because
  * its answer was lost, unless the follower told that it would come out of turn. Deletes of one operation have one version; they are made, and pushed, by key.
  *
  * Kept in a fixed number of meta rows. Two followers that fall into one row share it: what is known of
@@ -23,7 +23,7 @@ const ROWS = Array.from({ length: 1024 }, (_, i) => `pushed-${i}`)
 const MAX_ORIGINS = 64
 
 /** The meta row in which a follower's marks are. */
-export function marksRow(follower: string): string {
+export function mergedVersionsRow(follower: string): string {
   return ROWS[hashText(follower).low % ROWS.length] as string
 }
 
@@ -61,7 +61,7 @@ interface Mark {
 }
 
 /** The marks of one follower, as a row has them; change in place. */
-export class PushedMarks {
+export class MergedVersions {
   readonly #follower: string
   #floor = 0n
   readonly #marks = new Map<string, Mark>()

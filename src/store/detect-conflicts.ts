@@ -2,31 +2,32 @@
  * Finds out which of a follower's pushed changes were made without knowledge of what its leader holds.
  *
  * A pushed change and the leader's record of its key are concurrent when
- * - the push is new: a repetition was judged the first time (see `pushed-marks.ts`), and before that
+ * - the push is new: a repetition was judged the first time (see `merged-versions.ts`), and before that
  *   nobody beyond the follower can have seen the change, so the leader's record does not know of it. A
  *   follower that may have pushed a change to a storage that was lost since does not say what its maker
  *   had seen. Of a storage of before there were marks, that can not be told;
- * - its maker had not seen the leader's record (see `core/seen.ts`).
+ * - its maker had not seen the leader's record (see `core/causal-context.ts`).
  *
  * One of the two is kept as the state, the other in the conflict log. Changes whose maker's sight is not
  * known, such as those that refill a leader, are never called concurrent.
  */
+
+import { contextCovers } from '../core/causal-context.ts'
 import type { StoredRecord } from '../core/entry.ts'
 import { marksOf, nameOf } from '../core/entry.ts'
 import { isCovered, unionMarks } from '../core/marks.ts'
 import { parseOrigin } from '../core/origin.ts'
-import { hasSeen } from '../core/seen.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import type { ConflictLog } from './conflict-log.ts'
+import { MergedVersions, mergedVersionsRow } from './merged-versions.ts'
 import type { PlanContext } from './operations.ts'
-import { marksRow, PushedMarks } from './pushed-marks.ts'
 
 /** Where pushed records come from. */
 export interface PushOrigin {
   /** Id of the follower that pushed them. */
   readonly follower: string
   /** Per record, in order: what its maker had seen; undefined when not known. */
-  readonly seen: readonly (string | undefined)[]
+  readonly causalContexts: readonly (string | undefined)[]
   /** Per record, in order: whether it lost at the follower, so that it is noted and not taken. */
   readonly lost: readonly boolean[]
   /** Names of changes that come after these, though they were made before (see `core/overtaken.ts`). Default: none. */
@@ -36,9 +37,9 @@ export interface PushOrigin {
 }
 
 /** The verdict on one push in the making. */
-export interface PushJudge {
+export interface ConflictDetector {
   /** Takes the `index`th record, what was there before it, and whether it took that place. In order. */
-  weigh(
+  observe(
     record: StoredRecord,
     index: number,
     current: StoredRecord | undefined,
@@ -47,27 +48,27 @@ export interface PushJudge {
   /** Rows of the conflict log. */
   readonly rows: readonly BatchOperation[]
   /** What is remembered of this push, as a meta row. */
-  marks(): [name: string, value: string]
+  merged(): [name: string, value: string]
 }
 
-export function judgePush(context: PlanContext, origin: PushOrigin): PushJudge {
-  const { follower, seen, conflicts } = origin
-  const name = marksRow(follower)
-  const marks = new PushedMarks(follower, context.meta(name), birthOf(context, conflicts))
-  marks.overtake(origin.overtaken ?? [])
+export function detectConflicts(context: PlanContext, origin: PushOrigin): ConflictDetector {
+  const { follower, causalContexts, conflicts } = origin
+  const name = mergedVersionsRow(follower)
+  const merged = new MergedVersions(follower, context.meta(name), birthOf(context, conflicts))
+  merged.overtake(origin.overtaken ?? [])
   const rows: BatchOperation[] = []
   return {
     rows,
-    weigh(record, index, current, hasWon) {
-      const sight = seen[index]
-      if (isConcurrent(marks, record, sight, current)) {
+    observe(record, index, current, hasWon) {
+      const causalContext = causalContexts[index]
+      if (isConcurrent(merged, record, causalContext, current)) {
         // What the merge decided, which knows of more than the two records.
         const [loser, winner] = hasWon ? [current, record] : [record, current]
         if (!isSameValue(loser, winner)) rows.push(conflicts.note(loser, winner, context.now()))
       }
-      marks.raise(record)
+      merged.raise(record)
     },
-    marks: () => [name, marks.encode()],
+    merged: () => [name, merged.encode()],
   }
 }
 
@@ -78,16 +79,16 @@ function birthOf(context: PlanContext, { nowNs }: ConflictLog): bigint {
 }
 
 function isConcurrent(
-  marks: PushedMarks,
+  merged: MergedVersions,
   record: StoredRecord,
-  sight: string | undefined,
+  causalContext: string | undefined,
   current: StoredRecord | undefined,
 ): current is StoredRecord {
-  if (current === undefined || sight === undefined) return false
+  if (current === undefined || causalContext === undefined) return false
   // One node never writes a key without having seen what it wrote before, under whatever stamp.
   if (parseOrigin(current.origin).lineage === parseOrigin(record.origin).lineage) return false
-  if (isReplacedByRestamp(record, current) || marks.covers(record)) return false
-  return !hasSeen(sight, current)
+  if (isReplacedByRestamp(record, current) || merged.covers(record)) return false
+  return !contextCovers(causalContext, current)
 }
 
 /** An older copy of what was given another stamp is no write of its own. */
