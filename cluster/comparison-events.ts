@@ -14,8 +14,8 @@ export interface Tally {
   readonly received: number
   /** Those of them that this node lacked and that were not under way anyhow. */
   readonly applied: number
-  /** Records the leader lacks and was not owed before. */
-  readonly owed: number
+  /** Records the leader lacks, which were not pending before. */
+  readonly pending: number
 }
 
 export type ComparisonEvent =
@@ -34,7 +34,7 @@ export type ComparisonEvent =
       readonly part: number
       readonly last: boolean
       readonly applied: number
-      readonly owed: number
+      readonly pending: number
     }
 
 export type ComparisonEffect =

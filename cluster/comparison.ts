@@ -81,7 +81,7 @@ export function beginComparison(
     differing: 0,
     received: 0,
     applied: 0,
-    owed: 0,
+    pending: 0,
   }
   const walk = startWalk(isFirst)
   return ask({ sets, isFirst, n, phase: { kind: 'asking', walk }, tally }, walk, context)
@@ -221,11 +221,11 @@ function took(
   event: Extract<ComparisonEvent, { type: 'took' }>,
   context: ComparisonContext,
 ): ComparisonStep {
-  const { n, part, last, applied, owed } = event
+  const { n, part, last, applied, pending } = event
   const { tally } = comparison
   const next: Comparison = {
     ...comparison,
-    tally: { ...tally, applied: tally.applied + applied, owed: tally.owed + owed },
+    tally: { ...tally, applied: tally.applied + applied, pending: tally.pending + pending },
   }
   const message: ComparisonMessage = { t: 'taken', n, part }
   const rest = last ? nextPortion(next, left.slice(1), context) : { comparison: next, effects: [] }

@@ -194,7 +194,7 @@ export class ClusterEngine {
         this.#leader.committed(commit)
         this.#revision.committed(commit)
         for (const link of this.#links) {
-          if (store.owedCount(link.leader) > 0) link.outboxChanged()
+          if (store.pendingCount(link.leader) > 0) link.outboxChanged()
         }
       }),
       store.onDamage(() => this.#compareAnew()),

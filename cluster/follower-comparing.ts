@@ -31,11 +31,11 @@ export function begin(state: FollowingState, context: FollowerContext): Follower
 /** Begins a comparison at its time, unless one is under way or much else is. */
 export function compareDue(
   state: OpenState,
-  { owed }: Extract<FollowerEvent, { type: 'compareDue' }>,
+  { pending }: Extract<FollowerEvent, { type: 'compareDue' }>,
   context: FollowerContext,
 ): FollowerStep {
   if (state.kind !== 'live' || state.comparison !== undefined) return { state, effects: [] }
-  if (owed > MAX_UNDER_WAY) return { state, effects: [] }
+  if (pending > MAX_UNDER_WAY) return { state, effects: [] }
   return begin(state, context)
 }
 

@@ -52,7 +52,7 @@ export interface LinkProgress {
    */
   readonly seen: LogPosition | null
   /**
-   * While comparing, a place of the leader's log with which all that is held and not owed came from the
+   * While comparing, a place of the leader's log with which all that is held and not pending came from the
    * log, or was in it before: the cursor before, or the start for a node that held nothing. A
    * comparison that was broken off begins anew from it, or else what the leader has deleted and
    * forgotten since would be taken for news.
@@ -166,8 +166,8 @@ export type FollowerEvent =
       readonly message: Digests
       readonly ours: readonly Digest[]
     }
-  /** It is time to compare; `owed` records are in the outbox. */
-  | { readonly type: 'compareDue'; readonly owed: number }
+  /** It is time to compare; `pending` records are in the outbox. */
+  | { readonly type: 'compareDue'; readonly pending: number }
   /** Something is, or may be, in the outbox. */
   | { readonly type: 'outbox' }
   /**
@@ -190,7 +190,7 @@ export type FollowerEvent =
     }
   /** The rows that drifted have new stamps, durably. */
   | { readonly type: 'restamped'; readonly session: number }
-  /** The leader has the value of this row. `row`: what is owed of it by now; undefined for nothing. */
+  /** The leader has the value of this row. `row`: what is pending of it by now; undefined for nothing. */
   | {
       readonly type: 'uploaded'
       readonly session: number
@@ -219,7 +219,7 @@ export type FollowerEffect =
       readonly type: 'save'
       readonly session: number
       readonly progress: LinkProgress
-      /** The base to store when all that is held is owed. */
+      /** The base to store when all that is held is pending. */
       readonly baseIfEmpty?: LogPosition
     }
   /**

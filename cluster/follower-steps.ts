@@ -27,7 +27,7 @@ export type DurableEffect = Extract<
 >
 
 /** What a leader says of tombstones it does not keep; see `unknown-entries.ts`. */
-export interface LeaderRetention {
+export interface LeaderHorizon {
   readonly forgotten: bigint
   /** Up to which stamp it has removed tombstones, whether it is known of which log or not. */
   readonly removed: bigint
@@ -37,7 +37,7 @@ export interface LeaderRetention {
 }
 
 /** What a welcome says of them. */
-export function keptBy(welcome: Welcome): Pick<LeaderRetention, 'forgotten' | 'removed'> {
+export function keptBy(welcome: Welcome): Pick<LeaderHorizon, 'forgotten' | 'removed'> {
   const { forgotten, removed = forgotten } = welcome
   return { forgotten: BigInt(forgotten), removed: BigInt(removed) }
 }
@@ -110,7 +110,7 @@ export class FollowerSteps {
    */
   async perform(
     effect: DurableEffect,
-    retention: LeaderRetention,
+    retention: LeaderHorizon,
     isWanted: () => boolean,
   ): Promise<FollowerEvent> {
     const { store, leader } = this.#options
@@ -188,7 +188,7 @@ export class FollowerSteps {
 
   async #take(
     effect: Extract<DurableEffect, { type: 'take' }>,
-    retention: LeaderRetention,
+    retention: LeaderHorizon,
     isWanted: () => boolean,
   ): Promise<FollowerEvent> {
     const { store, time, leader, protocol } = this.#options
@@ -223,12 +223,12 @@ export class FollowerSteps {
       isApart: apartOf(this.#durable.apart ?? {}),
       doubted: (count: number) => this.#doubt(count),
     }
-    const owed =
+    const pending =
       last && (isAll || this.#lacks.size > 0)
         ? await settleUnknown({ store, time, set, nodes, protocol: protocol() }, unknown)
         : 0
     if (last) this.#acknowledged = { session, keys: new HashSet() }
-    return { type: 'took', session, n, part, last, applied, owed, progress }
+    return { type: 'took', session, n, part, last, applied, pending, progress }
   }
 
   #acknowledgedIn(session: number): HashSet {
@@ -268,9 +268,9 @@ export class FollowerSteps {
     const { store, leader } = this.#options
     for (let i = 0; i < MAX_TRIES; i++) {
       const { head } = store
-      const isOwed = await this.#holdsNoMoreThan(store.owedCount(leader))
+      const isPending = await this.#holdsNoMoreThan(store.pendingCount(leader))
       // What was written meanwhile would be counted in one of the two only.
-      if (store.head === head) return isOwed ? base : undefined
+      if (store.head === head) return isPending ? base : undefined
     }
     return undefined
   }

@@ -29,12 +29,7 @@ import type {
   FollowerState,
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
-import {
-  type DurableEffect,
-  FollowerSteps,
-  keptBy,
-  type LeaderRetention,
-} from './follower-steps.ts'
+import { type DurableEffect, FollowerSteps, keptBy, type LeaderHorizon } from './follower-steps.ts'
 import { FollowerVoting } from './follower-voting.ts'
 import { LeaderStorage } from './leader-storage.ts'
 import { LeaderTime } from './leader-time.ts'
@@ -60,7 +55,7 @@ export class FollowerLink {
   #state: FollowerState
   readonly #steps: FollowerSteps
   readonly #comparisons: ComparisonLog
-  #retention: LeaderRetention
+  #retention: LeaderHorizon
   #keptHorizon: bigint
   readonly #leaderTime: LeaderTime
   readonly #leaderStorage: LeaderStorage
@@ -126,7 +121,8 @@ export class FollowerLink {
     this.#comparisons = new ComparisonLog({
       ...options,
       intervalMs: limits.compareIntervalMs,
-      due: () => this.#dispatch({ type: 'compareDue', owed: options.store.owedCount(leader) }),
+      due: () =>
+        this.#dispatch({ type: 'compareDue', pending: options.store.pendingCount(leader) }),
     })
     this.#comparing = new ComparisonWork({
       ...options,
@@ -210,7 +206,7 @@ export class FollowerLink {
         0,
         (following?.leader.head ?? cursor) - cursor - (following?.own.count ?? 0),
       ),
-      outbox: this.#options.store.owedCount(this.#options.leader),
+      outbox: this.#options.store.pendingCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
       ...this.#steps.counts,
       drifted: this.#drifted,

@@ -103,8 +103,8 @@ function fixedRole(parts: NodeRoleOptions): NodeRole {
     decisionTerms: () => undefined,
     async start(address) {
       url = advertisedAddress({ advertise: options.advertise, address }).url
-      // What an earlier release owed of other nodes' records is owed no more.
-      if (!followsAllNodes(options)) await host.store.redirect(() => undefined)
+      // What an earlier release queued of other nodes' records is pending no more.
+      if (!followsAllNodes(options)) await host.store.retarget(() => undefined)
       const ending = { isEnding: () => isEnding }
       const { transport } = host
       const started = new Member({ ...parts, ...ending, placement, address, transport })

@@ -11,7 +11,7 @@
  *    are compared only when both were made with the same horizon.
  * 2. What becomes of a record the follower holds and its leader knows nothing of? Ask only after the
  *    leader's records of the same part were merged, and only for keys under which it has none: a
- *    leader that has an older record is owed ours already.
+ *    leader that has an older record has ours pending already.
  *
  * `forgotten` is the proof that a deletion may have been forgotten: the leader tells a stamp greater
  * than 0 only when its log continues this follower's (so it lost nothing it ever had) and
@@ -24,7 +24,7 @@ import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-records.ts'
 
 export interface UnknownContext {
   /** The record is in the outbox for this leader. */
-  readonly isOwed: boolean
+  readonly isPending: boolean
   /**
    * Tombstones up to this stamp were removed by the leader before this follower saw them; 0n when
    * none were, or when that can not be known.
@@ -35,14 +35,14 @@ export interface UnknownContext {
 }
 
 /**
- * `push`: the leader is to be owed it. `drop`: it was deleted; the follower deletes it, owing nobody
+ * `push`: it is queued for the leader. `drop`: it was deleted; the follower deletes it, queuing nothing
  * (`planExpireUnknown`). `leave`: an old tombstone on its way out; nothing is done.
  */
 export type UnknownPlan = 'push' | 'drop' | 'leave'
 
 /** What to do with a record under whose key the leader has nothing. */
 export function planForUnknown(record: StoredRecord, context: UnknownContext): UnknownPlan {
-  if (context.isOwed) return 'push'
+  if (context.isPending) return 'push'
   if (record.kind === 'tombstone') return lastStampOf(record) <= context.horizon ? 'leave' : 'push'
   return versionOf(record) <= context.forgotten ? 'drop' : 'push'
 }

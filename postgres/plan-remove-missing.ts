@@ -17,7 +17,7 @@ export function planRemoveMissing(
       const slots = records.flatMap((record) => {
         const slot = context.slot(record.key)
         const current = slot?.record
-        if (slot?.owedTo !== undefined || current?.kind !== 'entry') return []
+        if (slot?.pendingFor !== undefined || current?.kind !== 'entry') return []
         if (versionOf(current) !== versionOf(record)) return []
         const { key, origin } = current
         const tombstone: StoredRecord = {
@@ -26,7 +26,7 @@ export function planRemoveMissing(
           deleted: versionOf(current),
           origin,
         }
-        return [{ record: tombstone, owedTo: undefined }]
+        return [{ record: tombstone, pendingFor: undefined }]
       })
       return { plan: { slots, source: leader }, result: slots.length }
     },

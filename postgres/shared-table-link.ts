@@ -51,7 +51,7 @@ export class SharedTableLink {
   #cursor: SharedCursor | undefined
   #head = 0
   #lastError: string | undefined
-  /** Pushing and comparing take turns: what is owed while comparing stays owed. */
+  /** Pushing and comparing take turns: what is pending while comparing stays owed. */
   #turn: Promise<unknown> = Promise.resolve()
   #nextCompactNs = 0n
   #unsubscribe: (() => void) | undefined
@@ -111,7 +111,7 @@ export class SharedTableLink {
       state: this.#state,
       cursor: this.#cursor?.seq ?? 0,
       head: this.#head,
-      outbox: store.owedCount(this.leader),
+      outbox: store.pendingCount(this.leader),
       refused: this.#push.refused,
       pushed: this.#push.pushed,
       ...this.#counts,
@@ -149,7 +149,7 @@ export class SharedTableLink {
     const { epoch } = page.through
     if (from === undefined || from.epoch !== epoch || from.seq > page.head) {
       // Another life of the table, or one this node has not followed: it gets all that is here.
-      await store.refill(this.leader)
+      await store.resendAll(this.leader)
       if (this.#cursor === from) await this.#save({ epoch, seq: 0, comparing: true })
       this.#pushBell.ring()
       return true

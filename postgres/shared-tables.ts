@@ -94,7 +94,7 @@ async function startTables(
   })
   const unsubscribe = [
     store.onCommit(() => {
-      for (const link of links) if (store.owedCount(link.leader) > 0) link.outboxChanged()
+      for (const link of links) if (store.pendingCount(link.leader) > 0) link.outboxChanged()
     }),
     // What is damaged here is whole in the table.
     store.onDamage(() => {

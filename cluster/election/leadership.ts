@@ -29,7 +29,7 @@ import { Election, type LeaseReport } from './election.ts'
 import type { ElectionDecision } from './election-state.ts'
 import type { Holder, Lease, LeaseMark } from './lease.ts'
 import type { Standing } from './standing.ts'
-import { oweUnshared, unsharedAfter } from './unshared.ts'
+import { enqueueUnshared, unsharedAfter } from './unshared.ts'
 import { type Lapse, unconfirmedText, type VotersReport } from './voters-report.ts'
 import { Voting } from './voting.ts'
 
@@ -172,7 +172,7 @@ export class Leadership<R extends LeaderTerm> {
     const last = decodeNote(store.meta(ROW))
     const url = last?.url ?? UNKNOWN_LEADER
     this.#voting.start()
-    await store.redirect(() => {
+    await store.retarget(() => {
       this.#placement = plan(url === self.url ? UNKNOWN_LEADER : url)
     })
     const term = await run(this.#placement, this.#standing(url))
@@ -278,7 +278,7 @@ export class Leadership<R extends LeaderTerm> {
     if (decision.kind === 'leader') {
       const isSame = this.#note.url === null && this.#note.token === token
       // What was written while it was lapsed is owed to nobody after all.
-      if (isSame && this.#term !== undefined) return store.redirect(() => undefined)
+      if (isSame && this.#term !== undefined) return store.retarget(() => undefined)
       return this.#change(plan(undefined), { token, url: null })
     }
     const { url } = decision.holder
@@ -312,12 +312,12 @@ export class Leadership<R extends LeaderTerm> {
       await store.beginEpoch(`${note.token}-${newId()}`)
       this.#ballot = this.#makeBallot(note.token)
     }
-    await store.redirect(() => {
+    await store.retarget(() => {
       this.#placement = placement
       this.#note = note
     })
     if (note.url !== null && this.#unshared !== undefined) {
-      await oweUnshared(store, note.url, this.#unshared)
+      await enqueueUnshared(store, note.url, this.#unshared)
     }
     await this.#save(note)
     this.#unshared = undefined

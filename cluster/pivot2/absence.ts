@@ -11,7 +11,7 @@ import type { Observation } from './held.ts'
 export interface OwnRecord {
   readonly record: StoredRecord
   readonly seq: number
-  readonly owedTo: string | undefined
+  readonly pendingFor: string | undefined
 }
 
 export class Absence {
@@ -25,8 +25,8 @@ export class Absence {
   }
 
   /** Whether this very entry has been seen at the peer. */
-  isKnown({ record, seq, owedTo }: OwnRecord): boolean {
-    if (this.#observation === undefined || owedTo !== undefined) return false
+  isKnown({ record, seq, pendingFor }: OwnRecord): boolean {
+    if (this.#observation === undefined || pendingFor !== undefined) return false
     return record.kind === 'entry' && seq <= this.#observation.seq
   }
 

@@ -1,6 +1,6 @@
 /**
  * Follows one leader by protocol 2.0, as long as it has no stream: drives `link-state.ts`. Runs are
- * one after the other; a run pulls what changed at the leader, then pushes what it is owed.
+ * one after the other; a run pulls what changed at the leader, then pushes what is pending for it.
  */
 import { backoffDelayMs, resolveBackoff } from '../../src/core/backoff.ts'
 import type { HybridClock } from '../../src/core/clock.ts'
@@ -133,7 +133,7 @@ export class PivotLink {
     return {
       url: leader,
       isLive: this.#hasSynced && this.#lastError === undefined,
-      outbox: store.owedCount(leader),
+      outbox: store.pendingCount(leader),
       refused: this.#refused.size,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,
@@ -279,7 +279,7 @@ export class PivotLink {
       hasSameDisk: () => this.#hasSameDisk(observation),
     }
     const result = await pullScope(options, scope, view, isForced)
-    if (result !== undefined && result.applied + result.owed > 0) {
+    if (result !== undefined && result.applied + result.pending > 0) {
       logger.debug('pulled from the 2.0 leader', { leader, path: scope.path, ...result })
     }
   }
@@ -309,7 +309,7 @@ export class PivotLink {
     if (news.size > 0) await this.#held.note(news)
   }
 
-  /** Sends what is owed, oldest change first. What the leader refuses stays in the outbox. */
+  /** Sends what is pending, oldest change first. What the leader refuses stays in the outbox. */
   async #push(depth: Depth): Promise<void> {
     const { store, leader, limits, scopes, originator, time } = this.#options
     const nowNs = time.monotonicNs()
@@ -317,10 +317,10 @@ export class PivotLink {
       this.#refused.clear()
       this.#refusedSinceNs = nowNs
     }
-    const owed = (): Promise<SequencedRow[]> =>
-      store.owed(leader, limits.messageRecords, new Set(this.#refused.keys()))
+    const pending = (): Promise<SequencedRow[]> =>
+      store.pending(leader, limits.messageRecords, new Set(this.#refused.keys()))
     while (this.#isWanted() && this.#refused.size < MAX_REFUSED) {
-      const peek = await owed()
+      const peek = await pending()
       if (peek.length === 0) break
       // 2.0 overwrites whatever it has: see first whether something later is there.
       const touched = scopes.filter((scope) => peek.some((row) => isOfScope(scope, row.record.key)))
@@ -328,7 +328,7 @@ export class PivotLink {
       const mayGo = ({ record }: SequencedRow): boolean =>
         touched.some((scope) => isOfScope(scope, record.key)) ||
         !scopes.some((scope) => isOfScope(scope, record.key))
-      const { rows } = cutRows((await owed()).filter(mayGo), limits.messageBytes)
+      const { rows } = cutRows((await pending()).filter(mayGo), limits.messageBytes)
       const sent = await pushRows(
         { store, peer: this.#peer, isWanted: () => this.#isWanted() },
         { rows, scopes: touched, originator: await originator() },
@@ -341,7 +341,7 @@ export class PivotLink {
     }
     for (const [seq, key] of this.#refused) {
       const slot = await store.slot(key)
-      if (slot?.seq !== seq || slot.owedTo !== leader) this.#refused.delete(seq)
+      if (slot?.seq !== seq || slot.pendingFor !== leader) this.#refused.delete(seq)
     }
   }
 

@@ -88,7 +88,7 @@ class Look {
     if (note > this.#latest) this.#latest = note
     absence.told(this.#latest)
     const missing = await this.#missing(there)
-    const known = missing.filter((row) => absence.isKnown({ ...row, owedTo: undefined }))
+    const known = missing.filter((row) => absence.isKnown({ ...row, pendingFor: undefined }))
     const gone = known.length === 0 ? 0 : await this.#settle(known, absence)
     if (gone < missing.length) this.#isSame = false
     // It lacks what it had, and did not delete it: it may be about to fill an empty disk.

@@ -1,7 +1,7 @@
 /**
  * What 2.0 peers do to the store, as plans: decided against the state at the moment of the commit.
  * The rule throughout: a key that a peer lacks is deleted only where the peer's bookkeeping of
- * deletes proves it; else it is owed to that peer.
+ * deletes proves it; else it is pending for that peer.
  */
 import { type Entry, marksOf, type StoredRecord, versionOf } from '../../src/core/entry.ts'
 import { hasGlob } from '../../src/core/key.ts'
@@ -14,17 +14,17 @@ import { PIVOT_ORIGIN } from './wire.ts'
 /** What a plan did with what it was given. */
 export interface PullResult {
   readonly applied: number
-  /** Keys that the leader is now owed and was not before. */
-  readonly owed: number
+  /** Keys that are pending for the leader now and were not before. */
+  readonly pending: number
 }
 
 interface Work {
-  readonly slots: { record: StoredRecord; owedTo: string | undefined }[]
-  readonly debts: Map<string, Slot>
+  readonly slots: { record: StoredRecord; pendingFor: string | undefined }[]
+  readonly outboxUpdates: Map<string, Slot>
 }
 
 /**
- * Takes entries of the 2.0 leader: the later version wins, and the leader is owed what is later here.
+ * Takes entries of the 2.0 leader: the later version wins, and what is later here is pending for the leader.
  * @param met hears of each with what was here under its key
  */
 export function planTake(
@@ -37,49 +37,50 @@ export function planTake(
     isPatient: true,
     reads: () => ({ keys: entries.map(({ key }) => key) }),
     plan(context) {
-      const work: Work = { slots: [], debts: new Map() }
+      const work: Work = { slots: [], outboxUpdates: new Map() }
       // One list may name a key twice; the last one counts.
       const last = new Map(entries.map((entry) => [entry.key, entry]))
-      let owed = 0
+      let pending = 0
       for (const entry of last.values()) {
         const ours = context.slot(entry.key)
         if (context.refuses(entry, ours?.record, true)) continue
         met(ours, entry)
-        if (context.leaderOf(entry.key) === leader) owed += takeOne(context, work, leader, entry)
+        if (context.leaderOf(entry.key) === leader) pending += takeOne(context, work, leader, entry)
       }
-      return planned(work, leader, owed)
+      return planned(work, leader, pending)
     },
   }
 }
 
-/** @returns 1 when the leader is newly owed the key. */
+/** @returns 1 when the key is newly pending for the leader. */
 function takeOne(context: PlanContext, work: Work, leader: string, entry: Entry): number {
   const slot = context.slot(entry.key)
   const order = slot === undefined ? -1 : compare(versionOf(slot.record), versionOf(entry))
   if (slot === undefined || order < 0) {
-    work.slots.push({ record: entry, owedTo: undefined })
+    work.slots.push({ record: entry, pendingFor: undefined })
     return 0
   }
   const { record } = slot
   if (order === 0 && record.kind === 'entry') {
     if (record.data === entry.data) {
-      if (slot.owedTo === leader) work.debts.set(entry.key, { ...slot, owedTo: undefined })
+      if (slot.pendingFor === leader)
+        work.outboxUpdates.set(entry.key, { ...slot, pendingFor: undefined })
       return 0
     }
     // Two values with one stamp: what this node still owes is pushed, else the leader decides. The
     // origin makes it another change for those who have it from here.
-    if (slot.owedTo === leader) return 0
+    if (slot.pendingFor === leader) return 0
     const origin = `${PIVOT_ORIGIN}-${context.now().toString(36)}`
-    work.slots.push({ record: { ...entry, origin }, owedTo: undefined })
+    work.slots.push({ record: { ...entry, origin }, pendingFor: undefined })
     return 0
   }
-  if (slot.owedTo === leader) return 0
-  work.debts.set(entry.key, { ...slot, owedTo: leader })
+  if (slot.pendingFor === leader) return 0
+  work.outboxUpdates.set(entry.key, { ...slot, pendingFor: leader })
   return 1
 }
 
 /**
- * Settles keys that the 2.0 leader lacks: a delete owed to it is done; an entry that it had is
+ * Settles keys that the 2.0 leader lacks: a delete pending for it is done; an entry that it had is
  * deleted when `deletedAt` gives the stamp of its delete there; any other entry is owed to it.
  */
 export function planAbsent(
@@ -90,26 +91,27 @@ export function planAbsent(
   return {
     reads: () => ({ keys }),
     plan(context) {
-      const work: Work = { slots: [], debts: new Map() }
-      let owed = 0
+      const work: Work = { slots: [], outboxUpdates: new Map() }
+      let pending = 0
       for (const key of keys) {
         const slot = context.slot(key)
         if (slot === undefined || context.leaderOf(key) !== leader) continue
         if (slot.record.kind === 'tombstone') {
-          if (slot.owedTo === leader) work.debts.set(key, { ...slot, owedTo: undefined })
+          if (slot.pendingFor === leader)
+            work.outboxUpdates.set(key, { ...slot, pendingFor: undefined })
           continue
         }
         // What is in the outbox was written here, and goes there.
-        if (slot.owedTo === leader) continue
+        if (slot.pendingFor === leader) continue
         const deleted = deletedAt(slot)
         if (deleted !== undefined) {
-          work.slots.push({ record: tombstone(key, deleted), owedTo: undefined })
+          work.slots.push({ record: tombstone(key, deleted), pendingFor: undefined })
         } else {
-          work.debts.set(key, { ...slot, owedTo: leader })
-          owed++
+          work.outboxUpdates.set(key, { ...slot, pendingFor: leader })
+          pending++
         }
       }
-      return planned(work, leader, owed)
+      return planned(work, leader, pending)
     },
   }
 }
@@ -131,7 +133,7 @@ export function planGone(
         if (slot?.seq !== seq || slot.record.kind !== 'entry') return []
         const deleted = deletedAt(slot)
         if (deleted === undefined) return []
-        return [{ record: tombstone(key, deleted), owedTo: context.leaderOf(key) }]
+        return [{ record: tombstone(key, deleted), pendingFor: context.leaderOf(key) }]
       })
       return { plan: { slots, source }, result: slots.length }
     },
@@ -154,7 +156,7 @@ export function planAnew({ record: { key }, seq }: SequencedRow, above: bigint):
       const created = context.now(above > version ? above : version)
       const origin = context.identity.originFor(created, marksOf(slot.record))
       const record: Entry = { ...slot.record, created, updated: 0n, origin }
-      return { plan: { slots: [{ record, owedTo: context.leaderOf(key) }] }, result: undefined }
+      return { plan: { slots: [{ record, pendingFor: context.leaderOf(key) }] }, result: undefined }
     },
   }
 }
@@ -186,7 +188,7 @@ export function planNodeDelete(
       const kept = live.filter((key) => !isOlder(key))
       const slots = deleted.map((key) => ({
         record: tombstone(key, stamp),
-        owedTo: context.leaderOf(key),
+        pendingFor: context.leaderOf(key),
       }))
       return { plan: { slots, source }, result: { deleted, kept } }
     },
@@ -197,10 +199,14 @@ function tombstone(key: string, deleted: bigint): StoredRecord {
   return { kind: 'tombstone', key, deleted, origin: PIVOT_ORIGIN }
 }
 
-function planned({ slots, debts }: Work, source: string, owed: number): Planned<PullResult> {
+function planned(
+  { slots, outboxUpdates }: Work,
+  source: string,
+  pending: number,
+): Planned<PullResult> {
   return {
-    plan: { slots, isChecked: true, debts: [...debts.values()], source },
-    result: { applied: slots.length, owed },
+    plan: { slots, isChecked: true, outboxUpdates: [...outboxUpdates.values()], source },
+    result: { applied: slots.length, pending },
   }
 }
 

@@ -38,7 +38,7 @@ export interface ScopeView {
   deleteNoted: bigint
   /** The activity that the leader told last. */
   told: bigint
-  /** All that is held here and not owed is at the leader: it was compared with, and heard of since. */
+  /** All that is held here and not pending is at the leader: it was compared with, and heard of since. */
   isWhole: boolean
 }
 
@@ -84,7 +84,7 @@ class Pull {
   readonly #scope: PivotScope
   readonly absence: Absence
   #applied = 0
-  #owed = 0
+  #pending = 0
 
   constructor(options: PullOptions, scope: PivotScope) {
     this.#options = options
@@ -130,7 +130,8 @@ class Pull {
       if (there.has(record.key) || !isOfScope(this.#scope, record.key)) continue
       missing.push(record.key)
       // What is owed is on its way there: there is nothing to judge of it.
-      isJudged ||= record.kind === 'entry' && (await store.slot(record.key))?.owedTo === undefined
+      isJudged ||=
+        record.kind === 'entry' && (await store.slot(record.key))?.pendingFor === undefined
     }
     const deletedAt = isJudged ? await this.#judge(activity, view, missing) : undefined
     for (let i = 0; i < missing.length && isWanted(); i += PAGE) {
@@ -210,13 +211,13 @@ class Pull {
     this.#add(await store.run(planAbsent(leader, keys, observed)))
   }
 
-  #add({ applied, owed }: PullResult): void {
+  #add({ applied, pending }: PullResult): void {
     this.#applied += applied
-    this.#owed += owed
+    this.#pending += pending
   }
 
   #result(): PullResult {
-    return { applied: this.#applied, owed: this.#owed }
+    return { applied: this.#applied, pending: this.#pending }
   }
 }
 

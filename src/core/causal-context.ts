@@ -23,7 +23,7 @@ const TEXT = /^(?:-|\d{1,19}@[\w-]{1,64}(?:,\d{1,19}@[\w-]{1,64}){0,15})$/
 export interface Replaced {
   readonly record: StoredRecord
   /** The leader that has not acknowledged the record. */
-  readonly owedTo: string | undefined
+  readonly pendingFor: string | undefined
   /** Of an unacknowledged record: what its own maker had seen. */
   readonly causalContext?: string | undefined
 }
@@ -36,8 +36,8 @@ export function isCausalContext(text: unknown): text is string {
 /** What the maker of a change has seen that takes the place of `before`; undefined when not known. */
 export function contextFrom(before: Replaced | undefined): string | undefined {
   if (before === undefined) return EMPTY_CONTEXT
-  const { record, owedTo, causalContext } = before
-  if (owedTo === undefined) return `${versionOf(record)}@${record.origin}`
+  const { record, pendingFor, causalContext } = before
+  if (pendingFor === undefined) return `${versionOf(record)}@${record.origin}`
   if (causalContext === undefined) return undefined
   const versions = parseContext(causalContext)
   raise(versions, record.origin, versionOf(record))

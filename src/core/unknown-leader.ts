@@ -1,6 +1,6 @@
 /**
- * Stands for the leader while there is none: what is written is owed to it, and it is out of reach. Nothing
- * can have this address (RFC 2606), and what speaks 2.0 leaves `https` alone. People are never told it.
+ * Stands for the leader while there is none: what is written is pending for it, and it is out of reach. Nothing
+ * can have this address (RFC 2606), and what speaks 2.0 leaves `https` alone. Users are never shown it.
  */
 import { StateError } from './errors.ts'
 
@@ -9,7 +9,7 @@ export const UNKNOWN_LEADER = 'https://no-leader.invalid'
 /** Why it is out of reach, and why nothing is decided. */
 export const NO_LEADER = 'no leader at present'
 
-/** The URL of a leader as people are told it. */
+/** The URL of a leader as users are shown it. */
 export function leaderText(leader: string): string {
   return leader === UNKNOWN_LEADER ? 'nobody at present' : leader
 }

@@ -74,7 +74,7 @@ export interface PluginHost {
   /** Makes unique ids of letters and digits, as for nodes. */
   newId(): string
   /**
-   * Says which keys are owed to a leader. Of several plugins the first that names a leader for a key
+   * Says which keys are pending for a leader. Of several plugins the first that names a leader for a key
    * decides. In `setup` only.
    */
   addLeaderOf(leaderOf: LeaderOf): void

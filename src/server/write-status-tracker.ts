@@ -183,7 +183,7 @@ export class WriteStatusTracker {
       return statusAtLeader(id, key, standing, holders, store.id)
     }
     const here = statusBelow(id, key, slot, store.id)
-    if (slot?.owedTo !== undefined && standing.isKnown) return here
+    if (slot?.pendingFor !== undefined && standing.isKnown) return here
     // Whatever took its place: the leader has not said yet whether it takes this one.
     if (standing.isKnown && store.isToBeShown(key, id)) return here
     const refusedFor = await replication()?.refusalOf(key, id)

@@ -1,5 +1,5 @@
 /**
- * What has become of a write, told from what is stored: the key's present record, whether it is owed to
+ * What has become of a write, told from what is stored: the key's present record, whether it is pending for
  * a leader, and how far followers have got. Nothing is remembered per write, so any may be asked after.
  */
 import { marksOf, type StoredRecord, versionOf, wasOf } from '../core/entry.ts'

@@ -17,7 +17,7 @@ import { readOutbox } from './outbox-rows.ts'
 import { overlaid } from './overlay.ts'
 import type { SequencedRow } from './rows.ts'
 import {
-  decodeOwed,
+  decodePending,
   decodeRecord,
   keyOfTimeRow,
   outboxRow,
@@ -50,8 +50,8 @@ export interface BoundedStateOptions {
   readonly isRewriting: (key: string) => boolean
   /** While it is there, a row that is absent may be lost: resolves when what is lost is damaged. */
   readonly doubt: () => Promise<void> | undefined
-  /** Records owed to each leader at the start. */
-  readonly owed: ReadonlyMap<string, number>
+  /** Records pending for each leader at the start. */
+  readonly pending: ReadonlyMap<string, number>
 }
 
 /** Rows asked of the adapter in one call. */
@@ -64,14 +64,14 @@ export class BoundedState implements State {
   readonly #options: BoundedStateOptions
   readonly #cache: SlotCache
   readonly #pinned = new Map<string, Slot>()
-  readonly #owed: Map<string, number>
+  readonly #pending: Map<string, number>
   /** Rows being fetched; what changed meanwhile must not be cached. */
   readonly #fetching = new Map<string, { stale: boolean }>()
 
   constructor(options: BoundedStateOptions) {
     this.#options = options
     this.#cache = new SlotCache(options.cacheBytes)
-    this.#owed = new Map(options.owed)
+    this.#pending = new Map(options.pending)
   }
 
   get cachedBytes(): number {
@@ -100,8 +100,8 @@ export class BoundedState implements State {
     this.#cache.delete(key)
     const fetch = this.#fetching.get(key)
     if (fetch !== undefined) fetch.stale = true
-    if (before?.owedTo !== undefined) this.#count(before.owedTo, -1)
-    if (slot.owedTo !== undefined) this.#count(slot.owedTo, 1)
+    if (before?.pendingFor !== undefined) this.#count(before.pendingFor, -1)
+    if (slot.pendingFor !== undefined) this.#count(slot.pendingFor, 1)
   }
 
   remove({ record: { key } }: Slot): void {
@@ -169,8 +169,8 @@ export class BoundedState implements State {
     })
   }
 
-  async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
-    if (this.owedCount(leader) === 0) return []
+  async pending(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
+    if (this.pendingCount(leader) === 0) return []
     const { adapter, betweenBatches, leaderOf } = this.#options
     const { rows, pinned } = await betweenBatches(() => ({
       rows: adapter.iterate(outboxRowsAfter(0)),
@@ -178,21 +178,21 @@ export class BoundedState implements State {
     }))
     const keys: { seq: number; key: string }[] = []
     for await (const [row, value] of rows) {
-      const owed = unsealRow(row, value)
-      if (owed === undefined || skip.has(seqOfRow(row))) continue
-      const { key } = decodeOwed(owed)
+      const pending = unsealRow(row, value)
+      if (pending === undefined || skip.has(seqOfRow(row))) continue
+      const { key } = decodePending(pending)
       if (pinned.has(key) || leaderOf(key) !== leader) continue
       keys.push({ seq: seqOfRow(row), key })
       if (keys.length >= limit) break
     }
-    for (const { seq, owedTo, record } of pinned.values()) {
-      if (owedTo === leader && !skip.has(seq)) keys.push({ seq, key: record.key })
+    for (const { seq, pendingFor, record } of pinned.values()) {
+      if (pendingFor === leader && !skip.has(seq)) keys.push({ seq, key: record.key })
     }
-    return this.#owedAt(keys.slice(0, limit), leader, skip)
+    return this.#pendingAt(keys.slice(0, limit), leader, skip)
   }
 
-  owedCount(leader: string): number {
-    return this.#owed.get(leader) ?? 0
+  pendingCount(leader: string): number {
+    return this.#pending.get(leader) ?? 0
   }
 
   /** The record of this key on disk does not match its checksum. */
@@ -200,33 +200,34 @@ export class BoundedState implements State {
     this.#options.damaged(key, this.#known(key) !== undefined)
   }
 
-  /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
+  /** Counts anew what is pending. @returns rows of the outbox that stand for nothing. */
   async recount(): Promise<readonly string[]> {
     return this.#options.exclusively(() => this.#recount())
   }
 
-  async redirect(leaderOf: LeaderOf): Promise<readonly string[]> {
+  async retarget(leaderOf: LeaderOf): Promise<readonly string[]> {
     for (const [key, slot] of this.#pinned) {
-      if (slot.owedTo !== undefined) this.#pinned.set(key, { ...slot, owedTo: leaderOf(key) })
+      if (slot.pendingFor !== undefined)
+        this.#pinned.set(key, { ...slot, pendingFor: leaderOf(key) })
     }
-    this.#forgetDebts()
+    this.#forgetPending()
     const stale = await this.#recount()
     // What was read meanwhile was told by the counts of before.
-    const kept = this.#forgetDebts()
-    const marks = await this.#areOwed(kept)
+    const kept = this.#forgetPending()
+    const marks = await this.#arePending(kept)
     kept.forEach(({ record, seq }, i) => {
       const mark = marks[i]
-      const owedTo = mark === undefined ? undefined : leaderOf(record.key)
-      this.#cache.set({ record, seq, owedTo, causalContext: mark?.causalContext })
+      const pendingFor = mark === undefined ? undefined : leaderOf(record.key)
+      this.#cache.set({ record, seq, pendingFor, causalContext: mark?.causalContext })
     })
     return stale
   }
 
   /**
-   * Cached slots say to whom they are owed: they are read again.
+   * Cached slots say for whom they are pending: they are read again.
    * @returns those that stay as they are, as there is nothing whole to be read.
    */
-  #forgetDebts(): Slot[] {
+  #forgetPending(): Slot[] {
     for (const fetch of this.#fetching.values()) fetch.stale = true
     return this.#cache.clear(this.#options.isRewriting)
   }
@@ -238,15 +239,16 @@ export class BoundedState implements State {
     const isNewer = (key: string): boolean => this.#pinned.has(key)
     const seqInMemory = (key: string): number | undefined => this.#known(key)?.seq
     const reading = { rows, adapter, leaderOf, isDamaged, isNewer, seqInMemory }
-    const { owed, stale } = await readOutbox(reading)
-    this.#owed.clear()
-    for (const [leader, count] of owed) this.#owed.set(leader, count)
-    for (const { owedTo } of this.#pinned.values()) if (owedTo !== undefined) this.#count(owedTo, 1)
+    const { pending, stale } = await readOutbox(reading)
+    this.#pending.clear()
+    for (const [leader, count] of pending) this.#pending.set(leader, count)
+    for (const { pendingFor } of this.#pinned.values())
+      if (pendingFor !== undefined) this.#count(pendingFor, 1)
     return stale
   }
 
   /** Of these places those that still stand; what was moved on meanwhile, as it was, is not passed over. */
-  async #owedAt(
+  async #pendingAt(
     places: readonly { seq: number; key: string }[],
     leader: string,
     skip: ReadonlySet<number>,
@@ -254,9 +256,9 @@ export class BoundedState implements State {
     const slots = await this.slots(places.map(({ key }) => key))
     const rows = new Map<number, SequencedRow>()
     places.forEach((place, i) => {
-      const { seq = 0, record, causalContext, owedTo } = slots[i] ?? {}
+      const { seq = 0, record, causalContext, pendingFor } = slots[i] ?? {}
       if (record === undefined || skip.has(seq)) return
-      const isMoved = owedTo === leader && contextCoversItself(causalContext, record)
+      const isMoved = pendingFor === leader && contextCoversItself(causalContext, record)
       if (seq === place.seq || isMoved) rows.set(seq, { seq, record, causalContext })
     })
     return [...rows.values()]
@@ -344,13 +346,13 @@ export class BoundedState implements State {
         if (row !== undefined) rows.push(row)
         else if (known !== undefined) found.set(key, known)
       })
-      const owed = await this.#areOwed(rows)
+      const pending = await this.#arePending(rows)
       rows.forEach(({ record, seq }, i) => {
-        const mark = owed[i]
+        const mark = pending[i]
         const slot: Slot = {
           record,
           seq,
-          owedTo: mark === undefined ? undefined : leaderOf(record.key),
+          pendingFor: mark === undefined ? undefined : leaderOf(record.key),
           causalContext: mark?.causalContext,
         }
         found.set(record.key, slot)
@@ -362,17 +364,19 @@ export class BoundedState implements State {
   }
 
   /** What the outbox says of each of the rows; undefined where it has none. */
-  async #areOwed(
+  async #arePending(
     rows: readonly SequencedRow[],
   ): Promise<readonly ({ readonly causalContext: string | undefined } | undefined)[]> {
     // A count is off, even below zero, from when another leads until `redirect`.
-    if ([...this.#owed.values()].every((count) => count === 0)) return []
+    if ([...this.#pending.values()].every((count) => count === 0)) return []
     const names = rows.map(({ seq }) => outboxRow(seq))
     const marks = await this.#options.adapter.getMany(names)
     return marks.map((mark, i) => {
       if (mark === undefined) return undefined
-      const owed = unsealRow(names[i] ?? '', mark)
-      return { causalContext: owed === undefined ? undefined : decodeOwed(owed).causalContext }
+      const pending = unsealRow(names[i] ?? '', mark)
+      return {
+        causalContext: pending === undefined ? undefined : decodePending(pending).causalContext,
+      }
     })
   }
 
@@ -392,6 +396,6 @@ export class BoundedState implements State {
   }
 
   #count(leader: string, step: number): void {
-    this.#owed.set(leader, (this.#owed.get(leader) ?? 0) + step)
+    this.#pending.set(leader, (this.#pending.get(leader) ?? 0) + step)
   }
 }

@@ -31,8 +31,8 @@ export interface BoundedParts {
   readonly guard: StorageGuard
   readonly head: () => number
   readonly leaderOf: LeaderOf
-  /** Records owed to each leader at the start. */
-  readonly owed: ReadonlyMap<string, number>
+  /** Records pending for each leader at the start. */
+  readonly pending: ReadonlyMap<string, number>
 }
 
 export function openBounded({ queue, guard, ...parts }: BoundedParts): BoundedState {

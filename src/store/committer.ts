@@ -34,8 +34,8 @@ import type { PlanContext, Planner } from './operations.ts'
 import { planContext } from './plan-context.ts'
 import { type Job, planJobs, viewFor } from './plan-jobs.ts'
 import { loadState, repairedOnce } from './recovery.ts'
-import { redirect } from './redirect.ts'
 import { RefusedRecords } from './refused-records.ts'
+import { retarget } from './retarget.ts'
 import { type RecordScan, type ScanParts, scanRecords } from './scan-records.ts'
 import type { State } from './state.ts'
 import type { StorageBacklog } from './storage-backlog.ts'
@@ -61,7 +61,7 @@ export class Committer {
   /** Whether the storage is still this node's. */
   readonly holding: Holding
   readonly #settledListeners = new Set<() => void>()
-  /** Says which keys are owed to a leader. */
+  /** Says which keys are pending for a leader. */
   leaderOf: LeaderOf = () => undefined
   /** Says how this node decides about what it leads. */
   decisionTerms: DecisionTermsOf = () => undefined
@@ -190,7 +190,7 @@ export class Committer {
     return this.#listeners.add(listener)
   }
 
-  /** Hears that a leader has acknowledged something that it was owed. Must not throw. */
+  /** Hears that a leader has acknowledged something that was pending for it. Must not throw. */
   onSettled(listener: () => void): () => void {
     this.#settledListeners.add(listener)
     return () => this.#settledListeners.delete(listener)
@@ -224,13 +224,13 @@ export class Committer {
     })
   }
 
-  /** See `redirect.ts`. */
-  redirect(change: () => void): Promise<void> {
+  /** See `retarget.ts`. */
+  retarget(change: () => void): Promise<void> {
     const exclusively = <T>(work: () => Promise<T>): Promise<T> => this.#queue.exclusively(work)
     const run = <T>(planner: Planner<T>): Promise<T> => this.run(planner)
     const { superseded } = this
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
-    return redirect({ exclusively, run, leaderOf, records: this.#records, superseded }, change)
+    return retarget({ exclusively, run, leaderOf, records: this.#records, superseded }, change)
   }
 
   #context(draft: Draft): PlanContext {
@@ -307,7 +307,7 @@ export class Committer {
     for (const change of changes) {
       const { slot, before } = change
       this.#records.put(change)
-      if (before?.owedTo !== undefined && slot.owedTo === undefined) isSettled = true
+      if (before?.pendingFor !== undefined && slot.pendingFor === undefined) isSettled = true
       if (before?.record === slot.record) continue
       this.tail.push({ seq: slot.seq, key: slot.record.key })
       this.damage.heal(slot.record.key)
@@ -355,8 +355,8 @@ export class Committer {
     this.#lastSeq = loaded.head.seq
     this.#head = loaded.head.seq
     this.tail.reset(loaded.head.seq)
-    const { owed } = loaded
-    const bounded = { adapter: this.adapter, queue: this.#queue, guard: this.#guard, owed }
+    const { pending } = loaded
+    const bounded = { adapter: this.adapter, queue: this.#queue, guard: this.#guard, pending }
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
     const head = (): number => this.#head
     this.#records =

@@ -9,7 +9,7 @@
  * - its maker had not seen the leader's record (see `core/causal-context.ts`).
  *
  * One of the two is kept as the state, the other in the conflict log. Changes whose maker's sight is not
- * known, such as those that refill a leader, are never called concurrent.
+ * known, such as those that are sent to a leader whose storage was lost, are never called concurrent.
  */
 
 import { contextCovers } from '../core/causal-context.ts'

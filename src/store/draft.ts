@@ -22,7 +22,7 @@ import { encodeHead } from './head.ts'
 import { ORIGIN_ROW } from './identity.ts'
 import {
   damageRow,
-  encodeOwed,
+  encodePending,
   encodeRecord,
   logRow,
   metaRow,
@@ -36,7 +36,7 @@ import { type SupersededChange, supersededOperations } from './superseded-writes
 
 export interface PlannedSlot {
   readonly record: StoredRecord
-  readonly owedTo: string | undefined
+  readonly pendingFor: string | undefined
   /** The record is not quite what its sender sent. */
   readonly isMerged?: boolean
 }
@@ -46,8 +46,8 @@ export interface Plan {
   readonly slots: readonly PlannedSlot[]
   /** The records were checked one by one. */
   readonly isChecked?: true
-  /** Slots whose record stays but whose debt changes. */
-  readonly debts?: readonly Slot[]
+  /** Slots whose record stays but whose outbox entry changes. */
+  readonly outboxUpdates?: readonly Slot[]
   /** Meta rows to write; one with an empty value is removed. */
   readonly meta?: ReadonlyMap<string, string>
   /** Tombstones that nobody needs any more: their rows go, and nobody is told. */
@@ -135,11 +135,11 @@ export class Draft {
     }
     const steps: SlotChange[] = []
     const changes: Change[] = []
-    for (const { record: planned, owedTo, isMerged } of plan.slots) {
+    for (const { record: planned, pendingFor, isMerged } of plan.slots) {
       const before = this.slot(planned.key)
       const record = inheritMarks(planned, before?.record)
-      const causalContext = owedTo === undefined ? undefined : contextFrom(before)
-      const slot = { record, seq: ++this.#seq, owedTo, causalContext }
+      const causalContext = pendingFor === undefined ? undefined : contextFrom(before)
+      const slot = { record, seq: ++this.#seq, pendingFor, causalContext }
       this.#overlay.set(record.key, slot)
       if (record.kind === 'entry') this.#dataLength += record.data.length
       steps.push({ slot, before })
@@ -153,10 +153,11 @@ export class Draft {
       })
       yield
     }
-    for (const debt of plan.debts ?? []) {
-      const before = this.slot(debt.record.key)
-      // A debt that is new is not one of the maker's: the leader may have had the record before.
-      const slot = before?.owedTo === debt.owedTo ? debt : { ...debt, causalContext: undefined }
+    for (const update of plan.outboxUpdates ?? []) {
+      const before = this.slot(update.record.key)
+      // An outbox entry that is new is not one of the maker's: the leader may have had the record before.
+      const slot =
+        before?.pendingFor === update.pendingFor ? update : { ...update, causalContext: undefined }
       steps.push({ slot, before })
       this.#overlay.set(slot.record.key, slot)
     }
@@ -189,7 +190,7 @@ export class Draft {
     for (const [key, slot] of this.#overlay) {
       yield
       const before = this.#options.view.slot(key)
-      if (before?.owedTo !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
+      if (before?.pendingFor !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
       if (slot === undefined) {
         if (before === undefined) continue
         digest.remove(before.record)
@@ -201,8 +202,8 @@ export class Draft {
         digest.add(slot.record)
         this.#recordRows(rows, before, slot)
       }
-      if (slot.owedTo !== undefined) {
-        rows.push(put(outboxRow(slot.seq), encodeOwed(key, slot.causalContext)))
+      if (slot.pendingFor !== undefined) {
+        rows.push(put(outboxRow(slot.seq), encodePending(key, slot.causalContext)))
       }
     }
     for (const [name, value] of this.#meta) {

@@ -70,22 +70,22 @@ export function apartOf({ after, keys = [], within = [] }: Apart): (row: Sequenc
     within.some((followed) => followed.find(([path]) => matchKey(path, key))?.[1] !== true)
 }
 
-/** With more apart: what changed after `after`, and what is owed. @param owed by seq, ascending; `isCut`: there is more. */
+/** With more apart: what changed after `after`, and what is pending. @param pending by seq, ascending; `isCut`: there is more. */
 export function moreApart(
   apart: Apart,
   after: number,
-  owed: { readonly rows: readonly { seq: number; key: string }[]; readonly isCut: boolean },
+  pending: { readonly rows: readonly { seq: number; key: string }[]; readonly isCut: boolean },
   followed: Followed,
 ): Apart {
   const known = new Set(apart.keys)
   let end = Math.min(after, apart.after ?? after)
-  for (const { seq, key } of owed.rows) {
+  for (const { seq, key } of pending.rows) {
     if (seq > end) break
     if (known.size >= MAX_APART) end = seq - 1
     else known.add(apartHash(key))
   }
-  const last = owed.rows.at(-1)
-  if (owed.isCut && last !== undefined) end = Math.min(end, last.seq)
+  const last = pending.rows.at(-1)
+  if (pending.isCut && last !== undefined) end = Math.min(end, last.seq)
   const text = JSON.stringify(followed)
   const isKnown = apart.within?.some((one) => JSON.stringify(one) === text) ?? false
   const within = isKnown ? apart.within : [...(apart.within ?? []), followed]

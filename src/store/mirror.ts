@@ -1,6 +1,6 @@
 /**
  * The store's state whole in memory: every record by key, entries of each directory in display
- * order, and which records are still owed to a leader. Synchronous, so that a read sees one point
+ * order, and which records are still pending for a leader. Synchronous, so that a read sees one point
  * of the order of commits and reads no disk.
  */
 import type { Entry, RecordFields, StoredRecord } from '../core/entry.ts'
@@ -15,9 +15,9 @@ import type { LeaderOf } from './store-options.ts'
 export class Mirror implements State {
   readonly #slots = new Map<string, Slot>()
   readonly #directories = new Map<string, OrderedList<Entry>>()
-  /** Per leader, the keys it is owed by seq. */
+  /** Per leader, the keys that are pending for it, by seq. */
   readonly #outboxes = new Map<string, Outbox>()
-  /** Rows that were owed when somebody led their keys, which nobody does now but this node. */
+  /** Rows that were pending when somebody led their keys, which nobody does now but this node. */
   #parked: readonly (readonly [seq: number, key: string])[] = []
   readonly #head: () => number
   /** Entries by directory while the storage is being read: sorted once, at the end. */
@@ -38,7 +38,7 @@ export class Mirror implements State {
    */
   load({ record, seq }: SequencedRow): void {
     const own = ownRecord(record)
-    this.#slots.set(own.key, { record: own, seq, owedTo: undefined })
+    this.#slots.set(own.key, { record: own, seq, pendingFor: undefined })
     if (own.kind !== 'entry') return
     const directory = directoryOf(own.key)
     const entries = this.#unsorted.get(directory)
@@ -82,18 +82,21 @@ export class Mirror implements State {
   }
 
   put({ slot, before }: SlotChange): void {
-    const { record, seq, owedTo, causalContext } = slot
+    const { record, seq, pendingFor, causalContext } = slot
     const { key } = record
-    // One shape for all but the few owed: an object made by spreading another can cost the engine 200
+    // One shape for all but the few pending: an object made by spreading another can cost the engine 200
     // bytes more.
-    const isOwed = owedTo !== undefined && causalContext !== undefined
-    this.#slots.set(key, isOwed ? { record, seq, owedTo, causalContext } : { record, seq, owedTo })
+    const isPending = pendingFor !== undefined && causalContext !== undefined
+    this.#slots.set(
+      key,
+      isPending ? { record, seq, pendingFor, causalContext } : { record, seq, pendingFor },
+    )
     if (before?.record !== slot.record) {
       if (before?.record.kind === 'entry') this.#unlist(before.record)
       if (slot.record.kind === 'entry') this.#enlist(slot.record)
     }
-    if (before?.owedTo !== undefined) this.#outbox(before.owedTo).delete(before.seq)
-    if (slot.owedTo !== undefined) this.#outbox(slot.owedTo).add(slot.seq, key)
+    if (before?.pendingFor !== undefined) this.#outbox(before.pendingFor).delete(before.seq)
+    if (slot.pendingFor !== undefined) this.#outbox(slot.pendingFor).add(slot.seq, key)
   }
 
   remove({ record }: Slot): void {
@@ -129,7 +132,7 @@ export class Mirror implements State {
     return { seq: this.#head(), rows: streamed(slots) }
   }
 
-  owed(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
+  pending(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
     const rows: SequencedRow[] = []
     for (const [seq, key] of this.#outbox(leader).rows()) {
       if (rows.length >= limit) break
@@ -140,11 +143,11 @@ export class Mirror implements State {
     return rows
   }
 
-  owedCount(leader: string): number {
+  pendingCount(leader: string): number {
     return this.#outboxes.get(leader)?.size ?? 0
   }
 
-  redirect(leaderOf: LeaderOf): readonly string[] {
+  retarget(leaderOf: LeaderOf): readonly string[] {
     const outboxes = [...this.#outboxes.values()].flatMap((outbox) => [...outbox.rows()])
     const rows = [...this.#parked, ...outboxes].sort(([a], [b]) => a - b)
     const parked: (readonly [number, string])[] = []
@@ -156,9 +159,9 @@ export class Mirror implements State {
         stale.push(outboxRow(seq))
         continue
       }
-      const owedTo = leaderOf(key)
-      if (owedTo === undefined) parked.push([seq, key])
-      this.put({ slot: { ...slot, owedTo }, before: { ...slot, owedTo: undefined } })
+      const pendingFor = leaderOf(key)
+      if (pendingFor === undefined) parked.push([seq, key])
+      this.put({ slot: { ...slot, pendingFor }, before: { ...slot, pendingFor: undefined } })
     }
     this.#parked = parked
     return stale

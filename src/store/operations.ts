@@ -284,9 +284,9 @@ function* deleting(
 
 function endsOf(slots: Plan['slots']): ChangeEnd[] {
   const ends = new Map<string | undefined, ChangeEnd>()
-  for (const { record, owedTo } of slots) {
+  for (const { record, pendingFor } of slots) {
     const { key, origin } = record
-    ends.set(owedTo, { key, version: versionOf(record), origin })
+    ends.set(pendingFor, { key, version: versionOf(record), origin })
   }
   return [...ends.values()]
 }
@@ -346,7 +346,7 @@ export function local(context: PlanContext, record: StoredRecord): Plan['slots']
   // What is replaced may come again under another stamp, from whoever holds it under its first one.
   const before = context.slot(record.key)?.record
   const marks = addLaterMarks(own, changesIn(before === undefined ? undefined : wasOf(before)))
-  return { record: withMarks(record, marks), owedTo: context.leaderOf(record.key) }
+  return { record: withMarks(record, marks), pendingFor: context.leaderOf(record.key) }
 }
 
 function assertConcreteKey(key: string): void {

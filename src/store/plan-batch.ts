@@ -113,8 +113,8 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
 }
 
 /** Its seq is given when the batch is taken; planners of writes do not look at it. */
-function pendingSlot({ record, owedTo }: PlannedSlot): Slot {
-  return { record, owedTo, seq: 0 }
+function pendingSlot({ record, pendingFor }: PlannedSlot): Slot {
+  return { record, pendingFor, seq: 0 }
 }
 
 function plannerOf(item: BatchItem): Planner<BatchResult> {

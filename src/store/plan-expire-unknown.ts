@@ -7,19 +7,19 @@ import { type Tombstone, versionOf } from '../core/entry.ts'
 import type { Planner } from './operations.ts'
 import type { SequencedRow } from './rows.ts'
 
-/** Drops the given entries unless they changed since or are owed. @returns how many were dropped. */
+/** Drops the given entries unless they changed since or are pending. @returns how many were dropped. */
 export function planExpireUnknown(source: string, rows: readonly SequencedRow[]): Planner<number> {
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
-      const slots: { record: Tombstone; owedTo: undefined }[] = []
+      const slots: { record: Tombstone; pendingFor: undefined }[] = []
       for (const { record, seq } of rows) {
         const slot = context.slot(record.key)
-        if (slot?.seq !== seq || slot.owedTo !== undefined) continue
+        if (slot?.seq !== seq || slot.pendingFor !== undefined) continue
         if (slot.record.kind !== 'entry') continue
         const { key, origin } = slot.record
         const deleted = versionOf(slot.record)
-        slots.push({ record: { kind: 'tombstone', key, deleted, origin }, owedTo: undefined })
+        slots.push({ record: { kind: 'tombstone', key, deleted, origin }, pendingFor: undefined })
       }
       return { plan: { slots, source }, result: slots.length }
     },

@@ -8,7 +8,7 @@ import type { SequencedRow } from './rows.ts'
 
 /**
  * Takes up the records under these keys again that `isMissing` says so of, unchanged and with the
- * debts they have. Followers hear of them as of any change, local subscribers do not.
+ * outbox entries they have. Followers hear of them as of any change, local subscribers do not.
  * @returns how many there were.
  */
 export function planReemit(
@@ -18,12 +18,12 @@ export function planReemit(
   return {
     reads: () => ({ keys }),
     plan(context) {
-      const slots: { record: StoredRecord; owedTo: string | undefined }[] = []
+      const slots: { record: StoredRecord; pendingFor: string | undefined }[] = []
       for (const key of new Set(keys)) {
         const slot = context.slot(key)
         if (slot === undefined || !isMissing(slot)) continue
         // A record of its own: the very same one would not be written with its new place.
-        slots.push({ record: { ...slot.record }, owedTo: slot.owedTo })
+        slots.push({ record: { ...slot.record }, pendingFor: slot.pendingFor })
       }
       const plan = slots.length === 0 ? undefined : { slots, silent: true }
       return { plan, result: slots.length }

@@ -20,7 +20,7 @@ import { justBefore, nextWas, stampsOf, withStamps } from './restamped-record.ts
 import type { Slot } from './state.ts'
 
 /**
- * Gives the rows that `leader` is still owed stamps right after `base`, a time of the leader that
+ * Gives the rows that are still pending for `leader` stamps right after `base`, a time of the leader that
  * exceeds everything it holds. Equal stamps stay equal, smaller ones smaller. `restamped` is called
  * in the operation's turn with the greatest new stamp.
  * @returns how many records have new stamps.
@@ -37,7 +37,7 @@ export function planRestamp(
       const found: Slot[] = []
       for (const { key, seq } of rows) {
         const slot = context.slot(key)
-        if (slot?.seq === seq && slot.owedTo === leader) found.push(slot)
+        if (slot?.seq === seq && slot.pendingFor === leader) found.push(slot)
       }
       const stamps = newStamps(found, base)
       restamped(base + BigInt(stamps.size))
@@ -48,9 +48,9 @@ export function planRestamp(
       const pushed = found.length === 0 ? [] : pushedSince(context.meta, base)
       const slots = found.map((slot) => ({
         record: restampedRecord(slot, { stamps, origin, before, pushed }),
-        owedTo: leader,
+        pendingFor: leader,
       }))
-      // A change that lost in the meantime stays owed as what lost: it is shown under the stamp that it had.
+      // A change that lost in the meantime stays pending as what lost: it is shown under the stamp that it had.
       return { plan: { slots }, result: slots.length }
     },
   }

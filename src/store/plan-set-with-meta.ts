@@ -37,9 +37,9 @@ export function planSetWithMeta(
     plan(context) {
       const origin = originOf(context, key)
       const record: Entry = { kind: 'entry', key, created, updated, origin, data: json }
-      const owedTo = context.leaderOf(key)
+      const pendingFor = context.leaderOf(key)
       return {
-        plan: { slots: [{ record, owedTo }] },
+        plan: { slots: [{ record, pendingFor }] },
         result: { key, index: indexOfKey(key), version: versionOf(record), origin },
       }
     },

@@ -53,8 +53,8 @@ export interface LoadOptions {
 export interface LoadedState {
   readonly meta: Map<string, string>
   readonly head: Head
-  /** How many records each leader is owed. */
-  readonly owed: ReadonlyMap<string, number>
+  /** How many records are pending for each leader. */
+  readonly pending: ReadonlyMap<string, number>
   readonly damage: Damage
   readonly identity: WritingIdentity
 }
@@ -87,7 +87,7 @@ export async function loadState(options: LoadOptions): Promise<LoadedState> {
   await begin(options, found)
   const [id = '', row] = ['id', ORIGIN_ROW].map((name) => found.meta.get(name))
   const identity = new WritingIdentity(id, row, found.head.clock)
-  return { ...found, owed: outbox.owed, identity }
+  return { ...found, pending: outbox.pending, identity }
 }
 
 /** Reads everything, and again after a repair by the adapter when what was read is damaged. */
@@ -208,7 +208,7 @@ async function readPending(options: LoadOptions, found: Found): Promise<Outbox> 
     found(key, seq, leader, causalContext) {
       const before = mirror?.slot(key)
       if (before?.seq === seq)
-        mirror?.put({ slot: { ...before, owedTo: leader, causalContext }, before })
+        mirror?.put({ slot: { ...before, pendingFor: leader, causalContext }, before })
     },
   })
   const { unreadable } = outbox

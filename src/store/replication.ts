@@ -65,8 +65,8 @@ const SUCCESSOR_NS = NS_PER_SECOND
 interface MergePlan {
   readonly slots: PlannedSlot[]
   /** By key, since one batch may name a key twice. */
-  readonly debts: Map<string, Slot>
-  /** Owed changes that lost against the leader's. */
+  readonly outboxUpdates: Map<string, Slot>
+  /** Pending changes that lost against the leader's. */
   readonly superseded: SupersededWrite[]
 }
 
@@ -87,7 +87,7 @@ function mergeAll(
   records: readonly StoredRecord[],
   options: AnyMergeOptions,
 ): Planned<AnyOutcome[]> {
-  const plan: MergePlan = { slots: [], debts: new Map(), superseded: [] }
+  const plan: MergePlan = { slots: [], outboxUpdates: new Map(), superseded: [] }
   const winners = new Map<string, StoredRecord>()
   const isHeldBefore = options.leader !== undefined || options.anySize === true
   const late =
@@ -110,13 +110,13 @@ function mergeAll(
     if (outcome !== 'drift') detector?.observe(record, i, current, outcome === 'applied')
     return outcome
   })
-  // A key that won in this batch carries its own debt.
-  for (const { record } of plan.slots) plan.debts.delete(record.key)
+  // A key that won in this batch carries its own outbox entry.
+  for (const { record } of plan.slots) plan.outboxUpdates.delete(record.key)
   return {
     plan: {
       slots: plan.slots,
       isChecked: true,
-      debts: [...plan.debts.values()],
+      outboxUpdates: [...plan.outboxUpdates.values()],
       source: options.source,
       meta: new Map([
         ...(options.meta ?? []),
@@ -165,7 +165,7 @@ function mergeOne(
   const { order, record: held } = mergeRecords(current, came)
   if (order < 0 && isTooLate(record, current, options)) return 'drift'
   const isAtSender = order <= 0 && marksOf(held) === marksOf(record)
-  // The leader has what we have, marks too: no debt. It has less than we have: it is owed ours.
+  // The leader has what we have, marks too: nothing is pending. It has less than we have: ours is pending.
   const isAtLeader = fromLeader && isAtSender
   if (held !== current) {
     if (order < 0 && fromLeader && !winners.has(record.key))
@@ -173,11 +173,11 @@ function mergeOne(
     winners.set(record.key, held)
     plan.slots.push({
       record: held,
-      owedTo: isAtLeader ? undefined : leader,
+      pendingFor: isAtLeader ? undefined : leader,
       isMerged: !isAtSender,
     })
   } else if (fromLeader && slot !== undefined) {
-    plan.debts.set(record.key, { ...slot, owedTo: isAtLeader ? undefined : leader })
+    plan.outboxUpdates.set(record.key, { ...slot, pendingFor: isAtLeader ? undefined : leader })
   }
   if (order < 0) return 'applied'
   return order === 0 ? 'equal' : 'superseded'
@@ -190,10 +190,10 @@ function noteSuperseded(
   winner: StoredRecord,
   leader: string,
 ): void {
-  if (slot?.owedTo !== leader || slot.causalContext === undefined) return
+  if (slot?.pendingFor !== leader || slot.causalContext === undefined) return
   const { record, seq, causalContext } = slot
   if (record.origin !== winner.origin)
-    plan.superseded.push({ record, seq, causalContext, owedTo: leader })
+    plan.superseded.push({ record, seq, causalContext, pendingFor: leader })
 }
 
 /**
@@ -243,7 +243,7 @@ export interface SentRow {
   readonly key: string
 }
 
-/** Clears the debt of records that are still the ones that were sent. */
+/** Clears the outbox entries of records that are still the ones that were sent. */
 export function planAcknowledge(
   leader: string,
   sent: readonly SentRow[],
@@ -253,31 +253,33 @@ export function planAcknowledge(
   return {
     reads: () => ({ keys: sent.map(({ key }) => key) }),
     plan(context) {
-      const debts: Slot[] = []
+      const outboxUpdates: Slot[] = []
       for (const { seq, key } of sent) {
         const slot = context.slot(key)
-        if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
+        if (slot?.seq === seq && slot.pendingFor === leader)
+          outboxUpdates.push({ ...slot, pendingFor: undefined })
       }
       const superseded = { settled: sent.map(({ seq }) => seq) }
-      return { plan: { slots: [], debts, meta, superseded, rows }, result: undefined }
+      return { plan: { slots: [], outboxUpdates, meta, superseded, rows }, result: undefined }
     },
   }
 }
 
 /**
- * Owes `leader` the given rows, unless they changed since (a change carries its own debt). Results
- * in the number of rows that were not owed before.
+ * Queues the given rows for `leader`, unless they changed since (a change carries its own outbox entry). Results
+ * in the number of rows that were not pending before.
  */
 export function planRefill(leader: string, rows: readonly SequencedRow[]): Planner<number> {
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
-      const debts: Slot[] = []
+      const outboxUpdates: Slot[] = []
       for (const { record, seq } of rows) {
         const slot = context.slot(record.key)
-        if (slot?.seq === seq && slot.owedTo !== leader) debts.push({ ...slot, owedTo: leader })
+        if (slot?.seq === seq && slot.pendingFor !== leader)
+          outboxUpdates.push({ ...slot, pendingFor: leader })
       }
-      return { plan: { slots: [], debts }, result: debts.length }
+      return { plan: { slots: [], outboxUpdates }, result: outboxUpdates.length }
     },
   }
 }

@@ -37,9 +37,9 @@ export const FORMAT_WITHOUT_CHECKSUMS = '1'
 export interface SequencedRow {
   readonly seq: number
   readonly record: StoredRecord
-  /** Of a row that is owed: what its maker had seen, when that is known. */
+  /** Of a pending row: what its maker had seen, when that is known. */
   readonly causalContext?: string | undefined
-  /** Of a row that is owed: it lost against one of the leader, which is to note it, not to take it. */
+  /** Of a pending row: it lost against one of the leader, which is to note it, not to take it. */
   readonly isLost?: boolean
 }
 
@@ -83,12 +83,12 @@ export function conflictRows(scope: string): RowRange {
 }
 
 /** What an outbox row holds. Keys have no spaces. */
-export function encodeOwed(key: string, causalContext: string | undefined): string {
+export function encodePending(key: string, causalContext: string | undefined): string {
   return causalContext === undefined ? key : `${key} ${causalContext}`
 }
 
 /** The key, and what its maker had seen, of an outbox row's unsealed value. */
-export function decodeOwed(value: string): { key: string; causalContext: string | undefined } {
+export function decodePending(value: string): { key: string; causalContext: string | undefined } {
   const space = value.indexOf(' ')
   if (space === -1) return { key: value, causalContext: undefined }
   return { key: value.slice(0, space), causalContext: value.slice(space + 1) }

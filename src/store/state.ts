@@ -12,8 +12,8 @@ export interface Slot {
   /** Place in the change log of the latest change. */
   readonly seq: number
   /** Leader that has not acknowledged this record yet. */
-  readonly owedTo: string | undefined
-  /** Of an owed record: what its maker had seen of the key; undefined when not known (see `causal-context.ts`). */
+  readonly pendingFor: string | undefined
+  /** Of a pending record: what its maker had seen of the key; undefined when not known (see `causal-context.ts`). */
   readonly causalContext?: string | undefined
 }
 
@@ -70,12 +70,12 @@ export interface State {
   keys(prefix: string): Eventually<string[]>
   /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
   scan(prefix: string): Eventually<{ seq: number; rows: AsyncIterable<SequencedRow> }>
-  /** What `leader` is owed, oldest change first, without the seqs in `skip`. */
-  owed(leader: string, limit: number, skip: ReadonlySet<number>): Eventually<SequencedRow[]>
-  owedCount(leader: string): number
+  /** What is pending for `leader`, oldest change first, without the seqs in `skip`. */
+  pending(leader: string, limit: number, skip: ReadonlySet<number>): Eventually<SequencedRow[]>
+  pendingCount(leader: string): number
   /**
-   * Asks anew to whom the records of the outbox are owed. Called while no batch is under way nor begins.
+   * Asks again for whom the records of the outbox are pending. Called while no batch is under way nor begins.
    * @returns rows of the outbox that stand for nothing. @throws StateError of the adapter.
    */
-  redirect(leaderOf: LeaderOf): Eventually<readonly string[]>
+  retarget(leaderOf: LeaderOf): Eventually<readonly string[]>
 }

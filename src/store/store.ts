@@ -27,7 +27,6 @@ import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
 import { type RecordStream, recordsOf } from './records-of.ts'
-import { refill } from './refill.ts'
 import type {
   AnyMergeOptions,
   AnyOutcome,
@@ -40,6 +39,7 @@ import type {
   TakeOutcome,
 } from './replication.ts'
 import { planAcknowledge, planRefill } from './replication.ts'
+import { resendAll } from './resend-all.ts'
 import type { SequencedRow } from './rows.ts'
 import type { RecordScan, ScanOptions } from './scan-records.ts'
 import type { ListOptions, Slot } from './state.ts'
@@ -128,7 +128,7 @@ export class Store extends StoreCondition {
     return this.#committer.leaderOf(key)
   }
 
-  /** Says which keys are owed to a leader. Set before `open`. */
+  /** Says which keys are pending for a leader. Set before `open`. */
   setLeaderOf(leaderOf: LeaderOf): void {
     this.#committer.leaderOf = leaderOf
   }
@@ -140,11 +140,11 @@ export class Store extends StoreCondition {
 
   /**
    * Runs `change`, after which the function given to `setLeaderOf` answers otherwise, between two
-   * batches, and owes what is owed to whom it names then. @throws StateError of the adapter.
+   * batches, and owes what is pending for whom it names then. @throws StateError of the adapter.
    */
-  redirect(change: () => void): Promise<void> {
+  retarget(change: () => void): Promise<void> {
     this.#committer.assertOpen()
-    return this.#committer.redirect(change)
+    return this.#committer.retarget(change)
   }
 
   /** Begins an epoch of the log, as each opening does. Nobody may be served the log meanwhile. */
@@ -253,7 +253,7 @@ export class Store extends StoreCondition {
 
   /**
    * Gives records that `leader` refused as stamped in the future new stamps right after `base`, a time of
-   * the leader that exceeds all it holds. @returns how many of them it is still owed, in the same order.
+   * the leader that exceeds all it holds. @returns how many of them are still pending, in the same order.
    */
   async restamp(leader: string, rows: readonly SentRow[], base: bigint): Promise<number> {
     const { clock } = this.#committer
@@ -265,7 +265,7 @@ export class Store extends StoreCondition {
     await lowerMaxStamp(this.#committer.clock, stamp, (planner) => this.run(planner))
   }
 
-  /** Removes tombstones for good, unless they changed since or are owed. @returns how many. */
+  /** Removes tombstones for good, unless they changed since or are pending. @returns how many. */
   async forget(rows: readonly SequencedRow[], options: ForgetOptions): Promise<number> {
     // Written before it is applied: what is gone from memory must not be read from the disk again.
     const [durability] = this.#committer.adapter.capabilities.durability
@@ -286,15 +286,15 @@ export class Store extends StoreCondition {
   }
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
-  async refill(leader: string): Promise<void> {
-    await refill(this, (await this.#committer.scan('')).rows, leader)
+  async resendAll(leader: string): Promise<void> {
+    await resendAll(this, (await this.#committer.scan('')).rows, leader)
   }
 
   /**
    * Owes `leader` these rows of a scan, durably, where they are still the ones that were read.
-   * @returns how many of them it was not owed before.
+   * @returns how many of them were not pending before.
    */
-  async owe(leader: string, rows: readonly SequencedRow[]): Promise<number> {
+  async enqueue(leader: string, rows: readonly SequencedRow[]): Promise<number> {
     return this.#committer.run(planRefill(leader, rows))
   }
 
@@ -302,12 +302,12 @@ export class Store extends StoreCondition {
    * What `leader` has not acknowledged yet, oldest change first, those of one origin as they were made. Among them
    * are changes that lost against one of the leader in the meantime, which it is shown all the same.
    */
-  owed(...query: PendingQuery): Promise<SequencedRow[]> {
+  pending(...query: PendingQuery): Promise<SequencedRow[]> {
     return readPending(this.#committer, query)
   }
 
   /** What `leader` has not acknowledged yet of this row; undefined when it has, or another change took its place. */
-  owedRow(leader: string, row: SequencedRow): Promise<SequencedRow | undefined> {
+  pendingRow(leader: string, row: SequencedRow): Promise<SequencedRow | undefined> {
     return readPendingRow(this.#committer, leader, row)
   }
 
@@ -352,17 +352,17 @@ export class Store extends StoreCondition {
   }
 
   /** How many records `leader` has not acknowledged yet. */
-  owedCount(leader: string): number {
-    return this.#committer.records.owedCount(leader) + this.#committer.superseded.count(leader)
+  pendingCount(leader: string): number {
+    return this.#committer.records.pendingCount(leader) + this.#committer.superseded.count(leader)
   }
 
-  /** What is known of a key: its record, its place in the log, and whom it is owed to. */
+  /** What is known of a key: its record, its place in the log, and for whom it is pending. */
   async slot(key: string): Promise<Slot | undefined> {
     this.#committer.assertOpen()
     return this.#committer.records.slot(key)
   }
 
-  /** Hears that a leader has acknowledged something that it was owed. Must not throw. */
+  /** Hears that a leader has acknowledged something that was pending for it. Must not throw. */
   onSettled(listener: () => void): () => void {
     return this.#committer.onSettled(listener)
   }

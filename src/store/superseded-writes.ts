@@ -1,6 +1,6 @@
 /**
  * Changes made here that lost against one of the leader before the leader had acknowledged them. They
- * are gone from the state, and still owed: only the leader can tell whether the winner's maker knew
+ * are gone from the state, and still pending: only the leader can tell whether the winner's maker knew
  * of them, so it is shown them once more, and keeps what was lost without anybody having seen it.
  */
 import { type StoredRecord, versionOf } from '../core/entry.ts'
@@ -25,7 +25,7 @@ export interface SupersededWrite {
   readonly record: StoredRecord
   /** What its maker had seen; see `causal-context.ts`. */
   readonly causalContext: string
-  readonly owedTo: string
+  readonly pendingFor: string
 }
 
 /** What an operation does to them. */
@@ -39,7 +39,7 @@ export interface SupersededChange {
 const MAX_ROWS = 1000
 
 /** undefined: nobody leads the key now but this node. */
-type KeptRow = Omit<SupersededWrite, 'owedTo'> & { readonly owedTo: string | undefined }
+type KeptRow = Omit<SupersededWrite, 'pendingFor'> & { readonly pendingFor: string | undefined }
 
 export class SupersededWrites {
   readonly #rows = new Map<number, KeptRow>()
@@ -72,10 +72,10 @@ export class SupersededWrites {
   }
 
   /** Those for `leader`, oldest first, without the seqs in `skip`. */
-  owed(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
+  pending(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
     const found: SequencedRow[] = []
-    for (const { seq, record, causalContext, owedTo } of this.#rows.values()) {
-      if (owedTo === leader && !skip.has(seq))
+    for (const { seq, record, causalContext, pendingFor } of this.#rows.values()) {
+      if (pendingFor === leader && !skip.has(seq))
         found.push({ seq, record, causalContext, isLost: true })
     }
     return found.sort((a, b) => a.seq - b.seq).slice(0, limit)
@@ -83,7 +83,7 @@ export class SupersededWrites {
 
   count(leader: string): number {
     let count = 0
-    for (const { owedTo } of this.#rows.values()) if (owedTo === leader) count++
+    for (const { pendingFor } of this.#rows.values()) if (pendingFor === leader) count++
     return count
   }
 
@@ -95,17 +95,17 @@ export class SupersededWrites {
     )
   }
 
-  /** The one of this seq, if it is owed to `leader`. */
+  /** The one of this seq, if it is pending for `leader`. */
   find(leader: string, seq: number): SequencedRow | undefined {
     const row = this.#rows.get(seq)
-    if (row?.owedTo !== leader) return undefined
+    if (row?.pendingFor !== leader) return undefined
     return { seq, record: row.record, causalContext: row.causalContext, isLost: true }
   }
 
-  /** Asks anew to whom they are owed. A node that leads keeps them for who leads after it. */
-  redirect(leaderOf: LeaderOf): void {
+  /** Asks again for whom they are pending. A node that leads keeps them for who leads after it. */
+  retarget(leaderOf: LeaderOf): void {
     for (const [seq, row] of this.#rows) {
-      this.#rows.set(seq, { ...row, owedTo: leaderOf(row.record.key) })
+      this.#rows.set(seq, { ...row, pendingFor: leaderOf(row.record.key) })
     }
   }
 
@@ -114,9 +114,10 @@ export class SupersededWrites {
     this.#rows.clear()
     for await (const [row, sealed] of adapter.iterate(SUPERSEDED_ROWS)) {
       const superseded = decodeSuperseded(row, sealed)
-      const owedTo = superseded === undefined ? undefined : leaderOf(superseded.record.key)
-      if (superseded === undefined || owedTo === undefined || this.#rows.size >= MAX_ROWS) continue
-      this.#rows.set(superseded.seq, { ...superseded, owedTo })
+      const pendingFor = superseded === undefined ? undefined : leaderOf(superseded.record.key)
+      if (superseded === undefined || pendingFor === undefined || this.#rows.size >= MAX_ROWS)
+        continue
+      this.#rows.set(superseded.seq, { ...superseded, pendingFor })
     }
   }
 }
@@ -126,7 +127,7 @@ interface RowSources {
   readonly superseded: Pick<SupersededWrites, 'find'>
 }
 
-/** What is owed under the seq of a row; undefined when that is settled, or another change took its place. */
+/** what is pending under the seq of a row; undefined when that is settled, or another change took its place. */
 export async function readPendingRow(
   { records, superseded }: RowSources,
   leader: string,
@@ -136,28 +137,28 @@ export async function readPendingRow(
   // After that: what loses while it is read is in one of them.
   const row = superseded.find(leader, seq)
   if (row !== undefined) return row
-  return slot?.seq === seq && slot.owedTo === leader ? slot : undefined
+  return slot?.seq === seq && slot.pendingFor === leader ? slot : undefined
 }
 
 /** To whom, how many at most, and the seqs to leave out. */
 export type PendingQuery = readonly [leader: string, limit: number, skip: ReadonlySet<number>]
 
-/** What is owed and is held, or is no longer, each. */
+/** what is pending and is held, or is no longer, each. */
 export interface PendingSources {
-  readonly records: { owed(...query: PendingQuery): SequencedRow[] | Promise<SequencedRow[]> }
-  readonly superseded: Pick<SupersededWrites, 'owed'>
+  readonly records: { pending(...query: PendingQuery): SequencedRow[] | Promise<SequencedRow[]> }
+  readonly superseded: Pick<SupersededWrites, 'pending'>
 }
 
-/** What is owed of both kinds, in the order in which it is pushed. */
+/** what is pending of both kinds, in the order in which it is pushed. */
 export async function readPending(
   { records, superseded: lostRows }: PendingSources,
   query: PendingQuery,
 ): Promise<SequencedRow[]> {
-  const owed = await records.owed(...query)
+  const pending = await records.pending(...query)
   // After that: what loses while they are read is in both, and would be in neither the other way round.
-  const superseded = lostRows.owed(...query)
+  const superseded = lostRows.pending(...query)
   const seqs = new Set(superseded.map(({ seq }) => seq))
-  const others = owed.filter(({ seq }) => !seqs.has(seq))
+  const others = pending.filter(({ seq }) => !seqs.has(seq))
   return inOrderMade([...superseded, ...others].sort((a, b) => a.seq - b.seq).slice(0, query[1]))
 }
 
@@ -204,7 +205,7 @@ export function supersededOperations({
 function decodeSuperseded(
   row: string,
   sealed: string,
-): Omit<SupersededWrite, 'owedTo'> | undefined {
+): Omit<SupersededWrite, 'pendingFor'> | undefined {
   const value = unsealRow(row, sealed)
   const [, causalContext, key, rest] = value?.match(/^(\S+) (\S+) (.+)$/s) ?? []
   if (causalContext === undefined || key === undefined || rest === undefined) return undefined

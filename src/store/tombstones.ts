@@ -39,7 +39,7 @@ export interface ForgetOptions {
 }
 
 /**
- * Removes the given tombstones with their rows, unless they changed since or are owed; nobody hears
+ * Removes the given tombstones with their rows, unless they changed since or are pending; nobody hears
  * of it. `retention` tells what was removed before.
  * @returns how many were removed.
  */
@@ -55,7 +55,7 @@ export function planForget(
       let { floor, forgotten } = retention()
       for (const { record, seq } of rows) {
         const slot = context.slot(record.key)
-        if (slot?.seq !== seq || slot.owedTo !== undefined || !isPassed(seq)) continue
+        if (slot?.seq !== seq || slot.pendingFor !== undefined || !isPassed(seq)) continue
         if (slot.record.kind !== 'tombstone') continue
         removals.push(slot)
         if (seq > floor) floor = seq

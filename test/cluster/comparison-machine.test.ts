@@ -67,14 +67,14 @@ describe('a comparison', () => {
   })
 
   test('counts what came, what of it was news, and what the leader lacked', () => {
-    const took = { type: 'took', n: 2, applied: 1, owed: 0 } as const
+    const took = { type: 'took', n: 2, applied: 1, pending: 0 } as const
     const end = run(begin(), [
       told(1, A, B),
       { type: 'hashed', n: 2, hashes: '' },
       found(2, 1, false),
       { ...took, part: 1, last: false },
       found(2, 2, true),
-      { ...took, part: 2, last: true, applied: 0, owed: 3 },
+      { ...took, part: 2, last: true, applied: 0, pending: 3 },
     ])
     expect(end.comparison?.tally).toEqual({
       sets: 2,
@@ -82,7 +82,7 @@ describe('a comparison', () => {
       differing: 1,
       received: 1,
       applied: 1,
-      owed: 3,
+      pending: 3,
     })
     expect(end.effects).toMatchObject([
       { message: { t: 'taken', n: 2, part: 2 } },
@@ -151,7 +151,7 @@ function answerTo({ n, phase }: Comparison, random: SeededRandom): ComparisonEve
     case 'receiving': {
       const { part, ended } = phase
       const isTaken = part > 0 && (ended || random.chance(0.5))
-      if (isTaken) return { type: 'took', n, part, last: ended, applied: 1, owed: 0 }
+      if (isTaken) return { type: 'took', n, part, last: ended, applied: 1, pending: 0 }
       return found(n, part + 1, random.chance(0.5))
     }
   }

@@ -146,7 +146,7 @@ export class ModelNode {
       // What it holds and the leader may have lost is owed, of what was seen nothing is known.
       this.#knownLife = this.leader.life
       this.#cursor = 0
-      await this.store.refill(this.leader.name)
+      await this.store.resendAll(this.leader.name)
     }
     this.#sent = this.#cursor
   }
@@ -164,7 +164,7 @@ export class ModelNode {
     if (!this.#isLive || this.leader === undefined || this.#pushes.length > 2) return
     const answered = this.#answers.flatMap((down) => (down.kind === 'pushed' ? [down.rows] : []))
     const underWay = [...this.#pushes, ...answered].flat().map(({ seq }) => seq)
-    const rows = await this.store.owed(this.leader.name, 2, new Set(underWay))
+    const rows = await this.store.pending(this.leader.name, 2, new Set(underWay))
     const told = this.#leaderStorage?.tellable(rows) ?? rows
     if (told.length > 0) this.#pushes.push(told)
   }
@@ -215,7 +215,7 @@ export class ModelNode {
     const { leader } = this
     if (leader === undefined) return true
     const quiet = this.#pushes.length === 0 && this.#answers.length === 0
-    return quiet && this.#cursor >= leader.store.head && this.store.owedCount(leader.name) === 0
+    return quiet && this.#cursor >= leader.store.head && this.store.pendingCount(leader.name) === 0
   }
 
   #seenOf(key: string): Set<string> {

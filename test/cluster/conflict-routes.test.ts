@@ -45,8 +45,8 @@ async function conflicting(
       const [a, b] = await Promise.all(
         [leader, follower].map((node) => node.server.store.slot(key)),
       )
-      const isOwed = follower.server.store.owedCount(leader.url) > 0
-      return !isOwed && a?.record.origin === b?.record.origin
+      const isPending = follower.server.store.pendingCount(leader.url) > 0
+      return !isPending && a?.record.origin === b?.record.origin
     },
     { what: 'both to agree' },
   )

@@ -70,7 +70,7 @@ const EVENTS = {
   'collected: nothing': { type: 'collected', rows: [], wholeOf: 1 },
   applied: { type: 'applied', session: 1, seq: 7, progress: progressAt(7) },
   saved: { type: 'saved', session: 1, progress: progressAt(9) },
-  compareDue: { type: 'compareDue', owed: 0 },
+  compareDue: { type: 'compareDue', pending: 0 },
   told: { type: 'told', message: digests, ours: [SAME] },
   toldOther: { type: 'told', message: digests, ours: [OTHER] },
   hashed: { type: 'hashed', session: 1, n: 2, hashes: '' },
@@ -82,7 +82,7 @@ const EVENTS = {
     part: 1,
     last: true,
     applied: 1,
-    owed: 0,
+    pending: 0,
     progress: progressAt(6),
   },
   settled: { type: 'settled', session: 1, n: 1, progress: progressAt(8) },
@@ -487,7 +487,7 @@ describe('comparing with a log that is new', () => {
   })
 
   test('a live link waits with comparing while much is on its way up', () => {
-    const due: FollowerEvent = { type: 'compareDue', owed: 1000 }
+    const due: FollowerEvent = { type: 'compareDue', pending: 1000 }
     expect(stepFollower(reach(PATHS.live), due, context).effects).toEqual([])
   })
 })

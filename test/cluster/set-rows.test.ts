@@ -11,7 +11,7 @@ test('what the leader acknowledged while the two compared is not owed anew: what
   const time = new ManualTime()
   const store = await openStore({ time, leaderOf: () => LEADER })
   await store.set('a', '1')
-  const rows = await store.owed(LEADER, 10, new Set())
+  const rows = await store.pending(LEADER, 10, new Set())
   const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))
   await store.acknowledge(LEADER, sent, new Map())
   const acknowledged = new HashSet()
@@ -21,11 +21,11 @@ test('what the leader acknowledged while the two compared is not owed anew: what
   const reading = { store, time, set: { path: 'a', except: [] }, nodes: [''] }
   const unknown = { leader: LEADER, lacks: undefined, underWay: new HashSet(), acknowledged }
   await settleUnknown(reading, { ...unknown, ...retention, ...doubts })
-  expect(store.owedCount(LEADER)).toBe(0)
+  expect(store.pendingCount(LEADER)).toBe(0)
   const [first] = rows.map(({ record }) => record)
   if (first === undefined) throw new Error('nothing was owed')
   await store.set('a', '2')
-  expect(await store.owed(LEADER, 10, new Set())).toMatchObject([
+  expect(await store.pending(LEADER, 10, new Set())).toMatchObject([
     { seen: `${versionOf(first)}@${first.origin}` },
   ])
 })

@@ -21,8 +21,8 @@ describe('what becomes of a record its leader knows nothing of', () => {
     ['a young tombstone', youngDelete, false, 100n, 100n, 'push'],
     ['any tombstone, when none is ever removed', oldDelete, false, 0n, 0n, 'push'],
   ] as const
-  test.each(rows)('%s', (_name, record, isOwed, forgotten, horizon, plan) => {
-    expect(planForUnknown(record, { isOwed, forgotten, horizon })).toBe(plan)
+  test.each(rows)('%s', (_name, record, isPending, forgotten, horizon, plan) => {
+    expect(planForUnknown(record, { isPending, forgotten, horizon })).toBe(plan)
   })
 })
 

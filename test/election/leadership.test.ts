@@ -136,8 +136,8 @@ describe('a change of leader', () => {
     server.release({ ...SELF, session: 's' }, 3)
     server.take(OTHER, 3)
     await time.advanceAsync(2000)
-    const owed = await store.owed(OTHER.url, 10, new Set())
-    expect(owed.map(({ record }) => record.key)).toContain('items/alone')
+    const pending = await store.pending(OTHER.url, 10, new Set())
+    expect(pending.map(({ record }) => record.key)).toContain('items/alone')
     await leadership.close()
   })
 
@@ -154,7 +154,7 @@ describe('a change of leader', () => {
       await time.advanceAsync(1500)
       expect(leaderIn(leadership)).toBe(by.url)
       expect(running.size).toBe(1)
-      expect(store.owedCount(by.url)).toBe(round + 1)
+      expect(store.pendingCount(by.url)).toBe(round + 1)
       server.release(by, next)
     }
     await leadership.close()

@@ -11,7 +11,7 @@ describe('a write that was given a lesser stamp', () => {
     const first = await store.set('a', '1')
     const ids = [first]
     for (let i = 0; i < 2; i++) {
-      const [row] = await store.owed(LEADER, 1, new Set())
+      const [row] = await store.pending(LEADER, 1, new Set())
       await store.restamp(LEADER, [{ key: 'a', seq: row?.seq ?? 0 }], first.version - 1000n)
       const { record } = (await store.slot('a')) ?? {}
       if (record?.kind !== 'entry') throw new Error('no entry')
@@ -31,7 +31,7 @@ describe('a write that was given a lesser stamp', () => {
   it('is not taken for a write of another node with that stamp', async () => {
     const store = await openStore({ leaderOf: () => LEADER })
     const first = await store.set('a', '1')
-    const [row] = await store.owed(LEADER, 1, new Set())
+    const [row] = await store.pending(LEADER, 1, new Set())
     await store.restamp(LEADER, [{ key: 'a', seq: row?.seq ?? 0 }], first.version - 1000n)
     const id = { origin: 'stranger', version: first.version }
     expect(standingOf(id, (await store.slot('a'))?.record)).toEqual({ isKnown: false })

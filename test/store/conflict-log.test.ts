@@ -152,14 +152,18 @@ describe('what a follower tells of its pushes', () => {
       origin,
     })
     expect(contextFrom(undefined)).toBe('-')
-    expect(contextFrom({ record: record('n', 5n), owedTo: undefined })).toBe('5@n')
-    expect(contextFrom({ record: record('n', 7n), owedTo: 'l', causalContext: '5@n,3@m' })).toBe(
-      '7@n,3@m',
-    )
-    expect(contextFrom({ record: record('n', 7n), owedTo: 'l' })).toBeUndefined()
+    expect(contextFrom({ record: record('n', 5n), pendingFor: undefined })).toBe('5@n')
+    expect(
+      contextFrom({ record: record('n', 7n), pendingFor: 'l', causalContext: '5@n,3@m' }),
+    ).toBe('7@n,3@m')
+    expect(contextFrom({ record: record('n', 7n), pendingFor: 'l' })).toBeUndefined()
     let seen: string | undefined = '-'
     for (let i = 0; i < 17; i++) {
-      seen = contextFrom({ record: record(`n${i}`, 1n), owedTo: 'l', causalContext: seen ?? '-' })
+      seen = contextFrom({
+        record: record(`n${i}`, 1n),
+        pendingFor: 'l',
+        causalContext: seen ?? '-',
+      })
       expect(seen === undefined).toBe(i === 16)
       if (seen !== undefined) expect(isCausalContext(seen)).toBe(true)
     }

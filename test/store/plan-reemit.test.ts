@@ -54,13 +54,13 @@ describe.each([
     await store.close()
   })
 
-  test('keeps what is owed', async () => {
+  test('keeps what is pending', async () => {
     const leaderOf = (): string => 'leader'
     const store = await openStore({ name: 'n', adapter: new MemoryStorage(), leaderOf, ...cache })
     await store.merge([tombstone('old', 50)], { source: 'edge' })
     await store.run(planReemit(['old'], isOld))
-    expect(await store.owed('leader', 10, new Set())).toMatchObject([{ seq: 2 }])
-    expect(store.owedCount('leader')).toBe(1)
+    expect(await store.pending('leader', 10, new Set())).toMatchObject([{ seq: 2 }])
+    expect(store.pendingCount('leader')).toBe(1)
     await store.close()
   })
 

@@ -247,6 +247,6 @@ describe('a record of a backup that is stamped too far in the future', () => {
     const backup = await wrong((store) => store.set('a', '1'))
     const store = await openStore({ leaderOf: () => 'http://l' })
     await restore(store, backup)
-    expect(store.owedCount('http://l')).toBe(2)
+    expect(store.pendingCount('http://l')).toBe(2)
   })
 })

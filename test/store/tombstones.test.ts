@@ -78,7 +78,7 @@ describe.each([
     expect(store.retention).toEqual(expected)
   })
 
-  test('keeps what is owed, not passed, written again, or no tombstone', async () => {
+  test('keeps what is pending, not passed, written again, or no tombstone', async () => {
     const adapter = new MemoryStorage()
     const store = await open(adapter, (key) => (key === 'owed' ? 'http://l' : undefined))
     for (const key of ['owed', 'late', 'again', 'entry']) await store.set(key, '1')
@@ -133,12 +133,12 @@ describe('dropping what a leader deleted and forgot', () => {
       deleted: 7n,
       origin: 'o',
     })
-    expect(store.owedCount('http://l')).toBe(0)
+    expect(store.pendingCount('http://l')).toBe(0)
     expect(await store.merge([entry], { source: 'x' })).toEqual(['superseded'])
     expect(await store.merge([{ ...entry, updated: 8n }], { source: 'x' })).toEqual(['applied'])
   })
 
-  test('what is owed or has changed is not dropped', async () => {
+  test('what is pending or has changed is not dropped', async () => {
     const store = await openStore({ leaderOf: () => 'http://l' })
     await store.set('owed', '1')
     const rows = await rowsOf(store)

@@ -12,7 +12,11 @@ const entry = (key: string, created: bigint, updated = 0n): Entry => {
   return { kind: 'entry', key, created, updated, origin: 'n', data: '1' }
 }
 
-const own = (record: Entry, seq: number, owedTo?: string): OwnRecord => ({ record, seq, owedTo })
+const own = (record: Entry, seq: number, pendingFor?: string): OwnRecord => ({
+  record,
+  seq,
+  pendingFor,
+})
 
 test('only what was seen there, has not changed since and is not owed counts as deleted', () => {
   const absence = new Absence({ seq: 10, atNs: 1000n, activity: 900n })

@@ -40,7 +40,7 @@ class InterruptedStorage extends MemoryStorage {
   }
 }
 
-describe('what is owed', () => {
+describe('what is pending', () => {
   test.each([
     ['in memory', {}],
     ['on disk', { cacheBytes: 0 }],
@@ -49,9 +49,9 @@ describe('what is owed', () => {
     await store.set('a', '1')
     await store.set('b', '2')
     await takeMarks(store, 'a')
-    const owed = await store.owed(LEADER, 10, new Set())
-    expect(owed.map(({ record }) => record.key)).toEqual(['a', 'b'])
-    const [a, b] = owed.map(({ seq }) => seq)
+    const pending = await store.pending(LEADER, 10, new Set())
+    expect(pending.map(({ record }) => record.key)).toEqual(['a', 'b'])
+    const [a, b] = pending.map(({ seq }) => seq)
     expect(a).toBeGreaterThan(b ?? 0)
   })
 
@@ -61,8 +61,8 @@ describe('what is owed', () => {
     await store.set('a', '1')
     await store.set('b', '2')
     adapter.between = () => takeMarks(store, 'a')
-    const owed = await store.owed(LEADER, 10, new Set())
-    expect(owed.map(({ record }) => record.key)).toEqual(['a', 'b'])
+    const pending = await store.pending(LEADER, 10, new Set())
+    expect(pending.map(({ record }) => record.key)).toEqual(['a', 'b'])
   })
 
   test('is passed over when it is written anew while the outbox is read: it has its turn behind others', async () => {
@@ -73,7 +73,7 @@ describe('what is owed', () => {
     adapter.between = async () => {
       await store.set('a', '3')
     }
-    const owed = await store.owed(LEADER, 10, new Set())
-    expect(owed.map(({ record }) => record.key)).toEqual(['b'])
+    const pending = await store.pending(LEADER, 10, new Set())
+    expect(pending.map(({ record }) => record.key)).toEqual(['b'])
   })
 })

@@ -3,7 +3,7 @@ import type { Planner } from './operations.ts'
 import { planRefill } from './replication.ts'
 import type { SequencedRow } from './rows.ts'
 
-/** Rows of a scan that are owed in one step. */
+/** Rows of a scan that are queued in one step. */
 const PAGE = 5000
 
 /** The store whose records they are. */
@@ -13,7 +13,7 @@ export interface RefillTarget {
 }
 
 /** @param rows of all records. @throws StateError of the storage. */
-export async function refill(
+export async function resendAll(
   store: RefillTarget,
   rows: AsyncIterable<SequencedRow>,
   leader: string,

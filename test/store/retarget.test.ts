@@ -1,4 +1,4 @@
-/** Another node leads, without the store being opened anew. */
+/** Another node leads, without the store being opened again. */
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../src/core/entry.ts'
 import { outboxRowsAfter } from '../../src/store/rows.ts'
@@ -25,14 +25,14 @@ async function open(cacheBytes: number | undefined, first?: string, adapter = ne
     ...(cacheBytes === undefined ? {} : { cacheBytes }),
   })
   const move = (by: string | undefined): Promise<void> =>
-    store.redirect(() => {
+    store.retarget(() => {
       lead.by = by
     })
   return { store, lead, move, adapter }
 }
 
-const owedKeys = async (store: Store, leader: string): Promise<string[]> =>
-  (await store.owed(leader, 100, NONE)).map(({ record }) => record.key)
+const pendingKeys = async (store: Store, leader: string): Promise<string[]> =>
+  (await store.pending(leader, 100, NONE)).map(({ record }) => record.key)
 
 describe.each(forms)('with %s', (_name, cacheBytes) => {
   it('what one leader was owed is owed to the next, in order, and nothing to the first', async () => {
@@ -40,16 +40,16 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     for (const key of ['t/2', 't/1', 'own/x', 't/3']) await store.set(key, '1')
     await store.set('t/2', '2')
     await move('http://b')
-    expect(store.owedCount('http://a')).toBe(0)
-    expect(await owedKeys(store, 'http://a')).toEqual([])
-    expect(store.owedCount('http://b')).toBe(3)
-    expect(await owedKeys(store, 'http://b')).toEqual(['t/1', 't/3', 't/2'])
-    const sent = (await store.owed('http://b', 2, NONE)).map(({ seq, record }) => ({
+    expect(store.pendingCount('http://a')).toBe(0)
+    expect(await pendingKeys(store, 'http://a')).toEqual([])
+    expect(store.pendingCount('http://b')).toBe(3)
+    expect(await pendingKeys(store, 'http://b')).toEqual(['t/1', 't/3', 't/2'])
+    const sent = (await store.pending('http://b', 2, NONE)).map(({ seq, record }) => ({
       seq,
       key: record.key,
     }))
     await store.acknowledge('http://b', sent, new Map())
-    expect(await owedKeys(store, 'http://b')).toEqual(['t/2'])
+    expect(await pendingKeys(store, 'http://b')).toEqual(['t/2'])
     await store.close()
   })
 
@@ -58,17 +58,17 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     await store.set('t/1', '1')
     await store.set('t/2', '1')
     await move(undefined)
-    expect(store.owedCount('http://a')).toBe(0)
-    expect((await store.slot('t/1'))?.owedTo).toBeUndefined()
+    expect(store.pendingCount('http://a')).toBe(0)
+    expect((await store.slot('t/1'))?.pendingFor).toBeUndefined()
     await store.set('t/2', '3')
     await store.set('t/3', '1')
-    expect((await store.slot('t/3'))?.owedTo).toBeUndefined()
+    expect((await store.slot('t/3'))?.pendingFor).toBeUndefined()
     await move('http://b')
     // What was written while leading is owed to nobody; what was not, has never arrived anywhere.
-    expect(await owedKeys(store, 'http://b')).toEqual(['t/1'])
-    expect(store.owedCount('http://b')).toBe(1)
+    expect(await pendingKeys(store, 'http://b')).toEqual(['t/1'])
+    expect(store.pendingCount('http://b')).toBe(1)
     await store.set('t/3', '2')
-    expect(await owedKeys(store, 'http://b')).toEqual(['t/1', 't/3'])
+    expect(await pendingKeys(store, 'http://b')).toEqual(['t/1', 't/3'])
     await store.close()
   })
 
@@ -80,7 +80,7 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     await store.set('t/1', '2')
     await store.close()
     const { store: again } = await open(cacheBytes, 'http://c', adapter)
-    expect(await owedKeys(again, 'http://c')).toEqual(['t/2', 't/1'])
+    expect(await pendingKeys(again, 'http://c')).toEqual(['t/2', 't/1'])
     expect(again.damageFindings).toEqual([])
     await again.close()
   })
@@ -110,7 +110,7 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     }
     await store.merge([winner], { source: 'a', leader: 'http://a' })
     const lost = async (leader: string): Promise<unknown[]> =>
-      (await store.owed(leader, 10, NONE)).map(({ record, isLost }) => [record.key, isLost])
+      (await store.pending(leader, 10, NONE)).map(({ record, isLost }) => [record.key, isLost])
     expect(await lost('http://a')).toEqual([['t/1', true]])
     await move(undefined)
     expect(await lost('http://a')).toEqual([])
@@ -125,8 +125,8 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     const moved = move('http://b')
     const late = Array.from({ length: 50 }, (_, i) => store.set(`t/l${i}`, '1'))
     await Promise.all([...writes, moved, ...late])
-    expect([store.owedCount('http://a'), store.owedCount('http://b')]).toEqual([0, 100])
-    expect((await owedKeys(store, 'http://b')).length).toBe(100)
+    expect([store.pendingCount('http://a'), store.pendingCount('http://b')]).toEqual([0, 100])
+    expect((await pendingKeys(store, 'http://b')).length).toBe(100)
     await store.close()
   })
 
@@ -167,8 +167,8 @@ it('a record whose only whole copy is in the cache outlives a change of leader',
   await waitFor(async () => (await storage.getMany(rows)).join() === whole.join())
   expect(store.damaged()).toEqual([])
   expect((await store.get('own/1'))?.data).toBe('1')
-  expect(await owedKeys(store, 'http://b')).toEqual(['t/1', 't/held'])
-  expect((await store.slot('own/1'))?.owedTo).toBeUndefined()
+  expect(await pendingKeys(store, 'http://b')).toEqual(['t/1', 't/held'])
+  expect((await store.slot('own/1'))?.pendingFor).toBeUndefined()
   await store.close()
 })
 
@@ -193,7 +193,7 @@ class SlowStorage extends MemoryStorage {
   }
 }
 
-it('debts that are being counted anew, for damage, when another leads are counted for that one', async () => {
+it('pending changes that are being counted again, for damage, when another leads are counted for that one', async () => {
   const storage = new SlowStorage()
   const { store, move } = await open(0, 'http://a', storage)
   await store.batch(
@@ -210,7 +210,7 @@ it('debts that are being counted anew, for damage, when another leads are counte
   go()
   await moved
   await store.set('t/last', '1')
-  expect(store.owedCount('http://b')).toBe(2001)
-  expect(store.owedCount('http://a')).toBe(0)
+  expect(store.pendingCount('http://b')).toBe(2001)
+  expect(store.pendingCount('http://a')).toBe(0)
   await store.close()
 })
