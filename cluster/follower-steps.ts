@@ -244,8 +244,8 @@ export class FollowerSteps {
     const noted: BatchOperation[] = []
     for (const { row, record: sent, code, reason } of denied) {
       this.#denied++
-      const slot = sent === undefined ? await store.slot(row.key) : undefined
-      const record = sent ?? (slot?.seq === row.seq ? slot.record : undefined)
+      const keyState = sent === undefined ? await store.keyState(row.key) : undefined
+      const record = sent ?? (keyState?.seq === row.seq ? keyState.record : undefined)
       // One that a comparison brings up again has been noted.
       if (record === undefined || (await conflicts.refusalOf(row.key, nameOf(record)))) continue
       logger.warn('the leader refused a write for good: it is in the conflict log', {

@@ -140,7 +140,7 @@ export class FollowerLink {
         url: streamUrl(options.leader),
         headers: options.token === undefined ? {} : { [TOKEN_HEADER]: options.token },
       }),
-      // Offline is a mode: whatever a leader says, it may be mended, so the link never gives up.
+      // Offline is a mode: whatever a leader says, it may be repaired, so the link never gives up.
       shouldReconnect: () => true,
       onOpen: (socket) => {
         this.#begin(socket)

@@ -333,11 +333,11 @@ export class StreamSession implements SocketHandlers {
 
   /** One whose key has changed since is told by a later row. */
   async #ship({ seq, key }: LargeRow): Promise<void> {
-    const slot = await this.#options.store.slot(key)
+    const keyState = await this.#options.store.keyState(key)
     const shipped = (record: Entry | undefined): void =>
       this.#dispatch({ type: 'shipped', seq, record })
-    const record = slot?.record
-    if (slot?.seq !== seq || record?.kind !== 'entry') shipped(undefined)
+    const record = keyState?.record
+    if (keyState?.seq !== seq || record?.kind !== 'entry') shipped(undefined)
     else this.#pieces?.ship(record, () => shipped(record))
   }
 

@@ -14,10 +14,10 @@ export function planRemoveMissing(
   return {
     reads: () => ({ keys: records.map(({ key }) => key) }),
     plan(context) {
-      const slots = records.flatMap((record) => {
-        const slot = context.slot(record.key)
-        const current = slot?.record
-        if (slot?.pendingFor !== undefined || current?.kind !== 'entry') return []
+      const keyStates = records.flatMap((record) => {
+        const keyState = context.keyState(record.key)
+        const current = keyState?.record
+        if (keyState?.pendingFor !== undefined || current?.kind !== 'entry') return []
         if (versionOf(current) !== versionOf(record)) return []
         const { key, origin } = current
         const tombstone: StoredRecord = {
@@ -28,7 +28,7 @@ export function planRemoveMissing(
         }
         return [{ record: tombstone, pendingFor: undefined }]
       })
-      return { plan: { slots, source: leader }, result: slots.length }
+      return { plan: { keyStates, source: leader }, result: keyStates.length }
     },
   }
 }

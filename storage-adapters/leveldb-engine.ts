@@ -18,8 +18,8 @@ import {
 } from './leveldb-database.ts'
 import { codeOf, levelFailure, notOpen } from './leveldb-errors.ts'
 import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
-import { openMended } from './leveldb-mended.ts'
-import { dropRefused } from './leveldb-refused.ts'
+import { openRepaired } from './leveldb-open-repaired.ts'
+import { truncateRejectedBatch } from './leveldb-rejected-batch.ts'
 import type { Reserve } from './leveldb-reserve.ts'
 import { type EngineRange, EngineScans } from './leveldb-scans.ts'
 import type { StartMark } from './leveldb-start-mark.ts'
@@ -170,7 +170,7 @@ export class LevelEngine {
   }
 
   /**
-   * Closes the database, reads all of its files, mends them and opens it again; reads wait meanwhile.
+   * Closes the database, reads all of its files, repairs them and opens it again; reads wait meanwhile.
    * Callers keep it apart from writes. @returns what was damaged; undefined when all files are sound.
    */
   async repair(): Promise<string | undefined> {
@@ -270,7 +270,7 @@ export class LevelEngine {
     try {
       if (!this.#isStarting && this.#reserve.isSpent) await this.#reserve.restore()
       await probeSpace(this.#options.directory, this.#bytesNeeded())
-      // A merge that meets a damaged block ends all writing until the block is mended.
+      // A merge that meets a damaged block ends all writing until the block is repaired.
       if (fault.error.code === 'corrupt_record') await this.#openAnew(true)
       else if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew(false)
       this.#isApplied = false
@@ -299,7 +299,7 @@ export class LevelEngine {
     return log !== undefined && others.length === 0 && log.number > (before.at(-1)?.number ?? 0)
   }
 
-  /** @param isChecked true to read all files before, and mend them. */
+  /** @param isChecked true to read all files before, and repairFolder them. */
   async #openAnew(isChecked: boolean): Promise<void> {
     await this.#scans.olderThan(this.#acknowledged, this.#options.scanPatienceMs)
     let open: () => void = () => undefined
@@ -326,10 +326,14 @@ export class LevelEngine {
   async #reopen(isChecked: boolean): Promise<Database> {
     const { refused } = this.#watermark.marks
     if (!isChecked) {
-      await dropRefused(this.#options.directory, refused)
+      await truncateRejectedBatch(this.#options.directory, refused)
       return openDatabase(this.#options)
     }
-    const { database, damage } = await openMended(this.#options, refused, Number.POSITIVE_INFINITY)
+    const { database, damage } = await openRepaired(
+      this.#options,
+      refused,
+      Number.POSITIVE_INFINITY,
+    )
     this.#damage.push(...damage)
     return database
   }

@@ -340,8 +340,8 @@ export class PivotLink {
       for (const { seq, key } of sent.refused) this.#refused.set(seq, key)
     }
     for (const [seq, key] of this.#refused) {
-      const slot = await store.slot(key)
-      if (slot?.seq !== seq || slot.pendingFor !== leader) this.#refused.delete(seq)
+      const keyState = await store.keyState(key)
+      if (keyState?.seq !== seq || keyState.pendingFor !== leader) this.#refused.delete(seq)
     }
   }
 

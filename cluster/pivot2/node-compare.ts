@@ -10,7 +10,7 @@ import { type Entry, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
 import { NS_PER_SECOND } from '../../src/core/time.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
-import type { Slot } from '../../src/store/state.ts'
+import type { KeyState } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
 import type { HeldByPeer, Observation } from './held.ts'
@@ -78,7 +78,7 @@ class Look {
     for await (const page of pagesOf(peer, scope)) {
       for (const entry of page) {
         there.add(entry.key)
-        absence.met(await store.slot(entry.key), entry)
+        absence.met(await store.keyState(entry.key), entry)
       }
       if (there.size > MAX_LIST) {
         throw new StateError('too_large', `pivot: ${scope.path} has over ${MAX_LIST} entries there`)
@@ -100,20 +100,22 @@ class Look {
   async object(): Promise<NodeLook> {
     const { store, clock, peer, scope, source } = this.#options
     const entry = await peer.object(scope)
-    const slot = await store.slot(scope.base)
+    const keyState = await store.keyState(scope.base)
     if (entry !== undefined) {
       await this.#take([entry])
       return { isSame: this.#isSame, latest: this.#latest }
     }
-    if (slot === undefined || slot.record.kind === 'tombstone') return { isSame: true, latest: 0n }
+    if (keyState === undefined || keyState.record.kind === 'tombstone')
+      return { isSame: true, latest: 0n }
     // The note is one of this key; a key that is missing without one has never come there.
     const noted = await peer.deleteStamp(scope)
     this.#latest = noted
-    if (noted >= versionOf(slot.record) && noted <= clock.latest) {
-      await store.run(planGone([slot], () => noted, source))
+    if (noted >= versionOf(keyState.record) && noted <= clock.latest) {
+      await store.run(planGone([keyState], () => noted, source))
       return { isSame: true, latest: noted }
     }
-    if (noted > slot.record.created && noted <= clock.latest) await store.run(planAnew(slot, noted))
+    if (noted > keyState.record.created && noted <= clock.latest)
+      await store.run(planAnew(keyState, noted))
     return { isSame: false, latest: noted }
   }
 
@@ -134,15 +136,15 @@ class Look {
     const { store, clock, source } = this.#options
     const newer: Entry[] = []
     for (const entry of page) {
-      const slot = await store.slot(entry.key)
+      const keyState = await store.keyState(entry.key)
       const version = versionOf(entry)
       if (version > this.#latest) this.#latest = version
-      const held = slot === undefined ? this.#forgotten : versionOf(slot.record)
+      const held = keyState === undefined ? this.#forgotten : versionOf(keyState.record)
       if (version > held) newer.push(entry)
-      else if (slot === undefined || slot.record.kind === 'tombstone') this.#isSame = false
-      else if (version < held || !isSameData(slot.record, entry)) {
+      else if (keyState === undefined || keyState.record.kind === 'tombstone') this.#isSame = false
+      else if (version < held || !isSameData(keyState.record, entry)) {
         this.#isSame = false
-        await makeTakeable(store, slot.record, entry)
+        await makeTakeable(store, keyState.record, entry)
       }
     }
     if (newer.length > 0) await store.merge(newer, { source, notAfter: clock.latest })
@@ -177,7 +179,7 @@ class Look {
     const again = await keysOf(peer, scope)
     // A list that is just being filled grows meanwhile: then nothing is sure.
     if (known.some(({ record }) => again.has(record.key))) return 0
-    const deletedAt = (ours: Slot): bigint | undefined => absence.deletedAt(ours)
+    const deletedAt = (ours: KeyState): bigint | undefined => absence.deletedAt(ours)
     let gone = 0
     for (let i = 0; i < known.length; i += PAGE) {
       gone += await store.run(planGone(known.slice(i, i + PAGE), deletedAt, source))

@@ -8,7 +8,7 @@ import { hasGlob } from '../../src/core/key.ts'
 import { heldByRecords } from '../../src/store/held-bytes.ts'
 import type { PlanContext, Planned, Planner } from '../../src/store/operations.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
-import type { Slot } from '../../src/store/state.ts'
+import type { KeyState } from '../../src/store/state.ts'
 import { PIVOT_ORIGIN } from './wire.ts'
 
 /** What a plan did with what it was given. */
@@ -19,8 +19,8 @@ export interface PullResult {
 }
 
 interface Work {
-  readonly slots: { record: StoredRecord; pendingFor: string | undefined }[]
-  readonly outboxUpdates: Map<string, Slot>
+  readonly keyStates: { record: StoredRecord; pendingFor: string | undefined }[]
+  readonly outboxUpdates: Map<string, KeyState>
 }
 
 /**
@@ -30,19 +30,19 @@ interface Work {
 export function planTake(
   leader: string,
   entries: readonly Entry[],
-  met: (ours: Slot | undefined, theirs: Entry) => void,
+  met: (ours: KeyState | undefined, theirs: Entry) => void,
 ): Planner<PullResult> {
   return {
     bytes: heldByRecords(entries),
     isPatient: true,
     reads: () => ({ keys: entries.map(({ key }) => key) }),
     plan(context) {
-      const work: Work = { slots: [], outboxUpdates: new Map() }
+      const work: Work = { keyStates: [], outboxUpdates: new Map() }
       // One list may name a key twice; the last one counts.
       const last = new Map(entries.map((entry) => [entry.key, entry]))
       let pending = 0
       for (const entry of last.values()) {
-        const ours = context.slot(entry.key)
+        const ours = context.keyState(entry.key)
         if (context.refuses(entry, ours?.record, true)) continue
         met(ours, entry)
         if (context.leaderOf(entry.key) === leader) pending += takeOne(context, work, leader, entry)
@@ -54,28 +54,28 @@ export function planTake(
 
 /** @returns 1 when the key is newly pending for the leader. */
 function takeOne(context: PlanContext, work: Work, leader: string, entry: Entry): number {
-  const slot = context.slot(entry.key)
-  const order = slot === undefined ? -1 : compare(versionOf(slot.record), versionOf(entry))
-  if (slot === undefined || order < 0) {
-    work.slots.push({ record: entry, pendingFor: undefined })
+  const keyState = context.keyState(entry.key)
+  const order = keyState === undefined ? -1 : compare(versionOf(keyState.record), versionOf(entry))
+  if (keyState === undefined || order < 0) {
+    work.keyStates.push({ record: entry, pendingFor: undefined })
     return 0
   }
-  const { record } = slot
+  const { record } = keyState
   if (order === 0 && record.kind === 'entry') {
     if (record.data === entry.data) {
-      if (slot.pendingFor === leader)
-        work.outboxUpdates.set(entry.key, { ...slot, pendingFor: undefined })
+      if (keyState.pendingFor === leader)
+        work.outboxUpdates.set(entry.key, { ...keyState, pendingFor: undefined })
       return 0
     }
     // Two values with one stamp: what this node still owes is pushed, else the leader decides. The
     // origin makes it another change for those who have it from here.
-    if (slot.pendingFor === leader) return 0
+    if (keyState.pendingFor === leader) return 0
     const origin = `${PIVOT_ORIGIN}-${context.now().toString(36)}`
-    work.slots.push({ record: { ...entry, origin }, pendingFor: undefined })
+    work.keyStates.push({ record: { ...entry, origin }, pendingFor: undefined })
     return 0
   }
-  if (slot.pendingFor === leader) return 0
-  work.outboxUpdates.set(entry.key, { ...slot, pendingFor: leader })
+  if (keyState.pendingFor === leader) return 0
+  work.outboxUpdates.set(entry.key, { ...keyState, pendingFor: leader })
   return 1
 }
 
@@ -86,28 +86,28 @@ function takeOne(context: PlanContext, work: Work, leader: string, entry: Entry)
 export function planAbsent(
   leader: string,
   keys: readonly string[],
-  deletedAt: (ours: Slot) => bigint | undefined,
+  deletedAt: (ours: KeyState) => bigint | undefined,
 ): Planner<PullResult> {
   return {
     reads: () => ({ keys }),
     plan(context) {
-      const work: Work = { slots: [], outboxUpdates: new Map() }
+      const work: Work = { keyStates: [], outboxUpdates: new Map() }
       let pending = 0
       for (const key of keys) {
-        const slot = context.slot(key)
-        if (slot === undefined || context.leaderOf(key) !== leader) continue
-        if (slot.record.kind === 'tombstone') {
-          if (slot.pendingFor === leader)
-            work.outboxUpdates.set(key, { ...slot, pendingFor: undefined })
+        const keyState = context.keyState(key)
+        if (keyState === undefined || context.leaderOf(key) !== leader) continue
+        if (keyState.record.kind === 'tombstone') {
+          if (keyState.pendingFor === leader)
+            work.outboxUpdates.set(key, { ...keyState, pendingFor: undefined })
           continue
         }
         // What is in the outbox was written here, and goes there.
-        if (slot.pendingFor === leader) continue
-        const deleted = deletedAt(slot)
+        if (keyState.pendingFor === leader) continue
+        const deleted = deletedAt(keyState)
         if (deleted !== undefined) {
-          work.slots.push({ record: tombstone(key, deleted), pendingFor: undefined })
+          work.keyStates.push({ record: tombstone(key, deleted), pendingFor: undefined })
         } else {
-          work.outboxUpdates.set(key, { ...slot, pendingFor: leader })
+          work.outboxUpdates.set(key, { ...keyState, pendingFor: leader })
           pending++
         }
       }
@@ -122,20 +122,20 @@ export function planAbsent(
  */
 export function planGone(
   rows: readonly SequencedRow[],
-  deletedAt: (ours: Slot) => bigint | undefined,
+  deletedAt: (ours: KeyState) => bigint | undefined,
   source: string,
 ): Planner<number> {
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
-      const slots = rows.flatMap(({ record: { key }, seq }) => {
-        const slot = context.slot(key)
-        if (slot?.seq !== seq || slot.record.kind !== 'entry') return []
-        const deleted = deletedAt(slot)
+      const keyStates = rows.flatMap(({ record: { key }, seq }) => {
+        const keyState = context.keyState(key)
+        if (keyState?.seq !== seq || keyState.record.kind !== 'entry') return []
+        const deleted = deletedAt(keyState)
         if (deleted === undefined) return []
         return [{ record: tombstone(key, deleted), pendingFor: context.leaderOf(key) }]
       })
-      return { plan: { slots, source }, result: slots.length }
+      return { plan: { keyStates, source }, result: keyStates.length }
     },
   }
 }
@@ -148,15 +148,18 @@ export function planAnew({ record: { key }, seq }: SequencedRow, above: bigint):
   return {
     reads: () => ({ keys: [key] }),
     plan(context) {
-      const slot = context.slot(key)
-      if (slot?.seq !== seq || slot.record.kind !== 'entry') {
+      const keyState = context.keyState(key)
+      if (keyState?.seq !== seq || keyState.record.kind !== 'entry') {
         return { plan: undefined, result: undefined }
       }
-      const version = versionOf(slot.record)
+      const version = versionOf(keyState.record)
       const created = context.now(above > version ? above : version)
-      const origin = context.identity.originFor(created, marksOf(slot.record))
-      const record: Entry = { ...slot.record, created, updated: 0n, origin }
-      return { plan: { slots: [{ record, pendingFor: context.leaderOf(key) }] }, result: undefined }
+      const origin = context.identity.originFor(created, marksOf(keyState.record))
+      const record: Entry = { ...keyState.record, created, updated: 0n, origin }
+      return {
+        plan: { keyStates: [{ record, pendingFor: context.leaderOf(key) }] },
+        result: undefined,
+      }
     },
   }
 }
@@ -179,18 +182,18 @@ export function planNodeDelete(
     reads: () => (hasGlob(keyOrGlob) ? { globs: [keyOrGlob] } : { keys: [keyOrGlob] }),
     plan(context) {
       const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
-      const live = keys.filter((key) => context.slot(key)?.record.kind === 'entry')
+      const live = keys.filter((key) => context.keyState(key)?.record.kind === 'entry')
       const isOlder = (key: string): boolean => {
-        const slot = context.slot(key)
-        return slot !== undefined && versionOf(slot.record) < stamp
+        const keyState = context.keyState(key)
+        return keyState !== undefined && versionOf(keyState.record) < stamp
       }
       const deleted = live.filter(isOlder)
       const kept = live.filter((key) => !isOlder(key))
-      const slots = deleted.map((key) => ({
+      const keyStates = deleted.map((key) => ({
         record: tombstone(key, stamp),
         pendingFor: context.leaderOf(key),
       }))
-      return { plan: { slots, source }, result: { deleted, kept } }
+      return { plan: { keyStates, source }, result: { deleted, kept } }
     },
   }
 }
@@ -200,13 +203,13 @@ function tombstone(key: string, deleted: bigint): StoredRecord {
 }
 
 function planned(
-  { slots, outboxUpdates }: Work,
+  { keyStates, outboxUpdates }: Work,
   source: string,
   pending: number,
 ): Planned<PullResult> {
   return {
-    plan: { slots, isChecked: true, outboxUpdates: [...outboxUpdates.values()], source },
-    result: { applied: slots.length, pending },
+    plan: { keyStates, isChecked: true, outboxUpdates: [...outboxUpdates.values()], source },
+    result: { applied: keyStates.length, pending },
   }
 }
 

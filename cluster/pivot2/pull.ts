@@ -5,7 +5,7 @@
 import type { HybridClock } from '../../src/core/clock.ts'
 import { type Entry, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import type { Slot } from '../../src/store/state.ts'
+import type { KeyState } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
 import type { Observation } from './held.ts'
@@ -77,7 +77,7 @@ export async function pullScope(
   return result
 }
 
-type DeletedAt = (ours: Slot) => bigint | undefined
+type DeletedAt = (ours: KeyState) => bigint | undefined
 
 class Pull {
   readonly #options: PullOptions
@@ -131,7 +131,7 @@ class Pull {
       missing.push(record.key)
       // What is owed is on its way there: there is nothing to judge of it.
       isJudged ||=
-        record.kind === 'entry' && (await store.slot(record.key))?.pendingFor === undefined
+        record.kind === 'entry' && (await store.keyState(record.key))?.pendingFor === undefined
     }
     const deletedAt = isJudged ? await this.#judge(activity, view, missing) : undefined
     for (let i = 0; i < missing.length && isWanted(); i += PAGE) {
@@ -185,7 +185,7 @@ class Pull {
   }
 
   /** A delete that was noted there is one of what had been there. */
-  #provenBy(proof: bigint, { record }: Slot): bigint | undefined {
+  #provenBy(proof: bigint, { record }: KeyState): bigint | undefined {
     const wasThere =
       this.#options.observation !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
     if (!wasThere || this.absence.isDoubtful(record)) return undefined
@@ -196,7 +196,7 @@ class Pull {
     if (entries.length === 0) return
     const { store, clock, leader } = this.#options
     for (const entry of entries) clock.observe(versionOf(entry))
-    const met = (ours: Slot | undefined, theirs: Entry): void => this.absence.met(ours, theirs)
+    const met = (ours: KeyState | undefined, theirs: Entry): void => this.absence.met(ours, theirs)
     this.#add(await store.run(planTake(leader, entries, met)))
   }
 

@@ -29,14 +29,14 @@ export async function sameDisk(question: DiskQuestion): Promise<SameDisk> {
   const absence = new Absence(seen.seq < observation.seq ? seen : observation)
   try {
     for await (const entry of peer.list(nodes)) {
-      absence.met(await store.slot(entry.key), entry)
+      absence.met(await store.keyState(entry.key), entry)
       if (absence.hasSurvivor) return 'same'
     }
     const { rows } = await store.scanRows({ prefix: `${nodes.base}/` })
     for await (const { record, seq } of rows) {
       if (!isOfScope(nodes, record.key)) continue
-      const slot = await store.slot(record.key)
-      if (slot?.seq === seq && absence.isKnown(slot)) return 'another'
+      const keyState = await store.keyState(record.key)
+      if (keyState?.seq === seq && absence.isKnown(keyState)) return 'another'
     }
   } catch {
     // Released servers may not sync that list at all.

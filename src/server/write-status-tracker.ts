@@ -6,7 +6,7 @@ import { errorText, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { isOriginOf } from '../core/origin.ts'
 import { NS_PER_MS, type TimeSource } from '../core/time.ts'
-import type { Slot } from '../store/state.ts'
+import type { KeyState } from '../store/state.ts'
 import type { Store } from '../store/store.ts'
 import type { Replication } from './replication.ts'
 import { formatWriteId, type WriteId } from './write-id.ts'
@@ -20,7 +20,10 @@ import {
 } from './write-status.ts'
 
 export interface WriteStatusTrackerOptions {
-  readonly store: Pick<Store, 'id' | 'slot' | 'isToBeShown' | 'leaderOf' | 'onCommit' | 'onSettled'>
+  readonly store: Pick<
+    Store,
+    'id' | 'keyState' | 'isToBeShown' | 'leaderOf' | 'onCommit' | 'onSettled'
+  >
   /** What replicates; undefined on a node that stands alone. */
   readonly replication: () => Replication | undefined
   readonly time: TimeSource
@@ -174,16 +177,16 @@ export class WriteStatusTracker {
   async #look(question: Question): Promise<WriteStatus> {
     const { id, key } = question
     const { store, replication } = this.#options
-    const slot = await store.slot(key)
-    const standing = standingOf(id, slot?.record)
+    const keyState = await store.keyState(key)
+    const standing = standingOf(id, keyState?.record)
     const leader = this.#leaderOf(key)
     if (leader === undefined) {
-      if (!standing.isKnown || slot === undefined) return unknown(id, key)
-      const holders = replication()?.holders(key, slot.seq, id.origin) ?? NO_HOLDERS
+      if (!standing.isKnown || keyState === undefined) return unknown(id, key)
+      const holders = replication()?.holders(key, keyState.seq, id.origin) ?? NO_HOLDERS
       return statusAtLeader(id, key, standing, holders, store.id)
     }
-    const here = statusBelow(id, key, slot, store.id)
-    if (slot?.pendingFor !== undefined && standing.isKnown) return here
+    const here = statusBelow(id, key, keyState, store.id)
+    if (keyState?.pendingFor !== undefined && standing.isKnown) return here
     // Whatever took its place: the leader has not said yet whether it takes this one.
     if (standing.isKnown && store.isToBeShown(key, id)) return here
     const refusedFor = await replication()?.refusalOf(key, id)
@@ -288,10 +291,10 @@ interface Bell {
 function statusBelow(
   id: WriteId,
   key: string,
-  slot: Slot | undefined,
+  keyState: KeyState | undefined,
   nodeId: string,
 ): WriteStatus {
-  const standing = standingOf(id, slot?.record)
+  const standing = standingOf(id, keyState?.record)
   if (!standing.isKnown) return unknown(id, key)
   const replicas = isOriginOf(nodeId, id.origin) ? 0 : 1
   const { overriddenBy } = standing

@@ -5,14 +5,14 @@
  * Reads of many rows begin at rest, between two batches: there the adapter's snapshot plus what is
  * pinned is exactly the state of the last commit.
  */
-
 import { contextCoversItself } from '../core/causal-context.ts'
 import type { Entry } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, literalPrefix, matchKey } from '../core/key.ts'
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
 import { FetchedView } from './fetched-view.ts'
-import { isCreatedIn, limited } from './mirror.ts'
+import { isCreatedIn, limited } from './in-memory-state.ts'
+import { KeyStateCache } from './key-state-cache.ts'
 import { readOutbox } from './outbox-rows.ts'
 import { overlaid } from './overlay.ts'
 import type { SequencedRow } from './rows.ts'
@@ -29,8 +29,7 @@ import {
   timeRows,
   unsealRow,
 } from './rows.ts'
-import { SlotCache } from './slot-cache.ts'
-import type { ListOptions, Reads, Slot, SlotChange, State, StateView } from './state.ts'
+import type { KeyState, KeyStateChange, ListOptions, Reads, State, StateView } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
 export interface BoundedStateOptions {
@@ -62,15 +61,15 @@ const LAST_STAMP = 2n ** 64n - 1n
 
 export class BoundedState implements State {
   readonly #options: BoundedStateOptions
-  readonly #cache: SlotCache
-  readonly #pinned = new Map<string, Slot>()
+  readonly #cache: KeyStateCache
+  readonly #pinned = new Map<string, KeyState>()
   readonly #pending: Map<string, number>
   /** Rows being fetched; what changed meanwhile must not be cached. */
   readonly #fetching = new Map<string, { stale: boolean }>()
 
   constructor(options: BoundedStateOptions) {
     this.#options = options
-    this.#cache = new SlotCache(options.cacheBytes)
+    this.#cache = new KeyStateCache(options.cacheBytes)
     this.#pending = new Map(options.pending)
   }
 
@@ -79,7 +78,7 @@ export class BoundedState implements State {
   }
 
   async view(reads: readonly Reads[]): Promise<StateView> {
-    const slots = new Map<string, Slot | undefined>()
+    const keyStates = new Map<string, KeyState | undefined>()
     const keys = new Set(reads.flatMap((read) => read.keys ?? []))
     for (const glob of new Set(reads.flatMap((read) => read.globs ?? []))) {
       const rows = this.#overlaid(
@@ -89,22 +88,22 @@ export class BoundedState implements State {
       for await (const { record } of rows) if (matchKey(glob, record.key)) keys.add(record.key)
     }
     const asked = [...keys]
-    const found = await this.slots(asked)
-    for (const [i, key] of asked.entries()) slots.set(key, found[i])
-    return new FetchedView(slots)
+    const found = await this.keyStates(asked)
+    for (const [i, key] of asked.entries()) keyStates.set(key, found[i])
+    return new FetchedView(keyStates)
   }
 
-  put({ slot, before }: SlotChange): void {
-    const { key } = slot.record
-    this.#pinned.set(key, slot)
+  put({ keyState, before }: KeyStateChange): void {
+    const { key } = keyState.record
+    this.#pinned.set(key, keyState)
     this.#cache.delete(key)
     const fetch = this.#fetching.get(key)
     if (fetch !== undefined) fetch.stale = true
     if (before?.pendingFor !== undefined) this.#count(before.pendingFor, -1)
-    if (slot.pendingFor !== undefined) this.#count(slot.pendingFor, 1)
+    if (keyState.pendingFor !== undefined) this.#count(keyState.pendingFor, 1)
   }
 
-  remove({ record: { key } }: Slot): void {
+  remove({ record: { key } }: KeyState): void {
     this.#pinned.delete(key)
     this.#cache.delete(key)
     const fetch = this.#fetching.get(key)
@@ -112,22 +111,22 @@ export class BoundedState implements State {
   }
 
   written(): void {
-    for (const slot of this.#pinned.values()) this.#cache.set(slot)
+    for (const keyState of this.#pinned.values()) this.#cache.set(keyState)
     this.#pinned.clear()
   }
 
-  async slot(key: string): Promise<Slot | undefined> {
+  async keyState(key: string): Promise<KeyState | undefined> {
     const known = this.#known(key)
-    return known ?? (await this.slots([key]))[0]
+    return known ?? (await this.keyStates([key]))[0]
   }
 
-  async slots(keys: readonly string[]): Promise<(Slot | undefined)[]> {
-    const found = new Map<string, Slot | undefined>()
+  async keyStates(keys: readonly string[]): Promise<(KeyState | undefined)[]> {
+    const found = new Map<string, KeyState | undefined>()
     const missing: string[] = []
     for (const key of keys) {
-      const slot = this.#known(key)
-      if (slot === undefined) missing.push(key)
-      else found.set(key, slot)
+      const keyState = this.#known(key)
+      if (keyState === undefined) missing.push(key)
+      else found.set(key, keyState)
     }
     for (let i = 0; i < missing.length; i += PAGE) {
       await this.#fetch(missing.slice(i, i + PAGE), found)
@@ -200,15 +199,15 @@ export class BoundedState implements State {
     this.#options.damaged(key, this.#known(key) !== undefined)
   }
 
-  /** Counts anew what is pending. @returns rows of the outbox that stand for nothing. */
+  /** Counts again what is pending. @returns rows of the outbox that stand for nothing. */
   async recount(): Promise<readonly string[]> {
     return this.#options.exclusively(() => this.#recount())
   }
 
   async retarget(leaderOf: LeaderOf): Promise<readonly string[]> {
-    for (const [key, slot] of this.#pinned) {
-      if (slot.pendingFor !== undefined)
-        this.#pinned.set(key, { ...slot, pendingFor: leaderOf(key) })
+    for (const [key, state] of this.#pinned) {
+      const pendingFor = state.pendingFor === undefined ? undefined : leaderOf(key)
+      this.#pinned.set(key, { ...state, pendingFor })
     }
     this.#forgetPending()
     const stale = await this.#recount()
@@ -224,10 +223,10 @@ export class BoundedState implements State {
   }
 
   /**
-   * Cached slots say for whom they are pending: they are read again.
+   * Cached key states say for whom they are pending: they are read again.
    * @returns those that stay as they are, as there is nothing whole to be read.
    */
-  #forgetPending(): Slot[] {
+  #forgetPending(): KeyState[] {
     for (const fetch of this.#fetching.values()) fetch.stale = true
     return this.#cache.clear(this.#options.isRewriting)
   }
@@ -253,10 +252,10 @@ export class BoundedState implements State {
     leader: string,
     skip: ReadonlySet<number>,
   ): Promise<SequencedRow[]> {
-    const slots = await this.slots(places.map(({ key }) => key))
+    const keyStates = await this.keyStates(places.map(({ key }) => key))
     const rows = new Map<number, SequencedRow>()
     places.forEach((place, i) => {
-      const { seq = 0, record, causalContext, pendingFor } = slots[i] ?? {}
+      const { seq = 0, record, causalContext, pendingFor } = keyStates[i] ?? {}
       if (record === undefined || skip.has(seq)) return
       const isMoved = pendingFor === leader && contextCoversItself(causalContext, record)
       if (seq === place.seq || isMoved) rows.set(seq, { seq, record, causalContext })
@@ -266,8 +265,8 @@ export class BoundedState implements State {
 
   async #one(key: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {
     const { betweenBatches, head } = this.#options
-    const { seq, slot } = await betweenBatches(() => ({ seq: head(), slot: this.slot(key) }))
-    const record = (await slot)?.record
+    const { seq, found } = await betweenBatches(() => ({ seq: head(), found: this.keyState(key) }))
+    const record = (await found)?.record
     const isShown = record?.kind === 'entry' && isCreatedIn(record, options)
     return { seq, entries: isShown ? limited([record], options) : [] }
   }
@@ -309,12 +308,12 @@ export class BoundedState implements State {
       lastCreated = created
       found.push(row)
     }
-    const slots = await this.slots(found.map(keyOfTimeRow))
+    const keyStates = await this.keyStates(found.map(keyOfTimeRow))
     const entries: Entry[] = []
-    for (const [i, slot] of slots.entries()) {
-      if (slot === undefined || slot.seq > seq || slot.record.kind !== 'entry') return undefined
+    for (const [i, state] of keyStates.entries()) {
+      if (state === undefined || state.seq > seq || state.record.kind !== 'entry') return undefined
       // A row that an earlier damage left behind names another time.
-      if (timeRow(slot.record) === found[i]) entries.push(slot.record)
+      if (timeRow(state.record) === found[i]) entries.push(state.record)
     }
     return { seq, entries: limited(entries.sort(newestFirst), options) }
   }
@@ -325,12 +324,12 @@ export class BoundedState implements State {
   }
 
   /** What is in memory of a key. */
-  #known(key: string): Slot | undefined {
+  #known(key: string): KeyState | undefined {
     if (this.#options.isDamaged(key)) return undefined
     return this.#pinned.get(key) ?? this.#cache.get(key)
   }
 
-  async #fetch(keys: readonly string[], found: Map<string, Slot | undefined>): Promise<void> {
+  async #fetch(keys: readonly string[], found: Map<string, KeyState | undefined>): Promise<void> {
     const { adapter, leaderOf } = this.#options
     const fetch = { stale: false }
     for (const key of keys) this.#fetching.set(key, fetch)
@@ -349,14 +348,14 @@ export class BoundedState implements State {
       const pending = await this.#arePending(rows)
       rows.forEach(({ record, seq }, i) => {
         const mark = pending[i]
-        const slot: Slot = {
+        const keyState: KeyState = {
           record,
           seq,
           pendingFor: mark === undefined ? undefined : leaderOf(record.key),
           causalContext: mark?.causalContext,
         }
-        found.set(record.key, slot)
-        if (!fetch.stale) this.#cache.set(slot)
+        found.set(record.key, keyState)
+        if (!fetch.stale) this.#cache.set(keyState)
       })
     } finally {
       for (const key of keys) if (this.#fetching.get(key) === fetch) this.#fetching.delete(key)
@@ -373,16 +372,14 @@ export class BoundedState implements State {
     const marks = await this.#options.adapter.getMany(names)
     return marks.map((mark, i) => {
       if (mark === undefined) return undefined
-      const pending = unsealRow(names[i] ?? '', mark)
-      return {
-        causalContext: pending === undefined ? undefined : decodePending(pending).causalContext,
-      }
+      const row = unsealRow(names[i] ?? '', mark)
+      return { causalContext: row === undefined ? undefined : decodePending(row).causalContext }
     })
   }
 
   #overlaid(
     rows: AsyncIterable<Row>,
-    pinned: ReadonlyMap<string, Slot>,
+    pinned: ReadonlyMap<string, KeyState>,
   ): AsyncGenerator<SequencedRow> {
     return overlaid(rows, pinned, (key, value) => this.#decode(key, value) ?? this.#known(key))
   }

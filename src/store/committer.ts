@@ -28,8 +28,8 @@ import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
 import { type Committed, flushJobs } from './flush-jobs.ts'
 import { Holding } from './holding.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import { InMemoryState } from './in-memory-state.ts'
 import { jobOf } from './job-of.ts'
-import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { planContext } from './plan-context.ts'
 import { type Job, planJobs, viewFor } from './plan-jobs.ts'
@@ -72,7 +72,7 @@ export class Committer {
   readonly #listeners: CommitListeners
   #state: CommitterState = 'closed'
   #transition: Promise<void> = Promise.resolve()
-  #records: State = new Mirror(() => 0)
+  #records: State = new InMemoryState(() => 0)
   readonly #guard: StorageGuard
   readonly #silence: StorageSilence
   #meta = new Map<string, string>()
@@ -305,14 +305,14 @@ export class Committer {
   #applyStep({ commit, changes, removals, superseded }: Step): void {
     let isSettled = false
     for (const change of changes) {
-      const { slot, before } = change
+      const { keyState, before } = change
       this.#records.put(change)
-      if (before?.pendingFor !== undefined && slot.pendingFor === undefined) isSettled = true
-      if (before?.record === slot.record) continue
-      this.tail.push({ seq: slot.seq, key: slot.record.key })
-      this.damage.heal(slot.record.key)
+      if (before?.pendingFor !== undefined && keyState.pendingFor === undefined) isSettled = true
+      if (before?.record === keyState.record) continue
+      this.tail.push({ seq: keyState.seq, key: keyState.record.key })
+      this.damage.heal(keyState.record.key)
     }
-    for (const slot of removals) this.#records.remove(slot)
+    for (const keyState of removals) this.#records.remove(keyState)
     if (superseded !== undefined) this.superseded.apply(superseded)
     if ((superseded?.settled?.length ?? 0) > 0) isSettled = true
     if (commit !== undefined) {
@@ -338,7 +338,7 @@ export class Committer {
   }
 
   async #read(): Promise<void> {
-    const mirror = new Mirror(() => this.#head)
+    const inMemory = new InMemoryState(() => this.#head)
     const { cacheBytes, newId, time } = this.#options
     const loaded = await loadState({
       adapter: this.adapter,
@@ -346,7 +346,7 @@ export class Committer {
       newId,
       logger: this.#logger,
       time,
-      mirror: cacheBytes === undefined ? mirror : undefined,
+      inMemory: cacheBytes === undefined ? inMemory : undefined,
     })
     this.#meta = loaded.meta
     this.#guard.begin(loaded.damage, loaded.head.digest)
@@ -360,7 +360,7 @@ export class Committer {
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
     const head = (): number => this.#head
     this.#records =
-      cacheBytes === undefined ? mirror : openBounded({ ...bounded, cacheBytes, head, leaderOf })
+      cacheBytes === undefined ? inMemory : openBounded({ ...bounded, cacheBytes, head, leaderOf })
     await this.superseded.load(this.adapter, this.leaderOf)
   }
 

@@ -31,27 +31,27 @@ import {
   sealRow,
   timeRow,
 } from './rows.ts'
-import type { Slot, SlotChange, StateView } from './state.ts'
+import type { KeyState, KeyStateChange, StateView } from './state.ts'
 import { type SupersededChange, supersededOperations } from './superseded-writes.ts'
 
-export interface PlannedSlot {
+export interface PlannedKeyState {
   readonly record: StoredRecord
   readonly pendingFor: string | undefined
   /** The record is not quite what its sender sent. */
   readonly isMerged?: boolean
 }
 
-/** What an operation decided: slots and meta rows to write, and where the change came from. */
+/** What an operation decided: key states and meta rows to write, and where the change came from. */
 export interface Plan {
-  readonly slots: readonly PlannedSlot[]
+  readonly keyStates: readonly PlannedKeyState[]
   /** The records were checked one by one. */
   readonly isChecked?: true
-  /** Slots whose record stays but whose outbox entry changes. */
-  readonly outboxUpdates?: readonly Slot[]
+  /** Key states whose record stays but whose outbox entry changes. */
+  readonly outboxUpdates?: readonly KeyState[]
   /** Meta rows to write; one with an empty value is removed. */
   readonly meta?: ReadonlyMap<string, string>
   /** Tombstones that nobody needs any more: their rows go, and nobody is told. */
-  readonly removals?: readonly Slot[]
+  readonly removals?: readonly KeyState[]
   /** Changes that lost before their leader had them, and such that it has been shown. */
   readonly superseded?: SupersededChange
   /** Other rows to write in the same batch. */
@@ -64,8 +64,8 @@ export interface Plan {
 /** One operation of a batch: what to apply, and the commit to announce if anything changed. */
 export interface Step {
   readonly commit: Commit | undefined
-  readonly changes: readonly SlotChange[]
-  readonly removals: readonly Slot[]
+  readonly changes: readonly KeyStateChange[]
+  readonly removals: readonly KeyState[]
   readonly superseded: SupersededChange | undefined
 }
 
@@ -87,7 +87,7 @@ export interface DraftOptions {
 export class Draft {
   readonly #options: DraftOptions
   /** undefined: removed. */
-  readonly #overlay = new Map<string, Slot | undefined>()
+  readonly #overlay = new Map<string, KeyState | undefined>()
   readonly #meta = new Map<string, string>()
   readonly #rows: BatchOperation[] = []
   readonly #steps: Step[] = []
@@ -109,8 +109,8 @@ export class Draft {
     return this.#dataLength
   }
 
-  slot(key: string): Slot | undefined {
-    return this.#overlay.has(key) ? this.#overlay.get(key) : this.#options.view.slot(key)
+  keyState(key: string): KeyState | undefined {
+    return this.#overlay.has(key) ? this.#overlay.get(key) : this.#options.view.keyState(key)
   }
 
   /** Keys matching a glob before this batch, or written in it; ascending. */
@@ -122,27 +122,27 @@ export class Draft {
 
   /** @throws StateError for a record that may not be stored in the place of what is there. */
   assertStorable(record: StoredRecord): void {
-    this.#options.assertStorable(record, this.slot(record.key)?.record)
+    this.#options.assertStorable(record, this.keyState(record.key)?.record)
   }
 
   /** Takes one operation's decisions into the batch, all or none. @throws StateError as `assertStorable`. */
   *adding(plan: Plan): Steps<void> {
     if (plan.isChecked !== true) {
-      for (const { record } of plan.slots) {
+      for (const { record } of plan.keyStates) {
         this.assertStorable(record)
         yield
       }
     }
-    const steps: SlotChange[] = []
+    const steps: KeyStateChange[] = []
     const changes: Change[] = []
-    for (const { record: planned, pendingFor, isMerged } of plan.slots) {
-      const before = this.slot(planned.key)
+    for (const { record: planned, pendingFor, isMerged } of plan.keyStates) {
+      const before = this.keyState(planned.key)
       const record = inheritMarks(planned, before?.record)
       const causalContext = pendingFor === undefined ? undefined : contextFrom(before)
-      const slot = { record, seq: ++this.#seq, pendingFor, causalContext }
-      this.#overlay.set(record.key, slot)
+      const keyState = { record, seq: ++this.#seq, pendingFor, causalContext }
+      this.#overlay.set(record.key, keyState)
       if (record.kind === 'entry') this.#dataLength += record.data.length
-      steps.push({ slot, before })
+      steps.push({ keyState, before })
       changes.push({
         key: record.key,
         before: before?.record.kind === 'entry' ? before.record : undefined,
@@ -154,12 +154,12 @@ export class Draft {
       yield
     }
     for (const update of plan.outboxUpdates ?? []) {
-      const before = this.slot(update.record.key)
+      const before = this.keyState(update.record.key)
       // An outbox entry that is new is not one of the maker's: the leader may have had the record before.
-      const slot =
+      const keyState =
         before?.pendingFor === update.pendingFor ? update : { ...update, causalContext: undefined }
-      steps.push({ slot, before })
-      this.#overlay.set(slot.record.key, slot)
+      steps.push({ keyState, before })
+      this.#overlay.set(keyState.record.key, keyState)
     }
     const removals = plan.removals ?? []
     for (const { record } of removals) this.#overlay.set(record.key, undefined)
@@ -187,23 +187,23 @@ export class Draft {
   *rows(clock: bigint, isBarrier: boolean): Steps<{ rows: BatchOperation[]; digest: Digest }> {
     const rows: BatchOperation[] = [...this.#rows]
     const digest = new DigestSum(this.#options.digest)
-    for (const [key, slot] of this.#overlay) {
+    for (const [key, keyState] of this.#overlay) {
       yield
-      const before = this.#options.view.slot(key)
+      const before = this.#options.view.keyState(key)
       if (before?.pendingFor !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
-      if (slot === undefined) {
+      if (keyState === undefined) {
         if (before === undefined) continue
         digest.remove(before.record)
         rows.push({ type: 'del', key: recordRow(key) }, { type: 'del', key: logRow(before.seq) })
         continue
       }
-      if (before?.record !== slot.record) {
+      if (before?.record !== keyState.record) {
         if (before !== undefined) digest.remove(before.record)
-        digest.add(slot.record)
-        this.#recordRows(rows, before, slot)
+        digest.add(keyState.record)
+        this.#recordRows(rows, before, keyState)
       }
-      if (slot.pendingFor !== undefined) {
-        rows.push(put(outboxRow(slot.seq), encodePending(key, slot.causalContext)))
+      if (keyState.pendingFor !== undefined) {
+        rows.push(put(outboxRow(keyState.seq), encodePending(key, keyState.causalContext)))
       }
     }
     for (const [name, value] of this.#meta) {
@@ -226,7 +226,11 @@ export class Draft {
     return this.#meta
   }
 
-  #recordRows(rows: BatchOperation[], before: Slot | undefined, { record, seq }: Slot): void {
+  #recordRows(
+    rows: BatchOperation[],
+    before: KeyState | undefined,
+    { record, seq }: KeyState,
+  ): void {
     const { key } = record
     if (before !== undefined) rows.push({ type: 'del', key: logRow(before.seq) })
     rows.push({ type: 'put', key: recordRow(key), value: encodeRecord(record, seq) })

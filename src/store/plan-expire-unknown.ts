@@ -12,16 +12,19 @@ export function planExpireUnknown(source: string, rows: readonly SequencedRow[])
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
-      const slots: { record: Tombstone; pendingFor: undefined }[] = []
+      const keyStates: { record: Tombstone; pendingFor: undefined }[] = []
       for (const { record, seq } of rows) {
-        const slot = context.slot(record.key)
-        if (slot?.seq !== seq || slot.pendingFor !== undefined) continue
-        if (slot.record.kind !== 'entry') continue
-        const { key, origin } = slot.record
-        const deleted = versionOf(slot.record)
-        slots.push({ record: { kind: 'tombstone', key, deleted, origin }, pendingFor: undefined })
+        const keyState = context.keyState(record.key)
+        if (keyState?.seq !== seq || keyState.pendingFor !== undefined) continue
+        if (keyState.record.kind !== 'entry') continue
+        const { key, origin } = keyState.record
+        const deleted = versionOf(keyState.record)
+        keyStates.push({
+          record: { kind: 'tombstone', key, deleted, origin },
+          pendingFor: undefined,
+        })
       }
-      return { plan: { slots, source }, result: slots.length }
+      return { plan: { keyStates, source }, result: keyStates.length }
     },
   }
 }

@@ -18,15 +18,15 @@ export function planReemit(
   return {
     reads: () => ({ keys }),
     plan(context) {
-      const slots: { record: StoredRecord; pendingFor: string | undefined }[] = []
+      const keyStates: { record: StoredRecord; pendingFor: string | undefined }[] = []
       for (const key of new Set(keys)) {
-        const slot = context.slot(key)
-        if (slot === undefined || !isMissing(slot)) continue
+        const keyState = context.keyState(key)
+        if (keyState === undefined || !isMissing(keyState)) continue
         // A record of its own: the very same one would not be written with its new place.
-        slots.push({ record: { ...slot.record }, pendingFor: slot.pendingFor })
+        keyStates.push({ record: { ...keyState.record }, pendingFor: keyState.pendingFor })
       }
-      const plan = slots.length === 0 ? undefined : { slots, silent: true }
-      return { plan, result: slots.length }
+      const plan = keyStates.length === 0 ? undefined : { keyStates, silent: true }
+      return { plan, result: keyStates.length }
     },
   }
 }

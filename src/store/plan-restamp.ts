@@ -17,7 +17,7 @@ import { pushedSince } from './merged-versions.ts'
 import type { Planner } from './operations.ts'
 import type { SentRow } from './replication.ts'
 import { justBefore, nextWas, stampsOf, withStamps } from './restamped-record.ts'
-import type { Slot } from './state.ts'
+import type { KeyState } from './state.ts'
 
 /**
  * Gives the rows that are still pending for `leader` stamps right after `base`, a time of the leader that
@@ -34,10 +34,10 @@ export function planRestamp(
   return {
     reads: () => ({ keys: rows.map(({ key }) => key) }),
     plan(context) {
-      const found: Slot[] = []
+      const found: KeyState[] = []
       for (const { key, seq } of rows) {
-        const slot = context.slot(key)
-        if (slot?.seq === seq && slot.pendingFor === leader) found.push(slot)
+        const keyState = context.keyState(key)
+        if (keyState?.seq === seq && keyState.pendingFor === leader) found.push(keyState)
       }
       const stamps = newStamps(found, base)
       restamped(base + BigInt(stamps.size))
@@ -46,20 +46,20 @@ export function planRestamp(
       const before = context.identity.origin
       const origin = found.length === 0 ? before : context.identity.restamp(reach)
       const pushed = found.length === 0 ? [] : pushedSince(context.meta, base)
-      const slots = found.map((slot) => ({
-        record: restampedRecord(slot, { stamps, origin, before, pushed }),
+      const keyStates = found.map((keyState) => ({
+        record: restampedRecord(keyState, { stamps, origin, before, pushed }),
         pendingFor: leader,
       }))
       // A change that lost in the meantime stays pending as what lost: it is shown under the stamp that it had.
-      return { plan: { slots }, result: slots.length }
+      return { plan: { keyStates }, result: keyStates.length }
     },
   }
 }
 
 /** By old stamp, those beyond `base`, in order. */
-function newStamps(slots: readonly Slot[], base: bigint): ReadonlyMap<bigint, bigint> {
+function newStamps(keyStates: readonly KeyState[], base: bigint): ReadonlyMap<bigint, bigint> {
   const beyond = new Set<bigint>()
-  for (const stamp of slots.flatMap(({ record }) => stampsOf(record))) {
+  for (const stamp of keyStates.flatMap(({ record }) => stampsOf(record))) {
     if (stamp > base) beyond.add(stamp)
   }
   const sorted = [...beyond].sort((a, b) => (a < b ? -1 : 1))
@@ -75,16 +75,16 @@ interface Restamp {
   readonly pushed: readonly ChangeName[]
 }
 
-function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
+function restampedRecord(keyState: KeyState, restamp: Restamp): StoredRecord {
   const { stamps, origin, before, pushed } = restamp
-  const { record } = slot
+  const { record } = keyState
   const moved = withStamps(record, stamps, origin)
   const version = versionOf(moved)
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
   const own: ChangeName = { origin: before, version: first.version }
   const named = withWas(moved, nextWas(record, first))
   const marks = addMarks(marksOf(record), [first, own])
-  const causalContext = changesOf(slot.causalContext ?? EMPTY_CONTEXT)
+  const causalContext = changesOf(keyState.causalContext ?? EMPTY_CONTEXT)
   const older = [...justBefore([first, own]), ...causalContext, ...pushed].filter(
     // At equal stamps a delete wins, or the greater origin: those have to be covered as well.
     (change) =>

@@ -39,7 +39,7 @@ export function planSetWithMeta(
       const record: Entry = { kind: 'entry', key, created, updated, origin, data: json }
       const pendingFor = context.leaderOf(key)
       return {
-        plan: { slots: [{ record, pendingFor }] },
+        plan: { keyStates: [{ record, pendingFor }] },
         result: { key, index: indexOfKey(key), version: versionOf(record), origin },
       }
     },
@@ -71,7 +71,7 @@ export function assertDrift(
  */
 function originOf(context: PlanContext, key: string): string {
   const { origin } = context.identity
-  if (context.slot(key) === undefined) return origin
+  if (context.keyState(key) === undefined) return origin
   return standInOrigin(`${origin}-${context.now().toString(36)}`)
 }
 

@@ -9,13 +9,13 @@ import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
 import type { BatchOperation, Durability } from '../storage-adapter.ts'
 import { detectConflicts, type PushOrigin } from './detect-conflicts.ts'
-import type { PlannedSlot } from './draft.ts'
+import type { PlannedKeyState } from './draft.ts'
 import { heldByRecords } from './held-bytes.ts'
 import { LateRecords } from './late-records.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
 import { firstStampOf } from './restamped-record.ts'
 import type { SequencedRow } from './rows.ts'
-import type { Slot } from './state.ts'
+import type { KeyState } from './state.ts'
 import type { SupersededWrite } from './superseded-writes.ts'
 
 export interface MergeOptions {
@@ -63,9 +63,9 @@ export type AnyOutcome = TakeOutcome | RestoreOutcome
 const SUCCESSOR_NS = NS_PER_SECOND
 
 interface MergePlan {
-  readonly slots: PlannedSlot[]
+  readonly keyStates: PlannedKeyState[]
   /** By key, since one batch may name a key twice. */
-  readonly outboxUpdates: Map<string, Slot>
+  readonly outboxUpdates: Map<string, KeyState>
   /** Pending changes that lost against the leader's. */
   readonly superseded: SupersededWrite[]
 }
@@ -87,7 +87,7 @@ function mergeAll(
   records: readonly StoredRecord[],
   options: AnyMergeOptions,
 ): Planned<AnyOutcome[]> {
-  const plan: MergePlan = { slots: [], outboxUpdates: new Map(), superseded: [] }
+  const plan: MergePlan = { keyStates: [], outboxUpdates: new Map(), superseded: [] }
   const winners = new Map<string, StoredRecord>()
   const isHeldBefore = options.leader !== undefined || options.anySize === true
   const late =
@@ -95,7 +95,7 @@ function mergeAll(
   const detector =
     options.pushed === undefined ? undefined : detectConflicts(context, options.pushed)
   const result = records.map((record, i) => {
-    const current = winners.get(record.key) ?? context.slot(record.key)?.record
+    const current = winners.get(record.key) ?? context.keyState(record.key)?.record
     if (context.refuses(record, current, isHeldBefore, senderOf(options))) return 'refused'
     if (late?.has(record)) return takeLate(late, context, options, plan, winners, record, current)
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
@@ -111,10 +111,10 @@ function mergeAll(
     return outcome
   })
   // A key that won in this batch carries its own outbox entry.
-  for (const { record } of plan.slots) plan.outboxUpdates.delete(record.key)
+  for (const { record } of plan.keyStates) plan.outboxUpdates.delete(record.key)
   return {
     plan: {
-      slots: plan.slots,
+      keyStates: plan.keyStates,
       isChecked: true,
       outboxUpdates: [...plan.outboxUpdates.values()],
       source: options.source,
@@ -158,8 +158,8 @@ function mergeOne(
   record: StoredRecord,
   came: StoredRecord,
 ): TakeOutcome {
-  const slot = context.slot(record.key)
-  const current = winners.get(record.key) ?? slot?.record
+  const keyState = context.keyState(record.key)
+  const current = winners.get(record.key) ?? keyState?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
   const { order, record: held } = mergeRecords(current, came)
@@ -169,15 +169,15 @@ function mergeOne(
   const isAtLeader = fromLeader && isAtSender
   if (held !== current) {
     if (order < 0 && fromLeader && !winners.has(record.key))
-      noteSuperseded(plan, slot, record, leader)
+      noteSuperseded(plan, keyState, record, leader)
     winners.set(record.key, held)
-    plan.slots.push({
+    plan.keyStates.push({
       record: held,
       pendingFor: isAtLeader ? undefined : leader,
       isMerged: !isAtSender,
     })
-  } else if (fromLeader && slot !== undefined) {
-    plan.outboxUpdates.set(record.key, { ...slot, pendingFor: isAtLeader ? undefined : leader })
+  } else if (fromLeader && keyState !== undefined) {
+    plan.outboxUpdates.set(record.key, { ...keyState, pendingFor: isAtLeader ? undefined : leader })
   }
   if (order < 0) return 'applied'
   return order === 0 ? 'equal' : 'superseded'
@@ -186,12 +186,12 @@ function mergeOne(
 /** What the leader has not acknowledged and now replaces: it is asked whether that was known to it. */
 function noteSuperseded(
   plan: MergePlan,
-  slot: Slot | undefined,
+  keyState: KeyState | undefined,
   winner: StoredRecord,
   leader: string,
 ): void {
-  if (slot?.pendingFor !== leader || slot.causalContext === undefined) return
-  const { record, seq, causalContext } = slot
+  if (keyState?.pendingFor !== leader || keyState.causalContext === undefined) return
+  const { record, seq, causalContext } = keyState
   if (record.origin !== winner.origin)
     plan.superseded.push({ record, seq, causalContext, pendingFor: leader })
 }
@@ -253,14 +253,14 @@ export function planAcknowledge(
   return {
     reads: () => ({ keys: sent.map(({ key }) => key) }),
     plan(context) {
-      const outboxUpdates: Slot[] = []
+      const outboxUpdates: KeyState[] = []
       for (const { seq, key } of sent) {
-        const slot = context.slot(key)
-        if (slot?.seq === seq && slot.pendingFor === leader)
-          outboxUpdates.push({ ...slot, pendingFor: undefined })
+        const keyState = context.keyState(key)
+        if (keyState?.seq === seq && keyState.pendingFor === leader)
+          outboxUpdates.push({ ...keyState, pendingFor: undefined })
       }
       const superseded = { settled: sent.map(({ seq }) => seq) }
-      return { plan: { slots: [], outboxUpdates, meta, superseded, rows }, result: undefined }
+      return { plan: { keyStates: [], outboxUpdates, meta, superseded, rows }, result: undefined }
     },
   }
 }
@@ -273,13 +273,13 @@ export function planRefill(leader: string, rows: readonly SequencedRow[]): Plann
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
-      const outboxUpdates: Slot[] = []
+      const outboxUpdates: KeyState[] = []
       for (const { record, seq } of rows) {
-        const slot = context.slot(record.key)
-        if (slot?.seq === seq && slot.pendingFor !== leader)
-          outboxUpdates.push({ ...slot, pendingFor: leader })
+        const keyState = context.keyState(record.key)
+        if (keyState?.seq === seq && keyState.pendingFor !== leader)
+          outboxUpdates.push({ ...keyState, pendingFor: leader })
       }
-      return { plan: { slots: [], outboxUpdates }, result: outboxUpdates.length }
+      return { plan: { keyStates: [], outboxUpdates }, result: outboxUpdates.length }
     },
   }
 }

@@ -28,5 +28,8 @@ export async function retarget(parts: RetargetParts, change: () => void): Promis
   })
   if (stale.length === 0) return
   const rows = stale.map((key) => ({ type: 'del', key }) as const)
-  await run({ reads: () => ({}), plan: () => ({ plan: { slots: [], rows }, result: undefined }) })
+  await run({
+    reads: () => ({}),
+    plan: () => ({ plan: { keyStates: [], rows }, result: undefined }),
+  })
 }

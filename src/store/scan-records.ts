@@ -3,7 +3,7 @@ import type { StorageAdapter } from '../storage-adapter.ts'
 import { BoundedState } from './bounded-state.ts'
 import { overlaid } from './overlay.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
-import type { Eventually, Slot, State } from './state.ts'
+import type { Eventually, KeyState, State } from './state.ts'
 
 export interface ScanParts {
   readonly adapter: StorageAdapter
@@ -28,7 +28,7 @@ export interface RecordScan {
   readonly rows: AsyncIterable<SequencedRow>
 }
 
-const NOTHING_PINNED: ReadonlyMap<string, Slot> = new Map()
+const NOTHING_PINNED: ReadonlyMap<string, KeyState> = new Map()
 
 /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
 export async function scanRecords(parts: ScanParts, prefix: string): Promise<RecordScan> {
@@ -53,6 +53,6 @@ function decodeOrRemember(
   const decoded = decodeRecord(key, value)
   if (decoded !== undefined) return decoded
   rewrite(key)
-  const slot = records.slot(key)
-  return slot instanceof Promise ? undefined : slot
+  const keyState = records.keyState(key)
+  return keyState instanceof Promise ? undefined : keyState
 }

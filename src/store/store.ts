@@ -42,7 +42,7 @@ import { planAcknowledge, planRefill } from './replication.ts'
 import { resendAll } from './resend-all.ts'
 import type { SequencedRow } from './rows.ts'
 import type { RecordScan, ScanOptions } from './scan-records.ts'
-import type { ListOptions, Slot } from './state.ts'
+import type { KeyState, ListOptions } from './state.ts'
 import { StoreCondition } from './store-condition.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
 import { type PendingQuery, readPending, readPendingRow } from './superseded-writes.ts'
@@ -155,9 +155,9 @@ export class Store extends StoreCondition {
   /** @throws StateError `corrupt_record` when what is stored under the key is damaged. */
   async get(key: string): Promise<Entry | undefined> {
     this.#committer.assertOpen()
-    const slot = await this.#committer.records.slot(key)
+    const keyState = await this.#committer.records.keyState(key)
     this.#committer.damage.assertIntact(key)
-    return slot?.record.kind === 'entry' ? slot.record : undefined
+    return keyState?.record.kind === 'entry' ? keyState.record : undefined
   }
 
   /** Entries matching a key or glob. Damaged ones are left out; `damagedCount` tells how many. */
@@ -357,9 +357,9 @@ export class Store extends StoreCondition {
   }
 
   /** What is known of a key: its record, its place in the log, and for whom it is pending. */
-  async slot(key: string): Promise<Slot | undefined> {
+  async keyState(key: string): Promise<KeyState | undefined> {
     this.#committer.assertOpen()
-    return this.#committer.records.slot(key)
+    return this.#committer.records.keyState(key)
   }
 
   /** Hears that a leader has acknowledged something that was pending for it. Must not throw. */
@@ -382,7 +382,7 @@ export class Store extends StoreCondition {
       head: this.#committer.head,
       tail: this.#committer.tail,
       adapter: this.#committer.adapter,
-      slots: (keys) => this.#committer.records.slots(keys),
+      keyStates: (keys) => this.#committer.records.keyStates(keys),
     })
   }
 

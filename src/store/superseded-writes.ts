@@ -16,7 +16,7 @@ import {
   supersededRow,
   unsealRow,
 } from './rows.ts'
-import type { Slot } from './state.ts'
+import type { KeyState } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
 /** A change that lost, under the seq it had. */
@@ -123,7 +123,7 @@ export class SupersededWrites {
 }
 
 interface RowSources {
-  readonly records: { slot(key: string): Slot | undefined | Promise<Slot | undefined> }
+  readonly records: { keyState(key: string): KeyState | undefined | Promise<KeyState | undefined> }
   readonly superseded: Pick<SupersededWrites, 'find'>
 }
 
@@ -133,11 +133,11 @@ export async function readPendingRow(
   leader: string,
   { seq, record: { key } }: SequencedRow,
 ): Promise<SequencedRow | undefined> {
-  const slot = await records.slot(key)
+  const keyState = await records.keyState(key)
   // After that: what loses while it is read is in one of them.
   const row = superseded.find(leader, seq)
   if (row !== undefined) return row
-  return slot?.seq === seq && slot.pendingFor === leader ? slot : undefined
+  return keyState?.seq === seq && keyState.pendingFor === leader ? keyState : undefined
 }
 
 /** To whom, how many at most, and the seqs to leave out. */

@@ -113,7 +113,7 @@ export class ModelNode {
     const there = await this.store.get(key)
     if (there !== undefined && random.chance(0.2)) await this.store.delete(key)
     else await this.store.set(key, `${this.#world.values++}`)
-    const written = (await this.store.slot(key))?.record
+    const written = (await this.store.keyState(key))?.record
     if (written !== undefined) this.#world.made(written, this.#seenOf(key))
     await this.look()
   }
@@ -121,7 +121,7 @@ export class ModelNode {
   /** What its users see now, they have seen. */
   async look(): Promise<void> {
     for (const key of KEYS) {
-      const record = (await this.store.slot(key))?.record
+      const record = (await this.store.keyState(key))?.record
       if (record === undefined || this.#held.get(key) === idOf(record)) continue
       this.#held.set(key, idOf(record))
       for (const id of this.#world.pastOf(record)) this.#seenOf(key).add(id)
@@ -310,7 +310,7 @@ export class ModelWorld {
     const seen = new Set([...this.#past.values()].flatMap((past) => [...past]))
     for (const [id, record] of this.#records) {
       if (record.kind === 'tombstone' || seen.has(id) || lost.has(id)) continue
-      const final = (await this.nodes[0]?.store.slot(record.key))?.record
+      const final = (await this.nodes[0]?.store.keyState(record.key))?.record
       if (final !== undefined && idOf(final) !== id) faults.push(`${id} was lost without a trace`)
     }
     return faults

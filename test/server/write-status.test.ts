@@ -13,16 +13,16 @@ describe('a write that was given a lesser stamp', () => {
     for (let i = 0; i < 2; i++) {
       const [row] = await store.pending(LEADER, 1, new Set())
       await store.restamp(LEADER, [{ key: 'a', seq: row?.seq ?? 0 }], first.version - 1000n)
-      const { record } = (await store.slot('a')) ?? {}
+      const { record } = (await store.keyState('a')) ?? {}
       if (record?.kind !== 'entry') throw new Error('no entry')
       ids.push({ ...first, origin: record.origin, version: record.created })
     }
     expect(new Set(ids.map(({ origin }) => origin)).size).toBeGreaterThan(1)
-    const { record } = (await store.slot('a')) ?? {}
+    const { record } = (await store.keyState('a')) ?? {}
     for (const id of ids) expect(standingOf(id, record)).toEqual({ isKnown: true })
     const later = await store.set('a', '2')
     const { origin, version } = later
-    const standing = standingOf(first, (await store.slot('a'))?.record)
+    const standing = standingOf(first, (await store.keyState('a'))?.record)
     expect(standing).toEqual({ isKnown: true, overriddenBy: { origin, version } })
     expect(version).toBeLessThan(first.version + 1000n)
     await store.close()
@@ -34,7 +34,7 @@ describe('a write that was given a lesser stamp', () => {
     const [row] = await store.pending(LEADER, 1, new Set())
     await store.restamp(LEADER, [{ key: 'a', seq: row?.seq ?? 0 }], first.version - 1000n)
     const id = { origin: 'stranger', version: first.version }
-    expect(standingOf(id, (await store.slot('a'))?.record)).toEqual({ isKnown: false })
+    expect(standingOf(id, (await store.keyState('a'))?.record)).toEqual({ isKnown: false })
     await store.close()
   })
 })

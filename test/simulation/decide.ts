@@ -32,7 +32,7 @@ export async function decide(
   if (store === undefined) return
   const { decisions, witness } = world
   const promised = decisions.latest(key)
-  const precondition = conditionOf((await store.slot(key))?.record)
+  const precondition = conditionOf((await store.keyState(key))?.record)
   let made: Made | undefined
   const hear = (change: Change, seq: number): void => {
     const { after: record, replaced } = change

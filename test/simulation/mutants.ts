@@ -155,15 +155,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a push settles a record that changed since it was sent',
     file: 'src/store/replication.ts',
-    find: '        if (slot?.seq === seq && slot.pendingFor === leader) outboxUpdates.push({ ...slot, pendingFor: undefined })',
+    find: '        if (keyState?.seq === seq && keyState.pendingFor === leader)\n          outboxUpdates.push({ ...keyState, pendingFor: undefined })',
     replace:
-      '        if (slot?.pendingFor === leader && seq > 0) outboxUpdates.push({ ...slot, pendingFor: undefined })',
+      '        if (keyState?.pendingFor === leader && seq > 0)\n          outboxUpdates.push({ ...keyState, pendingFor: undefined })',
   },
   {
     name: 'a delete of a glob leaves one tombstone',
     file: 'src/store/operations.ts',
     find: '    if (!isLive(key)) continue',
-    replace: '    if (!isLive(key) || slots.length === 1) continue',
+    replace: '    if (!isLive(key) || keyStates.length === 1) continue',
   },
   {
     name: 'a page of the log skips rows that are in memory only',
@@ -174,8 +174,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a record that lost against the leader's clears the update",
     file: 'src/store/replication.ts',
-    find: '    plan.outboxUpdates.set(record.key, { ...slot, pendingFor: isAtLeader ? undefined : leader })',
-    replace: '    plan.outboxUpdates.set(record.key, { ...slot, pendingFor: undefined })',
+    find: '    plan.outboxUpdates.set(record.key, { ...keyState, pendingFor: isAtLeader ? undefined : leader })',
+    replace: '    plan.outboxUpdates.set(record.key, { ...keyState, pendingFor: undefined })',
   },
   {
     name: 'what comes from below is not pending upwards',

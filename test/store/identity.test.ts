@@ -75,9 +75,9 @@ describe('a store', () => {
   const LEADER = 'http://l'
 
   async function record(store: Store, key: string): Promise<StoredRecord> {
-    const slot = await store.slot(key)
-    if (slot === undefined) throw new Error(`there is no ${key}`)
-    return slot.record
+    const keyState = await store.keyState(key)
+    if (keyState === undefined) throw new Error(`there is no ${key}`)
+    return keyState.record
   }
 
   test('whose clock is taken back writes under the next origin, also after a restart', async () => {

@@ -17,7 +17,7 @@ async function records(store: Store): Promise<StoredRecord[]> {
 }
 
 async function held(store: Store, key: string): Promise<StoredRecord> {
-  const record = (await store.slot(key))?.record
+  const record = (await store.keyState(key))?.record
   if (record === undefined) throw new Error(`${key} is not held`)
   return record
 }

@@ -59,10 +59,10 @@ describe.each(forms)('with %s', (_name, cacheBytes) => {
     await store.set('t/2', '1')
     await move(undefined)
     expect(store.pendingCount('http://a')).toBe(0)
-    expect((await store.slot('t/1'))?.pendingFor).toBeUndefined()
+    expect((await store.keyState('t/1'))?.pendingFor).toBeUndefined()
     await store.set('t/2', '3')
     await store.set('t/3', '1')
-    expect((await store.slot('t/3'))?.pendingFor).toBeUndefined()
+    expect((await store.keyState('t/3'))?.pendingFor).toBeUndefined()
     await move('http://b')
     // What was written while leading is owed to nobody; what was not, has never arrived anywhere.
     expect(await pendingKeys(store, 'http://b')).toEqual(['t/1'])
@@ -168,7 +168,7 @@ it('a record whose only whole copy is in the cache outlives a change of leader',
   expect(store.damaged()).toEqual([])
   expect((await store.get('own/1'))?.data).toBe('1')
   expect(await pendingKeys(store, 'http://b')).toEqual(['t/1', 't/held'])
-  expect((await store.slot('own/1'))?.pendingFor).toBeUndefined()
+  expect((await store.keyState('own/1'))?.pendingFor).toBeUndefined()
   await store.close()
 })
 

@@ -83,8 +83,10 @@ export class OwnNode {
     const { store } = this.server
     const row = store.meta(`pivot2/held/${encodeURIComponent(address)}`) ?? ''
     const line = row.split('\n').find((found) => found.startsWith(`${path} `))
-    const slots = await Promise.all((await store.list(path)).map(({ key }) => store.slot(key)))
-    const seq = Math.max(...slots.map((slot) => slot?.seq ?? 0))
+    const keyStates = await Promise.all(
+      (await store.list(path)).map(({ key }) => store.keyState(key)),
+    )
+    const seq = Math.max(...keyStates.map((keyState) => keyState?.seq ?? 0))
     return line !== undefined && Number(line.split(' ')[1]) >= seq
   }
 

@@ -11,7 +11,7 @@ import { logFiles } from './leveldb-folder.ts'
 import { readLogFile } from './leveldb-log.ts'
 
 /** Cuts off the batch with that number, if a log of the closed database ends with it. */
-export async function dropRefused(directory: string, refused: number): Promise<void> {
+export async function truncateRejectedBatch(directory: string, refused: number): Promise<void> {
   if (refused === 0) return
   for (const { name } of await logFiles(directory)) {
     const path = join(directory, name)

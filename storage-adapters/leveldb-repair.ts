@@ -1,5 +1,5 @@
 /**
- * Mends the damaged files of a database that is not open, as far as that is possible. Nothing is lost in
+ * Repairs the damaged files of a database that is not open, as far as that is possible. Nothing is lost in
  * silence: damaged files are first copied to the folder `damaged-files` below the database (one copy, of
  * the newest damage), and what was done is told in sentences.
  */
@@ -20,8 +20,8 @@ const ENGINE_LOST_FOLDER = 'lost'
 /** Makes the list of files anew from the files; the engine's own repair. */
 export type Repair = () => Promise<void>
 
-/** Mends what `findings` tell; gives a sentence for people. The folder must not be in use. */
-export async function mendFiles(
+/** Repairs what `findings` tell; gives a sentence for people. The folder must not be in use. */
+export async function repairFiles(
   directory: string,
   findings: Findings,
   repair: Repair,
@@ -39,7 +39,7 @@ export async function mendFiles(
     // The list of files says how long each is: that must be told anew.
     if (size !== undefined && repaired.bytes.length !== size) rebuild = true
   }
-  for (const name of findings.damagedLogs) done.push(await mendLog(directory, name))
+  for (const name of findings.damagedLogs) done.push(await repairLogFile(directory, name))
   if (rebuild) {
     for (const name of findings.unused ?? []) await rm(join(directory, name), { force: true })
     await removeEmptyTables(directory)
@@ -61,7 +61,7 @@ function outcomeOf(name: string, repaired: RepairedTable): string {
 }
 
 /** Sets flipped bits right, and leaves out what can not be read: the engine's repair looks at no checksums. */
-async function mendLog(directory: string, name: string): Promise<string> {
+async function repairLogFile(directory: string, name: string): Promise<string> {
   const { bytes, content } = repairLog(await readFile(join(directory, name)))
   if (bytes !== undefined) await replaceFile(join(directory, name), bytes)
   if (!content.damaged) return `nothing of ${name} is lost`

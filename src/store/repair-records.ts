@@ -1,7 +1,7 @@
 /**
  * Records that an earlier release stored under an origin which no other node takes: they are given the one
  * that stands in for it, once per storage, so that they can be read, sent and put into backups. What can not
- * be mended so is left: it counts as damaged from then on.
+ * be repaired so is left: it counts as damaged from then on.
  */
 import type { StoredRecord } from '../core/entry.ts'
 import { flawOf } from '../core/record-check.ts'
@@ -27,32 +27,32 @@ const PAGE = 1000
 /** Keys that are named. */
 const MAX_NAMED = 20
 
-export interface Mended {
+export interface RepairedRecords {
   readonly count: number
   /** The first of them. */
   readonly keys: readonly string[]
 }
 
 /** Goes through all records, unless that was done. Every step may be cut off by a crash and begun again. */
-export async function mendRecords(adapter: StorageAdapter): Promise<Mended> {
+export async function repairRecords(adapter: StorageAdapter): Promise<RepairedRecords> {
   const row = metaRow(CHECKED_ROW)
-  const mended = { count: 0, keys: [] as string[] }
-  if ((await adapter.get(row)) !== undefined) return mended
+  const repaired = { count: 0, keys: [] as string[] }
+  if ((await adapter.get(row)) !== undefined) return repaired
   let page: BatchOperation[] = []
   for await (const [recordRow, value] of adapter.iterate(RECORD_ROWS)) {
     const key = nameOfRow(recordRow)
-    const found = decodeRecord(key, value) === undefined ? mend(key, value) : undefined
+    const found = decodeRecord(key, value) === undefined ? repairRecord(key, value) : undefined
     if (found === undefined) continue
-    mended.count += 1
-    if (mended.keys.length < MAX_NAMED) mended.keys.push(key)
+    repaired.count += 1
+    if (repaired.keys.length < MAX_NAMED) repaired.keys.push(key)
     page.push({ type: 'put', key: recordRow, value: encodeRecord(found.record, found.seq) })
     if (page.length < PAGE) continue
     await adapter.batch(page)
     page = []
   }
-  if (mended.count > 0) page.push(...(await withoutDigest(adapter)))
+  if (repaired.count > 0) page.push(...(await withoutDigest(adapter)))
   await adapter.batch([...page, { type: 'put', key: row, value: sealRow(row, 'yes') }])
-  return mended
+  return repaired
 }
 
 /** The digest counts the records as they were. */
@@ -71,7 +71,7 @@ const ENTRY_HEAD = /^(\d+) s (\d+) (\d+) /
 const TOMBSTONE_HEAD = /^(\d+) d (\d+) /
 
 /** The record of a row whose checksum is right, under an origin that may be held; undefined when it is more than the origin. */
-function mend(key: string, value: string): SequencedRow | undefined {
+function repairRecord(key: string, value: string): SequencedRow | undefined {
   const rest = unsealRow(key, value)
   if (rest === undefined) return undefined
   const entry = ENTRY_HEAD.exec(rest)

@@ -9,11 +9,11 @@ import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
 import { OrderedList } from '../core/ordered-list.ts'
 import { ownText } from './own-text.ts'
 import { outboxRow, type SequencedRow } from './rows.ts'
-import type { ListOptions, Slot, SlotChange, State, StateView } from './state.ts'
+import type { KeyState, KeyStateChange, ListOptions, State, StateView } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
-export class Mirror implements State {
-  readonly #slots = new Map<string, Slot>()
+export class InMemoryState implements State {
+  readonly #keyStates = new Map<string, KeyState>()
   readonly #directories = new Map<string, OrderedList<Entry>>()
   /** Per leader, the keys that are pending for it, by seq. */
   readonly #outboxes = new Map<string, Outbox>()
@@ -38,7 +38,7 @@ export class Mirror implements State {
    */
   load({ record, seq }: SequencedRow): void {
     const own = ownRecord(record)
-    this.#slots.set(own.key, { record: own, seq, pendingFor: undefined })
+    this.#keyStates.set(own.key, { record: own, seq, pendingFor: undefined })
     if (own.kind !== 'entry') return
     const directory = directoryOf(own.key)
     const entries = this.#unsorted.get(directory)
@@ -48,7 +48,7 @@ export class Mirror implements State {
 
   /** Forgets everything: it is read again. */
   clear(): void {
-    this.#slots.clear()
+    this.#keyStates.clear()
     this.#directories.clear()
     this.#outboxes.clear()
     this.#unsorted.clear()
@@ -70,45 +70,45 @@ export class Mirror implements State {
   written(): void {}
 
   has(key: string): boolean {
-    return this.#slots.has(key)
+    return this.#keyStates.has(key)
   }
 
-  slot(key: string): Slot | undefined {
-    return this.#slots.get(key)
+  keyState(key: string): KeyState | undefined {
+    return this.#keyStates.get(key)
   }
 
-  slots(keys: readonly string[]): readonly (Slot | undefined)[] {
-    return keys.map((key) => this.#slots.get(key))
+  keyStates(keys: readonly string[]): readonly (KeyState | undefined)[] {
+    return keys.map((key) => this.#keyStates.get(key))
   }
 
-  put({ slot, before }: SlotChange): void {
-    const { record, seq, pendingFor, causalContext } = slot
+  put({ keyState, before }: KeyStateChange): void {
+    const { record, seq, pendingFor, causalContext } = keyState
     const { key } = record
     // One shape for all but the few pending: an object made by spreading another can cost the engine 200
     // bytes more.
     const isPending = pendingFor !== undefined && causalContext !== undefined
-    this.#slots.set(
+    this.#keyStates.set(
       key,
       isPending ? { record, seq, pendingFor, causalContext } : { record, seq, pendingFor },
     )
-    if (before?.record !== slot.record) {
+    if (before?.record !== keyState.record) {
       if (before?.record.kind === 'entry') this.#unlist(before.record)
-      if (slot.record.kind === 'entry') this.#enlist(slot.record)
+      if (keyState.record.kind === 'entry') this.#enlist(keyState.record)
     }
     if (before?.pendingFor !== undefined) this.#outbox(before.pendingFor).delete(before.seq)
-    if (slot.pendingFor !== undefined) this.#outbox(slot.pendingFor).add(slot.seq, key)
+    if (keyState.pendingFor !== undefined) this.#outbox(keyState.pendingFor).add(keyState.seq, key)
   }
 
-  remove({ record }: Slot): void {
+  remove({ record }: KeyState): void {
     this.drop(record.key)
   }
 
   /** Forgets a record that is not to be served. */
-  drop(key: string): Slot | undefined {
-    const slot = this.#slots.get(key)
-    this.#slots.delete(key)
-    if (slot?.record.kind === 'entry') this.#unlist(slot.record)
-    return slot
+  drop(key: string): KeyState | undefined {
+    const keyState = this.#keyStates.get(key)
+    this.#keyStates.delete(key)
+    if (keyState?.record.kind === 'entry') this.#unlist(keyState.record)
+    return keyState
   }
 
   list(pattern: string, options: ListOptions = {}): { seq: number; entries: Entry[] } {
@@ -126,19 +126,20 @@ export class Mirror implements State {
   }
 
   scan(prefix: string): { seq: number; rows: AsyncIterable<SequencedRow> } {
-    const slots: Slot[] = []
-    for (const [key, slot] of this.#slots) if (key.startsWith(prefix)) slots.push(slot)
-    slots.sort((a, b) => (a.record.key < b.record.key ? -1 : 1))
-    return { seq: this.#head(), rows: streamed(slots) }
+    const keyStates: KeyState[] = []
+    for (const [key, keyState] of this.#keyStates)
+      if (key.startsWith(prefix)) keyStates.push(keyState)
+    keyStates.sort((a, b) => (a.record.key < b.record.key ? -1 : 1))
+    return { seq: this.#head(), rows: streamed(keyStates) }
   }
 
   pending(leader: string, limit: number, skip: ReadonlySet<number>): SequencedRow[] {
     const rows: SequencedRow[] = []
     for (const [seq, key] of this.#outbox(leader).rows()) {
       if (rows.length >= limit) break
-      const slot = this.#slots.get(key)
-      if (slot === undefined || skip.has(seq)) continue
-      rows.push({ seq, record: slot.record, causalContext: slot.causalContext })
+      const keyState = this.#keyStates.get(key)
+      if (keyState === undefined || skip.has(seq)) continue
+      rows.push({ seq, record: keyState.record, causalContext: keyState.causalContext })
     }
     return rows
   }
@@ -154,14 +155,17 @@ export class Mirror implements State {
     const stale: string[] = []
     this.#outboxes.clear()
     for (const [seq, key] of rows) {
-      const slot = this.#slots.get(key)
-      if (slot?.seq !== seq) {
+      const keyState = this.#keyStates.get(key)
+      if (keyState?.seq !== seq) {
         stale.push(outboxRow(seq))
         continue
       }
       const pendingFor = leaderOf(key)
       if (pendingFor === undefined) parked.push([seq, key])
-      this.put({ slot: { ...slot, pendingFor }, before: { ...slot, pendingFor: undefined } })
+      this.put({
+        keyState: { ...keyState, pendingFor },
+        before: { ...keyState, pendingFor: undefined },
+      })
     }
     this.#parked = parked
     return stale
@@ -187,7 +191,7 @@ export class Mirror implements State {
 
   #matches(pattern: string): Entry[] {
     if (!hasGlob(pattern)) {
-      const record = this.#slots.get(pattern)?.record
+      const record = this.#keyStates.get(pattern)?.record
       return record?.kind === 'entry' ? [record] : []
     }
     const parent = directoryOf(pattern).slice(0, -1)
@@ -309,6 +313,6 @@ function beforeAllCreatedAt(created: bigint): Entry {
   return { kind: 'entry', key: '', created, updated: 0n, origin: '', data: '' }
 }
 
-async function* streamed(slots: readonly Slot[]): AsyncGenerator<SequencedRow> {
-  for (const { seq, record } of slots) yield { seq, record }
+async function* streamed(keyStates: readonly KeyState[]): AsyncGenerator<SequencedRow> {
+  for (const { seq, record } of keyStates) yield { seq, record }
 }
