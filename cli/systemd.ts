@@ -28,7 +28,7 @@ const NOTICE_MS = 10_000
  * Does nothing outside of such a unit. Failures are logged once.
  * @returns what ends it, telling systemd that the node stops
  */
-export function tellSystemd(
+export function notifySystemd(
   env: Readonly<Record<string, string | undefined>>,
   logger: Logger,
 ): () => void {

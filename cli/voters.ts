@@ -104,8 +104,8 @@ async function tell(
   change: unknown,
   context: CommandContext,
 ): Promise<number> {
-  const told = await call(config, change)
-  context.stdout(config.json ? `${JSON.stringify(told)}\n` : formatVoters(told))
+  const answer = await call(config, change)
+  context.stdout(config.json ? `${JSON.stringify(answer)}\n` : formatVoters(answer))
   return EXIT.done
 }
 
@@ -116,31 +116,31 @@ async function announceWait(
   context: CommandContext,
 ): Promise<void> {
   if (config.absent) return
-  const told = await call(config, undefined)
-  const known = [fieldOf(told, 'self'), ...rowsOf(told, 'voters'), ...rowsOf(told, 'others')]
+  const answer = await call(config, undefined)
+  const known = [fieldOf(answer, 'self'), ...rowsOf(answer, 'voters'), ...rowsOf(answer, 'others')]
   if (known.includes(name)) return
   context.stderr(`ooo: no node named "${name}" is connected; waiting up to 10 s for it\n`)
 }
 
 /** The list as a table, why nothing is decided, and what to look at. */
-export function formatVoters(told: unknown): string {
-  const attendance = rowsOf(told, 'attendance')
-  const before = rowsOf(told, 'before')
-  const voters = rowsOf(told, 'voters')
+export function formatVoters(answer: unknown): string {
+  const attendance = rowsOf(answer, 'attendance')
+  const before = rowsOf(answer, 'before')
+  const voters = rowsOf(answer, 'voters')
   const all = [...new Set([...voters, ...before])]
   const rows = all.map((name) => [
     cellText(name),
     ...presenceCells(attendance.find((row) => fieldOf(row, 'name') === name)),
     changeText(voters.includes(name), before.length === 0 || before.includes(name)),
   ])
-  const reason = fieldOf(told, 'reason')
-  const note = fieldOf(told, 'note')
+  const reason = fieldOf(answer, 'reason')
+  const note = fieldOf(answer, 'note')
   return [
     note === undefined ? '' : `${cellText(note)}: nothing was changed\n`,
     rows.length === 0 ? 'no voters are known\n' : formatTable(HEAD, rows),
-    `list ${cellText(fieldOf(told, 'change'))}\n`,
+    `list ${cellText(fieldOf(answer, 'change'))}\n`,
     reason === undefined ? '' : `conditional writes are refused: ${cellText(reason)}\n`,
-    ...rowsOf(told, 'concerns').map((warning) => `attention: ${cellText(warning)}\n`),
+    ...rowsOf(answer, 'concerns').map((warning) => `attention: ${cellText(warning)}\n`),
   ].join('')
 }
 

@@ -64,7 +64,7 @@ export function learn(walk: Walk, theirs: readonly Digest[], ours: readonly Dige
 export interface Portion {
   readonly nodes: readonly string[]
   /** `hashes`: ours are told, and theirs we lack come back. `all`: theirs is nothing, or hardly anything. */
-  readonly tells: 'hashes' | 'all'
+  readonly sends: 'hashes' | 'all'
 }
 
 /**
@@ -75,19 +75,19 @@ export function portions(
   { absent, extra, differing }: Walk,
   maxHashes: number = MAX_HASHES,
 ): Portion[] {
-  const portions: Portion[] = extra.length === 0 ? [] : [{ nodes: extra, tells: 'all' }]
+  const portions: Portion[] = extra.length === 0 ? [] : [{ nodes: extra, sends: 'all' }]
   let nodes = [...absent]
   let hashes = 0
   for (const { node, count } of differing) {
     if (hashes > 0 && hashes + count > maxHashes) {
-      portions.push({ nodes, tells: 'hashes' })
+      portions.push({ nodes, sends: 'hashes' })
       nodes = []
       hashes = 0
     }
     nodes.push(node)
     hashes += count
   }
-  if (nodes.length > 0) portions.push({ nodes, tells: 'hashes' })
+  if (nodes.length > 0) portions.push({ nodes, sends: 'hashes' })
   return portions
 }
 

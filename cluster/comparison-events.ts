@@ -21,7 +21,7 @@ export interface Tally {
 export type ComparisonEvent =
   /** The leader told its digests; `ours` are of the same nodes at the same moment. */
   | {
-      readonly type: 'told'
+      readonly type: 'digestsReceived'
       readonly n: number
       readonly theirs: readonly Digest[]
       readonly ours: readonly Digest[]

@@ -370,12 +370,12 @@ export class ClusterEngine {
   ): FollowerLink {
     const { store, clock, time, random, transport, options, url } = this.#engine
     const { node, narrow = (path: string) => path } = this.#engine
-    const told = { ...(node && { node }), ...(url !== undefined && { url }) }
+    const described = { ...(node && { node }), ...(url !== undefined && { url }) }
     const incarnations = incarnationsOf(store)
     const who = { id: store.id, name: this.name, scopes: scopes.map(narrow), incarnations }
     return new FollowerLink({
       leader,
-      identity: { ...who, ...told },
+      identity: { ...who, ...described },
       sets: followedSets(this.#engine.placement, leader).map(({ path, except }) => ({
         path: narrow(path),
         except,

@@ -162,7 +162,7 @@ export type FollowerEvent =
   | ({ readonly session: number } & Extract<ComparisonEvent, { type: 'hashed' }>)
   /** The leader's digests, with ours of the same nodes at the same moment. */
   | {
-      readonly type: 'told'
+      readonly type: 'digestsReceived'
       readonly message: Digests
       readonly ours: readonly Digest[]
     }

@@ -124,10 +124,10 @@ export class FollowerSteps {
         const { records, cursor, seen, isComplete } = effect
         const { base, leader: id, apart } = this.#durable
         const beyond = effect.beyond ?? cursor.seq
-        const told = { seen: this.#later(seen), leader: id }
+        const reported = { seen: this.#later(seen), leader: id }
         const progress = isComplete
-          ? { cursor, ...told, ...(beyond > cursor.seq ? { beyond } : {}) }
-          : { cursor: null, ...told, base, apart }
+          ? { cursor, ...reported, ...(beyond > cursor.seq ? { beyond } : {}) }
+          : { cursor: null, ...reported, base, apart }
         await this.#save(progress, (meta) => store.merge(records, { source: leader, leader, meta }))
         return { type: 'applied', session, seq: cursor.seq, beyond, progress }
       }
@@ -151,11 +151,11 @@ export class FollowerSteps {
   async #saveProgress(effect: Extract<DurableEffect, { type: 'save' }>): Promise<LinkProgress> {
     const { store, leader } = this.#options
     const { cursor, seen, leader: id } = effect.progress
-    const { base: told } = effect.progress
+    const { base: reported } = effect.progress
     const place = this.#durable.cursor ?? this.#durable.base
-    const isLeft = effect.baseIfEmpty !== undefined && !isSamePlace(told, place)
+    const isLeft = effect.baseIfEmpty !== undefined && !isSamePlace(reported, place)
     const left = isLeft ? await leaveLog(store, leader) : []
-    const base = told ?? (await this.#baseIfEmpty(effect.baseIfEmpty))
+    const base = reported ?? (await this.#baseIfEmpty(effect.baseIfEmpty))
     const apart = await this.#named(effect.progress.apart)
     const later = seen === null ? null : this.#later(seen)
     const progress = { cursor, seen: later, base, leader: id, apart }

@@ -33,7 +33,7 @@ import { type DurableEffect, FollowerSteps, keptBy, type LeaderHorizon } from '.
 import { FollowerVoting } from './follower-voting.ts'
 import { LeaderStorage } from './leader-storage.ts'
 import { LeaderTime } from './leader-time.ts'
-import { LinkPatience, NOT_REPLICATED, tellDown } from './link-patience.ts'
+import { downText, LinkPatience, NOT_REPLICATED } from './link-patience.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
 import { OutboxReader } from './outbox-reader.ts'
@@ -87,7 +87,7 @@ export class FollowerLink {
     this.#leaderStorage = new LeaderStorage(options)
     this.#outbox = new OutboxReader({
       ...options,
-      tellable: (rows) => this.#leaderStorage.tellable(rows),
+      sendable: (rows) => this.#leaderStorage.sendable(rows),
       dispatch: (event) => this.#dispatch(event),
       fail: (error) => this.#fail('the outbox could not be read', error),
     })
@@ -223,7 +223,7 @@ export class FollowerLink {
       const message = decodeLeaderMessage(text)
       if (message.t === 'digests') {
         this.#retention = { ...this.#retention, horizon: message.horizon }
-        this.#comparing.told(message)
+        this.#comparing.received(message)
       } else if (message.t === 'offer' || message.t === 'piece' || message.t === 'got') {
         this.#pieces?.hear(message)
       } else if (message.t === 'terms') this.#receivedClock(message)
@@ -250,7 +250,7 @@ export class FollowerLink {
     this.#pieces?.close()
     const text = reason === '' ? `connection closed (${code})` : explainRefusal(reason)
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
-      this.#options.logger.warn(tellDown(text), {
+      this.#options.logger.warn(downText(text), {
         leader: leaderText(this.#options.leader),
         reason: text,
       })

@@ -100,7 +100,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       host = pluginHost
       const parts = { options: resolved, host, calls }
       const nodes = async (): Promise<PivotInfo['nodes']> =>
-        (await tellPivot(own, pluginHost, resolved))?.nodes ?? []
+        (await pivotReport(own, pluginHost, resolved))?.nodes ?? []
       const progressed = (): void => {
         for (const listener of listeners) listener()
       }
@@ -144,7 +144,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
     },
     async start(address) {
       if (nodeRole === undefined) throw new StateError('not_open', 'cluster: start before setup')
-      tellDoor(resolved, address.host)
+      logAdmission(resolved, address.host)
       await nodeRole.start(address)
     },
     async stop() {
@@ -158,7 +158,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
   }
 }
 
-function tellDoor({ token, openCluster, logger }: ResolvedClusterOptions, host: string): void {
+function logAdmission({ token, openCluster, logger }: ResolvedClusterOptions, host: string): void {
   if (token !== undefined || isLoopback(host)) return
   if (openCluster) logger.warn(OPEN_CLUSTER, { host })
   else logger.info(CLOSED_CLUSTER, { host })
@@ -195,7 +195,7 @@ function route(host: PluginHost, nodeRole: NodeRole, resolved: ResolvedClusterOp
     requireToken(request, resolved.token)
     return answerConflicts({ host, placement: nodeRole.placement, log }, request, response, url)
   })
-  host.management('pivot', () => tellPivot(nodeRole, host, resolved))
+  host.management('pivot', () => pivotReport(nodeRole, host, resolved))
   host.warnings(() => warningsOf(nodeRole, resolved))
   setupPivot2(host, resolved, () => nodeRole.member?.pivot2)
   host.route('/-/cluster', (_request, response, { pathname }) =>
@@ -234,12 +234,12 @@ function viewOf(nodeRole: NodeRole): Pick<Member, 'status'> | undefined {
   const lease = nodeRole.lease()
   if (member === undefined || lease === undefined) return member
   const voters = nodeRole.voters()
-  const told = voters === undefined ? { lease } : { lease, voters }
-  return { status: () => ({ ...member.status(), ...told }) }
+  const details = voters === undefined ? { lease } : { lease, voters }
+  return { status: () => ({ ...member.status(), ...details }) }
 }
 
 /** Until the node has started there is nothing to tell. */
-async function tellPivot(
+async function pivotReport(
   nodeRole: NodeRole,
   { store, clock }: PluginHost,
   options: ResolvedClusterOptions,

@@ -24,8 +24,9 @@ export function answerLeader(
   const lease = nodeRole.lease()
   const followed = leaderOfNodes(nodeRole.placement, options)
   const leader = nodeRole.leads ? nodeRole.url : followed
-  const told = lease === undefined ? { leader: leader ?? null } : toldOf(nodeRole, lease, followed)
-  const body = JSON.stringify(told)
+  const report =
+    lease === undefined ? { leader: leader ?? null } : reportOf(nodeRole, lease, followed)
+  const body = JSON.stringify(report)
   response.writeHead(nodeRole.leads ? 200 : 503, {
     'content-type': 'application/json',
     'cache-control': 'no-store',
@@ -35,7 +36,7 @@ export function answerLeader(
 }
 
 /** What is told on is what the lease said, not what this node follows for want of knowledge. */
-function toldOf(
+function reportOf(
   { leads }: Pick<NodeRole, 'leads'>,
   { state, holder, token, validForMs, unconfirmedSinceMs }: LeaseReport,
   followed: string | undefined,

@@ -43,7 +43,7 @@ export class LeaderStorage {
   }
 
   /** Rows of the outbox as they may be told to the leader. */
-  tellable(rows: readonly SequencedRow[]): readonly SequencedRow[] {
+  sendable(rows: readonly SequencedRow[]): readonly SequencedRow[] {
     const through = this.#known?.through ?? 0
     return rows.map((row) => (row.seq <= through ? { ...row, causalContext: undefined } : row))
   }

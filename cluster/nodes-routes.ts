@@ -55,8 +55,9 @@ export async function answerNodes(
   if (member === undefined) throw new StateError('not_open', 'nodes: the node is starting')
   if (request.method === 'GET' || request.method === 'HEAD') {
     const isAsked = routes.nodeRole.lease() === undefined && member.engine.members().length > 0
-    const told = isAsked ? undefined : await passOn(routes, request, 'GET')
-    if (told !== undefined) return send(response, told.status, new TextDecoder().decode(told.body))
+    const answered = isAsked ? undefined : await passOn(routes, request, 'GET')
+    if (answered !== undefined)
+      return send(response, answered.status, new TextDecoder().decode(answered.body))
     return send(response, 200, JSON.stringify({ nodes: reportMembers(member) }))
   }
   if (request.method !== 'POST') {
@@ -68,10 +69,10 @@ export async function answerNodes(
   const id = idIn(body)
   // Here too: what an earlier release copied to this node is of no use any more.
   const here = await member.forget(id)
-  const told = await passOn(routes, request, 'POST', body)
-  const isDone = here && told?.status === 200
-  if (told !== undefined && !isDone)
-    return send(response, told.status, new TextDecoder().decode(told.body))
+  const answered = await passOn(routes, request, 'POST', body)
+  const isDone = here && answered?.status === 200
+  if (answered !== undefined && !isDone)
+    return send(response, answered.status, new TextDecoder().decode(answered.body))
   send(response, 200, JSON.stringify({ forgotten: here }))
 }
 

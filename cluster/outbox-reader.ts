@@ -10,7 +10,7 @@ export interface OutboxReaderOptions {
   readonly leader: string
   readonly limits: Pick<ClusterLimits, 'messageBytes'>
   /** Rows as they may be told to the leader. */
-  readonly tellable: (rows: readonly SequencedRow[]) => readonly SequencedRow[]
+  readonly sendable: (rows: readonly SequencedRow[]) => readonly SequencedRow[]
   readonly dispatch: (event: FollowerEvent) => void
   readonly fail: (error: unknown) => void
 }
@@ -46,7 +46,7 @@ export class OutboxReader {
   }
 
   async #read(): Promise<void> {
-    const { store, leader, limits, tellable, dispatch, fail } = this.#options
+    const { store, leader, limits, sendable, dispatch, fail } = this.#options
     if (this.#isReading) return
     this.#isReading = true
     try {
@@ -55,11 +55,11 @@ export class OutboxReader {
         const pending = await store.pending(leader, next.limit, next.skip)
         const { rows } = cutRows(pending, limits.messageBytes)
         const isWhole = rows.length === pending.length && pending.length < next.limit
-        const told = tellable(rows)
+        const ready = sendable(rows)
         // Read after the rows: what a follower told came in one batch with what overtakes.
-        const overtaken = told.length === 0 ? [] : store.overtakenFor(leader)
+        const overtaken = ready.length === 0 ? [] : store.overtakenFor(leader)
         const wholeOf = isWhole ? next.live : undefined
-        dispatch({ type: 'collected', rows: told, overtaken, wholeOf })
+        dispatch({ type: 'collected', rows: ready, overtaken, wholeOf })
       }
     } catch (error) {
       fail(error)

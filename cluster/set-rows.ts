@@ -135,8 +135,8 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
     if (!isWanted()) break
     if (lacks !== undefined && !lacks.meet(hash)) continue
     // what is pending already is left as it is by either of them.
-    const told = options.isApart(row) ? 0n : forgotten
-    const plan = planForUnknown(row.record, { isPending: false, forgotten: told, horizon })
+    const known = options.isApart(row) ? 0n : forgotten
+    const plan = planForUnknown(row.record, { isPending: false, forgotten: known, horizon })
     if (plan === 'leave') continue
     // To queue it again would take from writes over it what their makers had seen.
     if (isAcknowledged(acknowledged, row.record.key)) continue

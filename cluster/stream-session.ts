@@ -361,8 +361,8 @@ export class StreamSession implements SocketHandlers {
     if (code !== 'duplicate_node') {
       this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
     }
-    const told = code === 'storage_failed' ? leaderCannotStore(reason) : reason.slice(0, 100)
-    this.#socket.close(ERROR_TABLE[code].closeCode, told)
+    const closeReason = code === 'storage_failed' ? leaderCannotStore(reason) : reason.slice(0, 100)
+    this.#socket.close(ERROR_TABLE[code].closeCode, closeReason)
     this.close()
   }
 

@@ -57,8 +57,8 @@ export async function answerVoters(
     throw new StateError('not_found', 'voters: there are none where the leader is configured')
   }
   if (request.method === 'GET' || request.method === 'HEAD') {
-    const told = nodeRole.ballot === undefined ? await askLeader(routes, request) : undefined
-    send(response, 200, JSON.stringify(told ?? nodeRole.voters()))
+    const answered = nodeRole.ballot === undefined ? await askLeader(routes, request) : undefined
+    send(response, 200, JSON.stringify(answered ?? nodeRole.voters()))
     return
   }
   if (request.method !== 'POST') {

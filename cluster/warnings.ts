@@ -6,7 +6,7 @@ import { refusalKind } from './token.ts'
 /** A live follower that is this far behind is worth a sentence, milliseconds. */
 const WORTH_TELLING_MS = 10_000
 
-type Told = Pick<
+type ReportedLink = Pick<
   LinkReport,
   | 'url'
   | 'state'
@@ -20,11 +20,11 @@ type Told = Pick<
 >
 
 /** One sentence at most per link; none while it is live and close behind, or has not been tried yet. */
-export function linkWarnings(links: readonly Told[]): string[] {
+export function linkWarnings(links: readonly ReportedLink[]): string[] {
   return links.flatMap((link) => describe(link) ?? [])
 }
 
-function describe(link: Told): string | undefined {
+function describe(link: ReportedLink): string | undefined {
   const { url, state, lagRows, lagMs, outbox, refused, lastError, lastCheckMs } = link
   if (url === UNKNOWN_LEADER) {
     return outbox === 0 ? undefined : `${rows(outbox)} to be sent to whoever leads next`
@@ -48,7 +48,7 @@ function describe(link: Told): string | undefined {
   return `${url} is out of reach${since}${why}; ${rows(outbox)} to be sent`
 }
 
-function describeUnproven({ url, unproven }: Told): string | undefined {
+function describeUnproven({ url, unproven }: ReportedLink): string | undefined {
   if (unproven === 0) return undefined
   const entries = unproven === 1 ? '1 entry' : `${unproven} entries`
   return `${entries} went to ${url}, which may have deleted what it did not know: it has forgotten deletes of that time`

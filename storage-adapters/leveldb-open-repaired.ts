@@ -62,10 +62,10 @@ async function repairFolder(
       findings = { ...findings, problems, rebuild: true }
     }
     if (findings.problems.length === 0) return undefined
-    const told = await repairFiles(directory, findings, () => repairDatabase(directory))
+    const repairs = await repairFiles(directory, findings, () => repairDatabase(directory))
     // It can be read only now.
     await truncateRejectedBatch(directory, refused)
-    return told
+    return repairs
   })
   await rm(join(directory, 'mending'), { recursive: true, force: true })
   return sentence === undefined ? [] : [sentence]

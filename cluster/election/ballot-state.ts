@@ -86,7 +86,7 @@ export type BallotEffect =
   /** Have the lease keep the list; then `marked`. */
   | { readonly type: 'mark'; readonly list: VoterList }
   /** Everybody connected is to hear of the grant anew. */
-  | { readonly type: 'tell' }
+  | { readonly type: 'report' }
   /** Two nodes go by one name: the second does not count. */
   | { readonly type: 'twin'; readonly name: string; readonly node: string; readonly id: string }
   | { readonly type: 'refuse'; readonly reason: string }
@@ -198,7 +198,7 @@ function adopt(state: BallotState, list: VoterList | undefined): BallotStep {
       ...{ ...state, phase: 'gathering', list, founder: undefined, hasFounded: false },
       ...{ isSaved: false, isWhole: state.isWhole && !isVoid, issuedAt: undefined },
     },
-    effects: isVoid ? [{ type: 'save', list, isWhole: false }, { type: 'tell' }] : [],
+    effects: isVoid ? [{ type: 'save', list, isWhole: false }, { type: 'report' }] : [],
   }
 }
 
@@ -211,7 +211,7 @@ function outdo(state: BallotState, theirs: VoterList): BallotStep {
   const ours = { ...list, lease: n, change: Math.max(list.change, theirs.change) + 1 }
   return {
     state: { ...state, list: ours, isSaved: false },
-    effects: [{ type: 'save', list: ours, isWhole: true }, { type: 'tell' }],
+    effects: [{ type: 'save', list: ours, isWhole: true }, { type: 'report' }],
   }
 }
 
@@ -268,7 +268,7 @@ function gathered(state: BallotState): BallotState {
 function saved(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
   const step = proceed(state, context)
   if (isSame(list, done(list))) return step
-  return { state: step.state, effects: [{ type: 'tell' }, ...step.effects] }
+  return { state: step.state, effects: [{ type: 'report' }, ...step.effects] }
 }
 
 function decide(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
@@ -277,7 +277,7 @@ function decide(state: BallotState, list: VoterList, context: BallotContext): Ba
     ...{ ...state, phase: 'deciding', list, isWhole: true, issuedAt },
     isSaved: false,
   }
-  return { state: next, effects: [{ type: 'save', list, isWhole: true }, { type: 'tell' }] }
+  return { state: next, effects: [{ type: 'save', list, isWhole: true }, { type: 'report' }] }
 }
 
 /** Ends a change of the list, or begins the next one. */
@@ -290,7 +290,7 @@ function settle(state: BallotState, list: VoterList, context: BallotContext): Ba
     effects: [
       { type: 'save', list: settled, isWhole: true },
       { type: 'mark', list: settled },
-      { type: 'tell' },
+      { type: 'report' },
     ],
   }
 }
@@ -373,7 +373,7 @@ function foundAnew(
     { ...state, phase: 'gathering', founder, issuedAt: undefined, isWaiting: false },
     context,
   )
-  return { state: step.state, effects: [...step.effects, { type: 'tell' }] }
+  return { state: step.state, effects: [...step.effects, { type: 'report' }] }
 }
 
 /** Whether a voter has stored the list that was issued, and all that the leader held then. */

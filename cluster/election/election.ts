@@ -263,7 +263,7 @@ export class Election {
       const isNews = this.#state.kind === 'closed' || this.#state.seen !== view.token
       this.#confirmation.heard(view, sentNs, isNews)
       this.#marked(asked, view, mark)
-      this.#dispatch({ type: 'told', asked, view, sentNs, nowNs: this.#now() })
+      this.#dispatch({ type: 'answered', asked, view, sentNs, nowNs: this.#now() })
     } catch (error) {
       this.#isAsking = false
       this.#failed(error)

@@ -42,7 +42,7 @@ export class Absence {
   }
 
   /** Takes notice of the peer's activity. */
-  told(activity: bigint): void {
+  reported(activity: bigint): void {
     if (this.#observation !== undefined && activity < this.#observation.activity)
       this.#setBack(activity)
   }

@@ -300,7 +300,7 @@ export class PivotLink {
       const view = this.#views.get(path)
       if (view?.isWhole !== true) continue
       const before = this.#held.of(path)
-      const activity = view.activity ?? view.told
+      const activity = view.activity ?? view.reported
       const isOld = before === undefined || atNs - before.atNs > NOTE_NS
       if (isOld || before.seq !== seq || before.activity !== activity) {
         news.set(path, { seq, atNs, activity })

@@ -86,7 +86,7 @@ class Look {
       await this.#take(page)
     }
     if (note > this.#latest) this.#latest = note
-    absence.told(this.#latest)
+    absence.reported(this.#latest)
     const missing = await this.#missing(there)
     const known = missing.filter((row) => absence.isKnown({ ...row, pendingFor: undefined }))
     const gone = known.length === 0 ? 0 : await this.#settle(known, absence)

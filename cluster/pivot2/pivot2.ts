@@ -100,7 +100,7 @@ export class Pivot2 {
       spread: (scope) => this.#spread(scope),
       suspect: ({ path }, originator) => this.#nodes.suspect(originator, path),
       pull: (path) => this.#pull(path),
-      nodes: () => this.#tellNodes(),
+      nodes: () => this.#describeNodes(),
     }
   }
 
@@ -237,7 +237,7 @@ export class Pivot2 {
     return this.#options.placement.upstreams.size > 0
   }
 
-  async #tellNodes(): Promise<string | undefined> {
+  async #describeNodes(): Promise<string | undefined> {
     if (this.#options.placement.upstreams.size > 0) return undefined
     const nodes = await this.#options.nodes()
     return JSON.stringify(

@@ -37,7 +37,7 @@ export interface ScopeView {
   /** The stamp of a delete that was noted there when last looked; 0n: none was. */
   deleteNoted: bigint
   /** The activity that the leader told last. */
-  told: bigint
+  reported: bigint
   /** All that is held here and not pending is at the leader: it was compared with, and heard of since. */
   isWhole: boolean
 }
@@ -46,7 +46,7 @@ export const unknownView = (): ScopeView => ({
   activity: undefined,
   newest: 0n,
   deleteNoted: 0n,
-  told: 0n,
+  reported: 0n,
   isWhole: false,
 })
 
@@ -63,11 +63,11 @@ export async function pullScope(
   isForced: boolean,
 ): Promise<PullResult | undefined> {
   const activity = await options.peer.activity(scope)
-  view.told = activity
+  view.reported = activity
   if (!isForced && activity === view.activity) return undefined
   view.activity = undefined
   const pull = new Pull(options, scope)
-  pull.absence.told(activity)
+  pull.absence.reported(activity)
   const result = await (scope.isList ? pull.list(activity, view) : pull.object(activity, view))
   // What happened there since the first reading shows as another activity next time.
   if (options.isWanted()) {

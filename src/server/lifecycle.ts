@@ -249,22 +249,22 @@ function hearCommits(
     !noBroadcastKeys.some((listed) => keysOverlap(listed, key))
   return store.onCommit((commit) => {
     const heard = commit.silent === true ? [] : commit.changes.filter(isVisible)
-    const tell = (kind: 'afterWriteOp' | 'afterWrite'): void => {
+    const notify = (kind: 'afterWriteOp' | 'afterWrite'): void => {
       for (const { key, after } of hooks.has(kind) ? heard : []) {
         announce(hooks, kind, logger, key, after.kind === 'entry' ? 'set' : 'del')
       }
     }
-    tell('afterWriteOp')
+    notify('afterWriteOp')
     const sent = { ...commit, changes: noBroadcastKeys.length === 0 ? heard : heard.filter(isSent) }
     hub.commit(commit.silent === true ? commit : sent)
     filters.committed(commit)
-    const told = (): void => {
-      tell('afterWrite')
+    const notifyAfterWrite = (): void => {
+      notify('afterWrite')
       for (const change of sent.changes) announce(hooks, 'storageEvent', logger, change)
     }
     const flushed = hub.flushed()
-    if (flushed === undefined) told()
-    else void flushed.then(told)
+    if (flushed === undefined) notifyAfterWrite()
+    else void flushed.then(notifyAfterWrite)
   })
 }
 

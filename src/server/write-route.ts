@@ -61,14 +61,14 @@ export async function answerWriteStatus(
 ): Promise<Reply> {
   const { id, key, wait } = statusQuestion(context, request)
   const address = context.admission.clientOf(request)
-  const status = await tell(context, { id, key, wait }, address)
+  const status = await readStatus(context, { id, key, wait }, address)
   const reply = jsonReply(
     wait?.level === 'majority' ? statusForMajorityJson(status) : statusJson(status),
   )
   return { ...reply, headers: { ...reply.headers, 'Cache-Control': 'no-store' } }
 }
 
-async function tell(
+async function readStatus(
   { writeStatuses }: WriteStatusContext,
   { id, key, wait }: StatusQuestion,
   address: string | undefined,

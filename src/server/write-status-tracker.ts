@@ -140,17 +140,17 @@ export class WriteStatusTracker {
     key: string,
     signal: AbortSignal,
   ): AsyncGenerator<WriteStatus | undefined> {
-    let told = ''
+    let reported = ''
     let status = await this.now(id, key)
     for (;;) {
       const text = statusJson(status)
-      yield text === told ? undefined : status
-      told = text
+      yield text === reported ? undefined : status
+      reported = text
       if (isFinal(status) || signal.aborted || this.#isClosed) return
       status = await this.wait({
         id,
         key,
-        until: (next) => statusJson(next) !== told,
+        until: (next) => statusJson(next) !== reported,
         level: status.state === 'local' ? 'leader' : 'replicated',
         timeoutMs: ASK_MS,
         signal,

@@ -138,8 +138,8 @@ export function parseWriteStatus(id: WriteId, key: string, text: string): WriteS
   const unconfirmed = typeof lacking === 'string' ? lacking.slice(0, MAX_UNCONFIRMED) : undefined
   const winner = parseWinner(overriddenBy)
   const refusedFor = typeof code === 'string' ? code.slice(0, MAX_CODE) : undefined
-  const told = { id, key, state: known, replicas, isMajority, unconfirmed, refusedFor }
-  return { ...told, overriddenBy: winner }
+  const reported = { id, key, state: known, replicas, isMajority, unconfirmed, refusedFor }
+  return { ...reported, overriddenBy: winner }
 }
 
 function parseWinner(value: unknown): WriteId | undefined {

@@ -104,9 +104,9 @@ describe('portions', () => {
         const wanted = [...walk.absent, ...walk.extra, ...walk.differing.map(({ node }) => node)]
         expect([...nodes].sort()).toEqual([...wanted].sort())
         const counts = new Map(walk.differing.map(({ node, count }) => [node, count]))
-        for (const { nodes, tells } of parts) {
+        for (const { nodes, sends } of parts) {
           const hashes = nodes.reduce((sum, node) => sum + (counts.get(node) ?? 0), 0)
-          if (tells === 'all') expect(nodes).toEqual(walk.extra)
+          if (sends === 'all') expect(nodes).toEqual(walk.extra)
           const isOne = nodes.filter((node) => counts.has(node)).length === 1
           if (!isOne) expect(hashes).toBeLessThanOrEqual(40)
         }

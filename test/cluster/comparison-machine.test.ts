@@ -28,7 +28,7 @@ function found(n: number, part: number, last: boolean): ComparisonEvent {
 
 function told(n: number, theirs: Digest, ours: Digest, count = 1): ComparisonEvent {
   const all = (digest: Digest) => Array.from({ length: count }, () => digest)
-  return { type: 'told', n, theirs: all(theirs), ours: all(ours) }
+  return { type: 'digestsReceived', n, theirs: all(theirs), ours: all(ours) }
 }
 
 function run(step: ComparisonStep, events: readonly ComparisonEvent[]): ComparisonStep {
@@ -144,7 +144,7 @@ function answerTo({ n, phase }: Comparison, random: SeededRandom): ComparisonEve
     case 'asking': {
       const draw = () =>
         phase.walk.asked.map(() => (random.chance(0.8) ? A : random.pick([B, NONE])))
-      return { type: 'told', n, theirs: draw(), ours: draw() }
+      return { type: 'digestsReceived', n, theirs: draw(), ours: draw() }
     }
     case 'hashing':
       return { type: 'hashed', n, hashes: '0123456789abcdef'.repeat(random.below(60)) }

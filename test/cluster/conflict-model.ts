@@ -165,7 +165,7 @@ export class ModelNode {
     const answered = this.#answers.flatMap((down) => (down.kind === 'pushed' ? [down.rows] : []))
     const underWay = [...this.#pushes, ...answered].flat().map(({ seq }) => seq)
     const rows = await this.store.pending(this.leader.name, 2, new Set(underWay))
-    const told = this.#leaderStorage?.tellable(rows) ?? rows
+    const told = this.#leaderStorage?.sendable(rows) ?? rows
     if (told.length > 0) this.#pushes.push(told)
   }
 

@@ -258,7 +258,7 @@ describe('the machine of a ballot', () => {
     expect(late.list).toEqual(CHANGING)
     const { state, effects } = stepBallot(late, { type: 'progress' }, CAUGHT_UP)
     expect(state.list).toEqual(done(CHANGING))
-    expect(effects.map(({ type }) => type)).toEqual(['save', 'mark', 'tell'])
+    expect(effects.map(({ type }) => type)).toEqual(['save', 'mark', 'report'])
   })
 
   it('refuses a change that would leave too few who can vote', () => {

@@ -37,7 +37,7 @@ const STATES = {
 } satisfies Record<ElectionState['kind'], ElectionState>
 
 const told = (asked: 'look' | 'take' | 'renew', answer: LeaseView): ElectionEvent => ({
-  type: 'told',
+  type: 'answered',
   asked,
   view: answer,
   sentNs: 97n * S,

@@ -286,8 +286,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a follower that was started more than once while away is taken for a copy',
     file: 'cluster/incarnation-line.ts',
-    find: '  if (told.includes(newest)) {',
-    replace: '  if (told[1] === newest) {',
+    find: '  if (reported.includes(newest)) {',
+    replace: '  if (reported[1] === newest) {',
   },
   {
     name: 'marks are not kept on disk',
