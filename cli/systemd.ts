@@ -1,7 +1,7 @@
 /**
  * A node in a unit of systemd. Its log lines are marked for the journal. Systemd is told that the node
  * serves, and then, at half the unit's WatchdogSec, that it is alive: a process that hangs is ended and
- * started anew. Node can not write to the socket of systemd, a datagram socket, so the program
+ * started again. Node can not write to the socket of systemd, a datagram socket, so the program
  * `systemd-notify` does; the unit needs Type=notify and NotifyAccess=all.
  */
 import { execFile } from 'node:child_process'

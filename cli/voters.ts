@@ -16,7 +16,7 @@ interface VotersConfig extends ClientConfig {
   readonly clusterToken: string | undefined
   /** A node that is added may connect later. */
   readonly absent: boolean
-  /** Voters of before that are not to be in a list that is begun anew; undefined: nobody has said so. */
+  /** Voters of before that are not to be in a list that is begun again; undefined: nobody has said so. */
   readonly giveUp: readonly string[] | undefined
   readonly json: boolean
 }

@@ -16,7 +16,7 @@ interface Differing {
 
 export interface Walk {
   /**
-   * Whether this is the first comparison with a log. Later ones owe nothing without having told its
+   * Whether this is the first comparison with a log. Later ones queue nothing without having told its
    * hash, since what is on its way up is left out of the hashes.
    */
   readonly isFirst: boolean

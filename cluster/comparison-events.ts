@@ -54,7 +54,7 @@ export type ComparisonEffect =
       readonly nodes: readonly string[]
     }
   /**
-   * Merge the records; with the last part, owe what the leader lacks: everything below the nodes that
+   * Merge the records; with the last part, queue what the leader lacks: everything below the nodes that
    * is not equal (`isAll`), or what it told. Answered by `took`.
    */
   | {

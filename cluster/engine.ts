@@ -110,7 +110,7 @@ export class ClusterEngine {
   readonly conflicts: ConflictLog
   readonly #progressListeners = new Set<() => void>()
   #stopListening: (() => void) | undefined
-  /** Comparisons anew, one after the other. */
+  /** Comparisons again, one after the other. */
   #restarts: Promise<void> = Promise.resolve()
   #isStopped = false
   #cancelRetry: CancelTimer | undefined

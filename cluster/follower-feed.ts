@@ -11,7 +11,7 @@
  * ```
  *
  * In `fetch` the stream brings what is missing, and nothing else; the bus goes on. What comes after a
- * gap waits in `ahead`, so only what was lost is sent anew. A message of the bus is taken only when it begins
+ * gap waits in `ahead`, so only what was lost is sent again. A message of the bus is taken only when it begins
  * at or before what is covered and ends after it, so repeated, late and foreign ones change nothing.
  *
  * Invariants, checked by `test/cluster/bus-machine.test.ts`:

@@ -54,7 +54,7 @@ export interface LinkProgress {
   /**
    * While comparing, a place of the leader's log with which all that is held and not pending came from the
    * log, or was in it before: the cursor before, or the start for a node that held nothing. A
-   * comparison that was broken off begins anew from it, or else what the leader has deleted and
+   * comparison that was broken off begins again from it, or else what the leader has deleted and
    * forgotten since would be taken for news.
    */
   readonly base?: LogPosition | undefined

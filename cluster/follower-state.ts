@@ -15,7 +15,7 @@
  *    covers or after all of them.
  * 2. A leader whose log does not continue our cursor is compared with in full, while what it changes
  *    from now on is taken as well; until that has ended no cursor is stored, so that a comparison
- *    that was broken off begins anew.
+ *    that was broken off begins again.
  * 3. A row is in at most one push at a time, and leaves the outbox only when acknowledged.
  * 4. Events of an earlier connection change nothing but the progress, which is a fact of the disk.
  * 5. `held` comes once per connection: after everything that was compared, when a reading of the whole

@@ -67,7 +67,7 @@ const MAX_TRIES = 5
 
 export class FollowerSteps {
   readonly #options: FollowerStepsOptions
-  /** The progress on disk; each step writes it anew. */
+  /** The progress on disk; each step writes it again. */
   #durable: LinkProgress
   /** What the leader has no record for, as told so far in the exchange under way. */
   #lacks = new HashSet()
@@ -165,7 +165,7 @@ export class FollowerSteps {
 
   /**
    * What changed here before this leader was followed again, by its keys where those are not too many: what
-   * changes from now on is owed to the leader, or comes from it.
+   * changes from now on is pending for the leader, or comes from it.
    */
   async #named(apart: Apart | undefined): Promise<Apart | undefined> {
     if (apart?.after === undefined) return apart
@@ -262,7 +262,7 @@ export class FollowerSteps {
     for (const { key } of rows) if (keys.size <= MAX_HASHES) keys.add(hashText(key))
   }
 
-  /** `base` when all that is held for this leader is owed to it. */
+  /** `base` when all that is held for this leader is pending for it. */
   async #baseIfEmpty(base: LogPosition | undefined): Promise<LogPosition | undefined> {
     if (base === undefined) return undefined
     const { store, leader } = this.#options

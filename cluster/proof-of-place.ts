@@ -8,7 +8,7 @@
  * | a former log (`src/store/former-logs.ts`) | this node was made from a backup of that node |
  * | the log of another leader, no later than this node was in step with that | it followed that before it led |
  *
- * Each holds as long as the own log goes on: one that was found damaged begins anew.
+ * Each holds as long as the own log goes on: one that was found damaged begins again.
  */
 import { matchKey } from '../src/core/key.ts'
 import type { Hello } from '../src/core/protocol.ts'

@@ -6,7 +6,7 @@
  * - `POST /-/voters` with `{"add":"<name>"}`, `{"remove":"<name>"}` or
  *   `{"found":["<name>",…],"giveUp":["<name>",…]}`: answers the report once it is done, with a `note` when there was
  *   nothing to do. A node that is added is waited for until it is connected, unless `"absent":true` is given.
- *   `found` begins anew, for when a majority of the voters' disks is lost; `giveUp` names the voters that are not
+ *   `found` begins again, for when a majority of the voters' disks is lost; `giveUp` names the voters that are not
  *   in it any more.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'

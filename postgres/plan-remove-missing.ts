@@ -3,7 +3,7 @@ import { type StoredRecord, versionOf } from '../src/core/entry.ts'
 import type { Planner } from '../src/store/operations.ts'
 
 /**
- * Deletes the entries among `records` that are still the ones given and owed to nobody. The delete
+ * Deletes the entries among `records` that are still the ones given and pending for nobody. The delete
  * has the entry's own version, over which it wins, so that any later write of the key stays.
  * The result says how many were deleted.
  */

@@ -28,7 +28,7 @@ const MAX_REFUSED = 10_000
 
 export class SharedPush {
   readonly #options: SharedPushOptions
-  /** Seqs of owed changes that the table can not take now. */
+  /** Seqs of pending changes that the table can not take now. */
   readonly #refused = new Set<number>()
   #retryRefusedNs = 0n
   /** What to add to the local wall clock to get the table's; undefined before the first answer. */

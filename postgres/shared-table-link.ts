@@ -1,6 +1,6 @@
 /**
  * Keeps one table and this node in step. Two loops, each one step at a time: the pull loop follows
- * the table by cursor, the push loop sends what the node owes it. Both go on for ever; while the
+ * the table by cursor, the push loop sends what is pending for it. Both go on for ever; while the
  * database is away they try again with growing delays, and the node goes on without it.
  */
 import { backoffDelayMs } from '../src/core/backoff.ts'
@@ -51,7 +51,7 @@ export class SharedTableLink {
   #cursor: SharedCursor | undefined
   #head = 0
   #lastError: string | undefined
-  /** Pushing and comparing take turns: what is pending while comparing stays owed. */
+  /** Pushing and comparing take turns: what is pending while comparing stays so. */
   #turn: Promise<unknown> = Promise.resolve()
   #nextCompactNs = 0n
   #unsubscribe: (() => void) | undefined
@@ -92,7 +92,7 @@ export class SharedTableLink {
     await this.#loops
   }
 
-  /** Tells the link that the node owes its table something. */
+  /** Tells the link that something is pending for its table. */
   outboxChanged(): void {
     this.#pushBell.ring()
   }
@@ -226,7 +226,7 @@ export class SharedTableLink {
     this.#cursor = cursor
   }
 
-  /** Deletes what the table does not know and this node does not owe it. */
+  /** Deletes what the table does not know and that is not pending for it. */
   async #dropForgotten(): Promise<void> {
     const { store } = this.#options
     const { records } = await store.scan()
@@ -308,7 +308,7 @@ export class SharedTableLink {
     this.#state = 'offline'
   }
 
-  /** The table is gone: it is made anew before the next step. */
+  /** The table is gone: it is made again before the next step. */
   #forgetConnection(): void {
     this.#unsubscribe?.()
     this.#unsubscribe = undefined

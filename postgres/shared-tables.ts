@@ -27,7 +27,7 @@ export interface SharedTablesPlugin extends ServerPlugin {
 }
 
 /**
- * Shares the keys of `options.scopes`. Writes on the node are durable there first and owed to the
+ * Shares the keys of `options.scopes`. Writes on the node are durable there first and pending for the
  * table, which keeps the winner by (version, delete over set, origin). Conditional writes to shared
  * keys are refused with `not_leader`. `GET /-/tables` and `GET /?api=tables` answer with `status`.
  * @throws StateError `invalid_option` or `invalid_key`.

@@ -2,8 +2,8 @@
  * One life of a LevelDB database, from open to close. What LevelDB leaves to its user is done here:
  * - After a failed write its log may hold half a record, behind which later ones are lost, or it
  *   refuses all further writes. So nothing is written after a failure until the engine has begun a
- *   new log or, where it can not, was opened anew in place; reads and scans go on.
- * - A batch that was refused can still stand in the log, and would be there after opening anew, in
+ *   new log or, where it can not, was opened again in place; reads and scans go on.
+ * - A batch that was refused can still stand in the log, and would be there after opening again, in
  *   this process or a later one: its number is noted, and it is cut off the log before the engine reads it.
  */
 
@@ -37,7 +37,7 @@ export interface LevelEngineOptions {
   readonly writeBufferBytes: number
   /** Bytes of sorted files that opening reads in full, the newest ones. */
   readonly checkedBytes: number
-  /** How long scans of an older state may hold up opening anew before they are cut short, ms. */
+  /** How long scans of an older state may hold up opening again before they are cut short, ms. */
   readonly scanPatienceMs: number
   /** Bytes kept for opening on a full disk; 0: none. */
   readonly reserveBytes: number
@@ -70,12 +70,12 @@ export class LevelEngine {
   readonly #scans: EngineScans
   readonly #reads = new Set<Promise<unknown>>()
   #database: Database | undefined
-  /** Set while the engine is opened anew: reads wait for it. */
+  /** Set while the engine is opened again: reads wait for it. */
   #gate: Promise<void> | undefined
   #fault: Fault | undefined
   #healing: Promise<void> | undefined
   #closed = false
-  /** True when a refused batch can be read until the engine is opened anew. */
+  /** True when a refused batch can be read until the engine is opened again. */
   #isApplied = false
   /** Pause after the next failure. */
   #pauseMs = FIRST_PAUSE_MS
@@ -211,7 +211,7 @@ export class LevelEngine {
     const rows: BatchOperation[] = [...operations, { type: 'put', key: NUMBER_ROW, value }]
     await writeRows(this.#database, rows, { sync })
     if (sync) {
-      // The batch is applied by now: only opening anew without its record takes it back.
+      // The batch is applied by now: only opening again without its record takes it back.
       this.#isApplied = true
       await this.#folder.sync()
       this.#isApplied = false
@@ -243,7 +243,7 @@ export class LevelEngine {
     return this.#options.nowMs() + pauseMs
   }
 
-  /** The database to read from; opens it anew when the last attempt to do so failed. */
+  /** The database to read from; opens it again when the last attempt to do so failed. */
   async #serving(operation: string): Promise<Database> {
     while (this.#gate !== undefined) await this.#gate
     if (this.#database === undefined && !this.#closed && this.#fault !== undefined) {

@@ -17,7 +17,7 @@ export const DAMAGED_FOLDER = 'damaged-files'
 /** Where the engine's repair puts what it has read. */
 const ENGINE_LOST_FOLDER = 'lost'
 
-/** Makes the list of files anew from the files; the engine's own repair. */
+/** Makes the list of files again from the files; the engine's own repair. */
 export type Repair = () => Promise<void>
 
 /** Repairs what `findings` tell; gives a sentence for people. The folder must not be in use. */
@@ -36,7 +36,7 @@ export async function repairFiles(
     const repaired = repairTable(await readFile(join(directory, name)), size)
     await replaceFile(join(directory, name), repaired.bytes)
     done.push(outcomeOf(name, repaired))
-    // The list of files says how long each is: that must be told anew.
+    // The list of files says how long each is: that must be told again.
     if (size !== undefined && repaired.bytes.length !== size) rebuild = true
   }
   for (const name of findings.damagedLogs) done.push(await repairLogFile(directory, name))

@@ -73,7 +73,7 @@ export interface LevelStorageOptions {
  * A folder on a full disk is opened on a reserve of its own (`reserveBytes`), which is made again before anything
  * is written after the start.
  *
- * While writes fail, as on a full disk, reads are served; each write tries anew after a pause that
+ * While writes fail, as on a full disk, reads are served; each write tries again after a pause that
  * grows from 0.1 to 5 seconds, and is refused with the reason (`storage_full` for lack of space)
  * until one succeeds.
  */

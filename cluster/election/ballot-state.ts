@@ -5,7 +5,7 @@
  *              majority holds              majority has stored      the lease keeps
  *  gathering ───(a list known)────────────────────────────────────────────────────▶ deciding
  *     ▲  └──────(nobody has a list)──▶ founding ──────────▶ marking ──────────────▶    │
- *     └─────────────── a later list is heard of, or the list is founded anew ──────────┘
+ *     └─────────────── a later list is heard of, or the list is founded again ──────────┘
  * ```
  *
  * A voter counts once it has said "you hold all I held" and its disk is whole: the one on which it voted
@@ -85,7 +85,7 @@ export type BallotEffect =
   | { readonly type: 'save'; readonly list: VoterList; readonly isWhole: boolean }
   /** Have the lease keep the list; then `marked`. */
   | { readonly type: 'mark'; readonly list: VoterList }
-  /** Everybody connected is to hear of the grant anew. */
+  /** Everybody connected is to hear of the grant again. */
   | { readonly type: 'report' }
   /** Two nodes go by one name: the second does not count. */
   | { readonly type: 'twin'; readonly name: string; readonly node: string; readonly id: string }
@@ -204,7 +204,7 @@ function adopt(state: BallotState, list: VoterList | undefined): BallotStep {
 
 /**
  * A majority of the list before has voted without it, so an earlier leader had not got far with this one:
- * ours is made anew, later than it.
+ * ours is made again, later than it.
  */
 function outdo(state: BallotState, theirs: VoterList): BallotStep {
   const { list = theirs, n } = state

@@ -1,6 +1,6 @@
 /**
  * Carries out what an election decides, on an open store: the engine of one placement is stopped, what is
- * owed is addressed to the new leader, and the engine of the next placement is started. Reads, writes and
+ * pending is addressed to the new leader, and the engine of the next placement is started. Reads, writes and
  * subscriptions go on meanwhile.
  *
  * What does not merge is decided once a majority of the voters has said that this node holds what they held
@@ -9,11 +9,11 @@
  * The order of a change: the engine stops; a node that is to lead begins an epoch of its log, whose id
  * begins with the fencing number, so that what it decides is of that epoch from the first write on; the
  * store answers to the new placement; what this node wrote as a leader and no follower has got becomes
- * owed to the new leader; what was decided is noted; the engine starts.
+ * pending for the new leader; what was decided is noted; the engine starts.
  *
  * A leader whose lease has lapsed goes on serving its followers, since what they exchange merges; what does
- * not merge is refused (`leaderOf` says that another node leads), and what it writes is owed to whoever
- * leads next.
+ * not merge is refused (`leaderOf` says that another node leads), and what it writes is pending for whichever
+ * node leads next.
  */
 
 import type { HybridClock } from '../../src/core/clock.ts'
@@ -86,7 +86,7 @@ export class Leadership<R extends LeaderTerm> {
   #term: R | undefined
   #election: Election | undefined
   #note: Note = { token: 0, url: UNKNOWN_LEADER, sharedTo: 0 }
-  /** After this seq, what this node led is not known to be anywhere else; undefined: all is, or is owed. */
+  /** After this seq, what this node led is not known to be anywhere else; undefined: all is, or is pending. */
   #unshared: number | undefined
   /** The decision that is not carried out yet. */
   #wanted: Exclude<ElectionDecision, { kind: 'lapsed' }> | undefined
@@ -159,7 +159,7 @@ export class Leadership<R extends LeaderTerm> {
     return url === null && this.#election?.grant === token
   }
 
-  /** Whom changes of a key are owed to; for `Store.setLeaderOf`. */
+  /** For whom changes of a key are pending; for `Store.setLeaderOf`. */
   leaderOf(key: string): string | undefined {
     const scope = scopeOf(this.#placement, key)
     if (scope === undefined || scope.leader !== undefined) return scope?.leader
@@ -277,7 +277,7 @@ export class Leadership<R extends LeaderTerm> {
     const { token } = decision
     if (decision.kind === 'leader') {
       const isSame = this.#note.url === null && this.#note.token === token
-      // What was written while it was lapsed is owed to nobody after all.
+      // What was written while it was lapsed is pending for nobody after all.
       if (isSame && this.#term !== undefined) return store.retarget(() => undefined)
       return this.#change(plan(undefined), { token, url: null })
     }

@@ -24,7 +24,7 @@ export async function enqueueUnshared(
   leader: string,
   after: number,
 ): Promise<void> {
-  // What is written from now on is owed already.
+  // What is written from now on is pending already.
   const { head } = store
   for (let from = after; from < head; ) {
     const page = await store.log(from, PAGE)

@@ -35,7 +35,7 @@ export class Absence {
     const observation = this.#observation
     if (observation === undefined || ours === undefined || ours.record.kind !== 'entry') return
     const { created } = ours.record
-    // It may have changed since, on either side: it was made before the look, and was not made anew.
+    // It may have changed since, on either side: it was made before the look, and was not made again.
     if (created === theirs.created && created <= observation.atNs) this.#hasSurvivor = true
     const version = versionOf(theirs)
     if (this.isKnown(ours) && version < versionOf(ours.record)) this.#setBack(version)

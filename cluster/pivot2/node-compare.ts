@@ -2,7 +2,7 @@
  * Puts a 2.0 node's list beside what its leader holds. 2.0 can not tell that a change was missed: a
  * push that failed is never repeated, and a node pulls only when its leader's activity is greater than
  * its own. So its leader looks: what is newer there is taken, what was deleted there is deleted here,
- * and what is older there is told anew.
+ * and what is older there is told again.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { HybridClock } from '../../src/core/clock.ts'

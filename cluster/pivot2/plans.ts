@@ -67,7 +67,7 @@ function takeOne(context: PlanContext, work: Work, leader: string, entry: Entry)
         work.outboxUpdates.set(entry.key, { ...keyState, pendingFor: undefined })
       return 0
     }
-    // Two values with one stamp: what this node still owes is pushed, else the leader decides. The
+    // Two values with one stamp: what is still pending here is pushed, else the leader decides. The
     // origin makes it another change for those who have it from here.
     if (keyState.pendingFor === leader) return 0
     const origin = `${PIVOT_ORIGIN}-${context.now().toString(36)}`
@@ -81,7 +81,7 @@ function takeOne(context: PlanContext, work: Work, leader: string, entry: Entry)
 
 /**
  * Settles keys that the 2.0 leader lacks: a delete pending for it is done; an entry that it had is
- * deleted when `deletedAt` gives the stamp of its delete there; any other entry is owed to it.
+ * deleted when `deletedAt` gives the stamp of its delete there; any other entry is pending for it.
  */
 export function planAbsent(
   leader: string,
@@ -141,7 +141,7 @@ export function planGone(
 }
 
 /**
- * Makes an entry anew, as created after `above`. A 2.0 node that deleted a plain key takes none that was
+ * Makes an entry again, as created after `above`. A 2.0 node that deleted a plain key takes none that was
  * created before that, however late it was written.
  */
 export function planAnew({ record: { key }, seq }: SequencedRow, above: bigint): Planner<void> {

@@ -129,7 +129,7 @@ class Pull {
     for await (const { record } of rows) {
       if (there.has(record.key) || !isOfScope(this.#scope, record.key)) continue
       missing.push(record.key)
-      // What is owed is on its way there: there is nothing to judge of it.
+      // What is pending is on its way there: there is nothing to judge of it.
       isJudged ||=
         record.kind === 'entry' && (await store.keyState(record.key))?.pendingFor === undefined
     }

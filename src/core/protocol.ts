@@ -118,7 +118,7 @@ export interface Hello extends NodeIdentity {
   /** The newest state of the log that what it holds depends on; null when it holds none of it. */
   readonly seen: LogPosition | null
   /**
-   * While it compares, a place of the log with which all it holds and does not owe came from the log,
+   * While it compares, a place of the log with which all it holds and is not pending came from the log,
    * or was in it before; null when that is not known.
    */
   readonly base: LogPosition | null

@@ -66,7 +66,7 @@ export class ConnectionTable {
       connection.stopTimer()
       this.#counts[connection.kind]--
       this.countFor(connection, undefined)
-      // The same ends may have met anew before the end of the old connection was noticed.
+      // The same ends may have met again before the end of the old connection was noticed.
       if (this.#byEnds.get(ends) === connection) this.#byEnds.delete(ends)
     })
     return connection

@@ -193,7 +193,7 @@ export class WriteStatusTracker {
     if (refusedFor !== undefined) return { ...unknown(id, key), state: 'refused', refusedFor }
     const there = await this.#ask(leader, question)
     if (there === undefined) {
-      // What this node holds and does not owe, its leader has acknowledged.
+      // What this node holds and is not pending, its leader has acknowledged.
       return standing.isKnown ? { ...here, state: 'leader', replicas: here.replicas + 1 } : here
     }
     return there.state === 'unknown' ? here : there

@@ -366,7 +366,7 @@ export class BoundedState implements State {
   async #arePending(
     rows: readonly SequencedRow[],
   ): Promise<readonly ({ readonly causalContext: string | undefined } | undefined)[]> {
-    // A count is off, even below zero, from when another leads until `redirect`.
+    // A count is off, even below zero, from when another leads until `retarget`.
     if ([...this.#pending.values()].every((count) => count === 0)) return []
     const names = rows.map(({ seq }) => outboxRow(seq))
     const marks = await this.#options.adapter.getMany(names)

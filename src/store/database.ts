@@ -181,7 +181,7 @@ export class Database {
 
   /**
    * As `delete`, but nobody on this node is told: no subscriber, watcher or hook. Subscribers go on
-   * showing the entries until they get a snapshot read anew; other nodes delete, and tell theirs.
+   * showing the entries until they get a snapshot read again; other nodes delete, and tell theirs.
    */
   async deleteSilent(keyOrGlob: string, options: LockingWriteOptions = {}): Promise<DeleteResult> {
     return this.#lockingStore.run([keyOrGlob], options, planSilentDelete(keyOrGlob, options))

@@ -8,7 +8,7 @@
  *   had seen. Of a storage of before there were marks, that can not be told;
  * - its maker had not seen the leader's record (see `core/causal-context.ts`).
  *
- * One of the two is kept as the state, the other in the conflict log. Changes whose maker's sight is not
+ * One of the two is kept as the state, the other in the conflict log. Changes whose maker's causal context is not
  * known, such as those that are sent to a leader whose storage was lost, are never called concurrent.
  */
 

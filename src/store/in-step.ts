@@ -1,9 +1,9 @@
 /**
  * What a node remembers of having been **in step** with other nodes, by the logs that it was in step with and
- * not by addresses. A place names a log for sure, as the ids of epochs are drawn anew. So a leader that is
+ * not by addresses. A place names a log for sure, as the ids of epochs are drawn again. So a leader that is
  * met again under another address, or whose node was made from a backup, can tell what this node holds of it:
  *
- * All that this node held when the mark was made, and did not owe, came from that log or was in it by `place`
+ * All that this node held when the mark was made, and was not pending, came from that log or was in it by `place`
  * and `seen`, but for what is `apart`. And it had applied all of that log up to `place`.
  *
  * One meta row: a list of marks as JSON, the latest first, one per other node.

@@ -45,7 +45,7 @@ interface OutboxRow {
   readonly causalContext: string | undefined
 }
 
-/** The leader is looked up again, so a changed configuration redirects what is pending. */
+/** The leader is looked up again, so a changed configuration retargets what is pending. */
 export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings> {
   const findings = { pending: new Map<string, number>(), stale: [] as string[], unreadable: 0 }
   let page: OutboxRow[] = []

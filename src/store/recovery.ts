@@ -3,7 +3,7 @@
  *
  * What is damaged is found here and told, never passed over: rows that do not fit their checksums,
  * records that differ from the digest the last batch left, and what the adapter itself reports. A
- * damaged storage begins its epochs anew, so that every peer is compared with in full, which
+ * damaged storage begins its epochs again, so that every peer is compared with in full, which
  * brings back whatever any of them holds.
  */
 import { type Digest, DigestSum, sameDigest } from '../core/digest.ts'

@@ -200,7 +200,7 @@ function noteSuperseded(
  * A record that was given a lesser stamp, pushed to a leader that holds one under the same key with a stamp
  * to come: what they were first decides between the two, as it would have if clocks had not been set right in
  * between. So it does where the leader's was given a lesser one as well, and the record is a copy that its node was
- * left with, of which it can not tell what its maker had seen: what two nodes were left with is stamped anew by each
+ * left with, of which it can not tell what its maker had seen: what two nodes were left with is stamped again by each
  * at a time of its own. The record is given the mark that says so, of whichever loses.
  * @param isCopy nobody knows what its maker had seen.
  */

@@ -36,7 +36,7 @@ export interface StorageGuardOptions {
   readonly run: <Result>(planner: Planner<Result>) => Promise<Result>
   /** Runs `take` when no batch is under way. */
   readonly betweenBatches: <T>(take: () => T) => Promise<T>
-  /** Counts anew what is pending. @returns rows of the outbox that stand for nothing. */
+  /** Counts again what is pending. @returns rows of the outbox that stand for nothing. */
   readonly recount: () => Promise<readonly string[]>
   /** Without it, what fails is not tried again by itself. */
   readonly time: TimeSource | undefined

@@ -140,7 +140,7 @@ export class Store extends StoreCondition {
 
   /**
    * Runs `change`, after which the function given to `setLeaderOf` answers otherwise, between two
-   * batches, and owes what is pending for whom it names then. @throws StateError of the adapter.
+   * batches, and what is pending is so for the leader that it names then. @throws StateError of the adapter.
    */
   retarget(change: () => void): Promise<void> {
     this.#committer.assertOpen()
