@@ -64,7 +64,7 @@ async function importData(
     progress.finish()
     await snapshot.release()
   }
-  return broken.tell()
+  return broken.outcome()
 }
 
 /** Names what is left out as it is met, and counts it. */
@@ -90,7 +90,7 @@ class BrokenRows {
     this.#context.stderr(`ooo: the data is damaged, what is intact is imported: ${damage}\n`)
   }
 
-  tell(): number {
+  outcome(): number {
     if (this.#count === 0) return this.#damage === undefined ? EXIT.done : EXIT.failed
     this.#context.stderr(
       `ooo: ${plural(this.#count, 'row is no entry and was', 'rows are no entries and were')} left out; all others are imported\n`,

@@ -34,7 +34,7 @@ export function notifySystemd(
 ): () => void {
   if (env.NOTIFY_SOCKET === undefined) return () => undefined
   let hasFailed = false
-  const tell = (notice: string): void => {
+  const notify = (notice: string): void => {
     execFile('systemd-notify', [notice], { env: { ...env }, timeout: NOTICE_MS }, (error) => {
       if (error !== null && !hasFailed) {
         logger.warn('systemd could not be told', { notice, error: errorText(error) })
@@ -42,13 +42,13 @@ export function notifySystemd(
       hasFailed = error !== null
     })
   }
-  tell('READY=1')
+  notify('READY=1')
   const limitMs = Number(env.WATCHDOG_USEC ?? 0) / 1000
   // Half of it, as systemd advises (sd_watchdog_enabled).
-  const timer = limitMs > 0 ? setInterval(() => tell('WATCHDOG=1'), limitMs / 2) : undefined
+  const timer = limitMs > 0 ? setInterval(() => notify('WATCHDOG=1'), limitMs / 2) : undefined
   timer?.unref()
   return () => {
     clearInterval(timer)
-    tell('STOPPING=1')
+    notify('STOPPING=1')
   }
 }

@@ -82,15 +82,19 @@ export const VOTERS: Command = {
     if (wrong !== undefined) {
       throw new StateError('invalid_option', `"${wrong}" is no name of a voter: ${VOTER_NAME_RULE}`)
     }
-    if (action === 'list' && name === undefined) return tell(config, undefined, context)
+    if (action === 'list' && name === undefined) return printVoters(config, undefined, context)
     if ((action === 'add' || action === 'remove') && name !== undefined && names.length === 1) {
       if (action === 'add') await announceWait(config, name, context)
       const mayBeAbsent = action === 'add' && config.absent ? { absent: true } : {}
-      return tell(config, { [action]: name, ...mayBeAbsent }, context)
+      return printVoters(config, { [action]: name, ...mayBeAbsent }, context)
     }
     if (action === 'found' && name !== undefined) {
       const { giveUp } = config
-      return tell(config, { found: names, ...(giveUp === undefined ? {} : { giveUp }) }, context)
+      return printVoters(
+        config,
+        { found: names, ...(giveUp === undefined ? {} : { giveUp }) },
+        context,
+      )
     }
     throw new StateError(
       'invalid_option',
@@ -99,7 +103,7 @@ export const VOTERS: Command = {
   },
 }
 
-async function tell(
+async function printVoters(
   config: VotersConfig,
   change: unknown,
   context: CommandContext,
