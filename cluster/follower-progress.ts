@@ -134,10 +134,10 @@ export class FollowerProgress {
   }
 
   /**
-   * Tells the log again of what a follower's records have just lost against where it will not hear of
-   * it otherwise: what it has passed in the log, but lost to a record of its own that was given a
-   * lesser stamp later; and old deletes, which it may have removed before this node does, to take an
-   * old record of one of its own followers for new.
+   * Re-emits winning records that the follower does not hear of otherwise. There are two kinds. The follower
+   * has passed the record in the log, but dropped it for a record of its own that was given a lesser stamp later. Or
+   * the record is an old delete: the follower may remove that before this node does, and would then take an old
+   * record of one of its own followers for a new one.
    * @param lost what was superseded here.
    * @param passed seq up to which the follower may have dropped what it heard of.
    * @throws StateError of the storage.

@@ -151,12 +151,12 @@ export interface PendingSources {
 
 /** what is pending of both kinds, in the order in which it is pushed. */
 export async function readPending(
-  { records, superseded: lostRows }: PendingSources,
+  { records, superseded: writes }: PendingSources,
   query: PendingQuery,
 ): Promise<SequencedRow[]> {
   const pending = await records.pending(...query)
   // After that: what loses while they are read is in both, and would be in neither the other way round.
-  const superseded = lostRows.pending(...query)
+  const superseded = writes.pending(...query)
   const seqs = new Set(superseded.map(({ seq }) => seq))
   const others = pending.filter(({ seq }) => !seqs.has(seq))
   return inOrderMade([...superseded, ...others].sort((a, b) => a.seq - b.seq).slice(0, query[1]))
