@@ -7,7 +7,7 @@ import { ManualTime, openStore } from '../support/store.ts'
 
 const LEADER = 'http://l'
 
-test('what the leader acknowledged while the two compared is not owed anew: what is written over it has seen it', async () => {
+test('what the leader acknowledged while the two compared is not enqueued again: what is written over it has seen it', async () => {
   const time = new ManualTime()
   const store = await openStore({ time, leaderOf: () => LEADER })
   await store.set('a', '1')
@@ -26,6 +26,6 @@ test('what the leader acknowledged while the two compared is not owed anew: what
   if (first === undefined) throw new Error('nothing was owed')
   await store.set('a', '2')
   expect(await store.pending(LEADER, 10, new Set())).toMatchObject([
-    { seen: `${versionOf(first)}@${first.origin}` },
+    { causalContext: `${versionOf(first)}@${first.origin}` },
   ])
 })
