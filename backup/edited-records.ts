@@ -21,7 +21,7 @@ export function editedRecord(record: StoredRecord): StoredRecord {
 export function asEdited(store: Store, page: readonly StoredRecord[]): Promise<StoredRecord[]> {
   return Promise.all(
     page.map(async (record) => {
-      const held = (await store.slot(record.key))?.record
+      const held = (await store.keyState(record.key))?.record
       const isHeld = held !== undefined && isSameChange(held, record)
       return isHeld && dataOf(held) === dataOf(record) ? record : editedRecord(record)
     }),

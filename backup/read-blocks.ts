@@ -29,7 +29,7 @@ interface Reading {
   lastKey: string
   damaged: boolean
   /** A frame was lost, and its text has told so: a jump in the numbers is no news. */
-  gapTold: boolean
+  gapReported: boolean
   ended: boolean
 }
 
@@ -44,7 +44,7 @@ export async function* readBlocks(
     next: 0,
     lastKey: '',
     damaged: false,
-    gapTold: false,
+    gapReported: false,
     ended: false,
   }
   for await (const found of frames(source, reading)) {
@@ -104,7 +104,7 @@ async function* skipDamage(
     await source.skipTo(MARKER)
     bytes = await source.peek(HEAD_BYTES)
   } while (bytes.length > 0 && decodeHead(bytes) === undefined)
-  reading.gapTold = true
+  reading.gapReported = true
   const count = source.position - position
   if (bytes.length === 0 && count < HEAD_BYTES) {
     yield cutOff(source.position, `${what} at byte ${position} is not whole`)
@@ -124,11 +124,11 @@ async function* readFrame(
   { head, position, payload }: Frame,
   reading: Reading,
 ): AsyncGenerator<BackupEvent, void, undefined> {
-  if (head.number !== reading.next && !reading.gapTold) {
+  if (head.number !== reading.next && !reading.gapReported) {
     const missing = `${head.number} comes where ${reading.next} should: blocks are missing or doubled`
     yield damageEvent('changed', position, `block ${missing}, at byte ${position}`)
   }
-  reading.gapTold = false
+  reading.gapReported = false
   reading.next = head.number + 1
   if (crc32(payload) !== head.checksum) {
     const text = `${nameOf(head)} at byte ${position} does not match its checksum`

@@ -6,7 +6,7 @@
  * `{"key":"items/2","deleted":17…,"origin":"…"}` for a tombstone; after the origin `"fields":{…}`, names and
  * texts, where the record has some (see `RecordFields`). In lines for people a last member `"crc":"<8 hex>"`
  * seals the line: the CRC-32 of the line without it, as this file spells it. So a line that was changed is
- * told from one that was only spaced or ordered anew.
+ * told from one that was only spaced or ordered again.
  *
  * Stamps are integers of nanoseconds and data is spelled as it was stored; neither goes through a
  * JavaScript number in either direction.

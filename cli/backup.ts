@@ -40,15 +40,15 @@ async function backup(
   assertFree(target)
   if (place.kind === 'node') {
     const chunks = until(signal, fetchBackup(place, format, signal))
-    return tell(context, file, await saveBackup(context, chunks, target))
+    return reportSaved(context, file, await saveBackup(context, chunks, target))
   }
   return withStopped(place, async ({ header, records, flaws }) => {
     const chunks = until(signal, writeBackup(header, records, { format, flaws }))
-    return tell(context, file, await saveBackup(context, chunks, target))
+    return reportSaved(context, file, await saveBackup(context, chunks, target))
   })
 }
 
-function tell(
+function reportSaved(
   context: CommandContext,
   file: string,
   { report, bytes }: { readonly report: BackupReport; readonly bytes: number },

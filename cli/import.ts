@@ -54,7 +54,7 @@ async function importData(
   const broken = new BrokenRows(context)
   const snapshot = await snapshotFolder(fromKo)
   try {
-    broken.note(await mendDatabase(snapshot.directory))
+    broken.note(await repairFiles(snapshot.directory))
     const records = readKoFolder(snapshot.directory, (row) => broken.add(row))
     const events = until(signal, eventsOf(records))
     const options = { force, salvage: false, isVouched: true, signal, onProgress }
@@ -64,7 +64,7 @@ async function importData(
     progress.finish()
     await snapshot.release()
   }
-  return broken.tell()
+  return broken.outcome()
 }
 
 /** Names what is left out as it is met, and counts it. */
@@ -90,7 +90,7 @@ class BrokenRows {
     this.#context.stderr(`ooo: the data is damaged, what is intact is imported: ${damage}\n`)
   }
 
-  tell(): number {
+  outcome(): number {
     if (this.#count === 0) return this.#damage === undefined ? EXIT.done : EXIT.failed
     this.#context.stderr(
       `ooo: ${plural(this.#count, 'row is no entry and was', 'rows are no entries and were')} left out; all others are imported\n`,
@@ -103,7 +103,7 @@ class BrokenRows {
  * Looks through the files of the copy, which reading alone would not: LevelDB serves damaged blocks.
  * @returns what was damaged, and is now passed over.
  */
-async function mendDatabase(directory: string): Promise<string | undefined> {
+async function repairFiles(directory: string): Promise<string | undefined> {
   const storage = new LevelStorage({ directory })
   await storage.open()
   const { damage } = storage

@@ -52,22 +52,22 @@ export const NODES: Command = {
 }
 
 async function list(config: NodesConfig, context: CommandContext): Promise<number> {
-  const told = await call(config, undefined)
-  context.stdout(config.json ? `${JSON.stringify(told)}\n` : formatNodes(told))
+  const answer = await call(config, undefined)
+  context.stdout(config.json ? `${JSON.stringify(answer)}\n` : formatNodes(answer))
   return EXIT.done
 }
 
 async function forget(config: NodesConfig, id: string, context: CommandContext): Promise<number> {
-  const told = await call(config, { forget: id })
-  const isForgotten = fieldOf(told, 'forgotten') === true
-  if (config.json) context.stdout(`${JSON.stringify(told)}\n`)
+  const answer = await call(config, { forget: id })
+  const isForgotten = fieldOf(answer, 'forgotten') === true
+  if (config.json) context.stdout(`${JSON.stringify(answer)}\n`)
   else context.stdout(isForgotten ? `node "${id}" is forgotten\n` : `no node "${id}" is known\n`)
   return isForgotten ? EXIT.done : EXIT.absent
 }
 
 /** The members as a table; those away with since when. */
-export function formatNodes(told: unknown): string {
-  const rows = rowsOf(told, 'nodes').map((row) => [
+export function formatNodes(answer: unknown): string {
+  const rows = rowsOf(answer, 'nodes').map((row) => [
     ...['name', 'id', 'address', 'version'].map((name) => cellText(fieldOf(row, name))),
     fieldOf(row, 'connected') === true ? 'yes' : 'no',
     sinceText(fieldOf(row, 'awaySinceMs')),

@@ -95,15 +95,19 @@ export async function take(
       return found.unsealed.has(record) ? line : sealRecordLine(line)
     }
     const counts = await sendRecords(place, records, encode, signal, onProgress)
-    return tell(context, { ...counts, damage: found.damage }, `${name}: merged into ${place.url}`)
+    return reportRestored(
+      context,
+      { ...counts, damage: found.damage },
+      `${name}: merged into ${place.url}`,
+    )
   }
   const { result, aside } = await makeNode(place, header, events, options)
   const where = place.kind === 'folder' ? place.directory : `namespace ${place.namespace}`
   if (aside !== undefined) context.stderr(`ooo: what was in ${where} is now in ${aside}\n`)
-  return tell(context, result, `${name}: ${done} into ${where}`)
+  return reportRestored(context, result, `${name}: ${done} into ${where}`)
 }
 
-function tell(context: CommandContext, counts: RestoreCounts, what: string): number {
+function reportRestored(context: CommandContext, counts: RestoreCounts, what: string): number {
   const { applied, equal, superseded, refused, restamped, damage } = counts
   const others = [
     equal > 0 ? `, ${plural(equal, 'was there', 'were there')} already` : '',

@@ -33,7 +33,7 @@ import { refuseHalfRestored } from './restore-folder.ts'
 import { storageOf } from './serve-storage.ts'
 import { explainStartFailure } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
-import { tellSystemd, writesToJournal } from './systemd.ts'
+import { notifySystemd, writesToJournal } from './systemd.ts'
 import { openWithRoom } from './wait-for-room.ts'
 
 export const SERVE: Command = {
@@ -75,11 +75,11 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   const url = server.address?.url ?? ''
   context.stdout(`ooo: ${JSON.stringify(name)} serving ${url} (${roleText(config)})\n`)
   reportReady(context.env, url)
-  const tellStopping = tellSystemd(context.env, logger)
+  const notifyStopping = notifySystemd(context.env, logger)
   const because = await Promise.race([stop, server.storageLost])
   const isLost = typeof because !== 'string'
   logger.info('stopping', { because: isLost ? because.message : because })
-  tellStopping()
+  notifyStopping()
   await server.close()
   if (!isLost) return EXIT.done
   context.stderr(`ooo: ${because.message}; this node ends, and can be started again\n`)

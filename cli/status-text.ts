@@ -1,5 +1,5 @@
 /** The status of a node as tables for people. It came over the wire, so nothing of it is certain. */
-import { leaderText } from '../src/core/nobody.ts'
+import { leaderText } from '../src/core/unknown-leader.ts'
 import { formatBytes, formatCount, plural } from './progress.ts'
 import { formatTable } from './table.ts'
 
@@ -120,9 +120,9 @@ const SET: Readonly<Record<string, string>> = { true: 'yes', false: 'no' }
 /** The bus, and what became of what it carried. */
 function busColumns(nowMs: number): Columns {
   const side = (name: string) => (row: unknown) => {
-    const told = fieldOf(row, name)
-    const since = numberOf(told, 'sinceMs')
-    const state = text('state')(told)
+    const found = fieldOf(row, name)
+    const since = numberOf(found, 'sinceMs')
+    const state = text('state')(found)
     return state === 'idle' ? state : `${state}, ${agoText(since, nowMs)}`
   }
   return [
@@ -198,11 +198,11 @@ function away(status: unknown): unknown[] {
 }
 
 function refusals(status: unknown, nowMs: number): string {
-  const told = fieldOf(status, 'refusals')
-  const counts = fieldOf(told, 'counts')
+  const refusals = fieldOf(status, 'refusals')
+  const counts = fieldOf(refusals, 'counts')
   if (typeof counts !== 'object' || counts === null || Object.keys(counts).length === 0) return ''
   const summary = Object.entries(counts).map(([code, count]) => `${code} ${cellText(count)}`)
-  const lines = rowsOf(told, 'latest')
+  const lines = rowsOf(refusals, 'latest')
     .slice(0, MAX_REFUSALS)
     .map((row) => {
       const [peer, code, reason] = ['peer', 'code', 'reason'].map((name) => text(name)(row))

@@ -54,7 +54,7 @@ export const STATUS: Command = {
       return EXIT.done
     }
     context.stdout(formatStatus(parseExact(status)))
-    for (const concern of await fetchConcerns(url)) context.stdout(`\nattention: ${concern}\n`)
+    for (const warning of await fetchWarnings(url)) context.stdout(`\nattention: ${warning}\n`)
     return EXIT.done
   },
 }
@@ -72,7 +72,7 @@ async function fetchStatus(url: string): Promise<string | undefined> {
 }
 
 /** What the node says people should look at, such as damage of its storage; nothing from an older one. */
-async function fetchConcerns(url: string): Promise<readonly string[]> {
+async function fetchWarnings(url: string): Promise<readonly string[]> {
   const response = await ask(url, '/-/readyz')
   const isJson = response.headers.get('content-type')?.includes('json') === true
   const body = await response.text()

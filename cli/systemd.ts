@@ -1,7 +1,7 @@
 /**
  * A node in a unit of systemd. Its log lines are marked for the journal. Systemd is told that the node
  * serves, and then, at half the unit's WatchdogSec, that it is alive: a process that hangs is ended and
- * started anew. Node can not write to the socket of systemd, a datagram socket, so the program
+ * started again. Node can not write to the socket of systemd, a datagram socket, so the program
  * `systemd-notify` does; the unit needs Type=notify and NotifyAccess=all.
  */
 import { execFile } from 'node:child_process'
@@ -28,13 +28,13 @@ const NOTICE_MS = 10_000
  * Does nothing outside of such a unit. Failures are logged once.
  * @returns what ends it, telling systemd that the node stops
  */
-export function tellSystemd(
+export function notifySystemd(
   env: Readonly<Record<string, string | undefined>>,
   logger: Logger,
 ): () => void {
   if (env.NOTIFY_SOCKET === undefined) return () => undefined
   let hasFailed = false
-  const tell = (notice: string): void => {
+  const notify = (notice: string): void => {
     execFile('systemd-notify', [notice], { env: { ...env }, timeout: NOTICE_MS }, (error) => {
       if (error !== null && !hasFailed) {
         logger.warn('systemd could not be told', { notice, error: errorText(error) })
@@ -42,13 +42,13 @@ export function tellSystemd(
       hasFailed = error !== null
     })
   }
-  tell('READY=1')
+  notify('READY=1')
   const limitMs = Number(env.WATCHDOG_USEC ?? 0) / 1000
   // Half of it, as systemd advises (sd_watchdog_enabled).
-  const timer = limitMs > 0 ? setInterval(() => tell('WATCHDOG=1'), limitMs / 2) : undefined
+  const timer = limitMs > 0 ? setInterval(() => notify('WATCHDOG=1'), limitMs / 2) : undefined
   timer?.unref()
   return () => {
     clearInterval(timer)
-    tell('STOPPING=1')
+    notify('STOPPING=1')
   }
 }

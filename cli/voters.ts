@@ -16,7 +16,7 @@ interface VotersConfig extends ClientConfig {
   readonly clusterToken: string | undefined
   /** A node that is added may connect later. */
   readonly absent: boolean
-  /** Voters of before that are not to be in a list that is begun anew; undefined: nobody has said so. */
+  /** Voters of before that are not to be in a list that is begun again; undefined: nobody has said so. */
   readonly giveUp: readonly string[] | undefined
   readonly json: boolean
 }
@@ -82,15 +82,19 @@ export const VOTERS: Command = {
     if (wrong !== undefined) {
       throw new StateError('invalid_option', `"${wrong}" is no name of a voter: ${VOTER_NAME_RULE}`)
     }
-    if (action === 'list' && name === undefined) return tell(config, undefined, context)
+    if (action === 'list' && name === undefined) return printVoters(config, undefined, context)
     if ((action === 'add' || action === 'remove') && name !== undefined && names.length === 1) {
       if (action === 'add') await announceWait(config, name, context)
       const mayBeAbsent = action === 'add' && config.absent ? { absent: true } : {}
-      return tell(config, { [action]: name, ...mayBeAbsent }, context)
+      return printVoters(config, { [action]: name, ...mayBeAbsent }, context)
     }
     if (action === 'found' && name !== undefined) {
       const { giveUp } = config
-      return tell(config, { found: names, ...(giveUp === undefined ? {} : { giveUp }) }, context)
+      return printVoters(
+        config,
+        { found: names, ...(giveUp === undefined ? {} : { giveUp }) },
+        context,
+      )
     }
     throw new StateError(
       'invalid_option',
@@ -99,13 +103,13 @@ export const VOTERS: Command = {
   },
 }
 
-async function tell(
+async function printVoters(
   config: VotersConfig,
   change: unknown,
   context: CommandContext,
 ): Promise<number> {
-  const told = await call(config, change)
-  context.stdout(config.json ? `${JSON.stringify(told)}\n` : formatVoters(told))
+  const answer = await call(config, change)
+  context.stdout(config.json ? `${JSON.stringify(answer)}\n` : formatVoters(answer))
   return EXIT.done
 }
 
@@ -116,31 +120,31 @@ async function announceWait(
   context: CommandContext,
 ): Promise<void> {
   if (config.absent) return
-  const told = await call(config, undefined)
-  const known = [fieldOf(told, 'self'), ...rowsOf(told, 'voters'), ...rowsOf(told, 'others')]
+  const answer = await call(config, undefined)
+  const known = [fieldOf(answer, 'self'), ...rowsOf(answer, 'voters'), ...rowsOf(answer, 'others')]
   if (known.includes(name)) return
   context.stderr(`ooo: no node named "${name}" is connected; waiting up to 10 s for it\n`)
 }
 
 /** The list as a table, why nothing is decided, and what to look at. */
-export function formatVoters(told: unknown): string {
-  const attendance = rowsOf(told, 'attendance')
-  const before = rowsOf(told, 'before')
-  const voters = rowsOf(told, 'voters')
+export function formatVoters(answer: unknown): string {
+  const attendance = rowsOf(answer, 'attendance')
+  const before = rowsOf(answer, 'before')
+  const voters = rowsOf(answer, 'voters')
   const all = [...new Set([...voters, ...before])]
   const rows = all.map((name) => [
     cellText(name),
     ...presenceCells(attendance.find((row) => fieldOf(row, 'name') === name)),
     changeText(voters.includes(name), before.length === 0 || before.includes(name)),
   ])
-  const reason = fieldOf(told, 'reason')
-  const note = fieldOf(told, 'note')
+  const reason = fieldOf(answer, 'reason')
+  const note = fieldOf(answer, 'note')
   return [
     note === undefined ? '' : `${cellText(note)}: nothing was changed\n`,
     rows.length === 0 ? 'no voters are known\n' : formatTable(HEAD, rows),
-    `list ${cellText(fieldOf(told, 'change'))}\n`,
+    `list ${cellText(fieldOf(answer, 'change'))}\n`,
     reason === undefined ? '' : `conditional writes are refused: ${cellText(reason)}\n`,
-    ...rowsOf(told, 'concerns').map((concern) => `attention: ${cellText(concern)}\n`),
+    ...rowsOf(answer, 'concerns').map((warning) => `attention: ${cellText(warning)}\n`),
   ].join('')
 }
 

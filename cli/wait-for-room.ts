@@ -30,7 +30,8 @@ export async function openWithRoom(
     } catch (error) {
       await server.close()
       if (!isFull(error)) throw error
-      if (attempt === 1) logger.error('there is no room to start: waiting for it', told(error))
+      if (attempt === 1)
+        logger.error('there is no room to start: waiting for it', errorField(error))
     }
     await Promise.race([stop, delay(RETRY_MS)])
   }
@@ -45,6 +46,6 @@ function isFull(error: unknown): boolean {
   return false
 }
 
-function told(error: unknown): { error: string } {
+function errorField(error: unknown): { error: string } {
   return { error: error instanceof Error ? error.message : String(error) }
 }

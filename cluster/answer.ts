@@ -34,7 +34,7 @@ export class Answer {
   readonly #limits: ClusterLimits
   readonly #rows: AsyncGenerator<HashedRow, undefined>
   readonly #hashes = new HashSet()
-  readonly #store: Pick<Store, 'slot'>
+  readonly #store: Pick<Store, 'keyState'>
   /** Above it values travel in pieces; undefined: none does. */
   readonly #pieceBytes: number | undefined
   /** Keys of records that come after the others. */
@@ -107,10 +107,10 @@ export class Answer {
   /** As they are by now; what is not large any more has changed, and is told by the log. */
   async #nextLarge(): Promise<AnswerPage | undefined> {
     for (let key = this.#large.shift(); key !== undefined; key = this.#large.shift()) {
-      const slot = await this.#store.slot(key)
-      if (slot === undefined || !this.#isLarge(slot.record)) continue
-      const { record } = slot
-      const fresh = slot.seq > this.#after ? 1 : 0
+      const keyState = await this.#store.keyState(key)
+      if (keyState === undefined || !this.#isLarge(keyState.record)) continue
+      const { record } = keyState
+      const fresh = keyState.seq > this.#after ? 1 : 0
       const bytes = recordBytes(record)
       return { records: [record], fresh, large: record, lacks: '', last: false, bytes }
     }

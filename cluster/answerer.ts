@@ -67,8 +67,8 @@ export class Answerer {
     const horizon = this.#options.horizon(set.path)
     const counting = { set, horizon, protocol: this.#options.protocol() }
     await digests.track(counting)
-    const told = digests.digests(counting, nodes)
-    dispatch({ type: 'digested', n, head: store.head, horizon, digests: told })
+    const computed = digests.digests(counting, nodes)
+    dispatch({ type: 'digested', n, head: store.head, horizon, digests: computed })
   }
 
   async #search(n: number): Promise<void> {

@@ -16,7 +16,7 @@ interface Differing {
 
 export interface Walk {
   /**
-   * Whether this is the first comparison with a log. Later ones owe nothing without having told its
+   * Whether this is the first comparison with a log. Later ones queue nothing without having told its
    * hash, since what is on its way up is left out of the hashes.
    */
   readonly isFirst: boolean
@@ -25,7 +25,7 @@ export interface Walk {
   /** Nodes below which only the other side holds records. */
   readonly absent: readonly string[]
   /** Nodes below which only we do. */
-  readonly surplus: readonly string[]
+  readonly extra: readonly string[]
   readonly differing: readonly Differing[]
 }
 
@@ -33,7 +33,7 @@ export interface Walk {
 const FEW_RECORDS = 32
 
 export function startWalk(isFirst: boolean): Walk {
-  return { isFirst, unasked: [''], asked: [], absent: [], surplus: [], differing: [] }
+  return { isFirst, unasked: [''], asked: [], absent: [], extra: [], differing: [] }
 }
 
 /** Names at most `limit` nodes to ask about next; none when the walk has ended. */
@@ -46,25 +46,25 @@ export function askNext(walk: Walk, limit: number): Walk {
 export function learn(walk: Walk, theirs: readonly Digest[], ours: readonly Digest[]): Walk {
   const unasked = [...walk.unasked]
   const absent = [...walk.absent]
-  const surplus = [...walk.surplus]
+  const extra = [...walk.extra]
   const differing = [...walk.differing]
   walk.asked.forEach((node, i) => {
     const [their, our] = [theirs[i], ours[i]]
     if (their === undefined || our === undefined || sameDigest(their, our)) return
     if (our.count === 0) absent.push(node)
-    else if (their.count === 0 && walk.isFirst) surplus.push(node)
+    else if (their.count === 0 && walk.isFirst) extra.push(node)
     else if (node.length === LEAF_DIGITS || our.count <= FEW_RECORDS) {
       differing.push({ node, count: our.count })
     } else unasked.push(...childrenOf(node))
   })
-  return { isFirst: walk.isFirst, unasked, asked: [], absent, surplus, differing }
+  return { isFirst: walk.isFirst, unasked, asked: [], absent, extra, differing }
 }
 
 /** What one exchange is about. */
 export interface Portion {
   readonly nodes: readonly string[]
   /** `hashes`: ours are told, and theirs we lack come back. `all`: theirs is nothing, or hardly anything. */
-  readonly tells: 'hashes' | 'all'
+  readonly sends: 'hashes' | 'all'
 }
 
 /**
@@ -72,22 +72,22 @@ export interface Portion {
  * that goes with the first; the others are filled up to the greatest number of hashes.
  */
 export function portions(
-  { absent, surplus, differing }: Walk,
+  { absent, extra, differing }: Walk,
   maxHashes: number = MAX_HASHES,
 ): Portion[] {
-  const portions: Portion[] = surplus.length === 0 ? [] : [{ nodes: surplus, tells: 'all' }]
+  const portions: Portion[] = extra.length === 0 ? [] : [{ nodes: extra, sends: 'all' }]
   let nodes = [...absent]
   let hashes = 0
   for (const { node, count } of differing) {
     if (hashes > 0 && hashes + count > maxHashes) {
-      portions.push({ nodes, tells: 'hashes' })
+      portions.push({ nodes, sends: 'hashes' })
       nodes = []
       hashes = 0
     }
     nodes.push(node)
     hashes += count
   }
-  if (nodes.length > 0) portions.push({ nodes, tells: 'hashes' })
+  if (nodes.length > 0) portions.push({ nodes, sends: 'hashes' })
   return portions
 }
 

@@ -165,7 +165,7 @@ function redisOptions({ target, ca, timeoutMs }: ConnectionOptions, made: number
     ...(password === undefined ? {} : { password }),
     connectionName: 'ooo',
     lazyConnect: true,
-    // What is not connected takes no commands, and what is lost is made anew here, not there.
+    // What is not connected takes no commands, and what is lost is made again here, not there.
     enableOfflineQueue: false,
     autoResubscribe: false,
     autoResendUnfulfilledCommands: false,

@@ -37,7 +37,7 @@ export function explainClone(reason: string): string {
 }
 
 /** Sentences for people at the leader. */
-export function cloneConcerns(
+export function cloneWarnings(
   clones: readonly { readonly name: string; readonly at: string; readonly other: string }[],
 ): string[] {
   return clones.map(

@@ -14,14 +14,14 @@ export interface Tally {
   readonly received: number
   /** Those of them that this node lacked and that were not under way anyhow. */
   readonly applied: number
-  /** Records the leader lacks and was not owed before. */
-  readonly owed: number
+  /** Records the leader lacks, which were not pending before. */
+  readonly pending: number
 }
 
 export type ComparisonEvent =
   /** The leader told its digests; `ours` are of the same nodes at the same moment. */
   | {
-      readonly type: 'told'
+      readonly type: 'digestsReceived'
       readonly n: number
       readonly theirs: readonly Digest[]
       readonly ours: readonly Digest[]
@@ -34,7 +34,7 @@ export type ComparisonEvent =
       readonly part: number
       readonly last: boolean
       readonly applied: number
-      readonly owed: number
+      readonly pending: number
     }
 
 export type ComparisonEffect =
@@ -54,7 +54,7 @@ export type ComparisonEffect =
       readonly nodes: readonly string[]
     }
   /**
-   * Merge the records; with the last part, owe what the leader lacks: everything below the nodes that
+   * Merge the records; with the last part, queue what the leader lacks: everything below the nodes that
    * is not equal (`isAll`), or what it told. Answered by `took`.
    */
   | {

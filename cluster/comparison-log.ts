@@ -57,14 +57,18 @@ export class ComparisonLog {
   /** A comparison has ended. @param hasRefused whether the leader refuses some of ours. */
   ended(tally: Tally, isRepair: boolean, hasRefused: boolean): void {
     const { leader, logger, time } = this.#options
-    const { applied, owed, received, differing } = tally
-    const records = applied + owed
+    const { applied, pending, received, differing } = tally
+    const records = applied + pending
     if (!isRepair) {
-      logger.info('compared in full with the leader', { leader, received, owed })
+      logger.info('compared in full with the leader', { leader, received, pending })
     } else if (records > 0) {
       this.#repairs++
       this.#repairedRecords += records
-      logger.warn('a difference from the leader was found and repaired', { leader, applied, owed })
+      logger.warn('a difference from the leader was found and repaired', {
+        leader,
+        applied,
+        pending,
+      })
     }
     if (isRepair && records === 0 && (differing === 0 || !hasRefused)) {
       this.#lastAgreementMs = Number(time.wallNs() / NS_PER_MS)

@@ -46,7 +46,7 @@ export class ComparisonWork {
   }
 
   /** Puts our digests beside the leader's, of the same horizon. */
-  told(message: Digests): void {
+  received(message: Digests): void {
     const state = this.#options.state()
     if (state.kind === 'closed' || state.kind === 'offline') return
     const { session } = state
@@ -61,7 +61,7 @@ export class ComparisonWork {
       await digests.track(counting)
       if (!this.isCurrent(session)) return
       const ours = digests.digests(counting, phase.walk.asked)
-      dispatch({ type: 'told', message, ours })
+      dispatch({ type: 'digestsReceived', message, ours })
     })
   }
 

@@ -81,7 +81,7 @@ export function beginComparison(
     differing: 0,
     received: 0,
     applied: 0,
-    owed: 0,
+    pending: 0,
   }
   const walk = startWalk(isFirst)
   return ask({ sets, isFirst, n, phase: { kind: 'asking', walk }, tally }, walk, context)
@@ -101,7 +101,7 @@ export function stepComparison(
   if (event.type === 'found') return receive(comparison, event.message)
   if (event.n !== comparison.n) return { comparison: undefined, effects: [] }
   switch (event.type) {
-    case 'told':
+    case 'digestsReceived':
       if (phase.kind !== 'asking' || event.theirs.length !== phase.walk.asked.length) break
       return walkOn(comparison, learn(phase.walk, event.theirs, event.ours), context)
     case 'hashed':
@@ -153,7 +153,7 @@ function nextPortion(
   // Noted before the hashes are read: what is applied meanwhile is no difference to be repaired.
   const phase = { kind: 'hashing', left, after: context.applied } as const
   const next = { ...comparison, n, phase }
-  if (portion.tells === 'all') return offer(next, phase, '', context)
+  if (portion.sends === 'all') return offer(next, phase, '', context)
   return { comparison: next, effects: [{ type: 'hash', n, set, nodes: portion.nodes }] }
 }
 
@@ -209,7 +209,7 @@ function receive(comparison: Comparison, message: Found): ComparisonStep {
         last,
         set,
         nodes: portion.nodes,
-        isAll: portion.tells === 'all',
+        isAll: portion.sends === 'all',
       },
     ],
   }
@@ -221,11 +221,11 @@ function took(
   event: Extract<ComparisonEvent, { type: 'took' }>,
   context: ComparisonContext,
 ): ComparisonStep {
-  const { n, part, last, applied, owed } = event
+  const { n, part, last, applied, pending } = event
   const { tally } = comparison
   const next: Comparison = {
     ...comparison,
-    tally: { ...tally, applied: tally.applied + applied, owed: tally.owed + owed },
+    tally: { ...tally, applied: tally.applied + applied, pending: tally.pending + pending },
   }
   const message: ComparisonMessage = { t: 'taken', n, part }
   const rest = last ? nextPortion(next, left.slice(1), context) : { comparison: next, effects: [] }

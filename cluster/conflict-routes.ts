@@ -6,7 +6,7 @@
  *   `deleted`) and `at`, versions and times as text of nanoseconds. What the leader refused for good has
  *   `refused`, an error code, in place of `winner`. A node tells what it decided itself;
  *   `leaders` are the nodes to ask for the rest.
- * - `POST /-/conflicts/<id>/restore`: writes what lost anew, as a write of this node, and takes it out.
+ * - `POST /-/conflicts/<id>/restore`: writes what lost again, as a write of this node, and takes it out.
  * - `DELETE /-/conflicts/<id>`: takes it out.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'

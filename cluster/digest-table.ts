@@ -24,7 +24,7 @@ import { countsInDigest } from './unknown-entries.ts'
 const MAX_FOREIGN = 64
 /** Records between two breaths of a count. */
 const BREATH = 10_000
-/** A count that met a damaged record is begun anew, at most so often. */
+/** A count that met a damaged record is begun again, at most so often. */
 const MAX_TRIES = 5
 
 /** What is counted. */
@@ -66,7 +66,7 @@ export class DigestTable {
     this.#usual = usual
   }
 
-  /** Counts the usual sets anew, as at the start. @throws StateError of the storage. */
+  /** Counts the usual sets again, as at the start. @throws StateError of the storage. */
   async recount(horizon: bigint): Promise<void> {
     this.stop()
     await this.#begin(this.#usual.map((set) => ({ set, horizon })))
@@ -78,7 +78,7 @@ export class DigestTable {
     this.#tracked.clear()
   }
 
-  /** Tombstones up to this stamp are gone: sets that count some of them are to be counted anew. */
+  /** Tombstones up to this stamp are gone: sets that count some of them are to be counted again. */
   removed(forgotten: bigint): void {
     for (const [name, { horizon }] of this.#tracked) {
       if (horizon < forgotten) this.#tracked.delete(name)

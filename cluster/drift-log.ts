@@ -12,7 +12,7 @@ export class DriftLog {
   readonly #time: TimeSource
   readonly #logger: Logger
   #count = 0
-  #toldNs: bigint | undefined
+  #loggedNs: bigint | undefined
 
   constructor(options: { readonly time: TimeSource; readonly logger: Logger }) {
     this.#time = options.time
@@ -36,8 +36,8 @@ export class DriftLog {
     if (first === undefined) return
     this.#count += refused.length
     const now = this.#time.monotonicNs()
-    if (this.#toldNs !== undefined && now - this.#toldNs < QUIET_NS) return
-    this.#toldNs = now
+    if (this.#loggedNs !== undefined && now - this.#loggedNs < QUIET_NS) return
+    this.#loggedNs = now
     this.#logger.warn(
       'writes of a follower are stamped too far in the future: its clock is wrong',
       {

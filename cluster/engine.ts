@@ -20,10 +20,10 @@ import type { LeaseReport } from './election/election.ts'
 import type { Standing } from './election/standing.ts'
 import type { VotersReport } from './election/voters-report.ts'
 import { FollowerLink } from './follower.ts'
+import { FollowerProgress } from './follower-progress.ts'
 import type { RegisteredFollower } from './follower-registry.ts'
 import { followedSets, usualSets } from './key-set.ts'
 import { type FollowerStatus, Leader } from './leader.ts'
-import { LeaderKeeping } from './leader-keeping.ts'
 import { leavePlacement, loadProgress, settlePlacement } from './link-progress.ts'
 import { type LivedTime, livedTimeOf } from './lived-time.ts'
 import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
@@ -98,7 +98,7 @@ export class ClusterEngine {
   readonly #engine: EngineOptions
   readonly #leader: Leader
   readonly #digests: DigestTable
-  readonly #keeping: LeaderKeeping
+  readonly #followerProgress: FollowerProgress
   readonly #guard: CloneGuard
   readonly #lived: LivedTime
   readonly #revision: ConflictRevision
@@ -110,7 +110,7 @@ export class ClusterEngine {
   readonly conflicts: ConflictLog
   readonly #progressListeners = new Set<() => void>()
   #stopListening: (() => void) | undefined
-  /** Comparisons anew, one after the other. */
+  /** Comparisons again, one after the other. */
   #restarts: Promise<void> = Promise.resolve()
   #isStopped = false
   #cancelRetry: CancelTimer | undefined
@@ -131,7 +131,7 @@ export class ClusterEngine {
       },
     })
     this.#revision = new ConflictRevision({ store, clock, logger, conflicts: this.conflicts })
-    this.#keeping = new LeaderKeeping({
+    this.#followerProgress = new FollowerProgress({
       store,
       placement,
       clock,
@@ -161,7 +161,7 @@ export class ClusterEngine {
       time,
       publisher: this.#publisher,
       digests: this.#digests,
-      keeping: this.#keeping,
+      followerProgress: this.#followerProgress,
       guard: this.#guard,
       conflicts: this.conflicts,
       partials: this.#partials,
@@ -194,7 +194,7 @@ export class ClusterEngine {
         this.#leader.committed(commit)
         this.#revision.committed(commit)
         for (const link of this.#links) {
-          if (store.owedCount(link.leader) > 0) link.outboxChanged()
+          if (store.pendingCount(link.leader) > 0) link.outboxChanged()
         }
       }),
       store.onDamage(() => this.#compareAnew()),
@@ -204,7 +204,7 @@ export class ClusterEngine {
     }
     if (this.#engine.digests === undefined) void this.#count()
     this.#lived.start()
-    this.#keeping.start()
+    this.#followerProgress.start()
     this.#engine.standing?.ballot?.begin()
     for (const link of this.#links) link.start()
   }
@@ -237,7 +237,7 @@ export class ClusterEngine {
     this.#partials.close()
     await this.#revision.stop()
     await this.#guard.stop()
-    await this.#keeping.stop()
+    await this.#followerProgress.stop()
     await this.#lived.stop()
     await this.#restarts
   }
@@ -279,13 +279,13 @@ export class ClusterEngine {
 
   /** Every follower that is a member, connected or away, and where it is. */
   members(): (RegisteredFollower & { readonly connected: boolean })[] {
-    return this.#keeping.members()
+    return this.#followerProgress.members()
   }
 
   /** Forgets a member that is away. @returns it; undefined when there is none, or it is connected. */
   forget(id: string): RegisteredFollower | undefined {
-    if (!this.#keeping.isConnected(id)) this.#guard.forget(id)
-    return this.#keeping.forget(id)
+    if (!this.#followerProgress.isConnected(id)) this.#guard.forget(id)
+    return this.#followerProgress.forget(id)
   }
 
   /** Takes a follower's stream. */
@@ -341,7 +341,7 @@ export class ClusterEngine {
       links: this.#links.map((link) => this.#monitor.link(link.status())),
       followers: this.#leader.followers().map((follower) => this.#monitor.follower(follower)),
       refusals: this.#monitor.refusals(),
-      registered: this.#keeping.followers(),
+      registered: this.#followerProgress.followers(),
       clones: this.#guard.clones(),
       clockOffsetMs: this.#monitor.clockOffsetMs,
       bus: this.#busReport(),
@@ -370,12 +370,12 @@ export class ClusterEngine {
   ): FollowerLink {
     const { store, clock, time, random, transport, options, url } = this.#engine
     const { node, narrow = (path: string) => path } = this.#engine
-    const told = { ...(node && { node }), ...(url !== undefined && { url }) }
+    const described = { ...(node && { node }), ...(url !== undefined && { url }) }
     const incarnations = incarnationsOf(store)
     const who = { id: store.id, name: this.name, scopes: scopes.map(narrow), incarnations }
     return new FollowerLink({
       leader,
-      identity: { ...who, ...told },
+      identity: { ...who, ...described },
       sets: followedSets(this.#engine.placement, leader).map(({ path, except }) => ({
         path: narrow(path),
         except,

@@ -31,16 +31,16 @@ export function begin(state: FollowingState, context: FollowerContext): Follower
 /** Begins a comparison at its time, unless one is under way or much else is. */
 export function compareDue(
   state: OpenState,
-  { owed }: Extract<FollowerEvent, { type: 'compareDue' }>,
+  { pending }: Extract<FollowerEvent, { type: 'compareDue' }>,
   context: FollowerContext,
 ): FollowerStep {
   if (state.kind !== 'live' || state.comparison !== undefined) return { state, effects: [] }
-  if (owed > MAX_UNDER_WAY) return { state, effects: [] }
+  if (pending > MAX_UNDER_WAY) return { state, effects: [] }
   return begin(state, context)
 }
 
 /** The leader's digests came. */
-export function told(
+export function digestsReceived(
   state: OpenState,
   { message, ours }: { readonly message: Digests; readonly ours: ComparisonDigests },
   context: FollowerContext,
@@ -49,10 +49,10 @@ export function told(
   if (!isFollowing(state)) return dropLink(state, '"digests" before "welcome"')
   const { n, head, digests } = message
   const heard = noteHead({ ...state, silentBeats: 0 }, head)
-  return step(heard, { type: 'told', n, theirs: digests, ours }, context)
+  return step(heard, { type: 'digestsReceived', n, theirs: digests, ours }, context)
 }
 
-type ComparisonDigests = Extract<ComparisonEvent, { type: 'told' }>['ours']
+type ComparisonDigests = Extract<ComparisonEvent, { type: 'digestsReceived' }>['ours']
 
 /** A part of an exchange came. */
 export function found(

@@ -11,7 +11,7 @@
  * ```
  *
  * In `fetch` the stream brings what is missing, and nothing else; the bus goes on. What comes after a
- * gap waits in `ahead`, so only what was lost is sent anew. A message of the bus is taken only when it begins
+ * gap waits in `ahead`, so only what was lost is sent again. A message of the bus is taken only when it begins
  * at or before what is covered and ends after it, so repeated, late and foreign ones change nothing.
  *
  * Invariants, checked by `test/cluster/bus-machine.test.ts`:
@@ -49,13 +49,13 @@ export function heard(
   // Before it is live, the stream brings everything anyhow.
   if (state.kind !== 'live' || batch.epoch !== state.leader.epoch) return { state, effects: [] }
   const wanted = Math.max(state.feed.wanted, batch.ack ?? 0)
-  const told = noteHead(withFeed(state, { silence: 0, wanted }), batch.to)
+  const noted = noteHead(withFeed(state, { silence: 0, wanted }), batch.to)
   // It waits for what is not stored yet, so that a slow disk does not go to and fro.
-  if (told.feed.from === 'stream' && told.feed.unstored.length > 0) {
-    return { state: told, effects: [] }
+  if (noted.feed.from === 'stream' && noted.feed.unstored.length > 0) {
+    return { state: noted, effects: [] }
   }
-  if (batch.to > state.covered) return takeAhead(told, batch, context)
-  const joined = joinOn(told, context)
+  if (batch.to > state.covered) return takeAhead(noted, batch, context)
+  const joined = joinOn(noted, context)
   return joined.state.kind === 'live' && batch.from === batch.to
     ? then(joined, acknowledgeNews(joined.state))
     : joined
@@ -86,10 +86,10 @@ export function beatOnBus(
   state: LiveState,
   { head, bus }: { readonly head: number; readonly bus?: false },
 ): FollowerStep {
-  const told = noteHead(state, head)
-  const alive = acknowledge(told, told.applied)
+  const noted = noteHead(state, head)
+  const alive = acknowledge(noted, noted.applied)
   if (bus === false) return then(alive, leaveBus(alive.state, 'leader'))
-  const { feed, covered } = told
+  const { feed, covered } = noted
   const isLate = feed.from === 'bus' && covered < feed.expected
   const next = withFeed(alive.state, { expected: head })
   if (!isLate) return { ...alive, state: next }
@@ -225,9 +225,9 @@ function request(
   const wanted = from === 'stream' ? null : until
   const message: FollowerMessage = { t: 'feed', n, after, until: wanted }
   const next = withFeed(state, { from, n, until: from === 'fetch' ? until : 0, silence: 0 })
-  const told = acknowledgeNews(next)
-  return then(told, {
-    state: told.state,
+  const noted = acknowledgeNews(next)
+  return then(noted, {
+    state: noted.state,
     effects: [
       { type: 'send', message },
       { type: 'fed', from, reason },

@@ -5,9 +5,9 @@ import type { ErrorCode } from '../src/core/errors.ts'
 import type { FollowerMessage, LeaderMessage, LogPosition, Rows } from '../src/core/protocol.ts'
 import { isRefusalOfOlder, OLDEST_STREAM_PROTOCOL, STREAM_PROTOCOL } from '../src/core/protocol.ts'
 import type { Digests, KeySet } from '../src/core/protocol-comparison.ts'
+import type { LeaderClock } from '../src/core/protocol-leader-clock.ts'
 import type { MemberNode } from '../src/core/protocol-node.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
-import type { Terms } from '../src/core/protocol-terms.ts'
 import type { Grant } from '../src/core/protocol-voting.ts'
 import type { Apart, InStep } from '../src/store/in-step.ts'
 import type { SentRow } from '../src/store/replication.ts'
@@ -52,9 +52,9 @@ export interface LinkProgress {
    */
   readonly seen: LogPosition | null
   /**
-   * While comparing, a place of the leader's log with which all that is held and not owed came from the
+   * While comparing, a place of the leader's log with which all that is held and not pending came from the
    * log, or was in it before: the cursor before, or the start for a node that held nothing. A
-   * comparison that was broken off begins anew from it, or else what the leader has deleted and
+   * comparison that was broken off begins again from it, or else what the leader has deleted and
    * forgotten since would be taken for news.
    */
   readonly base?: LogPosition | undefined
@@ -135,7 +135,7 @@ export type FollowerEvent =
   | { readonly type: 'quiet'; readonly session: number; readonly known?: readonly InStep[] }
   | {
       readonly type: 'message'
-      readonly message: Exclude<LeaderMessage, Digests | Terms | Grant | PieceMessage>
+      readonly message: Exclude<LeaderMessage, Digests | LeaderClock | Grant | PieceMessage>
     }
   /** A part of the log came over the bus. */
   | { readonly type: 'batch'; readonly batch: SizedBatch }
@@ -162,12 +162,12 @@ export type FollowerEvent =
   | ({ readonly session: number } & Extract<ComparisonEvent, { type: 'hashed' }>)
   /** The leader's digests, with ours of the same nodes at the same moment. */
   | {
-      readonly type: 'told'
+      readonly type: 'digestsReceived'
       readonly message: Digests
       readonly ours: readonly Digest[]
     }
-  /** It is time to compare; `owed` records are in the outbox. */
-  | { readonly type: 'compareDue'; readonly owed: number }
+  /** It is time to compare; `pending` records are in the outbox. */
+  | { readonly type: 'compareDue'; readonly pending: number }
   /** Something is, or may be, in the outbox. */
   | { readonly type: 'outbox' }
   /**
@@ -190,7 +190,7 @@ export type FollowerEvent =
     }
   /** The rows that drifted have new stamps, durably. */
   | { readonly type: 'restamped'; readonly session: number }
-  /** The leader has the value of this row. `row`: what is owed of it by now; undefined for nothing. */
+  /** The leader has the value of this row. `row`: what is pending of it by now; undefined for nothing. */
   | {
       readonly type: 'uploaded'
       readonly session: number
@@ -219,7 +219,7 @@ export type FollowerEffect =
       readonly type: 'save'
       readonly session: number
       readonly progress: LinkProgress
-      /** The base to store when all that is held is owed. */
+      /** The base to store when all that is held is pending. */
       readonly baseIfEmpty?: LogPosition
     }
   /**

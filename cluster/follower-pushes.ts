@@ -14,7 +14,7 @@ import type {
   OpenState,
 } from './follower-link.ts'
 import { dropLink, isFollowing } from './follower-link.ts'
-import { noteOvertaken, told, untold } from './overtaking.ts'
+import { asSent, noteOvertaken, unsent } from './overtaking.ts'
 import { isTooLong } from './page.ts'
 
 /** Rows that may wait for their turn to go up in pieces; beyond it what is behind them waits as well. */
@@ -161,7 +161,7 @@ function send(
     return { state, effects: [] }
   }
   const n = state.nextPush
-  const overtaken = untold(state.overtaken)
+  const overtaken = unsent(state.overtaken)
   const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))
   const message: FollowerMessage = {
     t: 'push',
@@ -169,8 +169,8 @@ function send(
     records: rows.map((row) => row.record),
     ...values,
     ...(overtaken.length === 0 ? {} : { overtaken }),
-    ...(rows.some((row) => row.seen !== undefined)
-      ? { seen: rows.map((row) => row.seen ?? null) }
+    ...(rows.some((row) => row.causalContext !== undefined)
+      ? { seen: rows.map((row) => row.causalContext ?? null) }
       : {}),
     ...(rows.some((row) => row.isLost === true)
       ? { lost: rows.flatMap((row, i) => (row.isLost === true ? [i] : [])) }
@@ -179,7 +179,7 @@ function send(
   const next: FollowingState = {
     ...state,
     nextPush: n + 1,
-    overtaken: told(state.overtaken),
+    overtaken: asSent(state.overtaken),
     pushes: new Map(state.pushes).set(n, sent),
   }
   const more = collect(next, context)

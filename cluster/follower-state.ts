@@ -15,7 +15,7 @@
  *    covers or after all of them.
  * 2. A leader whose log does not continue our cursor is compared with in full, while what it changes
  *    from now on is taken as well; until that has ended no cursor is stored, so that a comparison
- *    that was broken off begins anew.
+ *    that was broken off begins again.
  * 3. A row is in at most one push at a time, and leaves the outbox only when acknowledged.
  * 4. Events of an earlier connection change nothing but the progress, which is a fact of the disk.
  * 5. `held` comes once per connection: after everything that was compared, when a reading of the whole
@@ -28,7 +28,7 @@ import { commonProtocol, protocolRefusal, STREAM_PROTOCOL } from '../src/core/pr
 import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-records.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import { FROM_STREAM } from './feed.ts'
-import { begin as compare, compareDue, done, found, told } from './follower-comparing.ts'
+import { begin as compare, compareDue, digestsReceived, done, found } from './follower-comparing.ts'
 import {
   acknowledge,
   acknowledgeStored,
@@ -108,8 +108,8 @@ export function stepFollower(
       return settled(state, event, context)
     case 'restamped':
       return restamped(state, event, context)
-    case 'told':
-      return told(state, event, context)
+    case 'digestsReceived':
+      return digestsReceived(state, event, context)
     case 'took':
     case 'hashed':
       return done(state, event, context)
@@ -133,13 +133,13 @@ function greet(
   if (state.kind !== 'greeting' || state.session !== session) return { state, effects: [] }
   const { cursor, seen, base = null, beyond } = state.progress
   const { bus = false, protocol = STREAM_PROTOCOL, incarnations, url, ...who } = identity
-  const told = { ...(incarnations && { incarnations }), ...(url !== undefined && { url }) }
+  const noted = { ...(incarnations && { incarnations }), ...(url !== undefined && { url }) }
   const message: FollowerMessage = {
     t: 'hello',
     protocol,
     ...who,
     ...(bus ? { bus } : {}),
-    ...(protocol < PROTOCOL_WITH_FIELDS ? {} : told),
+    ...(protocol < PROTOCOL_WITH_FIELDS ? {} : noted),
     cursor,
     seen,
     base,
@@ -255,15 +255,15 @@ function advance(
   const isOfOldFeed = n < feed.n || feed.from === 'bus'
   if (state.kind === 'live' && (isOfOldFeed || through < state.covered || feed.from === 'fetch')) {
     if (message.t === 'beat') return beatOnBus(state, message)
-    const told = noteHead(state, head)
-    if (isOfOldFeed) return { state: told, effects: [] }
+    const noted = noteHead(state, head)
+    if (isOfOldFeed) return { state: noted, effects: [] }
     // The bus was quicker.
-    if (through <= state.covered) return acknowledge(told, told.applied)
+    if (through <= state.covered) return acknowledge(noted, noted.applied)
   }
   const cursor: LogPosition = { epoch: leader.epoch, seq: through }
   const seen: LogPosition = { epoch: leader.epoch, seq: head }
   const isReached = message.t === 'rows' && beyond >= head
-  const told = {
+  const noted = {
     ...state,
     leader: { ...leader, head },
     covered: through,
@@ -277,8 +277,8 @@ function advance(
   const records = message.t === 'rows' ? message.records : []
   const step =
     records.length > 0 || !isKnown
-      ? merge(told, { type: 'merge', session, records, cursor, seen, beyond, isComplete })
-      : acknowledge(told, through)
+      ? merge(noted, { type: 'merge', session, records, cursor, seen, beyond, isComplete })
+      : acknowledge(noted, through)
   const { state: next, effects } = step
   if (next.kind === 'comparing') {
     return { state: { ...next, isCaughtUp: next.isCaughtUp || isReached }, effects }
@@ -304,9 +304,9 @@ function applied(
 ): FollowerStep {
   const next = { ...state, progress }
   if (!isFollowing(next) || session !== state.session) return { state: next, effects: [] }
-  const told = acknowledgeStored(stored({ ...next, applied: seq, beyond }, seq))
-  const pump = collect(told.state, context)
-  return { state: pump.state, effects: [...told.effects, ...pump.effects] }
+  const noted = acknowledgeStored(stored({ ...next, applied: seq, beyond }, seq))
+  const pump = collect(noted.state, context)
+  return { state: pump.state, effects: [...noted.effects, ...pump.effects] }
 }
 
 /** A cursor that became durable at the end of a comparison is news for the leader. */

@@ -27,7 +27,7 @@ export type DurableEffect = Extract<
 >
 
 /** What a leader says of tombstones it does not keep; see `unknown-entries.ts`. */
-export interface LeaderTerms {
+export interface LeaderHorizon {
   readonly forgotten: bigint
   /** Up to which stamp it has removed tombstones, whether it is known of which log or not. */
   readonly removed: bigint
@@ -37,7 +37,7 @@ export interface LeaderTerms {
 }
 
 /** What a welcome says of them. */
-export function keptBy(welcome: Welcome): Pick<LeaderTerms, 'forgotten' | 'removed'> {
+export function keptBy(welcome: Welcome): Pick<LeaderHorizon, 'forgotten' | 'removed'> {
   const { forgotten, removed = forgotten } = welcome
   return { forgotten: BigInt(forgotten), removed: BigInt(removed) }
 }
@@ -67,7 +67,7 @@ const MAX_TRIES = 5
 
 export class FollowerSteps {
   readonly #options: FollowerStepsOptions
-  /** The progress on disk; each step writes it anew. */
+  /** The progress on disk; each step writes it again. */
   #durable: LinkProgress
   /** What the leader has no record for, as told so far in the exchange under way. */
   #lacks = new HashSet()
@@ -110,7 +110,7 @@ export class FollowerSteps {
    */
   async perform(
     effect: DurableEffect,
-    terms: LeaderTerms,
+    retention: LeaderHorizon,
     isWanted: () => boolean,
   ): Promise<FollowerEvent> {
     const { store, leader } = this.#options
@@ -124,10 +124,10 @@ export class FollowerSteps {
         const { records, cursor, seen, isComplete } = effect
         const { base, leader: id, apart } = this.#durable
         const beyond = effect.beyond ?? cursor.seq
-        const told = { seen: this.#later(seen), leader: id }
+        const reported = { seen: this.#later(seen), leader: id }
         const progress = isComplete
-          ? { cursor, ...told, ...(beyond > cursor.seq ? { beyond } : {}) }
-          : { cursor: null, ...told, base, apart }
+          ? { cursor, ...reported, ...(beyond > cursor.seq ? { beyond } : {}) }
+          : { cursor: null, ...reported, base, apart }
         await this.#save(progress, (meta) => store.merge(records, { source: leader, leader, meta }))
         return { type: 'applied', session, seq: cursor.seq, beyond, progress }
       }
@@ -141,21 +141,21 @@ export class FollowerSteps {
         return { type: 'settled', session, n, progress }
       }
       case 'restamp':
-        await store.restamp(leader, effect.rows, terms.greatest)
+        await store.restamp(leader, effect.rows, retention.greatest)
         return { type: 'restamped', session }
       case 'take':
-        return this.#take(effect, terms, isWanted)
+        return this.#take(effect, retention, isWanted)
     }
   }
 
   async #saveProgress(effect: Extract<DurableEffect, { type: 'save' }>): Promise<LinkProgress> {
     const { store, leader } = this.#options
     const { cursor, seen, leader: id } = effect.progress
-    const { base: told } = effect.progress
+    const { base: reported } = effect.progress
     const place = this.#durable.cursor ?? this.#durable.base
-    const isLeft = effect.baseIfEmpty !== undefined && !isSamePlace(told, place)
+    const isLeft = effect.baseIfEmpty !== undefined && !isSamePlace(reported, place)
     const left = isLeft ? await leaveLog(store, leader) : []
-    const base = told ?? (await this.#baseIfEmpty(effect.baseIfEmpty))
+    const base = reported ?? (await this.#baseIfEmpty(effect.baseIfEmpty))
     const apart = await this.#named(effect.progress.apart)
     const later = seen === null ? null : this.#later(seen)
     const progress = { cursor, seen: later, base, leader: id, apart }
@@ -165,7 +165,7 @@ export class FollowerSteps {
 
   /**
    * What changed here before this leader was followed again, by its keys where those are not too many: what
-   * changes from now on is owed to the leader, or comes from it.
+   * changes from now on is pending for the leader, or comes from it.
    */
   async #named(apart: Apart | undefined): Promise<Apart | undefined> {
     if (apart?.after === undefined) return apart
@@ -188,13 +188,13 @@ export class FollowerSteps {
 
   async #take(
     effect: Extract<DurableEffect, { type: 'take' }>,
-    terms: LeaderTerms,
+    retention: LeaderHorizon,
     isWanted: () => boolean,
   ): Promise<FollowerEvent> {
     const { store, time, leader, protocol } = this.#options
     const { session, n, part, last, records, fresh, set, nodes, isAll } = effect
     const progress = { ...this.#durable, seen: this.#later(effect.seen) }
-    const { horizon } = terms
+    const { horizon } = retention
     const known = await leaveForgotten(store, records.slice(0, records.length - fresh), horizon)
     const late = await leaveForgotten(store, records.slice(records.length - fresh), horizon)
     const outcomes = await this.#save(progress, (meta) =>
@@ -219,16 +219,16 @@ export class FollowerSteps {
     const lacks = isAll ? undefined : this.#lacks
     const acknowledged = this.#acknowledgedIn(session)
     const unknown = {
-      ...{ leader, lacks, underWay: this.#underWay, acknowledged, ...terms, isWanted },
+      ...{ leader, lacks, underWay: this.#underWay, acknowledged, ...retention, isWanted },
       isApart: apartOf(this.#durable.apart ?? {}),
       doubted: (count: number) => this.#doubt(count),
     }
-    const owed =
+    const pending =
       last && (isAll || this.#lacks.size > 0)
         ? await settleUnknown({ store, time, set, nodes, protocol: protocol() }, unknown)
         : 0
     if (last) this.#acknowledged = { session, keys: new HashSet() }
-    return { type: 'took', session, n, part, last, applied, owed, progress }
+    return { type: 'took', session, n, part, last, applied, pending, progress }
   }
 
   #acknowledgedIn(session: number): HashSet {
@@ -244,8 +244,8 @@ export class FollowerSteps {
     const noted: BatchOperation[] = []
     for (const { row, record: sent, code, reason } of denied) {
       this.#denied++
-      const slot = sent === undefined ? await store.slot(row.key) : undefined
-      const record = sent ?? (slot?.seq === row.seq ? slot.record : undefined)
+      const keyState = sent === undefined ? await store.keyState(row.key) : undefined
+      const record = sent ?? (keyState?.seq === row.seq ? keyState.record : undefined)
       // One that a comparison brings up again has been noted.
       if (record === undefined || (await conflicts.refusalOf(row.key, nameOf(record)))) continue
       logger.warn('the leader refused a write for good: it is in the conflict log', {
@@ -262,15 +262,15 @@ export class FollowerSteps {
     for (const { key } of rows) if (keys.size <= MAX_HASHES) keys.add(hashText(key))
   }
 
-  /** `base` when all that is held for this leader is owed to it. */
+  /** `base` when all that is held for this leader is pending for it. */
   async #baseIfEmpty(base: LogPosition | undefined): Promise<LogPosition | undefined> {
     if (base === undefined) return undefined
     const { store, leader } = this.#options
     for (let i = 0; i < MAX_TRIES; i++) {
       const { head } = store
-      const isOwed = await this.#holdsNoMoreThan(store.owedCount(leader))
+      const isPending = await this.#holdsNoMoreThan(store.pendingCount(leader))
       // What was written meanwhile would be counted in one of the two only.
-      if (store.head === head) return isOwed ? base : undefined
+      if (store.head === head) return isPending ? base : undefined
     }
     return undefined
   }

@@ -5,16 +5,16 @@
  */
 import { Connection } from '../src/client/connection.ts'
 import { ERROR_TABLE, errorText, isStateError } from '../src/core/errors.ts'
-import { leaderText } from '../src/core/nobody.ts'
 import {
   decodeLeaderMessage,
   encodeMessage,
   STREAM_PROTOCOL,
   TOKEN_HEADER,
 } from '../src/core/protocol.ts'
-import type { Terms } from '../src/core/protocol-terms.ts'
+import type { LeaderClock } from '../src/core/protocol-leader-clock.ts'
 import { type CancelTimer, NS_PER_MS } from '../src/core/time.ts'
 import type { MessageSocket } from '../src/core/transport.ts'
+import { leaderText } from '../src/core/unknown-leader.ts'
 import { Backlog } from './backlog.ts'
 import { BusListener } from './bus-listener.ts'
 import { ComparisonLog } from './comparison-log.ts'
@@ -29,11 +29,11 @@ import type {
   FollowerState,
 } from './follower-state.ts'
 import { initialFollower, stepFollower } from './follower-state.ts'
-import { type DurableEffect, FollowerSteps, keptBy, type LeaderTerms } from './follower-steps.ts'
+import { type DurableEffect, FollowerSteps, keptBy, type LeaderHorizon } from './follower-steps.ts'
 import { FollowerVoting } from './follower-voting.ts'
 import { LeaderStorage } from './leader-storage.ts'
 import { LeaderTime } from './leader-time.ts'
-import { LinkPatience, NOT_REPLICATED, tellDown } from './link-patience.ts'
+import { downText, LinkPatience, NOT_REPLICATED } from './link-patience.ts'
 import { horizonRow } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
 import { OutboxReader } from './outbox-reader.ts'
@@ -55,7 +55,7 @@ export class FollowerLink {
   #state: FollowerState
   readonly #steps: FollowerSteps
   readonly #comparisons: ComparisonLog
-  #terms: LeaderTerms
+  #retention: LeaderHorizon
   #keptHorizon: bigint
   readonly #leaderTime: LeaderTime
   readonly #leaderStorage: LeaderStorage
@@ -87,15 +87,15 @@ export class FollowerLink {
     this.#leaderStorage = new LeaderStorage(options)
     this.#outbox = new OutboxReader({
       ...options,
-      tellable: (rows) => this.#leaderStorage.tellable(rows),
+      sendable: (rows) => this.#leaderStorage.sendable(rows),
       dispatch: (event) => this.#dispatch(event),
       fail: (error) => this.#fail('the outbox could not be read', error),
     })
     this.#backlog = new Backlog(limits.maxPendingBytes)
     this.#leaderTime = new LeaderTime({
       ...options,
-      comeDown: (stamp) => {
-        const done = options.store.comeDown(stamp)
+      lowerMaxStamp: (stamp) => {
+        const done = options.store.lowerMaxStamp(stamp)
         done.catch((error: unknown) => this.#fail('the clock could not be taken back', error))
       },
     })
@@ -116,12 +116,13 @@ export class FollowerLink {
       tick: () => this.#dispatch({ type: 'busTick' }),
     })
     const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
-    this.#terms = { forgotten: 0n, removed: 0n, horizon, greatest: 0n }
+    this.#retention = { forgotten: 0n, removed: 0n, horizon, greatest: 0n }
     this.#keptHorizon = horizon
     this.#comparisons = new ComparisonLog({
       ...options,
       intervalMs: limits.compareIntervalMs,
-      due: () => this.#dispatch({ type: 'compareDue', owed: options.store.owedCount(leader) }),
+      due: () =>
+        this.#dispatch({ type: 'compareDue', pending: options.store.pendingCount(leader) }),
     })
     this.#comparing = new ComparisonWork({
       ...options,
@@ -139,7 +140,7 @@ export class FollowerLink {
         url: streamUrl(options.leader),
         headers: options.token === undefined ? {} : { [TOKEN_HEADER]: options.token },
       }),
-      // Offline is a mode: whatever a leader says, it may be mended, so the link never gives up.
+      // Offline is a mode: whatever a leader says, it may be repaired, so the link never gives up.
       shouldReconnect: () => true,
       onOpen: (socket) => {
         this.#begin(socket)
@@ -188,7 +189,7 @@ export class FollowerLink {
 
   /** Up to which stamp the leader removes tombstones, as last told; 0n before that. */
   get horizon(): bigint {
-    return this.#terms.horizon
+    return this.#retention.horizon
   }
 
   status(): LinkStatus {
@@ -205,7 +206,7 @@ export class FollowerLink {
         0,
         (following?.leader.head ?? cursor) - cursor - (following?.own.count ?? 0),
       ),
-      outbox: this.#options.store.owedCount(this.#options.leader),
+      outbox: this.#options.store.pendingCount(this.#options.leader),
       refused: following?.refused.size ?? 0,
       ...this.#steps.counts,
       drifted: this.#drifted,
@@ -221,16 +222,16 @@ export class FollowerLink {
     try {
       const message = decodeLeaderMessage(text)
       if (message.t === 'digests') {
-        this.#terms = { ...this.#terms, horizon: message.horizon }
-        this.#comparing.told(message)
+        this.#retention = { ...this.#retention, horizon: message.horizon }
+        this.#comparing.received(message)
       } else if (message.t === 'offer' || message.t === 'piece' || message.t === 'got') {
         this.#pieces?.hear(message)
-      } else if (message.t === 'terms') this.#told(message)
+      } else if (message.t === 'terms') this.#receivedClock(message)
       else if (message.t === 'grant') this.#voting.granted(message)
       else {
         if (message.t === 'welcome') {
           this.#protocol = message.protocol
-          this.#terms = { ...this.#terms, ...keptBy(message) }
+          this.#retention = { ...this.#retention, ...keptBy(message) }
           this.#saveSoon(this.#leaderStorage.welcomed(message))
           this.#listener.invited(message.bus)
         } else if (message.t === 'rows' && isFetched(this.#state, message)) {
@@ -249,7 +250,7 @@ export class FollowerLink {
     this.#pieces?.close()
     const text = reason === '' ? `connection closed (${code})` : explainRefusal(reason)
     if (this.#lastError !== text || this.#state.kind !== 'offline') {
-      this.#options.logger.warn(tellDown(text), {
+      this.#options.logger.warn(downText(text), {
         leader: leaderText(this.#options.leader),
         reason: text,
       })
@@ -305,7 +306,7 @@ export class FollowerLink {
         break
       case 'ask':
       case 'hash':
-        this.#comparing.begin(effect, this.#terms.horizon)
+        this.#comparing.begin(effect, this.#retention.horizon)
         break
       case 'held':
         this.#voting.held()
@@ -335,7 +336,7 @@ export class FollowerLink {
     const isWanted = (): boolean => this.#comparing.isCurrent(effect.session)
     if (!isWanted()) return
     try {
-      const event = await this.#steps.perform(effect, this.#terms, isWanted)
+      const event = await this.#steps.perform(effect, this.#retention, isWanted)
       if ('records' in effect) this.#pieces?.stored(effect.records)
       this.#patience.stored()
       this.#connection.connectionIsGood()
@@ -353,19 +354,19 @@ export class FollowerLink {
     this.#connection.send(encodeMessage(this.#leaderTime.ask()))
   }
 
-  #told(terms: Terms): void {
-    this.#leaderTime.told(terms)
-    const { horizon, greatest } = terms
-    this.#terms = { ...this.#terms, horizon, greatest }
+  #receivedClock(leaderClock: LeaderClock): void {
+    this.#leaderTime.received(leaderClock)
+    const { horizon, greatest } = leaderClock
+    this.#retention = { ...this.#retention, horizon, greatest }
     const waiting = this.#restamp
-    if (waiting === undefined || terms.n < waiting.n) return
+    if (waiting === undefined || leaderClock.n < waiting.n) return
     this.#restamp = undefined
     this.#work = this.#work.then(() => this.#makeDurable(waiting.effect))
   }
 
   /** What is told is told on after a restart too, before the leader is met again: so it is kept. */
   #keepHorizon(): void {
-    const { horizon } = this.#terms
+    const { horizon } = this.#retention
     if (horizon === this.#keptHorizon) return
     this.#keptHorizon = horizon
     this.#saveSoon(new Map([[horizonRow(this.leader), String(horizon)]]))

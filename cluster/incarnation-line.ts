@@ -40,21 +40,21 @@ export type Verdict =
  */
 export function judgeIncarnation(
   line: IncarnationLine | undefined,
-  told: readonly string[],
+  reported: readonly string[],
   isConnected: boolean,
 ): Verdict {
-  const [own = ''] = told
-  if (line === undefined) return { kind: 'next', line: lineOf(told, []) }
+  const [own = ''] = reported
+  if (line === undefined) return { kind: 'next', line: lineOf(reported, []) }
   const { chain, replaced } = line
   const [newest = ''] = chain
   if (own === newest) return { kind: 'again' }
-  if (told.includes(newest)) {
-    const before = chain.filter((id) => !told.includes(id))
-    return { kind: 'next', line: lineOf([...told, ...before], replaced) }
+  if (reported.includes(newest)) {
+    const before = chain.filter((id) => !reported.includes(id))
+    return { kind: 'next', line: lineOf([...reported, ...before], replaced) }
   }
-  if (told.some((id) => chain.includes(id) || replaced.includes(id))) return { kind: 'clone' }
+  if (reported.some((id) => chain.includes(id) || replaced.includes(id))) return { kind: 'clone' }
   if (isConnected) return { kind: 'occupied' }
-  return { kind: 'next', line: lineOf(told, [newest, ...replaced]) }
+  return { kind: 'next', line: lineOf(reported, [newest, ...replaced]) }
 }
 
 function lineOf(chain: readonly string[], replaced: readonly string[]): IncarnationLine {

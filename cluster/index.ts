@@ -2,15 +2,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorText, StateError } from '../src/core/errors.ts'
 import { isLoopback } from '../src/core/loopback.ts'
-import { NOBODY_LEADS } from '../src/core/nobody.ts'
 import { STREAM_PATH } from '../src/core/protocol.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/transport.ts'
+import { NO_LEADER } from '../src/core/unknown-leader.ts'
 import type { PluginHost, ServerPlugin } from '../src/server/plugin.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
-import { cloneConcerns } from './clone-text.ts'
-import { linkConcerns } from './concerns.ts'
+import { cloneWarnings } from './clone-text.ts'
 import { answerConflicts, CONFLICTS_PATH } from './conflict-routes.ts'
-import { callsWithoutNobody } from './election/nobody.ts'
+import { failFastCalls } from './election/fail-fast.ts'
 import { LEADER_PATH } from './election/peer-knowledge.ts'
 import type { ClusterStatus } from './engine.ts'
 import { LeaderCalls } from './leader-call.ts'
@@ -18,6 +17,7 @@ import { answerLeader } from './leader-route.ts'
 import type { Member } from './member.ts'
 import { hostAndPort } from './membership.ts'
 import { clusterMetrics, METRICS_TYPE } from './metrics.ts'
+import { createNodeRole, leaderOfNodes, type NodeRole } from './node-role.ts'
 import { guardNodes } from './nodes-guard.ts'
 import { answerNodes, NODES_PATH } from './nodes-routes.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './options.ts'
@@ -25,11 +25,11 @@ import { resolveClusterOptions } from './options.ts'
 import { type PivotInfo, pivotInfo } from './pivot-info.ts'
 import { setupPivot2 } from './pivot2/pivot2.ts'
 import { planPlacement } from './placement.ts'
-import { createSeat, leaderOfNodes, type Seat } from './seat.ts'
 import { reportCluster } from './status.ts'
 import { type NodeDoor, requireMember, requireToken, showsToken } from './token.ts'
 import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
-import { replicationOf } from './write-fates.ts'
+import { linkWarnings } from './warnings.ts'
+import { replicationOf } from './write-statuses.ts'
 
 export type { BusReport } from './bus-report.ts'
 export type { CloneReport } from './clone-guard.ts'
@@ -91,7 +91,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
   // What is wrong with the keys is told here, not when the server opens.
   const placement = planPlacement(resolved.keys, resolved.clusterUrl, resolved.nodesKey)
   let host: PluginHost | undefined
-  let seat: Seat | undefined
+  let nodeRole: NodeRole | undefined
   const calls = new LeaderCalls(resolved)
   const listeners = new Set<() => void>()
   return {
@@ -100,12 +100,12 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       host = pluginHost
       const parts = { options: resolved, host, calls }
       const nodes = async (): Promise<PivotInfo['nodes']> =>
-        (await tellPivot(own, pluginHost, resolved))?.nodes ?? []
+        (await pivotReport(own, pluginHost, resolved))?.nodes ?? []
       const progressed = (): void => {
         for (const listener of listeners) listener()
       }
-      const own = createSeat({ ...parts, progressed, nodes })
-      seat = own
+      const own = createNodeRole({ ...parts, progressed, nodes })
+      nodeRole = own
       host.addLeaderOf((key) => own.leaderOf(key))
       host.store.setDecisionTerms((key) => own.decisionTerms(key))
       const { nodesKey, nodesWritable, pivot2 } = resolved
@@ -118,17 +118,17 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
           isElected: (key) => own.isElected(key),
           ballot: () => own.ballot,
           listeners,
-          calls: callsWithoutNobody(calls),
+          calls: failFastCalls(calls),
           forwards: resolved.forward,
         }),
       )
       route(host, own, resolved)
       nameNode(host, resolved)
       host.route(VOTERS_PATH, (request, response, url) =>
-        answerVoters({ seat: own, door: resolved, calls }, request, response, url),
+        answerVoters({ nodeRole: own, door: resolved, calls }, request, response, url),
       )
       host.route(NODES_PATH, (request, response, url) =>
-        answerNodes({ seat: own, options: resolved, calls }, request, response, url),
+        answerNodes({ nodeRole: own, options: resolved, calls }, request, response, url),
       )
       host.locateMembers((id) => addressOfMember(own, id))
       host.socket(STREAM_PATH, {
@@ -143,22 +143,22 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       })
     },
     async start(address) {
-      if (seat === undefined) throw new StateError('not_open', 'cluster: start before setup')
-      tellDoor(resolved, address.host)
-      await seat.start(address)
+      if (nodeRole === undefined) throw new StateError('not_open', 'cluster: start before setup')
+      logAdmission(resolved, address.host)
+      await nodeRole.start(address)
     },
     async stop() {
-      await seat?.stop()
-      // Whatever the seats were, they shared it.
+      await nodeRole?.stop()
+      // Whatever the roles were, they shared it.
       await resolved.bus?.close()
       calls.close()
     },
     listPivot2: (nodes) => resolved.pivot2.replace(nodes),
-    status: () => (seat === undefined ? undefined : viewOf(seat)?.status()),
+    status: () => (nodeRole === undefined ? undefined : viewOf(nodeRole)?.status()),
   }
 }
 
-function tellDoor({ token, openCluster, logger }: ResolvedClusterOptions, host: string): void {
+function logAdmission({ token, openCluster, logger }: ResolvedClusterOptions, host: string): void {
   if (token !== undefined || isLoopback(host)) return
   if (openCluster) logger.warn(OPEN_CLUSTER, { host })
   else logger.info(CLOSED_CLUSTER, { host })
@@ -178,72 +178,74 @@ function nameNode(
 }
 
 /** Where a member of this node's cluster is; undefined when it is none, or has not told. */
-function addressOfMember({ member }: Seat, id: string): string | undefined {
+function addressOfMember({ member }: NodeRole, id: string): string | undefined {
   const node = member?.engine.members().find((each) => each.id === id)?.node
   return node && hostAndPort(node.host, node.port)
 }
 
 /** What a node is asked over HTTP. */
-function route(host: PluginHost, seat: Seat, resolved: ResolvedClusterOptions): void {
+function route(host: PluginHost, nodeRole: NodeRole, resolved: ResolvedClusterOptions): void {
   const log = (): ConflictLog => {
-    const conflicts = seat.member?.engine.conflicts
+    const conflicts = nodeRole.member?.engine.conflicts
     if (conflicts !== undefined) return conflicts
     throw new StateError('not_open', 'cluster: the node is starting')
   }
   host.route(CONFLICTS_PATH, (request, response, url) => {
     // Values are shown and restored past the filters of the data.
     requireToken(request, resolved.token)
-    return answerConflicts({ host, placement: seat.placement, log }, request, response, url)
+    return answerConflicts({ host, placement: nodeRole.placement, log }, request, response, url)
   })
-  host.management('pivot', () => tellPivot(seat, host, resolved))
-  host.concerns(() => concernsOf(seat, resolved))
-  setupPivot2(host, resolved, () => seat.member?.pivot2)
+  host.management('pivot', () => pivotReport(nodeRole, host, resolved))
+  host.warnings(() => warningsOf(nodeRole, resolved))
+  setupPivot2(host, resolved, () => nodeRole.member?.pivot2)
   host.route('/-/cluster', (_request, response, { pathname }) =>
-    answerStatus(response, pathname, viewOf(seat), host),
+    answerStatus(response, pathname, viewOf(nodeRole), host),
   )
-  host.route(LEADER_PATH, (request, response) => answerLeader(seat, resolved, request, response))
+  host.route(LEADER_PATH, (request, response) =>
+    answerLeader(nodeRole, resolved, request, response),
+  )
 }
 
-function concernsOf(seat: Seat, options: ResolvedClusterOptions): string[] {
-  const status = viewOf(seat)?.status()
-  const links = [...linkConcerns(status?.links ?? []), ...cloneConcerns(status?.clones ?? [])]
-  const lease = seat.lease()
-  const { reason, concerns = [] } = seat.voters() ?? {}
+function warningsOf(nodeRole: NodeRole, options: ResolvedClusterOptions): string[] {
+  const status = viewOf(nodeRole)?.status()
+  const links = [...linkWarnings(status?.links ?? []), ...cloneWarnings(status?.clones ?? [])]
+  const lease = nodeRole.lease()
+  const { reason, concerns: warnings = [] } = nodeRole.voters() ?? {}
   if (reason !== undefined) {
-    return [`conditional writes are refused: ${reason}`, ...concerns, ...links]
+    return [`conditional writes are refused: ${reason}`, ...warnings, ...links]
   }
   // Before the lease has answered, the leader of before may lead on.
-  const isFollowing = lease?.state === 'unknown' && leaderOfNodes(seat.placement, options)
+  const isFollowing = lease?.state === 'unknown' && leaderOfNodes(nodeRole.placement, options)
   if (
     lease === undefined ||
     lease.state === 'leader' ||
     lease.state === 'follower' ||
     isFollowing
   ) {
-    return [...concerns, ...links]
+    return [...warnings, ...links]
   }
   const why = lease.lastError === undefined ? '' : ` (${lease.lastError})`
-  return [`${NOBODY_LEADS}${why}: conditional writes are refused`, ...concerns, ...links]
+  return [`${NO_LEADER}${why}: conditional writes are refused`, ...warnings, ...links]
 }
 
 /** The status of what runs, with links that speak 2.0 as they are. */
-function viewOf(seat: Seat): Pick<Member, 'status'> | undefined {
-  const { member } = seat
-  const lease = seat.lease()
+function viewOf(nodeRole: NodeRole): Pick<Member, 'status'> | undefined {
+  const { member } = nodeRole
+  const lease = nodeRole.lease()
   if (member === undefined || lease === undefined) return member
-  const voters = seat.voters()
-  const told = voters === undefined ? { lease } : { lease, voters }
-  return { status: () => ({ ...member.status(), ...told }) }
+  const voters = nodeRole.voters()
+  const details = voters === undefined ? { lease } : { lease, voters }
+  return { status: () => ({ ...member.status(), ...details }) }
 }
 
 /** Until the node has started there is nothing to tell. */
-async function tellPivot(
-  seat: Seat,
+async function pivotReport(
+  nodeRole: NodeRole,
   { store, clock }: PluginHost,
   options: ResolvedClusterOptions,
 ): Promise<PivotInfo | undefined> {
-  const view = viewOf(seat)
-  const { member } = seat
+  const view = viewOf(nodeRole)
+  const { member } = nodeRole
   if (member === undefined || view === undefined) return undefined
   const { engine, pivot2 } = member
   const isShown = engine.role === 'leader' && !options.nodesWritable

@@ -117,8 +117,12 @@ function anyOf(timeout: AbortSignal, signal: AbortSignal): AbortSignal {
 }
 
 function unreachable(leader: string, reason: string, wasSent: boolean, cause: unknown): StateError {
-  const fate = wasSent ? 'it may have done what it was asked' : 'it was not asked'
-  return new StateError('unreachable', `cluster: no answer from ${leader} (${reason}); ${fate}`, {
-    cause,
-  })
+  const outcome = wasSent ? 'it may have done what it was asked' : 'it was not asked'
+  return new StateError(
+    'unreachable',
+    `cluster: no answer from ${leader} (${reason}); ${outcome}`,
+    {
+      cause,
+    },
+  )
 }

@@ -8,7 +8,7 @@ import type { BusPublisher } from './bus-publisher.ts'
 import type { CloneGuard } from './clone-guard.ts'
 import type { DigestTable } from './digest-table.ts'
 import type { Ballot } from './election/ballot.ts'
-import type { LeaderKeeping } from './leader-keeping.ts'
+import type { FollowerProgress } from './follower-progress.ts'
 import type { ClusterLimits } from './options.ts'
 import type { PartialValues } from './pieces/partial-values.ts'
 import type { Placement } from './placement.ts'
@@ -20,7 +20,7 @@ export interface LeaderOptions {
   readonly time: TimeSource
   readonly digests: DigestTable
   /** Knows how far each follower is, and what is kept for them. */
-  readonly keeping: LeaderKeeping
+  readonly followerProgress: FollowerProgress
   /** Lets one node of each id in. */
   readonly guard: CloneGuard
   /** Takes what is lost in concurrent writes of followers. */

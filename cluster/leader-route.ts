@@ -7,12 +7,12 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { LeaseReport } from './election/election.ts'
+import { leaderOfNodes, type NodeRole } from './node-role.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import { proveAnswer } from './proof.ts'
-import { leaderOfNodes, type Seat } from './seat.ts'
 
 export function answerLeader(
-  seat: Pick<Seat, 'leads' | 'url' | 'placement' | 'lease'>,
+  nodeRole: Pick<NodeRole, 'leads' | 'url' | 'placement' | 'lease'>,
   options: Pick<ResolvedClusterOptions, 'nodesKey' | 'token'>,
   request: IncomingMessage,
   response: ServerResponse,
@@ -21,12 +21,13 @@ export function answerLeader(
     response.writeHead(405, { allow: 'GET, HEAD' }).end()
     return
   }
-  const lease = seat.lease()
-  const followed = leaderOfNodes(seat.placement, options)
-  const leader = seat.leads ? seat.url : followed
-  const told = lease === undefined ? { leader: leader ?? null } : toldOf(seat, lease, followed)
-  const body = JSON.stringify(told)
-  response.writeHead(seat.leads ? 200 : 503, {
+  const lease = nodeRole.lease()
+  const followed = leaderOfNodes(nodeRole.placement, options)
+  const leader = nodeRole.leads ? nodeRole.url : followed
+  const report =
+    lease === undefined ? { leader: leader ?? null } : reportOf(nodeRole, lease, followed)
+  const body = JSON.stringify(report)
+  response.writeHead(nodeRole.leads ? 200 : 503, {
     'content-type': 'application/json',
     'cache-control': 'no-store',
     ...proveAnswer(options.token, request.headers, body),
@@ -35,8 +36,8 @@ export function answerLeader(
 }
 
 /** What is told on is what the lease said, not what this node follows for want of knowledge. */
-function toldOf(
-  { leads }: Pick<Seat, 'leads'>,
+function reportOf(
+  { leads }: Pick<NodeRole, 'leads'>,
   { state, holder, token, validForMs, unconfirmedSinceMs }: LeaseReport,
   followed: string | undefined,
 ): object {

@@ -93,7 +93,7 @@ export function shipped(
   limits: ClusterLimits,
 ): LeaderSessionStep {
   const { large, shipping } = state
-  // The feed may have begun anew meanwhile.
+  // The feed may have begun again meanwhile.
   if (shipping !== seq || large[0]?.seq !== seq) return { state, effects: [] }
   const next = { ...state, large: large.slice(1), shipping: undefined }
   if (record === undefined) return send(next, { records: [] }, 0, limits)

@@ -2,7 +2,7 @@
  * Which storage a leader was last met with. When that is lost, the leader comes back under the same address with
  * another one, which does not know what was pushed to the first. So of what was in the outbox by then, this node
  * no longer says what its makers had seen: it may be a repetition, of which others have seen the original, and
- * is not to be judged as new (see `src/store/judge-push.ts`). Places in the log are compared, and no stamps: a
+ * is not to be judged as new (see `src/store/detect-conflicts.ts`). Places in the log are compared, and no stamps: a
  * clock that is wrong on either side changes nothing.
  */
 import type { Welcome } from '../src/core/protocol.ts'
@@ -43,8 +43,8 @@ export class LeaderStorage {
   }
 
   /** Rows of the outbox as they may be told to the leader. */
-  tellable(rows: readonly SequencedRow[]): readonly SequencedRow[] {
+  sendable(rows: readonly SequencedRow[]): readonly SequencedRow[] {
     const through = this.#known?.through ?? 0
-    return rows.map((row) => (row.seq <= through ? { ...row, seen: undefined } : row))
+    return rows.map((row) => (row.seq <= through ? { ...row, causalContext: undefined } : row))
   }
 }

@@ -1,11 +1,11 @@
 /**
  * A follower's idea of its leader's time: measures the offset of the wall clock at the handshake and
- * again whenever the leader tells its terms, and takes this node's clock back to the leader's time
+ * again whenever the leader sends its clock, and takes this node's clock back to the leader's time
  * when it was too far ahead.
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import type { Logger } from '../src/core/logger.ts'
-import type { Terms, TermsQuestion } from '../src/core/protocol-terms.ts'
+import type { LeaderClock, LeaderClockQuestion } from '../src/core/protocol-leader-clock.ts'
 import { NS_PER_SECOND, type TimeSource } from '../src/core/time.ts'
 import { measureOffset } from './clock-offset.ts'
 
@@ -14,7 +14,7 @@ export interface LeaderTimeOptions {
   /** Corrected to this leader's time; undefined when another link does that. */
   readonly clock: HybridClock | undefined
   /** Takes the clock back to this stamp, with what belongs to it. */
-  readonly comeDown: (stamp: bigint) => void
+  readonly lowerMaxStamp: (stamp: bigint) => void
   readonly time: TimeSource
   readonly logger: Logger
 }
@@ -28,15 +28,15 @@ export class LeaderTime {
   /** The latest question, and when it was sent. */
   #asked = 0
   #askedNs = 0n
-  #terms: Terms | undefined
+  #leaderClock: LeaderClock | undefined
 
   constructor(options: LeaderTimeOptions) {
     this.#options = options
   }
 
-  /** The latest terms heard on this connection. */
-  get terms(): Terms | undefined {
-    return this.#terms
+  /** The latest that was heard on this connection. */
+  get leaderClock(): LeaderClock | undefined {
+    return this.#leaderClock
   }
 
   /** Number of the latest question. */
@@ -47,7 +47,7 @@ export class LeaderTime {
   /** A hello is being sent: a new connection. */
   greeted(): void {
     this.#helloSentNs = this.#options.time.monotonicNs()
-    this.#terms = undefined
+    this.#leaderClock = undefined
   }
 
   /** The leader answered the hello, with its clock. */
@@ -56,20 +56,21 @@ export class LeaderTime {
   }
 
   /** The next question, which is sent at once. */
-  ask(): TermsQuestion {
+  ask(): LeaderClockQuestion {
     this.#asked++
     this.#askedNs = this.#options.time.monotonicNs()
     return { t: 'terms', n: this.#asked }
   }
 
-  /** Takes the leader's terms. */
-  told(terms: Terms): void {
-    this.#terms = terms
-    if (terms.n === this.#asked && terms.n > 0) this.#correct(terms.clock, this.#askedNs)
-    const { clock, comeDown, logger, leader } = this.#options
-    if (clock === undefined || clock.last <= terms.latest) return
-    const aheadMs = Number((clock.last - terms.clock) / 1_000_000n)
-    comeDown(terms.greatest)
+  /** Takes what the leader sent. */
+  received(leaderClock: LeaderClock): void {
+    this.#leaderClock = leaderClock
+    if (leaderClock.n === this.#asked && leaderClock.n > 0)
+      this.#correct(leaderClock.clock, this.#askedNs)
+    const { clock, lowerMaxStamp, logger, leader } = this.#options
+    if (clock === undefined || clock.last <= leaderClock.latest) return
+    const aheadMs = Number((clock.last - leaderClock.clock) / 1_000_000n)
+    lowerMaxStamp(leaderClock.greatest)
     logger.warn('this clock was too far ahead: stamps go on in leader time', { aheadMs, leader })
   }
 

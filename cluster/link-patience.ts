@@ -41,7 +41,7 @@ export class LinkPatience {
 }
 
 /** What is said in the log when the link is down for this reason. */
-export function tellDown(reason: string): string {
+export function downText(reason: string): string {
   if (reason.startsWith(OWN)) return 'this node can not store what its leader sends; the link waits'
   const kind = refusalKind(reason)
   if (kind === undefined) return 'leader out of reach; serving and taking writes locally'

@@ -1,7 +1,7 @@
 /**
  * How far a follower is with each leader, on disk. Progress holds only while the same leaders lead
  * the same scopes and the engine has run in every opening of the store: otherwise changes may have
- * been made that are owed to nobody, and the leader must be compared with in full.
+ * been made that are pending for nobody, and the leader must be compared with in full.
  */
 import { errorText } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
@@ -123,7 +123,7 @@ export async function settlePlacement(
 }
 
 /**
- * The engine has stopped: who leads may be another one from now on, and changes be owed to nobody. So what
+ * The engine has stopped: who leads may be another one from now on, and changes be pending for nobody. So what
  * holds of the leaders up to here is noted. Never fails: what could not be noted is compared without proof.
  */
 export async function leavePlacement(store: Store, logger: Pick<Logger, 'warn'>): Promise<void> {

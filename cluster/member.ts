@@ -9,7 +9,7 @@ import type { DigestTable } from './digest-table.ts'
 import type { Standing } from './election/standing.ts'
 import { ClusterEngine, type ClusterStatus } from './engine.ts'
 import type { RegisteredFollower } from './follower-registry.ts'
-import { Registrar, whereabouts } from './membership.ts'
+import { advertisedAddress, Registrar } from './membership.ts'
 import { followedPath, nodeKey } from './nodes-scope.ts'
 import type { ResolvedClusterOptions } from './options.ts'
 import type { PivotNode } from './pivot-info.ts'
@@ -52,7 +52,7 @@ export class Member {
       ...spoken,
       transport: this.pivot2.transport,
       random: options.random,
-      url: whereabouts({ advertise: options.advertise, address }).url,
+      url: advertisedAddress({ advertise: options.advertise, address }).url,
       newId,
       node: memberNode(store, options, address),
       narrow: (path) => followedPath(path, options, store.id),
@@ -144,7 +144,7 @@ function memberNode(
   { advertise }: ResolvedClusterOptions,
   address: ServerAddress,
 ): MemberNode {
-  const { ip: host, port } = whereabouts({ advertise, address })
+  const { ip: host, port } = advertisedAddress({ advertise, address })
   const isSecure = address.url.startsWith('https:')
   return { host, port, isSecure, version: VERSION, keepsData: keepsData(store) }
 }

@@ -121,12 +121,19 @@ export class Registrar {
   #record(): NodeRecord {
     const { store, name, role } = this.#options
     const startedAt = this.#startedAt
-    return { id: store.id, name, ...whereabouts(this.#options), role, version: VERSION, startedAt }
+    return {
+      id: store.id,
+      name,
+      ...advertisedAddress(this.#options),
+      role,
+      version: VERSION,
+      startedAt,
+    }
   }
 }
 
 /** Where others reach this node. */
-export function whereabouts({
+export function advertisedAddress({
   advertise,
   address,
   outwardAddress = systemAddress,

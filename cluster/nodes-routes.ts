@@ -10,11 +10,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { StateError } from '../src/core/errors.ts'
-import { NOBODY } from '../src/core/nobody.ts'
+import { UNKNOWN_LEADER } from '../src/core/unknown-leader.ts'
 import type { LeaderAnswer, Replication } from '../src/server/plugin.ts'
 import { hostAndPort } from './membership.ts'
+import { leaderOfNodes, type NodeRole } from './node-role.ts'
 import type { ResolvedClusterOptions } from './options.ts'
-import { leaderOfNodes, type Seat } from './seat.ts'
 import { requireToken } from './token.ts'
 
 export const NODES_PATH = '/-/nodes'
@@ -32,7 +32,7 @@ export interface MemberReport {
 }
 
 export interface NodesRoutes {
-  readonly seat: Pick<Seat, 'member' | 'placement' | 'lease'>
+  readonly nodeRole: Pick<NodeRole, 'member' | 'placement' | 'lease'>
   readonly options: Pick<ResolvedClusterOptions, 'nodesKey' | 'token'>
   readonly calls: Pick<Replication, 'call'>
 }
@@ -51,12 +51,13 @@ export async function answerNodes(
   { pathname }: URL,
 ): Promise<void> {
   if (pathname !== NODES_PATH) throw new StateError('not_found', `nodes: nothing at ${pathname}`)
-  const { member } = routes.seat
+  const { member } = routes.nodeRole
   if (member === undefined) throw new StateError('not_open', 'nodes: the node is starting')
   if (request.method === 'GET' || request.method === 'HEAD') {
-    const isAsked = routes.seat.lease() === undefined && member.engine.members().length > 0
-    const told = isAsked ? undefined : await passOn(routes, request, 'GET')
-    if (told !== undefined) return send(response, told.status, new TextDecoder().decode(told.body))
+    const isAsked = routes.nodeRole.lease() === undefined && member.engine.members().length > 0
+    const answered = isAsked ? undefined : await passOn(routes, request, 'GET')
+    if (answered !== undefined)
+      return send(response, answered.status, new TextDecoder().decode(answered.body))
     return send(response, 200, JSON.stringify({ nodes: reportMembers(member) }))
   }
   if (request.method !== 'POST') {
@@ -68,14 +69,14 @@ export async function answerNodes(
   const id = idIn(body)
   // Here too: what an earlier release copied to this node is of no use any more.
   const here = await member.forget(id)
-  const told = await passOn(routes, request, 'POST', body)
-  const isDone = here && told?.status === 200
-  if (told !== undefined && !isDone)
-    return send(response, told.status, new TextDecoder().decode(told.body))
+  const answered = await passOn(routes, request, 'POST', body)
+  const isDone = here && answered?.status === 200
+  if (answered !== undefined && !isDone)
+    return send(response, answered.status, new TextDecoder().decode(answered.body))
   send(response, 200, JSON.stringify({ forgotten: here }))
 }
 
-function reportMembers(member: NonNullable<Seat['member']>): MemberReport[] {
+function reportMembers(member: NonNullable<NodeRole['member']>): MemberReport[] {
   return member.engine
     .members()
     .map(({ id, name, node, connected, awaySinceMs, lastContactMs }) => ({
@@ -89,13 +90,13 @@ function reportMembers(member: NonNullable<Seat['member']>): MemberReport[] {
 
 /** What the leader answers; undefined when this node leads, or the request was passed on to it. */
 async function passOn(
-  { seat, options, calls }: NodesRoutes,
+  { nodeRole, options, calls }: NodesRoutes,
   request: IncomingMessage,
   method: 'GET' | 'POST',
   body?: string,
 ): Promise<LeaderAnswer | undefined> {
-  const leader = leaderOfNodes(seat.placement, options)
-  if (leader === undefined || leader === NOBODY) return undefined
+  const leader = leaderOfNodes(nodeRole.placement, options)
+  if (leader === undefined || leader === UNKNOWN_LEADER) return undefined
   if (request.headers[PASSED_HEADER] !== undefined) return undefined
   const headers = { [PASSED_HEADER]: '1', 'content-type': 'application/json' }
   return calls.call(leader, { method, target: NODES_PATH, headers, body, timeoutMs: TIMEOUT_MS })

@@ -49,7 +49,7 @@ export interface ClusterOptions {
   readonly name?: string
   /**
    * How far in the future a stamp from elsewhere may lie, milliseconds. A follower's write beyond is
-   * refused, and stamped anew in leader time. Default 60 000; 0 takes none that is ahead at all.
+   * refused, and stamped again in leader time. Default 60 000; 0 takes none that is ahead at all.
    */
   readonly maxClockDriftMs?: number
   /**

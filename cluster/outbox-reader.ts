@@ -6,11 +6,11 @@ import type { ClusterLimits } from './options.ts'
 import { cutRows } from './page.ts'
 
 export interface OutboxReaderOptions {
-  readonly store: Pick<Store, 'owed' | 'owedRow' | 'overtakenFor'>
+  readonly store: Pick<Store, 'pending' | 'pendingRow' | 'overtakenFor'>
   readonly leader: string
   readonly limits: Pick<ClusterLimits, 'messageBytes'>
   /** Rows as they may be told to the leader. */
-  readonly tellable: (rows: readonly SequencedRow[]) => readonly SequencedRow[]
+  readonly sendable: (rows: readonly SequencedRow[]) => readonly SequencedRow[]
   readonly dispatch: (event: FollowerEvent) => void
   readonly fail: (error: unknown) => void
 }
@@ -38,28 +38,28 @@ export class OutboxReader {
   async uploaded({ session, row }: Upload): Promise<void> {
     const { store, leader, dispatch, fail } = this.#options
     try {
-      const owed = await store.owedRow(leader, row)
-      dispatch({ type: 'uploaded', session, seq: row.seq, row: owed })
+      const pending = await store.pendingRow(leader, row)
+      dispatch({ type: 'uploaded', session, seq: row.seq, row: pending })
     } catch (error) {
       fail(error)
     }
   }
 
   async #read(): Promise<void> {
-    const { store, leader, limits, tellable, dispatch, fail } = this.#options
+    const { store, leader, limits, sendable, dispatch, fail } = this.#options
     if (this.#isReading) return
     this.#isReading = true
     try {
       for (let next = this.#next; next !== undefined; next = this.#next) {
         this.#next = undefined
-        const owed = await store.owed(leader, next.limit, next.skip)
-        const { rows } = cutRows(owed, limits.messageBytes)
-        const isWhole = rows.length === owed.length && owed.length < next.limit
-        const told = tellable(rows)
+        const pending = await store.pending(leader, next.limit, next.skip)
+        const { rows } = cutRows(pending, limits.messageBytes)
+        const isWhole = rows.length === pending.length && pending.length < next.limit
+        const ready = sendable(rows)
         // Read after the rows: what a follower told came in one batch with what overtakes.
-        const overtaken = told.length === 0 ? [] : store.overtakenFor(leader)
+        const overtaken = ready.length === 0 ? [] : store.overtakenFor(leader)
         const wholeOf = isWhole ? next.live : undefined
-        dispatch({ type: 'collected', rows: told, overtaken, wholeOf })
+        dispatch({ type: 'collected', rows: ready, overtaken, wholeOf })
       }
     } catch (error) {
       fail(error)

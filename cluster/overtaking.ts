@@ -12,10 +12,10 @@ export function noteOvertaken(known: Overtaking, names: readonly string[]): Over
 }
 
 /** Those to be told with the next push. */
-export function untold(known: Overtaking): readonly string[] {
-  return [...known].flatMap(([name, isTold]) => (isTold ? [] : [name]))
+export function unsent(known: Overtaking): readonly string[] {
+  return [...known].flatMap(([name, isSent]) => (isSent ? [] : [name]))
 }
 
-export function told(known: Overtaking): Overtaking {
+export function asSent(known: Overtaking): Overtaking {
   return new Map([...known].map(([name]) => [name, true]))
 }

@@ -8,7 +8,7 @@
  * | a former log (`src/store/former-logs.ts`) | this node was made from a backup of that node |
  * | the log of another leader, no later than this node was in step with that | it followed that before it led |
  *
- * Each holds as long as the own log goes on: one that was found damaged begins anew.
+ * Each holds as long as the own log goes on: one that was found damaged begins again.
  */
 import { matchKey } from '../src/core/key.ts'
 import type { Hello } from '../src/core/protocol.ts'
@@ -42,14 +42,14 @@ export function proofOfPlace(
   const continues = places.some((place) => place !== undefined && canResume(place))
   const formers = readFormerLogs(store).filter(({ own }) => store.canResume(own))
   const marks = readInStep(store).filter(({ own }) => store.canResume(own))
-  for (const [knows, told] of [...places, ...known].entries()) {
-    if (told === undefined) continue
-    if (canResume(told)) {
-      return { continues, knows, forgotten: String(told.place.seq >= floor ? 0n : forgotten) }
+  for (const [knows, reported] of [...places, ...known].entries()) {
+    if (reported === undefined) continue
+    if (canResume(reported)) {
+      return { continues, knows, forgotten: String(reported.place.seq >= floor ? 0n : forgotten) }
     }
-    const former = formers.find((log) => isOnFormer(log, told))
+    const former = formers.find((log) => isOnFormer(log, reported))
     const before = former === undefined ? 0n : BigInt(former.forgotten)
-    if (former !== undefined || marks.some((mark) => hasPassed(mark, told, scopes))) {
+    if (former !== undefined || marks.some((mark) => hasPassed(mark, reported, scopes))) {
       return { continues, knows, forgotten: String(before > forgotten ? before : forgotten) }
     }
   }
@@ -61,10 +61,15 @@ export function proofOfPlace(
 }
 
 /** Whether this node held all of these scopes that was in that log by then, when it was in step with it. */
-function hasPassed({ place, apart }: InStep, told: KnownPlace, scopes: readonly string[]): boolean {
+function hasPassed(
+  { place, apart }: InStep,
+  reported: KnownPlace,
+  scopes: readonly string[],
+): boolean {
   const isBefore = (one: KnownPlace['place']): boolean =>
     one.epoch === place.epoch && one.seq <= place.seq
-  if (!isBefore(told.place) || (told.seen !== null && !isBefore(told.seen))) return false
+  if (!isBefore(reported.place) || (reported.seen !== null && !isBefore(reported.seen)))
+    return false
   return (apart.within ?? []).every((followed) =>
     scopes.every(
       (scope) => followed.find(([path]) => path === scope || matchKey(path, scope))?.[1] === true,

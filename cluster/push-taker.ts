@@ -12,7 +12,7 @@ import { planDeny } from '../src/store/plan-deny.ts'
 import type { TakeOutcome } from '../src/store/replication.ts'
 import type { Store } from '../src/store/store.ts'
 import { DriftLog } from './drift-log.ts'
-import type { LeaderKeeping } from './leader-keeping.ts'
+import type { FollowerProgress } from './follower-progress.ts'
 import type { StreamingState } from './leader-session.ts'
 import { isTooLong } from './page.ts'
 import { inScopes, type Placement, scopeOf } from './placement.ts'
@@ -22,7 +22,7 @@ export interface PushTakerOptions {
   readonly placement: Placement
   readonly clock: HybridClock
   readonly time: TimeSource
-  readonly keeping: LeaderKeeping
+  readonly followerProgress: FollowerProgress
   /** Takes what is lost in concurrent writes of followers. */
   readonly conflicts: ConflictLog
   readonly logger: Logger
@@ -70,11 +70,11 @@ export class PushTaker {
     }: Omit<Push, 't' | 'n' | 'whole'>,
     { follower, acked }: StreamingState,
   ): Promise<Taken> {
-    const { store, placement, conflicts, clock, keeping } = this.#options
+    const { store, placement, conflicts, clock, followerProgress } = this.#options
     const notAfter = clock.latest
     const ours = records
       .map((record, i) => ({
-        ...{ record, seen: seen[i] ?? undefined, isLost: lost.includes(i) },
+        ...{ record, causalContext: seen[i] ?? undefined, isLost: lost.includes(i) },
         isTooGreat: withheld.includes(i) || isTooGreat(record, store.limits),
       }))
       .filter(
@@ -88,7 +88,7 @@ export class PushTaker {
     const answers = await this.#deny(denied, notAfter, follower.name)
     const pushed = {
       follower: follower.id,
-      seen: accepted.map((item) => item.seen),
+      causalContexts: accepted.map((item) => item.causalContext),
       lost: accepted.map((item) => item.isLost),
       overtaken: [...this.#refused, ...overtaken],
       conflicts,
@@ -101,12 +101,12 @@ export class PushTaker {
     const hasLost = (i: number): boolean => merged[i] === 'superseded' && !pushed.lost[i]
     const superseded = accepted.flatMap(({ record }, i) => (hasLost(i) ? [record] : []))
     // One that had to give its own records lesser stamps may have dropped what now wins against them.
-    await keeping.tellAgain(superseded, this.drifted > 0 ? acked : 0)
-    const fates = new Map<StoredRecord, PushOutcome | undefined>([
+    await followerProgress.reemit(superseded, this.drifted > 0 ? acked : 0)
+    const byRecord = new Map<StoredRecord, PushOutcome | undefined>([
       ...answers,
       ...accepted.map(({ record }, i) => [record, outcomeOf(merged[i])] as const),
     ])
-    const outcomes = records.map((record): PushOutcome => fates.get(record) ?? 'refused')
+    const outcomes = records.map((record): PushOutcome => byRecord.get(record) ?? 'refused')
     const refused = records.filter((_record, i) => outcomes[i] === 'drift').map(overtakenName)
     this.#refused = [...this.#refused, ...refused].slice(-MAX_OVERTAKEN)
     this.#drift.note(follower.name, records, outcomes, notAfter)

@@ -2,7 +2,7 @@
  * Removes tombstones that are older than the retention. For a scope that this node leads it decides
  * by its own clock, and by the time it has lived (`lived-time.ts`), up to which stamp they are old: the **horizon**. For a scope it follows, the
  * leader tells, so that all nodes agree. A tombstone goes when neither it nor what it may have to win
- * against (`lastStampOf`) is newer than the horizon, it is owed to nobody, and every registered follower has passed it.
+ * against (`lastStampOf`) is newer than the horizon, it is pending for nobody, and every registered follower has passed it.
  */
 
 import { lastStampOf } from '../src/core/entry.ts'

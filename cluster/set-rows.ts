@@ -6,13 +6,13 @@ import { StateError } from '../src/core/errors.ts'
 import { literalPrefix } from '../src/core/key.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
 import type { TimeSource } from '../src/core/time.ts'
-import { planDrop } from '../src/store/plan-drop.ts'
+import { planExpireUnknown } from '../src/store/plan-expire-unknown.ts'
 import type { SequencedRow } from '../src/store/rows.ts'
 import type { Store } from '../src/store/store.ts'
 import { leafMask, leafOf } from './digest-tree.ts'
 import type { HashSet } from './hash-set.ts'
 import { coversKey } from './key-set.ts'
-import { countsInDigest, fateOfUnknown } from './unknown-entries.ts'
+import { countsInDigest, planForUnknown } from './unknown-entries.ts'
 
 /** What to read, and from where. */
 export interface SetReading {
@@ -32,7 +32,7 @@ export interface HashedRow {
 /** Records read between two breaths. */
 const BREATH = 5000
 /** Records of the outbox that are looked at. */
-const MAX_OWED = 1000
+const MAX_PENDING = 1000
 /** Rows settled in one batch. */
 const PAGE = 1000
 
@@ -45,7 +45,7 @@ export async function* setRows(reading: SetReading): AsyncGenerator<HashedRow, u
 
 /**
  * The hashes of the first `MAX_HASHES` records, 16 hexadecimal digits each, without what is on its
- * way up anyhow: the first thousand records owed to `leader`. Ends early, with a part of them, when
+ * way up anyhow: the first thousand records pending for `leader`. Ends early, with a part of them, when
  * `isWanted` says no.
  */
 export async function hashesOf(
@@ -55,9 +55,9 @@ export async function hashesOf(
 ): Promise<string> {
   const { rows } = await scanOf(reading)
   // Read after the scan has its place: what left the outbox before that is at the leader.
-  const owed = await reading.store.owed(leader, MAX_OWED, new Set())
+  const pending = await reading.store.pending(leader, MAX_PENDING, new Set())
   const { protocol } = reading
-  const skipped = new Set(owed.map(({ record }) => encodeHash(hashRecord(record, protocol))))
+  const skipped = new Set(pending.map(({ record }) => encodeHash(hashRecord(record, protocol))))
   const hashes: string[] = []
   for await (const { hash } of hashed(reading, rows)) {
     if (!isWanted() || hashes.length >= MAX_HASHES) break
@@ -109,9 +109,9 @@ export interface SettleOptions {
 }
 
 /**
- * Settles the records for which the leader has none, durably: owes it those that it lacks, deletes
+ * Settles the records for which the leader has none, durably: queues those that it lacks, deletes
  * those that it has deleted and forgotten. To be called when its own records have been merged.
- * @returns how many records it was not owed when they were hashed, or were deleted.
+ * @returns how many records were not pending when they were hashed, or were deleted.
  */
 export async function settleUnknown(reading: SetReading, options: SettleOptions): Promise<number> {
   const { store } = reading
@@ -120,27 +120,27 @@ export async function settleUnknown(reading: SetReading, options: SettleOptions)
   let settled = 0
   const news = (rows: readonly SequencedRow[]): readonly SequencedRow[] =>
     rows.filter(({ record }) => !underWay.meet(hashText(record.key)))
-  const flush = async (fate: keyof typeof pages): Promise<void> => {
-    const rows = pages[fate]
-    pages[fate] = []
+  const flush = async (plan: keyof typeof pages): Promise<void> => {
+    const rows = pages[plan]
+    pages[plan] = []
     if (rows.length === 0) return
-    const changed = await (fate === 'drop'
-      ? store.run(planDrop(leader, rows))
-      : store.owe(leader, rows))
-    if (fate === 'doubt') options.doubted(changed)
-    // What a leader has an older record for was owed it when that was merged: that counts as well.
-    settled += fate !== 'drop' && lacks !== undefined ? news(rows).length : changed
+    const changed = await (plan === 'drop'
+      ? store.run(planExpireUnknown(leader, rows))
+      : store.enqueue(leader, rows))
+    if (plan === 'doubt') options.doubted(changed)
+    // What a leader has an older record for had it queued when that was merged: that counts as well.
+    settled += plan !== 'drop' && lacks !== undefined ? news(rows).length : changed
   }
   for await (const { row, hash } of setRows(reading)) {
     if (!isWanted()) break
     if (lacks !== undefined && !lacks.meet(hash)) continue
-    // What is owed already is left as it is by either of them.
-    const told = options.isApart(row) ? 0n : forgotten
-    const fate = fateOfUnknown(row.record, { isOwed: false, forgotten: told, horizon })
-    if (fate === 'leave') continue
-    // To owe it anew would take from writes over it what their makers had seen.
+    // what is pending already is left as it is by either of them.
+    const known = options.isApart(row) ? 0n : forgotten
+    const plan = planForUnknown(row.record, { isPending: false, forgotten: known, horizon })
+    if (plan === 'leave') continue
+    // To queue it again would take from writes over it what their makers had seen.
     if (isAcknowledged(acknowledged, row.record.key)) continue
-    const page = fate === 'push' && isDoubtful(row.record, options.removed) ? 'doubt' : fate
+    const page = plan === 'push' && isDoubtful(row.record, options.removed) ? 'doubt' : plan
     pages[page].push(row)
     if (pages[page].length >= PAGE) await flush(page)
   }

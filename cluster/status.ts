@@ -43,7 +43,7 @@ export async function reportCluster(
   const status = engine.status()
   const links = await Promise.all(
     status.links.map(async (link): Promise<LinkDetails> => {
-      const [oldest] = link.outbox === 0 ? [] : await store.owed(link.url, 1, new Set())
+      const [oldest] = link.outbox === 0 ? [] : await store.pending(link.url, 1, new Set())
       const ageNs = oldest && clock.physicalNs() - versionOf(oldest.record)
       const outboxAgeMs = ageNs === undefined ? undefined : Math.max(0, Number(ageNs / NS_PER_MS))
       return { ...link, outboxAgeMs }

@@ -8,9 +8,9 @@ import {
   encodeMessage,
   STREAM_PROTOCOL,
 } from '../src/core/protocol.ts'
+import type { LeaderClockQuestion } from '../src/core/protocol-leader-clock.ts'
 import { LEAVING } from '../src/core/protocol-node.ts'
 import type { PieceMessage } from '../src/core/protocol-pieces.ts'
-import type { TermsQuestion } from '../src/core/protocol-terms.ts'
 import { VOTING_PROTOCOL, type Vote } from '../src/core/protocol-voting.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { SocketHandlers } from '../src/core/transport.ts'
@@ -104,7 +104,7 @@ export class StreamSession implements SocketHandlers {
     this.#answerer = new Answerer({
       ...options,
       protocol: () => this.#protocol,
-      horizon: (path) => options.keeping.horizonOf(path),
+      horizon: (path) => options.followerProgress.horizonOf(path),
       dispatch: (event) => this.#dispatch(event),
       ship: (record, done) => this.#pieces?.ship(record, done),
       fail: (error) => this.#fail(error),
@@ -125,10 +125,10 @@ export class StreamSession implements SocketHandlers {
       this.#catchUp()
       if (message.t === 'hello' && !this.#enters(message)) return
       if (message.t === 'vote') this.#ballot?.voted(message)
-      else if (message.t === 'terms') this.#tellTerms(message.n)
+      else if (message.t === 'terms') this.#sendLeaderClock(message.n)
       else this.#dispatch(this.#eventOf(message))
       if (message.t === 'hello') {
-        this.#tellTerms(0)
+        this.#sendLeaderClock(0)
         this.#joinBallot()
       }
       if (message.t === 'ack') this.#notePassed(message)
@@ -155,7 +155,7 @@ export class StreamSession implements SocketHandlers {
     this.#entrance?.left()
     // It comes back as another node, if it does.
     if (info?.reason === LEAVING && this.#followerId !== undefined) {
-      this.#options.keeping.forget(this.#followerId)
+      this.#options.followerProgress.forget(this.#followerId)
     }
     this.#ballot?.left()
     if (this.#isListening) this.#options.publisher?.left()
@@ -216,12 +216,12 @@ export class StreamSession implements SocketHandlers {
   }
 
   /** What this node goes by, once the follower has been welcomed. */
-  #tellTerms(n: number): void {
+  #sendLeaderClock(n: number): void {
     const state = this.#state
     if (state.kind !== 'streaming') return
     this.#registration?.heard()
-    const terms = this.#options.keeping.terms(n, state.follower.scopes)
-    this.#socket.send(encodeMessage(terms, state.protocol))
+    const leaderClock = this.#options.followerProgress.leaderClock(n, state.follower.scopes)
+    this.#socket.send(encodeMessage(leaderClock, state.protocol))
   }
 
   /** Before anything else that the follower is to acknowledge. */
@@ -243,13 +243,13 @@ export class StreamSession implements SocketHandlers {
   }
 
   #eventOf(
-    message: Exclude<FollowerMessage, TermsQuestion | Vote | PieceMessage>,
+    message: Exclude<FollowerMessage, LeaderClockQuestion | Vote | PieceMessage>,
   ): LeaderSessionEvent {
     if (message.t === 'ack') return { type: 'ack', ack: message }
     if (message.t === 'push') return { type: 'push', push: message }
     if (message.t === 'feed') return { type: 'feed', request: message }
     if (message.t !== 'hello') return { type: 'comparison', message }
-    const { store, clock, keeping, publisher } = this.#options
+    const { store, clock, followerProgress, publisher } = this.#options
     this.#followerId = message.id
     this.#protocol = commonProtocol(message.protocol) ?? STREAM_PROTOCOL
     this.#pieces ??= new PieceLine({
@@ -259,7 +259,7 @@ export class StreamSession implements SocketHandlers {
       socket: this.#socket,
       fail: (error) => this.#fail(error),
     })
-    const { canResume, proof, registration } = keeping.admit(message)
+    const { canResume, proof, registration } = followerProgress.admit(message)
     this.#registration?.left()
     this.#registration = registration
     const { id, epoch, head } = store
@@ -333,11 +333,11 @@ export class StreamSession implements SocketHandlers {
 
   /** One whose key has changed since is told by a later row. */
   async #ship({ seq, key }: LargeRow): Promise<void> {
-    const slot = await this.#options.store.slot(key)
+    const keyState = await this.#options.store.keyState(key)
     const shipped = (record: Entry | undefined): void =>
       this.#dispatch({ type: 'shipped', seq, record })
-    const record = slot?.record
-    if (slot?.seq !== seq || record?.kind !== 'entry') shipped(undefined)
+    const record = keyState?.record
+    if (keyState?.seq !== seq || record?.kind !== 'entry') shipped(undefined)
     else this.#pieces?.ship(record, () => shipped(record))
   }
 
@@ -361,8 +361,8 @@ export class StreamSession implements SocketHandlers {
     if (code !== 'duplicate_node') {
       this.#options.logger.warn('follower disconnected', { address: this.#address, reason })
     }
-    const told = code === 'storage_failed' ? leaderCannotStore(reason) : reason.slice(0, 100)
-    this.#socket.close(ERROR_TABLE[code].closeCode, told)
+    const closeReason = code === 'storage_failed' ? leaderCannotStore(reason) : reason.slice(0, 100)
+    this.#socket.close(ERROR_TABLE[code].closeCode, closeReason)
     this.close()
   }
 

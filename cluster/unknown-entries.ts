@@ -5,13 +5,13 @@
  * questions follow, answered here for whoever compares two nodes:
  *
  * 1. Which records count in a digest? Entries always. Tombstones only while they are newer than the
- *    **horizon**, which the leader of the scope decides and tells (`Terms.horizon`); what counts is the
+ *    **horizon**, which the leader of the scope decides and tells (`LeaderClock.horizon`); what counts is the
  *    greatest stamp that they may have to win against (`lastStampOf`). Nobody removes
  *    a tombstone that is newer than the horizon, so removing never changes a digest; two digests
  *    are compared only when both were made with the same horizon.
  * 2. What becomes of a record the follower holds and its leader knows nothing of? Ask only after the
  *    leader's records of the same part were merged, and only for keys under which it has none: a
- *    leader that has an older record is owed ours already.
+ *    leader that has an older record has ours pending already.
  *
  * `forgotten` is the proof that a deletion may have been forgotten: the leader tells a stamp greater
  * than 0 only when its log continues this follower's (so it lost nothing it ever had) and
@@ -24,7 +24,7 @@ import { PROTOCOL_WITH_FIELDS } from '../src/core/protocol-records.ts'
 
 export interface UnknownContext {
   /** The record is in the outbox for this leader. */
-  readonly isOwed: boolean
+  readonly isPending: boolean
   /**
    * Tombstones up to this stamp were removed by the leader before this follower saw them; 0n when
    * none were, or when that can not be known.
@@ -35,14 +35,14 @@ export interface UnknownContext {
 }
 
 /**
- * `push`: the leader is to be owed it. `drop`: it was deleted; the follower deletes it, owing nobody
- * (`planDrop`). `leave`: an old tombstone on its way out; nothing is done.
+ * `push`: it is queued for the leader. `drop`: it was deleted; the follower deletes it, queuing nothing
+ * (`planExpireUnknown`). `leave`: an old tombstone on its way out; nothing is done.
  */
-export type UnknownFate = 'push' | 'drop' | 'leave'
+export type UnknownPlan = 'push' | 'drop' | 'leave'
 
 /** What to do with a record under whose key the leader has nothing. */
-export function fateOfUnknown(record: StoredRecord, context: UnknownContext): UnknownFate {
-  if (context.isOwed) return 'push'
+export function planForUnknown(record: StoredRecord, context: UnknownContext): UnknownPlan {
+  if (context.isPending) return 'push'
   if (record.kind === 'tombstone') return lastStampOf(record) <= context.horizon ? 'leave' : 'push'
   return versionOf(record) <= context.forgotten ? 'drop' : 'push'
 }

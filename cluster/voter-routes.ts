@@ -6,19 +6,19 @@
  * - `POST /-/voters` with `{"add":"<name>"}`, `{"remove":"<name>"}` or
  *   `{"found":["<name>",…],"giveUp":["<name>",…]}`: answers the report once it is done, with a `note` when there was
  *   nothing to do. A node that is added is waited for until it is connected, unless `"absent":true` is given.
- *   `found` begins anew, for when a majority of the voters' disks is lost; `giveUp` names the voters that are not
+ *   `found` begins again, for when a majority of the voters' disks is lost; `giveUp` names the voters that are not
  *   in it any more.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { isStateError, StateError } from '../src/core/errors.ts'
-import { undecidedByNobody } from '../src/core/nobody.ts'
 import { retryHeaders } from '../src/core/retry-hint.ts'
+import { undecidedWithoutLeader } from '../src/core/unknown-leader.ts'
 import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../src/core/voter-list.ts'
 import type { Replication } from '../src/server/plugin.ts'
 import type { Ballot } from './election/ballot.ts'
 import type { VotersReport } from './election/voters-report.ts'
-import type { Seat } from './seat.ts'
+import type { NodeRole } from './node-role.ts'
 import { type NodeDoor, requireMember } from './token.ts'
 
 export const VOTERS_PATH = '/-/voters'
@@ -31,7 +31,7 @@ const RETRY_MS = 1000
 const MAX_BODY_BYTES = 16_384
 
 export interface VoterRoutes {
-  readonly seat: Pick<Seat, 'ballot' | 'voters' | 'lease'>
+  readonly nodeRole: Pick<NodeRole, 'ballot' | 'voters' | 'lease'>
   readonly door: NodeDoor
   readonly calls: Pick<Replication, 'call'>
 }
@@ -51,14 +51,14 @@ export async function answerVoters(
   response: ServerResponse,
   { pathname }: URL,
 ): Promise<void> {
-  const { seat, door } = routes
+  const { nodeRole, door } = routes
   if (pathname !== VOTERS_PATH) throw new StateError('not_found', `voters: nothing at ${pathname}`)
-  if (seat.voters() === undefined) {
+  if (nodeRole.voters() === undefined) {
     throw new StateError('not_found', 'voters: there are none where the leader is configured')
   }
   if (request.method === 'GET' || request.method === 'HEAD') {
-    const told = seat.ballot === undefined ? await askLeader(routes, request) : undefined
-    send(response, 200, JSON.stringify(told ?? seat.voters()))
+    const answered = nodeRole.ballot === undefined ? await askLeader(routes, request) : undefined
+    send(response, 200, JSON.stringify(answered ?? nodeRole.voters()))
     return
   }
   if (request.method !== 'POST') {
@@ -68,7 +68,7 @@ export async function answerVoters(
   requireMember(request, door)
   const body = await bodyOf(request)
   const change = parseChange(body)
-  const { ballot } = seat
+  const { ballot } = nodeRole
   if (ballot === undefined) await passOn(routes, request, response, body)
   else await make(ballot, change, response)
 }
@@ -107,10 +107,10 @@ async function alter(
 
 /** What the leader says; undefined when it is not asked, or says nothing. */
 async function askLeader(
-  { seat, calls }: VoterRoutes,
+  { nodeRole, calls }: VoterRoutes,
   request: IncomingMessage,
 ): Promise<VotersReport | undefined> {
-  const leader = seat.lease()?.holder?.url
+  const leader = nodeRole.lease()?.holder?.url
   if (leader === undefined || request.headers[PASSED_HEADER] !== undefined) return undefined
   try {
     const answer = await calls.call(leader, {
@@ -126,14 +126,14 @@ async function askLeader(
 }
 
 async function passOn(
-  { seat, calls }: VoterRoutes,
+  { nodeRole, calls }: VoterRoutes,
   request: IncomingMessage,
   response: ServerResponse,
   body: string,
 ): Promise<void> {
-  const leader = seat.lease()?.holder?.url
+  const leader = nodeRole.lease()?.holder?.url
   if (leader === undefined || request.headers[PASSED_HEADER] !== undefined) {
-    throw undecidedByNobody('voters: nothing is changed now')
+    throw undecidedWithoutLeader('voters: nothing is changed now')
   }
   const answer = await calls.call(leader, {
     ...{ method: 'POST', target: VOTERS_PATH, body, timeoutMs: TIMEOUT_MS },

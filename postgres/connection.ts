@@ -26,7 +26,7 @@ export type { PostgresSession } from './session.ts'
 const LEAST_SERVER = 110_000
 /** Milliseconds for which `close` waits for connections to end, and for statements on them. */
 const CLOSE_TIMEOUT_MS = 5_000
-/** How often a transaction that lost against another one is begun anew. */
+/** How often a transaction that lost against another one is begun again. */
 const CONFLICT_ATTEMPTS = 5
 
 export interface TransactionOptions {

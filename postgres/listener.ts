@@ -1,5 +1,5 @@
 /**
- * LISTEN on a connection of its own, which is made anew whenever it breaks. Notifications are only
+ * LISTEN on a connection of its own, which is made again whenever it breaks. Notifications are only
  * delivered while it stands, so after each (re)connect the listener says that some may be missing.
  */
 import type pg from 'pg'

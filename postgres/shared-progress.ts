@@ -1,7 +1,7 @@
 /**
  * How far a node has followed each table, in the node's own storage. Progress holds only while the
  * same tables hold the same keys and the plugin ran in every opening of the store: otherwise changes
- * may have been made that are owed to nobody, and everything has to be sent and compared.
+ * may have been made that are pending for nobody, and everything has to be sent and compared.
  */
 import type { Store } from '../src/store/store.ts'
 import type { SharedScope } from './shared-options.ts'

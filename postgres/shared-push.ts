@@ -28,7 +28,7 @@ const MAX_REFUSED = 10_000
 
 export class SharedPush {
   readonly #options: SharedPushOptions
-  /** Seqs of owed changes that the table can not take now. */
+  /** Seqs of pending changes that the table can not take now. */
   readonly #refused = new Set<number>()
   #retryRefusedNs = 0n
   /** What to add to the local wall clock to get the table's; undefined before the first answer. */
@@ -39,7 +39,7 @@ export class SharedPush {
     this.#options = options
   }
 
-  /** Owed changes that the table can not take now. */
+  /** Pending changes that the table can not take now. */
   get refused(): number {
     return this.#refused.size
   }
@@ -56,16 +56,16 @@ export class SharedPush {
     return first
   }
 
-  /** Sends one page of what is owed. True when there may be more. Rejects when the table is away. */
+  /** Sends one page of what is pending. True when there may be more. Rejects when the table is away. */
   async step(): Promise<boolean> {
     const { store, settings, leader } = this.#options
-    if (this.#offsetNs === undefined || store.owedCount(leader) === 0) return false
+    if (this.#offsetNs === undefined || store.pendingCount(leader) === 0) return false
     this.#retryRefused()
     if (this.#refused.size >= MAX_REFUSED) return false
-    const owed = await store.owed(leader, settings.pageRows, this.#refused)
-    const rows = cut(owed, settings.pageBytes).filter((row) => this.#isInTime(row))
+    const pending = await store.pending(leader, settings.pageRows, this.#refused)
+    const rows = cut(pending, settings.pageBytes).filter((row) => this.#isInTime(row))
     if (rows.length > 0) await this.#send(rows)
-    return owed.length > 0
+    return pending.length > 0
   }
 
   async #send(rows: readonly SequencedRow[]): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * Keeps one table and this node in step. Two loops, each one step at a time: the pull loop follows
- * the table by cursor, the push loop sends what the node owes it. Both go on for ever; while the
+ * the table by cursor, the push loop sends what is pending for it. Both go on for ever; while the
  * database is away they try again with growing delays, and the node goes on without it.
  */
 import { backoffDelayMs } from '../src/core/backoff.ts'
@@ -12,7 +12,7 @@ import { assertRecord } from '../src/core/record-check.ts'
 import { withStandInOrigin } from '../src/core/stand-in-origin.ts'
 import { NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { Store } from '../src/store/store.ts'
-import { planDrop } from './plan-drop.ts'
+import { planRemoveMissing } from './plan-remove-missing.ts'
 import { leaderOfTable, type ResolvedSharedSettings, tableOf } from './shared-options.ts'
 import { encodeCursor, type SharedCursor } from './shared-progress.ts'
 import { SharedPush } from './shared-push.ts'
@@ -51,10 +51,10 @@ export class SharedTableLink {
   #cursor: SharedCursor | undefined
   #head = 0
   #lastError: string | undefined
-  /** Pushing and comparing take turns: what is owed while comparing stays owed. */
+  /** Pushing and comparing take turns: what is pending while comparing stays so. */
   #turn: Promise<unknown> = Promise.resolve()
   #nextCompactNs = 0n
-  #unhear: (() => void) | undefined
+  #unsubscribe: (() => void) | undefined
   #loops: Promise<unknown> = Promise.resolve()
 
   constructor(options: SharedTableLinkOptions) {
@@ -87,12 +87,12 @@ export class SharedTableLink {
   async stop(): Promise<void> {
     this.#state = 'closed'
     this.#stopped.abort()
-    this.#unhear?.()
+    this.#unsubscribe?.()
     for (const bell of [this.#pullBell, this.#pushBell, ...this.#retryBells]) bell.ring()
     await this.#loops
   }
 
-  /** Tells the link that the node owes its table something. */
+  /** Tells the link that something is pending for its table. */
   outboxChanged(): void {
     this.#pushBell.ring()
   }
@@ -111,7 +111,7 @@ export class SharedTableLink {
       state: this.#state,
       cursor: this.#cursor?.seq ?? 0,
       head: this.#head,
-      outbox: store.owedCount(this.leader),
+      outbox: store.pendingCount(this.leader),
       refused: this.#push.refused,
       pushed: this.#push.pushed,
       ...this.#counts,
@@ -149,7 +149,7 @@ export class SharedTableLink {
     const { epoch } = page.through
     if (from === undefined || from.epoch !== epoch || from.seq > page.head) {
       // Another life of the table, or one this node has not followed: it gets all that is here.
-      await store.refill(this.leader)
+      await store.resendAll(this.leader)
       if (this.#cursor === from) await this.#save({ epoch, seq: 0, comparing: true })
       this.#pushBell.ring()
       return true
@@ -173,11 +173,11 @@ export class SharedTableLink {
   }
 
   async #connect(): Promise<void> {
-    if (this.#unhear !== undefined) return
+    if (this.#unsubscribe !== undefined) return
     const { tables, table } = this.#options
     await this.#untilStopped(tables.open())
     await this.#untilStopped(tables.createTable(table))
-    this.#unhear = tables.hear(table, (connected) => {
+    this.#unsubscribe = tables.hear(table, (connected) => {
       if (!connected) return
       this.#pullBell.ring()
       for (const bell of this.#retryBells) bell.ring()
@@ -226,7 +226,7 @@ export class SharedTableLink {
     this.#cursor = cursor
   }
 
-  /** Deletes what the table does not know and this node does not owe it. */
+  /** Deletes what the table does not know and that is not pending for it. */
   async #dropForgotten(): Promise<void> {
     const { store } = this.#options
     const { records } = await store.scan()
@@ -248,7 +248,7 @@ export class SharedTableLink {
     const unknown = new Set(await this.#untilStopped(tables.unknown(table, keys)))
     if (unknown.size === 0) return
     const records = page.filter(({ key }) => unknown.has(key))
-    this.#counts.dropped += await store.run(planDrop(this.leader, records))
+    this.#counts.dropped += await store.run(planRemoveMissing(this.leader, records))
   }
 
   #holds(key: string): boolean {
@@ -308,10 +308,10 @@ export class SharedTableLink {
     this.#state = 'offline'
   }
 
-  /** The table is gone: it is made anew before the next step. */
+  /** The table is gone: it is made again before the next step. */
   #forgetConnection(): void {
-    this.#unhear?.()
-    this.#unhear = undefined
+    this.#unsubscribe?.()
+    this.#unsubscribe = undefined
     this.#pullBell.ring()
   }
 

@@ -27,7 +27,7 @@ export interface SharedTablesPlugin extends ServerPlugin {
 }
 
 /**
- * Shares the keys of `options.scopes`. Writes on the node are durable there first and owed to the
+ * Shares the keys of `options.scopes`. Writes on the node are durable there first and pending for the
  * table, which keeps the winner by (version, delete over set, origin). Conditional writes to shared
  * keys are refused with `not_leader`. `GET /-/tables` and `GET /?api=tables` answer with `status`.
  * @throws StateError `invalid_option` or `invalid_key`.
@@ -92,9 +92,9 @@ async function startTables(
       ...{ table, tables, settings, store, cursor, placementId, time, random, logger },
     })
   })
-  const unhear = [
+  const unsubscribe = [
     store.onCommit(() => {
-      for (const link of links) if (store.owedCount(link.leader) > 0) link.outboxChanged()
+      for (const link of links) if (store.pendingCount(link.leader) > 0) link.outboxChanged()
     }),
     // What is damaged here is whole in the table.
     store.onDamage(() => {
@@ -106,7 +106,7 @@ async function startTables(
   return {
     links,
     async stop() {
-      for (const stopHearing of unhear) stopHearing()
+      for (const stopHearing of unsubscribe) stopHearing()
       // Closing the tables first ends the waits of statements that would be tried again.
       const closing = tables.close()
       await Promise.all(links.map((link) => link.stop()))

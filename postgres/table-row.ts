@@ -14,7 +14,7 @@ export interface TableEntry {
 
 /** A place in the changes of a table. Plain data: keep it as JSON and go on from it another day. */
 export interface TableCursor {
-  /** Id of this life of the table; another one after it was made anew. */
+  /** Id of this life of the table; another one after it was made again. */
   readonly epoch: string
   /** Everything up to and including this seq was seen. */
   readonly seq: number

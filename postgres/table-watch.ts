@@ -32,7 +32,7 @@ export async function* watchTable(
   const end = signal === undefined ? closed : AbortSignal.any([closed, signal])
   const ended = (): boolean => end.aborted
   const bell = new Bell(pool.options.time)
-  const unhear = tables.hear(table, () => bell.ring())
+  const unsubscribe = tables.hear(table, () => bell.ring())
   const ring = (): void => bell.ring()
   end.addEventListener('abort', ring)
   try {
@@ -54,7 +54,7 @@ export async function* watchTable(
     }
   } finally {
     end.removeEventListener('abort', ring)
-    unhear()
+    unsubscribe()
   }
 }
 

@@ -237,7 +237,7 @@ export class PostgresTables {
   }
 
   /**
-   * Entries in order, fetched page by page, however many. Each page is read anew: a key that is deleted
+   * Entries in order, fetched page by page, however many. Each page is read again: a key that is deleted
    * and made again meanwhile may be missed or come twice.
    */
   entries(table: string, options: EntriesOptions = {}): AsyncGenerator<TableEntry> {

@@ -47,7 +47,6 @@ export type {
 export type { Middleware, Next } from './server/middleware.ts'
 export type { PathVariables } from './server/path-template.ts'
 export type {
-  ConcernProvider,
   CredentialCheck,
   Holders,
   LeaderAnswer,
@@ -59,6 +58,7 @@ export type {
   ServerAddress,
   ServerPlugin,
   SocketRoute,
+  WarningProvider,
 } from './server/plugin.ts'
 export type {
   Proxies,
@@ -116,7 +116,7 @@ export type {
   ReadObjectFilter,
   WriteFilter,
 } from './store/filters.ts'
-export type { GuardedBatchOptions, GuardedWriteOptions } from './store/guarded-store.ts'
+export type { LockingBatchOptions, LockingWriteOptions } from './store/locking-store.ts'
 export type { Lock, LockedWriteOptions, LockMetrics, LockOptions } from './store/locks.ts'
 export type {
   BatchItem,

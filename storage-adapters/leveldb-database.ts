@@ -122,7 +122,7 @@ export async function assertNotLocked(directory: string): Promise<void> {
 }
 
 /**
- * Runs the engine's repair, which makes the list of files anew from the files. It takes no lock of
+ * Runs the engine's repair, which makes the list of files again from the files. It takes no lock of
  * its own, so that two processes that start at once are kept apart by a database made only for that.
  */
 export async function whileLocked<T>(directory: string, work: () => Promise<T>): Promise<T> {

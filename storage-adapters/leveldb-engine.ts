@@ -2,8 +2,8 @@
  * One life of a LevelDB database, from open to close. What LevelDB leaves to its user is done here:
  * - After a failed write its log may hold half a record, behind which later ones are lost, or it
  *   refuses all further writes. So nothing is written after a failure until the engine has begun a
- *   new log or, where it can not, was opened anew in place; reads and scans go on.
- * - A batch that was refused can still stand in the log, and would be there after opening anew, in
+ *   new log or, where it can not, was opened again in place; reads and scans go on.
+ * - A batch that was refused can still stand in the log, and would be there after opening again, in
  *   this process or a later one: its number is noted, and it is cut off the log before the engine reads it.
  */
 
@@ -18,8 +18,8 @@ import {
 } from './leveldb-database.ts'
 import { codeOf, levelFailure, notOpen } from './leveldb-errors.ts'
 import { FolderSync, logFiles, probeSpace } from './leveldb-folder.ts'
-import { openMended } from './leveldb-mended.ts'
-import { dropRefused } from './leveldb-refused.ts'
+import { openRepaired } from './leveldb-open-repaired.ts'
+import { truncateRejectedBatch } from './leveldb-rejected-batch.ts'
 import type { Reserve } from './leveldb-reserve.ts'
 import { type EngineRange, EngineScans } from './leveldb-scans.ts'
 import type { StartMark } from './leveldb-start-mark.ts'
@@ -37,7 +37,7 @@ export interface LevelEngineOptions {
   readonly writeBufferBytes: number
   /** Bytes of sorted files that opening reads in full, the newest ones. */
   readonly checkedBytes: number
-  /** How long scans of an older state may hold up opening anew before they are cut short, ms. */
+  /** How long scans of an older state may hold up opening again before they are cut short, ms. */
   readonly scanPatienceMs: number
   /** Bytes kept for opening on a full disk; 0: none. */
   readonly reserveBytes: number
@@ -70,12 +70,12 @@ export class LevelEngine {
   readonly #scans: EngineScans
   readonly #reads = new Set<Promise<unknown>>()
   #database: Database | undefined
-  /** Set while the engine is opened anew: reads wait for it. */
+  /** Set while the engine is opened again: reads wait for it. */
   #gate: Promise<void> | undefined
   #fault: Fault | undefined
   #healing: Promise<void> | undefined
   #closed = false
-  /** True when a refused batch can be read until the engine is opened anew. */
+  /** True when a refused batch can be read until the engine is opened again. */
   #isApplied = false
   /** Pause after the next failure. */
   #pauseMs = FIRST_PAUSE_MS
@@ -170,7 +170,7 @@ export class LevelEngine {
   }
 
   /**
-   * Closes the database, reads all of its files, mends them and opens it again; reads wait meanwhile.
+   * Closes the database, reads all of its files, repairs them and opens it again; reads wait meanwhile.
    * Callers keep it apart from writes. @returns what was damaged; undefined when all files are sound.
    */
   async repair(): Promise<string | undefined> {
@@ -211,7 +211,7 @@ export class LevelEngine {
     const rows: BatchOperation[] = [...operations, { type: 'put', key: NUMBER_ROW, value }]
     await writeRows(this.#database, rows, { sync })
     if (sync) {
-      // The batch is applied by now: only opening anew without its record takes it back.
+      // The batch is applied by now: only opening again without its record takes it back.
       this.#isApplied = true
       await this.#folder.sync()
       this.#isApplied = false
@@ -243,7 +243,7 @@ export class LevelEngine {
     return this.#options.nowMs() + pauseMs
   }
 
-  /** The database to read from; opens it anew when the last attempt to do so failed. */
+  /** The database to read from; opens it again when the last attempt to do so failed. */
   async #serving(operation: string): Promise<Database> {
     while (this.#gate !== undefined) await this.#gate
     if (this.#database === undefined && !this.#closed && this.#fault !== undefined) {
@@ -270,7 +270,7 @@ export class LevelEngine {
     try {
       if (!this.#isStarting && this.#reserve.isSpent) await this.#reserve.restore()
       await probeSpace(this.#options.directory, this.#bytesNeeded())
-      // A merge that meets a damaged block ends all writing until the block is mended.
+      // A merge that meets a damaged block ends all writing until the block is repaired.
       if (fault.error.code === 'corrupt_record') await this.#openAnew(true)
       else if (this.#isApplied || !(await this.#beginLog())) await this.#openAnew(false)
       this.#isApplied = false
@@ -299,7 +299,7 @@ export class LevelEngine {
     return log !== undefined && others.length === 0 && log.number > (before.at(-1)?.number ?? 0)
   }
 
-  /** @param isChecked true to read all files before, and mend them. */
+  /** @param isChecked true to read all files before, and repairFolder them. */
   async #openAnew(isChecked: boolean): Promise<void> {
     await this.#scans.olderThan(this.#acknowledged, this.#options.scanPatienceMs)
     let open: () => void = () => undefined
@@ -326,10 +326,14 @@ export class LevelEngine {
   async #reopen(isChecked: boolean): Promise<Database> {
     const { refused } = this.#watermark.marks
     if (!isChecked) {
-      await dropRefused(this.#options.directory, refused)
+      await truncateRejectedBatch(this.#options.directory, refused)
       return openDatabase(this.#options)
     }
-    const { database, damage } = await openMended(this.#options, refused, Number.POSITIVE_INFINITY)
+    const { database, damage } = await openRepaired(
+      this.#options,
+      refused,
+      Number.POSITIVE_INFINITY,
+    )
     this.#damage.push(...damage)
     return database
   }

@@ -23,9 +23,9 @@ export function levelFailure(operation: string, directory: string, error: unknow
   if (operation !== 'open' && codes.some((code) => code?.endsWith('_NOT_OPEN'))) {
     return new StateError('not_open', `storage: closed during a ${operation}`, { cause: error })
   }
-  const told = codes.find((code) => code !== undefined && code in REASON_OF_CODE)
+  const known = codes.find((code) => code !== undefined && code in REASON_OF_CODE)
   const [code, hint] =
-    REASON_OF_CODE[told ?? ''] ??
+    REASON_OF_CODE[known ?? ''] ??
     REASONS.find(([pattern]) => pattern.test(errorText(reason)))?.[1] ??
     OTHER
   const text = `storage: cannot ${operation} folder "${directory}": ${hint}${errorText(reason)}`

@@ -21,12 +21,12 @@ export class FolderWatch {
     })
     if (everyMs === 0) return
     this.#timer = setInterval(() => {
-      const told = (gone: boolean): void => {
+      const noteGone = (gone: boolean): void => {
         if (!gone || this.#reason !== undefined) return
         this.#reason = deleted(directory)
         report(this.#reason)
       }
-      isGone().then(told, () => undefined)
+      isGone().then(noteGone, () => undefined)
     }, everyMs).unref()
   }
 

@@ -24,7 +24,7 @@ export interface Findings {
   readonly damagedLogs: readonly string[]
   /** The list of files that CURRENT must name. */
   readonly current: string | undefined
-  /** True when the list of files can not be used as it is and must be made anew. */
+  /** True when the list of files can not be used as it is and must be made again. */
   readonly rebuild: boolean
   /** Files that are no longer in use; undefined when the list of files does not tell. */
   readonly unused: readonly string[] | undefined

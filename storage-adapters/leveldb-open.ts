@@ -4,12 +4,12 @@ import { assertNotLocked, NUMBER_ROW, parseNumber } from './leveldb-database.ts'
 import { LevelEngine, type LevelEngineOptions, type OpenedDatabase } from './leveldb-engine.ts'
 import { levelFailure } from './leveldb-errors.ts'
 import { makeFolder, syncFolder } from './leveldb-folder.ts'
-import { openMended } from './leveldb-mended.ts'
+import { openRepaired } from './leveldb-open-repaired.ts'
 import { Reserve } from './leveldb-reserve.ts'
 import { StartMark } from './leveldb-start-mark.ts'
 import { Watermark } from './leveldb-watermark.ts'
 
-/** Opens or makes the database of a folder, after mending what is damaged. Where there is no room, on its reserve. */
+/** Opens or makes the database of a folder, after repairing what is damaged. Where there is no room, on its reserve. */
 export async function openEngine(options: LevelEngineOptions): Promise<LevelEngine> {
   const reserve = new Reserve(options.directory, options.reserveBytes)
   try {
@@ -29,7 +29,7 @@ async function openOnce(options: LevelEngineOptions, reserve: Reserve): Promise<
   const starts = await StartMark.begin(directory)
   try {
     const checkedBytes = starts.mayHaveDied ? Number.POSITIVE_INFINITY : options.checkedBytes
-    const { database, damage } = await openMended(options, watermark.marks.refused, checkedBytes)
+    const { database, damage } = await openRepaired(options, watermark.marks.refused, checkedBytes)
     try {
       return await begin(options, { database, watermark, starts, damage, reserve })
     } catch (error) {

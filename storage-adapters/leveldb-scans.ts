@@ -1,6 +1,6 @@
 /**
  * The scans of an open database. Each holds an engine snapshot until it ends. When the engine is
- * opened anew its snapshots are gone: scans begun after the last batch go on behind the last row
+ * opened again its snapshots are gone: scans begun after the last batch go on behind the last row
  * they gave, as nothing has changed since; older ones get time to end and are then cut short.
  */
 

@@ -1,6 +1,6 @@
 /**
  * Remembers an opening until it is closed or has lasted ten minutes, in an empty file beside the database.
- * The engine ends the process at some damaged keys, when it reads or merges them, at each start anew: after
+ * The engine ends the process at some damaged keys, when it reads or merges them, at each start again: after
  * such an end the files are read in full before they are opened. A machine that is just switched off each
  * day does not come to this.
  */

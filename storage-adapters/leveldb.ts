@@ -68,12 +68,12 @@ export interface LevelStorageOptions {
  * `checkedBytes` every block. It reads every file only when something of that is damaged, when the engine
  * refuses to open, or when the process died within ten minutes of the last `open`, as the engine ends it
  * at some damage. Reads do not check other blocks: readers judge rows by their own checksums, and ask for
- * `repair`. What is damaged is mended as far as that is possible, and told by `damage`.
+ * `repair`. What is damaged is repaired as far as that is possible, and told by `damage`.
  *
  * A folder on a full disk is opened on a reserve of its own (`reserveBytes`), which is made again before anything
  * is written after the start.
  *
- * While writes fail, as on a full disk, reads are served; each write tries anew after a pause that
+ * While writes fail, as on a full disk, reads are served; each write tries again after a pause that
  * grows from 0.1 to 5 seconds, and is refused with the reason (`storage_full` for lack of space)
  * until one succeeds.
  */

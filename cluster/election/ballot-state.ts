@@ -5,7 +5,7 @@
  *              majority holds              majority has stored      the lease keeps
  *  gathering ───(a list known)────────────────────────────────────────────────────▶ deciding
  *     ▲  └──────(nobody has a list)──▶ founding ──────────▶ marking ──────────────▶    │
- *     └─────────────── a later list is heard of, or the list is founded anew ──────────┘
+ *     └─────────────── a later list is heard of, or the list is founded again ──────────┘
  * ```
  *
  * A voter counts once it has said "you hold all I held" and its disk is whole: the one on which it voted
@@ -85,8 +85,8 @@ export type BallotEffect =
   | { readonly type: 'save'; readonly list: VoterList; readonly isWhole: boolean }
   /** Have the lease keep the list; then `marked`. */
   | { readonly type: 'mark'; readonly list: VoterList }
-  /** Everybody connected is to hear of the grant anew. */
-  | { readonly type: 'tell' }
+  /** Everybody connected is to hear of the grant again. */
+  | { readonly type: 'report' }
   /** Two nodes go by one name: the second does not count. */
   | { readonly type: 'twin'; readonly name: string; readonly node: string; readonly id: string }
   | { readonly type: 'refuse'; readonly reason: string }
@@ -198,20 +198,20 @@ function adopt(state: BallotState, list: VoterList | undefined): BallotStep {
       ...{ ...state, phase: 'gathering', list, founder: undefined, hasFounded: false },
       ...{ isSaved: false, isWhole: state.isWhole && !isVoid, issuedAt: undefined },
     },
-    effects: isVoid ? [{ type: 'save', list, isWhole: false }, { type: 'tell' }] : [],
+    effects: isVoid ? [{ type: 'save', list, isWhole: false }, { type: 'report' }] : [],
   }
 }
 
 /**
  * A majority of the list before has voted without it, so an earlier leader had not got far with this one:
- * ours is made anew, later than it.
+ * ours is made again, later than it.
  */
 function outdo(state: BallotState, theirs: VoterList): BallotStep {
   const { list = theirs, n } = state
   const ours = { ...list, lease: n, change: Math.max(list.change, theirs.change) + 1 }
   return {
     state: { ...state, list: ours, isSaved: false },
-    effects: [{ type: 'save', list: ours, isWhole: true }, { type: 'tell' }],
+    effects: [{ type: 'save', list: ours, isWhole: true }, { type: 'report' }],
   }
 }
 
@@ -268,7 +268,7 @@ function gathered(state: BallotState): BallotState {
 function saved(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
   const step = proceed(state, context)
   if (isSame(list, done(list))) return step
-  return { state: step.state, effects: [{ type: 'tell' }, ...step.effects] }
+  return { state: step.state, effects: [{ type: 'report' }, ...step.effects] }
 }
 
 function decide(state: BallotState, list: VoterList, context: BallotContext): BallotStep {
@@ -277,7 +277,7 @@ function decide(state: BallotState, list: VoterList, context: BallotContext): Ba
     ...{ ...state, phase: 'deciding', list, isWhole: true, issuedAt },
     isSaved: false,
   }
-  return { state: next, effects: [{ type: 'save', list, isWhole: true }, { type: 'tell' }] }
+  return { state: next, effects: [{ type: 'save', list, isWhole: true }, { type: 'report' }] }
 }
 
 /** Ends a change of the list, or begins the next one. */
@@ -290,7 +290,7 @@ function settle(state: BallotState, list: VoterList, context: BallotContext): Ba
     effects: [
       { type: 'save', list: settled, isWhole: true },
       { type: 'mark', list: settled },
-      { type: 'tell' },
+      { type: 'report' },
     ],
   }
 }
@@ -373,7 +373,7 @@ function foundAnew(
     { ...state, phase: 'gathering', founder, issuedAt: undefined, isWaiting: false },
     context,
   )
-  return { state: step.state, effects: [...step.effects, { type: 'tell' }] }
+  return { state: step.state, effects: [...step.effects, { type: 'report' }] }
 }
 
 /** Whether a voter has stored the list that was issued, and all that the leader held then. */

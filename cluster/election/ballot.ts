@@ -27,12 +27,12 @@ import {
 import { VoterChanges } from './voter-changes.ts'
 import {
   type BallotView,
+  describeVoter,
   GATHER_MS,
   type Lapse,
   onlyVoterText,
   reasonOf,
   reportBallot,
-  tell,
   type VotersReport,
   waitsFor,
 } from './voters-report.ts'
@@ -196,7 +196,7 @@ export class Ballot {
     const waits = waitsFor(this.#view)
     if (waits !== undefined || list === undefined) return `all; ${waits ?? 'none are known'}`
     const missing = votersOf(list).filter((name) => !this.#holds(name, seq))
-    return missing.map((name) => tell(this.#view, name)).join(', ')
+    return missing.map((name) => describeVoter(this.#view, name)).join(', ')
   }
 
   #holds(name: string, seq: number): boolean {
@@ -253,7 +253,7 @@ export class Ballot {
       this.#dispatch({ type: 'left', id, name })
       this.#askTwins(name)
     }
-    if (twin !== undefined) this.#tellFirst(twin)
+    if (twin !== undefined) this.#reportTwin(twin)
   }
 
   /** Another node went by this name: whoever is left counts once it has voted again. */
@@ -265,7 +265,7 @@ export class Ballot {
   }
 
   /** The node that counts hears whether others go by its name. */
-  #tellFirst(name: string): void {
+  #reportTwin(name: string): void {
     const first = this.#state.connected.get(name)
     if (first !== undefined) this.#peers.get(first.id)?.send(this.#grant(this.#twins.has(name)))
   }
@@ -277,7 +277,7 @@ export class Ballot {
       { name, node },
     )
     this.#peers.get(id)?.send(this.#grant(true))
-    this.#tellFirst(name)
+    this.#reportTwin(name)
   }
 
   /** @param isTwin another node goes by the name of the one that is told. */
@@ -331,7 +331,7 @@ export class Ballot {
       case 'mark':
         renewSoon()
         break
-      case 'tell':
+      case 'report':
         for (const [id, peer] of this.#peers) peer.send(this.#grant(this.#hasTwin(id)))
         break
       case 'twin':

@@ -41,7 +41,7 @@ export class Confirmation {
     const forMs = confirmedForMs ?? Math.max(0, heldForMs - (durationMs - validMs))
     const untilNs = isMine ? sentNs + ns(validMs) : this.#time.monotonicNs() + ns(forMs)
     // A node that knows less of the same grant takes nothing from what the lease has said, and one that knows
-    // nothing any more does not begin that time anew.
+    // nothing any more does not begin that time again.
     const confirms = isMine || forMs > 0
     if (isNews || (confirms && untilNs > this.#untilNs)) this.#untilNs = untilNs
   }

@@ -71,7 +71,7 @@ export type ElectionEvent =
   /** It is time for the next question. */
   | { readonly type: 'wake'; readonly nowNs: bigint }
   | {
-      readonly type: 'told'
+      readonly type: 'answered'
       readonly asked: Question
       readonly view: LeaseView
       /** When it was asked, and now; monotonic. */
@@ -85,9 +85,9 @@ export type ElectionEvent =
   | { readonly type: 'close' }
 
 /** Where a node stands. */
-export type Office =
+export type ElectionDecision =
   | { readonly kind: 'leader'; readonly token: number }
-  /** A leader that may not believe so any more; the last office before it stays as it is. */
+  /** A leader that may not believe so any more; the last decision before it stays as it is. */
   | { readonly kind: 'lapsed'; readonly token: number }
   | { readonly kind: 'follower'; readonly token: number; readonly holder: Holder }
 
@@ -98,7 +98,7 @@ export type ElectionEffect =
   | { readonly type: 'wake'; readonly afterMs: number; readonly isJittered: boolean }
   /** Tell when this time has come, instead of any time watched before. */
   | { readonly type: 'watch'; readonly untilNs: bigint }
-  | { readonly type: 'office'; readonly office: Office }
+  | { readonly type: 'decision'; readonly decision: ElectionDecision }
   | { readonly type: 'release'; readonly token: number }
 
 export interface ElectionStep {
@@ -112,7 +112,7 @@ export interface ElectionRules {
 }
 
 type Open = Exclude<ElectionState, { kind: 'closed' }>
-type Told = Extract<ElectionEvent, { type: 'told' }>
+type Answered = Extract<ElectionEvent, { type: 'answered' }>
 
 /** @param seen the greatest fencing number that an earlier life of this node heard of; 0: none. */
 export function initialElection(seen: number): ElectionState {
@@ -133,8 +133,8 @@ export function stepElection(
   switch (event.type) {
     case 'wake':
       return { state, effects: [nextQuestion(state, event.nowNs)] }
-    case 'told':
-      return told(state, event, rules)
+    case 'answered':
+      return answered(state, event, rules)
     case 'failed': {
       if (isHolding(state)) return { state, effects: [wakeIn(rules.times.retryMs)] }
       // What happened to the lease while it was out of reach, nobody knows.
@@ -150,7 +150,7 @@ export function stepElection(
 
 /** A grant that comes after all is given back. */
 function afterClose(state: ElectionState, event: ElectionEvent): ElectionStep {
-  const isGrant = event.type === 'told' && event.asked !== 'look' && event.view.isMine
+  const isGrant = event.type === 'answered' && event.asked !== 'look' && event.view.isMine
   return { state, effects: isGrant ? [release(event.view.token)] : [] }
 }
 
@@ -171,7 +171,7 @@ function lapse(state: Open, nowNs: bigint): ElectionStep {
   return { state: { kind: 'demoting', seen, heldUntilNs }, effects: [lapsed(seen)] }
 }
 
-function told(state: Open, event: Told, rules: ElectionRules): ElectionStep {
+function answered(state: Open, event: Answered, rules: ElectionRules): ElectionStep {
   const { view } = event
   if (view.isMine && view.token >= state.seen) return mine(state, event, rules)
   const lost = state.kind === 'leader' ? [lapsed(state.seen)] : []
@@ -184,7 +184,7 @@ function told(state: Open, event: Told, rules: ElectionRules): ElectionStep {
   return { state: step.state, effects: [...lost, ...step.effects] }
 }
 
-function mine(state: Open, event: Told, { times }: ElectionRules): ElectionStep {
+function mine(state: Open, event: Answered, { times }: ElectionRules): ElectionStep {
   const { asked, view, sentNs, nowNs } = event
   const { token: seen } = view
   // Held without having been granted it, as far as this node knows: an answer was lost.
@@ -205,7 +205,7 @@ function mine(state: Open, event: Told, { times }: ElectionRules): ElectionStep 
     state: { kind: 'leader', seen, heldUntilNs, validUntilNs },
     effects: [
       { type: 'watch', untilNs: validUntilNs },
-      ...(isNews ? [office({ kind: 'leader', token: seen })] : []),
+      ...(isNews ? [decision({ kind: 'leader', token: seen })] : []),
       // A new leader has no ceiling for its decisions before its first renewal.
       wakeIn(isNews ? 0 : times.renewMs),
     ],
@@ -218,7 +218,7 @@ function mine(state: Open, event: Told, { times }: ElectionRules): ElectionStep 
  */
 function forgetful(
   state: Exclude<Open, { kind: 'leader' }>,
-  { nowNs }: Told,
+  { nowNs }: Answered,
   rules: ElectionRules,
 ): ElectionStep {
   const isWaiting = state.kind === 'demoting' || (state.kind === 'candidate' && state.forgot)
@@ -233,7 +233,7 @@ function forgetful(
 
 function news(
   state: Exclude<Open, { kind: 'leader' }>,
-  { asked, view, nowNs }: Told,
+  { asked, view, nowNs }: Answered,
   rules: ElectionRules,
 ): ElectionStep {
   const { holder, token: seen, heldForMs } = view
@@ -256,7 +256,7 @@ function news(
   }
   const isKnown =
     state.kind === 'follower' && state.seen === seen && sameHolder(state.holder, holder)
-  const moved = isKnown ? [] : [office({ kind: 'follower', token: seen, holder })]
+  const moved = isKnown ? [] : [decision({ kind: 'follower', token: seen, holder })]
   return {
     state: { kind: 'follower', holder, seen, heldUntilNs },
     effects: [...moved, poll(rules)],
@@ -273,8 +273,8 @@ function sameHolder(a: Holder, b: Holder): boolean {
 
 const ns = (ms: number): bigint => BigInt(Math.round(ms)) * NS_PER_MS
 
-const office = (told: Office): ElectionEffect => ({ type: 'office', office: told })
-const lapsed = (token: number): ElectionEffect => office({ kind: 'lapsed', token })
+const decision = (made: ElectionDecision): ElectionEffect => ({ type: 'decision', decision: made })
+const lapsed = (token: number): ElectionEffect => decision({ kind: 'lapsed', token })
 const release = (token: number): ElectionEffect => ({ type: 'release', token })
 const wakeIn = (afterMs: number): ElectionEffect => ({ type: 'wake', afterMs, isJittered: false })
 const poll = ({ times }: ElectionRules): ElectionEffect => ({

@@ -7,6 +7,7 @@ import type { Logger } from '../../src/core/logger.ts'
 import type { CancelTimer, Random, TimeSource } from '../../src/core/time.ts'
 import { Confirmation, type ConfirmationReport } from './confirmation.ts'
 import {
+  type ElectionDecision,
   type ElectionEffect,
   type ElectionEvent,
   type ElectionRules,
@@ -14,7 +15,6 @@ import {
   electionTimes,
   initialElection,
   leadsAt,
-  type Office,
   type Question,
   stepElection,
 } from './election-state.ts'
@@ -42,7 +42,7 @@ export interface ElectionOptions {
   /** Hears what the lease keeps for this leader of `token`. Must not throw. */
   readonly marked?: (token: number, mark: LeaseMark) => void
   /** Hears where the node stands. Must not throw. */
-  readonly office: (office: Office) => void
+  readonly decision: (decision: ElectionDecision) => void
 }
 
 /** Between which stamps a leader decides, both exclusive; nanoseconds. */
@@ -156,7 +156,7 @@ export class Election {
     const { kind, name, durationMs } = this.#options.lease
     const wasGranted = state.kind === 'leader'
     const podLabel = this.#options.lease.podLabel?.()
-    const isOffice = state.kind !== 'candidate' && state.kind !== 'closed'
+    const isDecided = state.kind !== 'candidate' && state.kind !== 'closed'
     return {
       kind,
       name,
@@ -164,7 +164,7 @@ export class Election {
       state: wasGranted && !this.leads ? 'demoting' : state.kind,
       holder: wasGranted ? this.#options.self : this.#holder,
       token: state.kind === 'closed' ? 0 : state.seen,
-      ...(isOffice ? this.#confirmation.report() : { validForMs: 0 }),
+      ...(isDecided ? this.#confirmation.report() : { validForMs: 0 }),
       durationMs,
       ...this.#counts,
       lastError: this.#lastError,
@@ -221,10 +221,10 @@ export class Election {
           this.#dispatch({ type: 'lapse', nowNs: this.#now() }),
         )
         break
-      case 'office':
-        this.#note(effect.office)
-        this.#options.lease.stands?.(effect.office.kind === 'leader')
-        this.#options.office(effect.office)
+      case 'decision':
+        this.#note(effect.decision)
+        this.#options.lease.stands?.(effect.decision.kind === 'leader')
+        this.#options.decision(effect.decision)
         break
       case 'release':
         this.#then(() => this.#release(effect.token))
@@ -263,7 +263,7 @@ export class Election {
       const isNews = this.#state.kind === 'closed' || this.#state.seen !== view.token
       this.#confirmation.heard(view, sentNs, isNews)
       this.#marked(asked, view, mark)
-      this.#dispatch({ type: 'told', asked, view, sentNs, nowNs: this.#now() })
+      this.#dispatch({ type: 'answered', asked, view, sentNs, nowNs: this.#now() })
     } catch (error) {
       this.#isAsking = false
       this.#failed(error)
@@ -341,20 +341,20 @@ export class Election {
     this.#lastError = text
   }
 
-  #note(office: Office): void {
+  #note(decision: ElectionDecision): void {
     const { lease, logger } = this.#options
-    const { token } = office
-    if (office.kind === 'leader') {
+    const { token } = decision
+    if (decision.kind === 'leader') {
       this.#counts.gained++
       logger.info('leads by the lease', { lease: lease.name, token })
-    } else if (office.kind === 'lapsed') {
+    } else if (decision.kind === 'lapsed') {
       this.#counts.lost++
       logger.warn('the lease has lapsed: nothing is decided here until it is known who leads', {
         lease: lease.name,
         token,
       })
     } else {
-      logger.info('another node leads', { leader: office.holder.url, token })
+      logger.info('another node leads', { leader: decision.holder.url, token })
     }
   }
 

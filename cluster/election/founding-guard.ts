@@ -1,4 +1,4 @@
-/** What has to be so before a list of voters is begun anew: it may lose what was acknowledged. */
+/** What has to be so before a list of voters is begun again: it may lose what was acknowledged. */
 import { isMajority, votersOf } from '../../src/core/voter-list.ts'
 import type { BallotState } from './ballot-state.ts'
 

@@ -100,15 +100,15 @@ interface PeerGrant {
 }
 
 function grantIn({ body }: LeaderAnswer): PeerGrant | undefined {
-  let told: Readonly<Record<string, unknown>>
+  let reported: Readonly<Record<string, unknown>>
   try {
-    told = fieldsOf(JSON.parse(new TextDecoder().decode(body)))
+    reported = fieldsOf(JSON.parse(new TextDecoder().decode(body)))
   } catch {
     return undefined
   }
-  const { leader, validForMs } = told
-  const last = fieldsOf(told.last)
-  const { id, token } = leader === null ? last : told
+  const { leader, validForMs } = reported
+  const last = fieldsOf(reported.last)
+  const { id, token } = leader === null ? last : reported
   const url = leader === null ? last.url : leader
   if (typeof url !== 'string' || typeof id !== 'string' || !isUrl(url)) return undefined
   if (typeof token !== 'number' || !Number.isSafeInteger(token)) return undefined

@@ -10,7 +10,7 @@
  * | `ooo:{<name>}:lease-mark`   | `<ceiling> <voters>`, the ceiling of 20 digits |
  *
  * Every question is one script, so it is decided in one step. Redis may lose all keys: flushed, started
- * anew without a disk, or failed over to a replica that had not got them. Then `renew` restores what the
+ * again without a disk, or failed over to a replica that had not got them. Then `renew` restores what the
  * holder knows, and `take` refuses until somebody is sure enough to `claim`.
  */
 import type { Candidate, Lease, LeaseMark, LeaseView } from './lease.ts'

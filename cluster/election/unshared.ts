@@ -19,19 +19,19 @@ export function unsharedAfter(
 }
 
 /** Owes `leader` every record that it leads and that changed after `after`. @throws StateError. */
-export async function oweUnshared(
-  store: Pick<Store, 'head' | 'log' | 'leaderOf' | 'owe'>,
+export async function enqueueUnshared(
+  store: Pick<Store, 'head' | 'log' | 'leaderOf' | 'enqueue'>,
   leader: string,
   after: number,
 ): Promise<void> {
-  // What is written from now on is owed already.
+  // What is written from now on is pending already.
   const { head } = store
   for (let from = after; from < head; ) {
     const page = await store.log(from, PAGE)
     const rows: SequencedRow[] = page.rows.filter(
       ({ record }) => store.leaderOf(record.key) === leader,
     )
-    if (rows.length > 0) await store.owe(leader, rows)
+    if (rows.length > 0) await store.enqueue(leader, rows)
     from = page.through
   }
 }

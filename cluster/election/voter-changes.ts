@@ -53,7 +53,7 @@ export class VoterChanges {
       if (phase === 'deciding' && list !== undefined && list.before === undefined && isSo()) {
         return this.#settled(list)
       }
-      if (!isKnown()) throw this.#nobodyNamed(name)
+      if (!isKnown()) throw this.#noVoterNamed(name)
     }
     this.#must(dispatch({ type: 'change', how, name }))
     const wanted = this.#state.list
@@ -87,7 +87,7 @@ export class VoterChanges {
     return name === self || connected.has(name)
   }
 
-  #nobodyNamed(name: string): StateError {
+  #noVoterNamed(name: string): StateError {
     const { self, connected, list } = this.#state
     const known = [...new Set([self, ...connected.keys(), ...(list?.voters ?? [])])].sort()
     return new StateError(

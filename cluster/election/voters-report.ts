@@ -1,5 +1,5 @@
 /** What people are told of a ballot: who votes, who is here since when, and what can not be done without them. */
-import { NOBODY_LEADS } from '../../src/core/nobody.ts'
+import { NO_LEADER } from '../../src/core/unknown-leader.ts'
 import { isMajority, type VoterList, votersOf } from '../../src/core/voter-list.ts'
 import type { Twin } from './attendance.ts'
 import { type BallotState, counts } from './ballot-state.ts'
@@ -78,7 +78,7 @@ export function reasonOf(view: BallotView): string | undefined {
   const { state, lapse } = view
   if (lapse === undefined) return waitsFor(view)
   const why = lapse.error === undefined ? '' : ` (${lapse.error})`
-  return `the lease of grant ${state.n} has lapsed at ${utcText(lapse.sinceMs)}: ${NOBODY_LEADS}${why}`
+  return `the lease of grant ${state.n} has lapsed at ${utcText(lapse.sinceMs)}: ${NO_LEADER}${why}`
 }
 
 /** What the leader that holds the lease waits for before it decides; undefined: nothing. */
@@ -94,9 +94,9 @@ export function waitsFor(view: BallotView): string | undefined {
   const list = state.founder ?? state.list
   if (list === undefined) return `${grant} knows no voters`
   const missing = votersOf(list).filter((name) => !counts(state, name))
-  const told = missing.map((name) => tell(view, name))
+  const described = missing.map((name) => describeVoter(view, name))
   const does = phase === 'founding' ? 'have stored their list' : 'say that it holds what they held'
-  return `${grant} waits until a majority of the voters ${does}; missing: ${told.join(', ') || 'none'}`
+  return `${grant} waits until a majority of the voters ${does}; missing: ${described.join(', ') || 'none'}`
 }
 
 export function reportBallot(view: BallotView): VotersReport {
@@ -115,7 +115,7 @@ export function reportBallot(view: BallotView): VotersReport {
     attendance: known.map((name) => attendanceOf(view, name)),
     ...(list === undefined ? {} : { missing: missingOf(list, (name) => isHere(state, name)) }),
     others: [...connected.keys()].filter((name) => !known.includes(name)).sort(),
-    concerns: concernsOf(view),
+    concerns: warningsOf(view),
   }
 }
 
@@ -136,7 +136,7 @@ export function unconfirmedText(
 }
 
 /** A voter and what it lacks: `b (not connected since 2026-01-01T00:00:00Z)`. */
-export function tell(view: BallotView, name: string): string {
+export function describeVoter(view: BallotView, name: string): string {
   return `${name} (${lackOf(view, name) ?? 'does not hold it yet'})`
 }
 
@@ -166,7 +166,7 @@ function missingOf({ voters, before = voters }: VoterList, has: (name: string) =
   return Math.max(0, ...lacks)
 }
 
-function concernsOf(view: BallotView): string[] {
+function warningsOf(view: BallotView): string[] {
   const { state, twins } = view
   const { list, founder, phase, self } = state
   const same = twins.map(
@@ -178,8 +178,8 @@ function concernsOf(view: BallotView): string[] {
   if (wanted === undefined || isMajority(wanted, (name) => canVote(state, name))) return same
   const lost = votersOf(wanted).filter((name) => !canVote(state, name))
   const whose = lost.includes(self) ? 'too few voters can vote' : 'too few voters are here'
-  const told = lost.map((name) => tell(view, name)).join(', ')
-  return [`${whose}: ${told}; nothing is decided until they can; ${WAY_OUT}`, ...same]
+  const described = lost.map((name) => describeVoter(view, name)).join(', ')
+  return [`${whose}: ${described}; nothing is decided until they can; ${WAY_OUT}`, ...same]
 }
 
 /** What a list of one voter means; undefined for longer ones. */
@@ -197,15 +197,15 @@ function awayOf(view: BallotView, list: VoterList): string[] {
   if (only !== undefined) return [only]
   const away = all.filter((name) => !isHere(state, name))
   if (away.length === 0) return []
-  const told = away.map((name) => tell(view, name)).join(', ')
+  const described = away.map((name) => describeVoter(view, name)).join(', ')
   const missing = missingOf(list, (name) => isHere(state, name))
   if (missing === 0) {
     const are = away.length === 1 ? 'voters is' : 'voters are'
-    return [`${away.length} of ${all.length} ${are} away: ${told}`]
+    return [`${away.length} of ${all.length} ${are} away: ${described}`]
   }
   const here = all.length - away.length
   return [
-    `no majority of the voters is here: ${here} of ${all.length}, ${missing} more ${missing === 1 ? 'is' : 'are'} needed; away: ${told}. Nothing that needs a majority is acknowledged: ?ack=majority, and changes of the voters; another leader would decide nothing. Other writes go on. ${WAY_OUT.replace(/^i/, 'I')}`,
+    `no majority of the voters is here: ${here} of ${all.length}, ${missing} more ${missing === 1 ? 'is' : 'are'} needed; away: ${described}. Nothing that needs a majority is acknowledged: ?ack=majority, and changes of the voters; another leader would decide nothing. Other writes go on. ${WAY_OUT.replace(/^i/, 'I')}`,
   ]
 }
 

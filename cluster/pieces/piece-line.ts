@@ -12,7 +12,7 @@ import { PieceTaker } from './piece-taker.ts'
 import { StreamLife } from './stream-life.ts'
 
 export interface PieceLineOptions {
-  readonly store: Pick<Store, 'slot'>
+  readonly store: Pick<Store, 'keyState'>
   readonly time: TimeSource
   readonly limits: Pick<ClusterLimits, 'pieceBytes' | 'windowBytes'>
   readonly partials: PartialValues

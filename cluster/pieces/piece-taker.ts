@@ -8,7 +8,7 @@ import type { Store } from '../../src/store/store.ts'
 import type { PartialValue, PartialValues } from './partial-values.ts'
 
 export interface PieceTakerOptions {
-  readonly store: Pick<Store, 'slot'>
+  readonly store: Pick<Store, 'keyState'>
   readonly partials: PartialValues
   /** Who sends; the same in its next connection. */
   readonly peer: string
@@ -63,7 +63,7 @@ export class PieceTaker {
     this.#refused.delete(name.key)
     const current: { n: number; value: PartialValue | undefined } = { n, value: undefined }
     this.#current = current
-    const held = (await store.slot(name.key))?.record
+    const held = (await store.keyState(name.key))?.record
     if (this.#isClosed || this.#current !== current) return
     if (held?.kind === 'entry' && isSameValue(nameOfValue(held), name)) {
       this.#current = undefined

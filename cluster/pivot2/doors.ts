@@ -17,7 +17,7 @@ export class Doors {
   readonly #logger: Logger
   #places: readonly { readonly listing: Pivot2Listing; readonly place: NodePlace }[] = []
   #lookedUpNs = 0n
-  #toldNs: bigint | undefined
+  #loggedNs: bigint | undefined
 
   constructor(time: Pick<TimeSource, 'monotonicNs'>, logger: Logger) {
     this.#time = time
@@ -49,8 +49,8 @@ export class Doors {
     if (isAdmitted()) return true
     const nowNs = this.#time.monotonicNs()
     if (await this.#isFoundNow(nowNs, isAdmitted)) return true
-    if (this.#toldNs === undefined || nowNs - this.#toldNs > TELL_NS) {
-      this.#toldNs = nowNs
+    if (this.#loggedNs === undefined || nowNs - this.#loggedNs > TELL_NS) {
+      this.#loggedNs = nowNs
       const why = 'no node is listed there that may do this; --pivot2 lists one'
       this.#logger.warn('a request of protocol 2.0 was refused', {
         from: remote,

@@ -8,7 +8,7 @@
 import type { Store } from '../../src/store/store.ts'
 
 /** One look at a path of a peer that found everything there. */
-export interface Sighting {
+export interface Observation {
   /** Every entry of the path whose latest change here is not after this seq was at the peer. */
   readonly seq: number
   /** When that was, nanoseconds since the Unix epoch. */
@@ -17,7 +17,7 @@ export interface Sighting {
   readonly activity: bigint
 }
 
-type Line = Sighting & { readonly epoch: string }
+type Line = Observation & { readonly epoch: string }
 
 export class HeldByPeer {
   readonly #store: Store
@@ -33,15 +33,15 @@ export class HeldByPeer {
   }
 
   /** undefined when nothing is known, or the log of this node has been lost since. */
-  of(path: string): Sighting | undefined {
+  of(path: string): Observation | undefined {
     const line = this.#lines.get(path)
     return line !== undefined && this.#store.canResume(line) ? line : undefined
   }
 
   /** Resolves when it is durable. @throws StateError of the storage. */
-  note(sightings: ReadonlyMap<string, Sighting>): Promise<void> {
+  note(observations: ReadonlyMap<string, Observation>): Promise<void> {
     const { epoch } = this.#store
-    for (const [path, sighting] of sightings) this.#lines.set(path, { ...sighting, epoch })
+    for (const [path, observation] of observations) this.#lines.set(path, { ...observation, epoch })
     return this.#save()
   }
 

@@ -72,7 +72,7 @@ function stepWaiting(
   state: Extract<PivotLinkState, { kind: 'waiting' }>,
   event: PivotLinkEvent,
 ): PivotLinkStep {
-  // After a failure everything is looked at anew: the leader may have lost its disk.
+  // After a failure everything is looked at again: the leader may have lost its disk.
   if (event.type === 'timer') return run(state.failures > 0 ? 'full' : 'poll', state.failures)
   // While the leader fails, a local write is no reason not to wait; a call of the leader is.
   if (event.type !== 'wake' || (state.failures > 0 && event.depth === 'push')) {

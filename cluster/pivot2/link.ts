@@ -1,6 +1,6 @@
 /**
  * Follows one leader by protocol 2.0, as long as it has no stream: drives `link-state.ts`. Runs are
- * one after the other; a run pulls what changed at the leader, then pushes what it is owed.
+ * one after the other; a run pulls what changed at the leader, then pushes what is pending for it.
  */
 import { backoffDelayMs, resolveBackoff } from '../../src/core/backoff.ts'
 import type { HybridClock } from '../../src/core/clock.ts'
@@ -12,7 +12,7 @@ import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { ClusterLimits } from '../options.ts'
 import { cutRows } from '../page.ts'
-import { HeldByPeer, type Sighting } from './held.ts'
+import { HeldByPeer, type Observation } from './held.ts'
 import type { PivotHttp } from './http.ts'
 import type { Depth, PivotLinkEffect, PivotLinkEvent, PivotLinkState } from './link-state.ts'
 import { DORMANT, stepPivotLink } from './link-state.ts'
@@ -133,7 +133,7 @@ export class PivotLink {
     return {
       url: leader,
       isLive: this.#hasSynced && this.#lastError === undefined,
-      outbox: store.owedCount(leader),
+      outbox: store.pendingCount(leader),
       refused: this.#refused.size,
       lastError: this.#lastError,
       lastCheckMs: this.#lastCheckMs,
@@ -273,21 +273,21 @@ export class PivotLink {
     const { store, clock, leader, logger } = this.#options
     const isWanted = (): boolean => this.#isWanted()
     const peer = this.#peer
-    const sighting = this.#held.of(scope.path)
+    const observation = this.#held.of(scope.path)
     const options: PullOptions = {
-      ...{ store, clock, leader, peer, isWanted, sighting },
-      hasSameDisk: () => this.#hasSameDisk(sighting),
+      ...{ store, clock, leader, peer, isWanted, observation },
+      hasSameDisk: () => this.#hasSameDisk(observation),
     }
     const result = await pullScope(options, scope, view, isForced)
-    if (result !== undefined && result.applied + result.owed > 0) {
+    if (result !== undefined && result.applied + result.pending > 0) {
       logger.debug('pulled from the 2.0 leader', { leader, path: scope.path, ...result })
     }
   }
 
-  #hasSameDisk(sighting: Sighting | undefined): Promise<SameDisk> {
+  #hasSameDisk(observation: Observation | undefined): Promise<SameDisk> {
     const { store, scopes, nodesKey } = this.#options
     const nodes = scopes.find(({ path }) => path === nodesKey)
-    return sameDisk({ store, peer: this.#peer, nodes, held: this.#held, sighting })
+    return sameDisk({ store, peer: this.#peer, nodes, held: this.#held, observation })
   }
 
   /** Once a path was compared with, all that is held here of it and is not in the outbox is at the leader. */
@@ -295,12 +295,12 @@ export class PivotLink {
     if (!this.#isWanted()) return
     const { store, scopes } = this.#options
     const seq = store.head
-    const news = new Map<string, Sighting>()
+    const news = new Map<string, Observation>()
     for (const { path } of scopes) {
       const view = this.#views.get(path)
       if (view?.isWhole !== true) continue
       const before = this.#held.of(path)
-      const activity = view.activity ?? view.told
+      const activity = view.activity ?? view.reported
       const isOld = before === undefined || atNs - before.atNs > NOTE_NS
       if (isOld || before.seq !== seq || before.activity !== activity) {
         news.set(path, { seq, atNs, activity })
@@ -309,7 +309,7 @@ export class PivotLink {
     if (news.size > 0) await this.#held.note(news)
   }
 
-  /** Sends what is owed, oldest change first. What the leader refuses stays in the outbox. */
+  /** Sends what is pending, oldest change first. What the leader refuses stays in the outbox. */
   async #push(depth: Depth): Promise<void> {
     const { store, leader, limits, scopes, originator, time } = this.#options
     const nowNs = time.monotonicNs()
@@ -317,10 +317,10 @@ export class PivotLink {
       this.#refused.clear()
       this.#refusedSinceNs = nowNs
     }
-    const owed = (): Promise<SequencedRow[]> =>
-      store.owed(leader, limits.messageRecords, new Set(this.#refused.keys()))
+    const pending = (): Promise<SequencedRow[]> =>
+      store.pending(leader, limits.messageRecords, new Set(this.#refused.keys()))
     while (this.#isWanted() && this.#refused.size < MAX_REFUSED) {
-      const peek = await owed()
+      const peek = await pending()
       if (peek.length === 0) break
       // 2.0 overwrites whatever it has: see first whether something later is there.
       const touched = scopes.filter((scope) => peek.some((row) => isOfScope(scope, row.record.key)))
@@ -328,7 +328,7 @@ export class PivotLink {
       const mayGo = ({ record }: SequencedRow): boolean =>
         touched.some((scope) => isOfScope(scope, record.key)) ||
         !scopes.some((scope) => isOfScope(scope, record.key))
-      const { rows } = cutRows((await owed()).filter(mayGo), limits.messageBytes)
+      const { rows } = cutRows((await pending()).filter(mayGo), limits.messageBytes)
       const sent = await pushRows(
         { store, peer: this.#peer, isWanted: () => this.#isWanted() },
         { rows, scopes: touched, originator: await originator() },
@@ -340,8 +340,8 @@ export class PivotLink {
       for (const { seq, key } of sent.refused) this.#refused.set(seq, key)
     }
     for (const [seq, key] of this.#refused) {
-      const slot = await store.slot(key)
-      if (slot?.seq !== seq || slot.owedTo !== leader) this.#refused.delete(seq)
+      const keyState = await store.keyState(key)
+      if (keyState?.seq !== seq || keyState.pendingFor !== leader) this.#refused.delete(seq)
     }
   }
 

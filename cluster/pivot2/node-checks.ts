@@ -16,7 +16,7 @@ export interface NodeChecksOptions {
   /** Whether the node holds what is held here; takes over what is newer there. */
   readonly compare: (path: string) => Promise<boolean>
   /** Makes the node pull the path. Never rejects. */
-  readonly tell: (path: string) => Promise<void>
+  readonly announce: (path: string) => Promise<void>
 }
 
 interface Check {
@@ -85,7 +85,7 @@ export class NodeChecks {
   }
 
   async #look(path: string, looks: number): Promise<void> {
-    const { time, logger, address, compare, tell } = this.#options
+    const { time, logger, address, compare, announce } = this.#options
     const startNs = time.monotonicNs()
     let isSame = false
     let error: string | undefined
@@ -101,7 +101,7 @@ export class NodeChecks {
       logger.warn('a 2.0 node does not take over what is held here', { node: address, path, error })
       return
     }
-    if (error === undefined) await tell(path)
+    if (error === undefined) await announce(path)
     this.#schedule(path, looks + 1)
   }
 }

@@ -2,7 +2,7 @@
  * Puts a 2.0 node's list beside what its leader holds. 2.0 can not tell that a change was missed: a
  * push that failed is never repeated, and a node pulls only when its leader's activity is greater than
  * its own. So its leader looks: what is newer there is taken, what was deleted there is deleted here,
- * and what is older there is told anew.
+ * and what is older there is told again.
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { HybridClock } from '../../src/core/clock.ts'
@@ -10,10 +10,10 @@ import { type Entry, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
 import { NS_PER_SECOND } from '../../src/core/time.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
-import type { Slot } from '../../src/store/state.ts'
+import type { KeyState } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
-import type { HeldByPeer, Sighting } from './held.ts'
+import type { HeldByPeer, Observation } from './held.ts'
 import { keysOf, type PeerClient } from './peer-client.ts'
 import { planAnew, planGone } from './plans.ts'
 import type { SameDisk } from './same-disk.ts'
@@ -32,7 +32,7 @@ export interface CompareOptions {
   /** The activity of the scope here, before the look. */
   readonly activity: bigint
   /** Looks elsewhere at the node whether it has the disk it had. */
-  readonly hasSameDisk: (sighting: Sighting | undefined) => Promise<SameDisk>
+  readonly hasSameDisk: (observation: Observation | undefined) => Promise<SameDisk>
 }
 
 /** What was found. */
@@ -59,7 +59,7 @@ class Look {
   readonly #options: CompareOptions
   readonly #seq: number
   readonly #atNs: bigint
-  readonly #sighting: Sighting | undefined
+  readonly #observation: Observation | undefined
   #isSame = true
   #latest = 0n
 
@@ -67,18 +67,18 @@ class Look {
     this.#options = options
     this.#seq = options.store.head
     this.#atNs = options.clock.physicalNs()
-    this.#sighting = options.held.of(options.scope.path)
+    this.#observation = options.held.of(options.scope.path)
   }
 
   async list(): Promise<NodeLook> {
     const { store, peer, scope, held } = this.#options
-    const { sighting, note } = await this.#known()
-    const absence = new Absence(sighting)
+    const { observation, note } = await this.#known()
+    const absence = new Absence(observation)
     const there = new Set<string>()
     for await (const page of pagesOf(peer, scope)) {
       for (const entry of page) {
         there.add(entry.key)
-        absence.met(await store.slot(entry.key), entry)
+        absence.met(await store.keyState(entry.key), entry)
       }
       if (there.size > MAX_LIST) {
         throw new StateError('too_large', `pivot: ${scope.path} has over ${MAX_LIST} entries there`)
@@ -86,9 +86,9 @@ class Look {
       await this.#take(page)
     }
     if (note > this.#latest) this.#latest = note
-    absence.told(this.#latest)
+    absence.reported(this.#latest)
     const missing = await this.#missing(there)
-    const known = missing.filter((row) => absence.isKnown({ ...row, owedTo: undefined }))
+    const known = missing.filter((row) => absence.isKnown({ ...row, pendingFor: undefined }))
     const gone = known.length === 0 ? 0 : await this.#settle(known, absence)
     if (gone < missing.length) this.#isSame = false
     // It lacks what it had, and did not delete it: it may be about to fill an empty disk.
@@ -100,20 +100,22 @@ class Look {
   async object(): Promise<NodeLook> {
     const { store, clock, peer, scope, source } = this.#options
     const entry = await peer.object(scope)
-    const slot = await store.slot(scope.base)
+    const keyState = await store.keyState(scope.base)
     if (entry !== undefined) {
       await this.#take([entry])
       return { isSame: this.#isSame, latest: this.#latest }
     }
-    if (slot === undefined || slot.record.kind === 'tombstone') return { isSame: true, latest: 0n }
+    if (keyState === undefined || keyState.record.kind === 'tombstone')
+      return { isSame: true, latest: 0n }
     // The note is one of this key; a key that is missing without one has never come there.
     const noted = await peer.deleteStamp(scope)
     this.#latest = noted
-    if (noted >= versionOf(slot.record) && noted <= clock.latest) {
-      await store.run(planGone([slot], () => noted, source))
+    if (noted >= versionOf(keyState.record) && noted <= clock.latest) {
+      await store.run(planGone([keyState], () => noted, source))
       return { isSame: true, latest: noted }
     }
-    if (noted > slot.record.created && noted <= clock.latest) await store.run(planAnew(slot, noted))
+    if (noted > keyState.record.created && noted <= clock.latest)
+      await store.run(planAnew(keyState, noted))
     return { isSame: false, latest: noted }
   }
 
@@ -121,27 +123,28 @@ class Look {
    * What the node is known to have had. A delete that it notes later than all that is here is its own: then
    * it had taken over what it was given before, whether that was seen or not.
    */
-  async #known(): Promise<{ sighting: Sighting | undefined; note: bigint }> {
+  async #known(): Promise<{ observation: Observation | undefined; note: bigint }> {
     const { peer, scope, clock, activity, servedSeq } = this.#options
     const note = await peer.deleteStamp(scope)
     const isOwn = note > activity && note <= clock.latest
-    if (!isOwn || servedSeq <= (this.#sighting?.seq ?? 0)) return { sighting: this.#sighting, note }
-    return { sighting: { seq: servedSeq, atNs: note, activity: 0n }, note }
+    if (!isOwn || servedSeq <= (this.#observation?.seq ?? 0))
+      return { observation: this.#observation, note }
+    return { observation: { seq: servedSeq, atNs: note, activity: 0n }, note }
   }
 
   async #take(page: readonly Entry[]): Promise<void> {
     const { store, clock, source } = this.#options
     const newer: Entry[] = []
     for (const entry of page) {
-      const slot = await store.slot(entry.key)
+      const keyState = await store.keyState(entry.key)
       const version = versionOf(entry)
       if (version > this.#latest) this.#latest = version
-      const held = slot === undefined ? this.#forgotten : versionOf(slot.record)
+      const held = keyState === undefined ? this.#forgotten : versionOf(keyState.record)
       if (version > held) newer.push(entry)
-      else if (slot === undefined || slot.record.kind === 'tombstone') this.#isSame = false
-      else if (version < held || !isSameData(slot.record, entry)) {
+      else if (keyState === undefined || keyState.record.kind === 'tombstone') this.#isSame = false
+      else if (version < held || !isSameData(keyState.record, entry)) {
         this.#isSame = false
-        await makeTakeable(store, slot.record, entry)
+        await makeTakeable(store, keyState.record, entry)
       }
     }
     if (newer.length > 0) await store.merge(newer, { source, notAfter: clock.latest })
@@ -153,7 +156,7 @@ class Look {
    */
   get #forgotten(): bigint {
     const { forgotten } = this.#options.store.retention
-    const seenNs = this.#sighting?.atNs
+    const seenNs = this.#observation?.atNs
     return seenNs !== undefined && seenNs < forgotten ? seenNs : forgotten
   }
 
@@ -172,11 +175,11 @@ class Look {
   /** Deletes what the node has deleted. @returns how many of `known` that were. */
   async #settle(known: readonly SequencedRow[], absence: Absence): Promise<number> {
     const { store, peer, scope, source, hasSameDisk } = this.#options
-    if (!absence.hasSurvivor && (await hasSameDisk(this.#sighting)) !== 'same') return 0
+    if (!absence.hasSurvivor && (await hasSameDisk(this.#observation)) !== 'same') return 0
     const again = await keysOf(peer, scope)
     // A list that is just being filled grows meanwhile: then nothing is sure.
     if (known.some(({ record }) => again.has(record.key))) return 0
-    const deletedAt = (ours: Slot): bigint | undefined => absence.deletedAt(ours)
+    const deletedAt = (ours: KeyState): bigint | undefined => absence.deletedAt(ours)
     let gone = 0
     for (let i = 0; i < known.length; i += PAGE) {
       gone += await store.run(planGone(known.slice(i, i + PAGE), deletedAt, source))
@@ -186,15 +189,15 @@ class Look {
 
   async #noteHeld(): Promise<void> {
     const { held, scope } = this.#options
-    const before = this.#sighting
+    const before = this.#observation
     const isNews =
       before?.seq !== this.#seq ||
       before.activity !== this.#latest ||
       this.#atNs - before.atNs > NOTE_NS
     // Forgotten during the look: what it began from does not hold any more.
     if (!isNews || held.of(scope.path) !== before) return
-    const sighting = { seq: this.#seq, atNs: this.#atNs, activity: this.#latest }
-    await held.note(new Map([[scope.path, sighting]]))
+    const observation = { seq: this.#seq, atNs: this.#atNs, activity: this.#latest }
+    await held.note(new Map([[scope.path, observation]]))
   }
 }
 

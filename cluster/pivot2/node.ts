@@ -97,7 +97,7 @@ export class PivotNode {
   #lookTookNs = 0n
   #looking: { readonly path: string; readonly sinceNs: bigint } | undefined
   /** As many as there are scopes, at most. */
-  readonly #untold = new Set<string>()
+  readonly #unreported = new Set<string>()
   readonly #served = new Map<string, number>()
   /** The latest stamp found at the node. */
   #latest = 0n
@@ -117,7 +117,7 @@ export class PivotNode {
       ...{ time, logger, address },
       delayMs: options.checkDelayMs,
       compare: async (path) => !this.#speaks || (await this.#lookAt(path)),
-      tell: (path) => {
+      announce: (path) => {
         options.exceed(path, this.#latest)
         return this.notify(path)
       },
@@ -183,7 +183,7 @@ export class PivotNode {
   }
 
   /** It has not been looked at, and is not waited for any longer: what was seen there is void. */
-  async letGo(): Promise<void> {
+  async release(): Promise<void> {
     if (this.#hold.isActive && !this.#isOther) await this.#held.forget()
   }
 
@@ -236,7 +236,7 @@ export class PivotNode {
       .finally(() => {
         this.#probing = undefined
         this.#probeTookNs = this.#nowNs - this.pace.lastNs
-        const isWaiting = this.#untold.size + this.#hold.paths.length > 0
+        const isWaiting = this.#unreported.size + this.#hold.paths.length > 0
         if (this.#isHealthy && isWaiting) void this.#tend()
       })
     return this.#probing
@@ -244,7 +244,7 @@ export class PivotNode {
 
   /** Never rejects; one at a time, each path once however often it changed meanwhile. */
   notify(path: string): Promise<void> {
-    this.#untold.add(path)
+    this.#unreported.add(path)
     return this.#tend()
   }
 
@@ -278,7 +278,8 @@ export class PivotNode {
         this.#protocol = protocol
         this.#hasStream = hasStream
         // Newly found, or another program than before: nothing is known of what it holds.
-        if (!spoke && this.#speaks) for (const path of this.#options.paths) this.#untold.add(path)
+        if (!spoke && this.#speaks)
+          for (const path of this.#options.paths) this.#unreported.add(path)
       }
       this.pace.ended(isServing)
       this.#checked(isServing)
@@ -300,15 +301,15 @@ export class PivotNode {
     if (this.#protocol === 'unknown') await this.probe()
     if (!this.#speaks) {
       // An unreachable one is told once it is found; others do not understand.
-      if (this.#isOther) this.#untold.clear()
+      if (this.#isOther) this.#unreported.clear()
       return
     }
     while (!this.#isStopped) {
       const [unseen] = this.#hold.paths
-      const [untold] = this.#untold
+      const [unreported] = this.#unreported
       if (unseen !== undefined) {
         if (!(await this.#see(unseen))) return
-      } else if (untold === undefined || !(await this.#tell(untold))) return
+      } else if (unreported === undefined || !(await this.#announce(unreported))) return
     }
   }
 
@@ -318,7 +319,7 @@ export class PivotNode {
     try {
       if (!(await this.#lookAt(path))) {
         exceed(path, this.#latest)
-        this.#untold.add(path)
+        this.#unreported.add(path)
       }
       seen()
       return true
@@ -357,8 +358,8 @@ export class PivotNode {
     return turn
   }
 
-  async #tell(path: string): Promise<boolean> {
-    this.#untold.delete(path)
+  async #announce(path: string): Promise<boolean> {
+    this.#unreported.delete(path)
     let error: string
     try {
       const status = await this.#peer.notify(path)
@@ -373,7 +374,7 @@ export class PivotNode {
       error = errorText(cause)
       this.#checked(false)
     }
-    this.#untold.add(path)
+    this.#unreported.add(path)
     const node = this.address
     this.#options.logger.warn('a 2.0 node could not be notified', { node, path, error })
     return false

@@ -64,7 +64,7 @@ export class PivotNodes {
         {
           ...options,
           paths: paths.filter((path) => listing.paths?.includes(path) ?? true),
-          seen: () => this.#tellRefused(),
+          seen: () => this.#reportRefused(),
           probes: this.#probes,
         },
         listing,
@@ -118,7 +118,7 @@ export class PivotNodes {
       if (holding.length === 0) {
         await Promise.all(here.map((node) => node.lookFor()))
         if (here.some((node) => node.holds(path, isShared))) continue
-        await Promise.all(here.map((node) => node.letGo()))
+        await Promise.all(here.map((node) => node.release()))
         return true
       }
       for (const node of holding) node.hurry()
@@ -151,7 +151,7 @@ export class PivotNodes {
   }
 
   /** Those who were told nothing for the sake of another are called, once nothing keeps them. */
-  #tellRefused(): void {
+  #reportRefused(): void {
     for (const node of this.#nodes.values()) {
       for (const path of node.refused) {
         const others = [...this.#nodes.values()].filter((other) => other.sharesPlace(node))
@@ -198,7 +198,7 @@ export class PivotNodes {
         .sort((a, b) => (a.pace.lastNs < b.pace.lastNs ? -1 : 1))
       for (const node of waiting.slice(0, ROUND)) this.#track(node.probe())
       if (isDue) for (const node of this.#nodes.values()) node.look()
-      this.#tellRefused()
+      this.#reportRefused()
       if (this.#nodes.size > 0) this.#schedule()
     })
   }

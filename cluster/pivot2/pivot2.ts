@@ -100,7 +100,7 @@ export class Pivot2 {
       spread: (scope) => this.#spread(scope),
       suspect: ({ path }, originator) => this.#nodes.suspect(originator, path),
       pull: (path) => this.#pull(path),
-      nodes: () => this.#tellNodes(),
+      nodes: () => this.#describeNodes(),
     }
   }
 
@@ -228,7 +228,7 @@ export class Pivot2 {
     const activity = await this.#activity.of(scope)
     return compareWithNode({
       ...{ store, clock, peer, scope, held, servedSeq, activity, source: sourceOf(address) },
-      hasSameDisk: (sighting) => sameDisk({ store, peer, nodes, held, sighting }),
+      hasSameDisk: (observation) => sameDisk({ store, peer, nodes, held, observation }),
     })
   }
 
@@ -237,7 +237,7 @@ export class Pivot2 {
     return this.#options.placement.upstreams.size > 0
   }
 
-  async #tellNodes(): Promise<string | undefined> {
+  async #describeNodes(): Promise<string | undefined> {
     if (this.#options.placement.upstreams.size > 0) return undefined
     const nodes = await this.#options.nodes()
     return JSON.stringify(

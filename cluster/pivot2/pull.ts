@@ -5,10 +5,10 @@
 import type { HybridClock } from '../../src/core/clock.ts'
 import { type Entry, versionOf } from '../../src/core/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import type { Slot } from '../../src/store/state.ts'
+import type { KeyState } from '../../src/store/state.ts'
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
-import type { Sighting } from './held.ts'
+import type { Observation } from './held.ts'
 import { keysOf, type PeerClient } from './peer-client.ts'
 import { type PullResult, planAbsent, planTake } from './plans.ts'
 import type { SameDisk } from './same-disk.ts'
@@ -23,7 +23,7 @@ export interface PullOptions {
   /** Ends early when it says no. */
   readonly isWanted: () => boolean
   /** What has been seen of the scope at the leader. */
-  readonly sighting: Sighting | undefined
+  readonly observation: Observation | undefined
   /** Looks elsewhere at the leader whether it has the disk it had; for a list that has nothing to tell. */
   readonly hasSameDisk: () => Promise<SameDisk>
 }
@@ -37,8 +37,8 @@ export interface ScopeView {
   /** The stamp of a delete that was noted there when last looked; 0n: none was. */
   deleteNoted: bigint
   /** The activity that the leader told last. */
-  told: bigint
-  /** All that is held here and not owed is at the leader: it was compared with, and heard of since. */
+  reported: bigint
+  /** All that is held here and not pending is at the leader: it was compared with, and heard of since. */
   isWhole: boolean
 }
 
@@ -46,7 +46,7 @@ export const unknownView = (): ScopeView => ({
   activity: undefined,
   newest: 0n,
   deleteNoted: 0n,
-  told: 0n,
+  reported: 0n,
   isWhole: false,
 })
 
@@ -63,11 +63,11 @@ export async function pullScope(
   isForced: boolean,
 ): Promise<PullResult | undefined> {
   const activity = await options.peer.activity(scope)
-  view.told = activity
+  view.reported = activity
   if (!isForced && activity === view.activity) return undefined
   view.activity = undefined
   const pull = new Pull(options, scope)
-  pull.absence.told(activity)
+  pull.absence.reported(activity)
   const result = await (scope.isList ? pull.list(activity, view) : pull.object(activity, view))
   // What happened there since the first reading shows as another activity next time.
   if (options.isWanted()) {
@@ -77,19 +77,19 @@ export async function pullScope(
   return result
 }
 
-type DeletedAt = (ours: Slot) => bigint | undefined
+type DeletedAt = (ours: KeyState) => bigint | undefined
 
 class Pull {
   readonly #options: PullOptions
   readonly #scope: PivotScope
   readonly absence: Absence
   #applied = 0
-  #owed = 0
+  #pending = 0
 
   constructor(options: PullOptions, scope: PivotScope) {
     this.#options = options
     this.#scope = scope
-    this.absence = new Absence(options.sighting)
+    this.absence = new Absence(options.observation)
   }
 
   async list(activity: bigint, view: ScopeView): Promise<PullResult> {
@@ -129,8 +129,9 @@ class Pull {
     for await (const { record } of rows) {
       if (there.has(record.key) || !isOfScope(this.#scope, record.key)) continue
       missing.push(record.key)
-      // What is owed is on its way there: there is nothing to judge of it.
-      isJudged ||= record.kind === 'entry' && (await store.slot(record.key))?.owedTo === undefined
+      // What is pending is on its way there: there is nothing to judge of it.
+      isJudged ||=
+        record.kind === 'entry' && (await store.keyState(record.key))?.pendingFor === undefined
     }
     const deletedAt = isJudged ? await this.#judge(activity, view, missing) : undefined
     for (let i = 0; i < missing.length && isWanted(); i += PAGE) {
@@ -184,8 +185,9 @@ class Pull {
   }
 
   /** A delete that was noted there is one of what had been there. */
-  #provenBy(proof: bigint, { record }: Slot): bigint | undefined {
-    const wasThere = this.#options.sighting !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
+  #provenBy(proof: bigint, { record }: KeyState): bigint | undefined {
+    const wasThere =
+      this.#options.observation !== undefined || record.origin.startsWith(PIVOT_ORIGIN)
     if (!wasThere || this.absence.isDoubtful(record)) return undefined
     return versionOf(record) <= proof ? proof : undefined
   }
@@ -194,7 +196,7 @@ class Pull {
     if (entries.length === 0) return
     const { store, clock, leader } = this.#options
     for (const entry of entries) clock.observe(versionOf(entry))
-    const met = (ours: Slot | undefined, theirs: Entry): void => this.absence.met(ours, theirs)
+    const met = (ours: KeyState | undefined, theirs: Entry): void => this.absence.met(ours, theirs)
     this.#add(await store.run(planTake(leader, entries, met)))
   }
 
@@ -209,13 +211,13 @@ class Pull {
     this.#add(await store.run(planAbsent(leader, keys, observed)))
   }
 
-  #add({ applied, owed }: PullResult): void {
+  #add({ applied, pending }: PullResult): void {
     this.#applied += applied
-    this.#owed += owed
+    this.#pending += pending
   }
 
   #result(): PullResult {
-    return { applied: this.#applied, owed: this.#owed }
+    return { applied: this.#applied, pending: this.#pending }
   }
 }
 

@@ -44,7 +44,7 @@ export async function pushRows(
   for (const { seq, record } of rows) {
     if (!isWanted()) break
     const { key } = record
-    const current = await store.slot(key)
+    const current = await store.keyState(key)
     if (current?.seq !== seq) {
       // It has changed since, or lost against the leader's: sending it would bring the old value back.
       taken.push({ seq, key })

@@ -4,7 +4,7 @@
  */
 import type { Store } from '../../src/store/store.ts'
 import { Absence } from './absence.ts'
-import type { HeldByPeer, Sighting } from './held.ts'
+import type { HeldByPeer, Observation } from './held.ts'
 import type { PeerClient } from './peer-client.ts'
 import { isOfScope, type PivotScope } from './wire.ts'
 
@@ -18,25 +18,25 @@ export interface DiskQuestion {
   readonly nodes: PivotScope | undefined
   readonly held: HeldByPeer
   /** What had been seen when: what came there after this look may have come to another disk. */
-  readonly sighting: Sighting | undefined
+  readonly observation: Observation | undefined
 }
 
 /** Never rejects: a peer that does not give the list leaves it `unknown`. */
 export async function sameDisk(question: DiskQuestion): Promise<SameDisk> {
-  const { store, peer, nodes, held, sighting } = question
+  const { store, peer, nodes, held, observation } = question
   const seen = nodes === undefined ? undefined : held.of(nodes.path)
-  if (nodes === undefined || seen === undefined || sighting === undefined) return 'unknown'
-  const absence = new Absence(seen.seq < sighting.seq ? seen : sighting)
+  if (nodes === undefined || seen === undefined || observation === undefined) return 'unknown'
+  const absence = new Absence(seen.seq < observation.seq ? seen : observation)
   try {
     for await (const entry of peer.list(nodes)) {
-      absence.met(await store.slot(entry.key), entry)
+      absence.met(await store.keyState(entry.key), entry)
       if (absence.hasSurvivor) return 'same'
     }
     const { rows } = await store.scanRows({ prefix: `${nodes.base}/` })
     for await (const { record, seq } of rows) {
       if (!isOfScope(nodes, record.key)) continue
-      const slot = await store.slot(record.key)
-      if (slot?.seq === seq && absence.isKnown(slot)) return 'another'
+      const keyState = await store.keyState(record.key)
+      if (keyState?.seq === seq && absence.isKnown(keyState)) return 'another'
     }
   } catch {
     // Released servers may not sync that list at all.

@@ -16,7 +16,12 @@ import {
   type SubscriptionHandlers,
 } from './subscription.ts'
 import { createWebSocketTransport } from './web-socket-transport.ts'
-import { type FateOptions, fateOfAnswer, fateRequest, type WriteFate } from './write-fate.ts'
+import {
+  statusOfAnswer,
+  statusRequest,
+  type WriteStatus,
+  type WriteStatusOptions,
+} from './write-status.ts'
 
 /** Per call. */
 export interface RequestOptions {
@@ -79,7 +84,7 @@ export interface WriteAnswer {
   readonly index: string
   /** The whole key. */
   readonly path: string
-  /** Names the write; `fate` tells what becomes of it. Absent from servers that give none. */
+  /** Names the write; `fate` reports what becomes of it. Absent from servers that give none. */
   readonly id?: string
 }
 
@@ -104,7 +109,7 @@ export interface Client {
   /** Deletes a plain key (`not_found` when absent) or all that a glob covers. */
   delete(keyOrGlob: string, options?: WriteOptions): Promise<void>
   /** What has become of a write, which its answer named. `invalid_option` for an id that is none. */
-  fate(id: string, key: string, options?: FateOptions): Promise<WriteFate>
+  fate(id: string, key: string, options?: WriteStatusOptions): Promise<WriteStatus>
   /** A live list. */
   subscribe<T = unknown>(
     glob: `${string}*${string}`,
@@ -187,10 +192,10 @@ class ServerClient implements Client {
     await callRest(this.#options, request)
   }
 
-  async fate(id: string, key: string, options: FateOptions = {}): Promise<WriteFate> {
+  async fate(id: string, key: string, options: WriteStatusOptions = {}): Promise<WriteStatus> {
     assertPlainKey('fate', key)
-    const body = await callRest(this.#options, fateRequest(id, key, options))
-    return fateOfAnswer(this.#parseAnswer(body ?? ''))
+    const body = await callRest(this.#options, statusRequest(id, key, options))
+    return statusOfAnswer(this.#parseAnswer(body ?? ''))
   }
 
   subscribe<T>(

@@ -28,7 +28,7 @@ export interface ConnectionOptions {
   readonly transport: Transport
   readonly time: TimeSource
   readonly random: Random
-  /** What to dial; asked anew at each dial. A throw counts as a failed dial. */
+  /** What to dial; asked again at each dial. A throw counts as a failed dial. */
   request(): DialRequest
   /** Milliseconds a dial may take. Default 5 000. */
   readonly connectTimeoutMs?: number

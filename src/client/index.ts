@@ -26,4 +26,4 @@ export {
   type WebSocketConstructor,
   type WebSocketLike,
 } from './web-socket-transport.ts'
-export type { FateOptions, WriteFate, WriteVersion } from './write-fate.ts'
+export type { WriteStatus, WriteStatusOptions, WriteVersion } from './write-status.ts'

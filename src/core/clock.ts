@@ -62,7 +62,7 @@ export class HybridClock {
    * Takes the clock back to `stamp` when it is ahead, because the time it has lived was wrong.
    * Writes of keys that carry greater stamps go on exceeding them.
    */
-  comeDown(stamp: bigint): void {
+  lowerMaxStamp(stamp: bigint): void {
     if (this.#last > stamp) this.#last = stamp
     if (this.#lived > stamp) this.#lived = stamp
   }

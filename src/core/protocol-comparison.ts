@@ -103,8 +103,8 @@ export function comparisonFields(reply: ComparisonReply, protocol: number): Fiel
     const { horizon, digests } = reply
     return { ...reply, horizon: String(horizon), digests: digests.map(encodeDigest) }
   }
-  const told = withoutValues(reply.records, reply)
-  return { ...reply, records: told.map((record) => encodeRecord(record, protocol)) }
+  const sent = withoutValues(reply.records, reply)
+  return { ...reply, records: sent.map((record) => encodeRecord(record, protocol)) }
 }
 
 /** @throws StateError `invalid_message` saying which field is wrong. */

@@ -8,7 +8,7 @@ export interface MemberNode {
   readonly port: number
   readonly isSecure: boolean
   readonly version: string
-  /** Whether it finds its data again when it starts anew; one that does not comes back as another node. */
+  /** Whether it finds its data again when it starts again; one that does not comes back as another node. */
   readonly keepsData: boolean
 }
 

@@ -1,11 +1,12 @@
 /** The part of the replication stream by which a follower's outbox goes up. */
+
+import { isCausalContext } from './causal-context.ts'
 import type { StoredRecord } from './entry.ts'
 import { ERROR_TABLE, type ErrorCode } from './errors.ts'
 import { isOvertakenName, MAX_OVERTAKEN } from './overtaken.ts'
 import { type Fields, integer, invalid, list } from './protocol-fields.ts'
 import { places, type Whole, wholePlaces } from './protocol-pieces.ts'
 import { MAX_RECORDS, records } from './protocol-records.ts'
-import { isSeen } from './seen.ts'
 
 /**
  * What became of a pushed record at the leader. Two kinds stay in the outbox: `refused`, which is not
@@ -22,7 +23,7 @@ export interface Push extends Whole {
   /** Number of this push on this connection, from 1. */
   readonly n: number
   readonly records: readonly StoredRecord[]
-  /** Per record, what its maker had seen (see `seen.ts`); null where that is not known. Default: nowhere. */
+  /** Per record, what its maker had seen (see `causal-context.ts`); null where that is not known. Default: nowhere. */
   readonly seen?: readonly (string | null)[]
   /** Places in `records` of those that lost at the follower: to be noted, not to be taken. Default: none. */
   readonly lost?: readonly number[]
@@ -75,7 +76,9 @@ function pushedRecords(
   }
   if (fields.seen === undefined) return { records: found, ...named }
   // Of one that can not be read nothing is known.
-  const seen = list(fields, 'seen', found.length).map((text) => (isSeen(text) ? text : null))
+  const seen = list(fields, 'seen', found.length).map((text) =>
+    isCausalContext(text) ? text : null,
+  )
   if (seen.length !== found.length) throw invalid('seen', seen)
   return { records: found, seen, ...named }
 }

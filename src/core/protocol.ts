@@ -53,6 +53,13 @@ import {
   readKnowledge,
   readKnownPlaces,
 } from './protocol-known.ts'
+import {
+  decodeLeaderClock,
+  decodeLeaderClockQuestion,
+  type LeaderClock,
+  type LeaderClockQuestion,
+  leaderClockFields,
+} from './protocol-leader-clock.ts'
 import { type NodeIdentity, readNodeIdentity } from './protocol-node.ts'
 import {
   decodePieceMessage,
@@ -64,13 +71,6 @@ import {
 } from './protocol-pieces.ts'
 import { decodePush, decodePushed, type Push, type Pushed } from './protocol-push.ts'
 import { encodeRecord, records } from './protocol-records.ts'
-import {
-  decodeTerms,
-  decodeTermsQuestion,
-  type Terms,
-  type TermsQuestion,
-  termsFields,
-} from './protocol-terms.ts'
 import { decodeGrant, decodeVote, type Grant, type Vote, votingFields } from './protocol-voting.ts'
 
 export type { LogPosition } from './protocol-fields.ts'
@@ -118,7 +118,7 @@ export interface Hello extends NodeIdentity {
   /** The newest state of the log that what it holds depends on; null when it holds none of it. */
   readonly seen: LogPosition | null
   /**
-   * While it compares, a place of the log with which all it holds and does not owe came from the log,
+   * While it compares, a place of the log with which all it holds and is not pending came from the log,
    * or was in it before; null when that is not known.
    */
   readonly base: LogPosition | null
@@ -194,7 +194,7 @@ export type FollowerMessage =
   | Ack
   | Push
   | FeedRequest
-  | TermsQuestion
+  | LeaderClockQuestion
   | Vote
   | ComparisonMessage
   | PieceMessage
@@ -203,7 +203,7 @@ export type LeaderMessage =
   | Rows
   | Pushed
   | Beat
-  | Terms
+  | LeaderClock
   | Grant
   | ComparisonReply
   | PieceMessage
@@ -219,7 +219,7 @@ export function encodeMessage(
     const encoded = records.map((record) => encodeRecord(record, protocol))
     return JSON.stringify({ ...message, records: encoded })
   }
-  if (message.t === 'terms' && 'clock' in message) return JSON.stringify(termsFields(message))
+  if (message.t === 'terms' && 'clock' in message) return JSON.stringify(leaderClockFields(message))
   if (message.t === 'grant' || message.t === 'vote') return JSON.stringify(votingFields(message))
   if (message.t === 'offer' || message.t === 'piece' || message.t === 'got') {
     return JSON.stringify(pieceFields(message))
@@ -259,7 +259,7 @@ export function decodeFollowerMessage(text: string): FollowerMessage {
     case 'feed':
       return decodeFeedRequest(fields)
     case 'terms':
-      return decodeTermsQuestion(fields)
+      return decodeLeaderClockQuestion(fields)
     case 'vote':
       return decodeVote(fields)
     default:
@@ -302,7 +302,7 @@ export function decodeLeaderMessage(text: string): LeaderMessage {
     case 'beat':
       return { t: 'beat', ...logPlace(fields), ...(fields.bus === false ? { bus: false } : {}) }
     case 'terms':
-      return decodeTerms(fields)
+      return decodeLeaderClock(fields)
     case 'grant':
       return decodeGrant(fields)
     default:

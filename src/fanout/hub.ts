@@ -194,7 +194,7 @@ export class Hub {
     for (const pool of this.#users.keys()) if (matchKey(path, pool.pattern)) pool.refresh()
   }
 
-  /** The filters of `path` have changed: pools concerned are read anew, for a snapshot to everyone. */
+  /** The filters of `path` have changed: pools concerned are read again, for a snapshot to everyone. */
   reshape(path: string): void {
     for (const pool of [...this.#pools.values()]) {
       const concerned = matchKey(path, pool.pattern) || mayOverlap(path, pool.pattern)

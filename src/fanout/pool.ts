@@ -168,7 +168,7 @@ export class Pool implements Keeper {
   }
 
   /**
-   * The filters have changed: the state is read anew and everyone gets a snapshot.
+   * The filters have changed: the state is read again and everyone gets a snapshot.
    * @returns false when the pool is idle: forget it.
    */
   reshape(): boolean {

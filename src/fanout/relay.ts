@@ -38,7 +38,7 @@ export class Relay implements PoolMember {
 
   /** Answers the other process. */
   answer({ pool, request, heldVersion }: PoolQuestion): void {
-    this.#post({ kind: 'caughtUp', pool, request, catchUp: this.#tell(heldVersion) })
+    this.#post({ kind: 'caughtUp', pool, request, catchUp: this.#catchUpFor(heldVersion) })
   }
 
   deliver(batch: FrameBatch): void {
@@ -47,7 +47,7 @@ export class Relay implements PoolMember {
   }
 
   synchronize(): void {
-    this.#post({ kind: 'live', pool: this.#pool, catchUp: this.#tell(undefined) })
+    this.#post({ kind: 'live', pool: this.#pool, catchUp: this.#catchUpFor(undefined) })
   }
 
   invalidate(): void {
@@ -59,7 +59,7 @@ export class Relay implements PoolMember {
     this.#sent = undefined
   }
 
-  #tell(heldVersion: string | undefined): RelayedCatchUp {
+  #catchUpFor(heldVersion: string | undefined): RelayedCatchUp {
     const catchUp = this.#catchUp(heldVersion)
     if (catchUp.kind !== 'behind') return catchUp
     const { batch } = catchUp

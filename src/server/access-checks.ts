@@ -7,7 +7,7 @@ import type { Logger } from '../core/logger.ts'
 import type { Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { FilterOperation } from '../store/filters.ts'
-import type { DataStore } from '../store/guarded-store.ts'
+import type { DataStore } from '../store/locking-store.ts'
 
 export interface AccessOptions {
   /** Whether static mode and guards count: for what comes from outside. In-process calls pass false. */

@@ -12,13 +12,13 @@
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../core/errors.ts'
 import { hasGlob } from '../core/key.ts'
-import { NOBODY } from '../core/nobody.ts'
+import { UNKNOWN_LEADER } from '../core/unknown-leader.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { ChangeEnd } from '../store/operations.ts'
 import { parseTarget } from './request-url.ts'
-import type { Fate } from './write-fate.ts'
-import type { WriteFates } from './write-fates.ts'
 import { formatWriteId } from './write-id.ts'
+import type { WriteStatus } from './write-status.ts'
+import type { WriteStatusTracker } from './write-status-tracker.ts'
 
 export type AckLevel = 'local' | 'leader' | 'majority' | number
 
@@ -113,7 +113,7 @@ function integerOf(texts: readonly string[]): number {
 }
 
 export interface AcksOptions {
-  readonly fates: WriteFates
+  readonly writeStatuses: WriteStatusTracker
   readonly isReplicated: (key: string) => boolean
   readonly hasVoters: (key: string) => boolean
   readonly leaderOf: (key: string) => string | undefined
@@ -153,21 +153,22 @@ export class Acks {
         )
       }
     }
-    return this.#options.fates.enter()
+    return this.#options.writeStatuses.enter()
   }
 
   /** Resolves once every write has got there, or the time is up. */
   async confirm({ level, timeoutMs }: Ack, writes: readonly ChangeEnd[]): Promise<AckResult> {
     if (level === 'local' || writes.length === 0) return { reached: level, shortfall: undefined }
-    const { fates } = this.#options
-    const isAgreed = (fate: Fate): boolean => isReached(level, fate)
+    const { writeStatuses } = this.#options
+    const isAgreed = (status: WriteStatus): boolean => isReached(level, status)
     const found = await Promise.all(
       writes.map(({ key, ...id }) => {
-        const until = (fate: Fate): boolean => isAgreed(fate) || fate.state === 'refused'
-        return fates.wait({ id, key, until, level, timeoutMs })
+        const until = (status: WriteStatus): boolean =>
+          isAgreed(status) || status.state === 'refused'
+        return writeStatuses.wait({ id, key, until, level, timeoutMs })
       }),
     )
-    const least = found.find((fate) => !isAgreed(fate))
+    const least = found.find((status) => !isAgreed(status))
     const worst = least ?? found.reduce((a, b) => (rank(a) <= rank(b) ? a : b))
     if (isReached(level, worst)) {
       return { reached: typeof level === 'number' ? worst.replicas : level, shortfall: undefined }
@@ -178,14 +179,14 @@ export class Acks {
       return { reached: 'local', shortfall: `${what}; it is in the conflict log of this node` }
     }
     const asked = `ooo: ack ${level} was not reached within ${timeoutMs} ms`
-    return { reached: levelOf(worst), shortfall: `${asked}: ${this.#whereabouts(worst, level)}` }
+    return { reached: levelOf(worst), shortfall: `${asked}: ${this.#placeReached(worst, level)}` }
   }
 
-  #whereabouts({ id, key, state, replicas, unconfirmed }: Fate, level: AckLevel): string {
+  #placeReached({ id, key, state, replicas, unconfirmed }: WriteStatus, level: AckLevel): string {
     const kept = `the write ${formatWriteId(id)} of ${key} is kept`
     if (state === 'local') {
       const known = this.#options.leaderOf(key) ?? 'its leader'
-      const leader = known === NOBODY ? 'whoever leads next' : known
+      const leader = known === UNKNOWN_LEADER ? 'whoever leads next' : known
       const voters = level === 'majority' ? '; no other voter is known to hold it' : ''
       return `${kept}, durable at this node, and will be pushed to ${leader}${voters}`
     }
@@ -201,22 +202,22 @@ export class Acks {
   }
 }
 
-function isReached(level: AckLevel, { state, replicas, isMajority }: Fate): boolean {
+function isReached(level: AckLevel, { state, replicas, isMajority }: WriteStatus): boolean {
   if (typeof level === 'number') return replicas >= level
   if (level === 'majority') return isMajority
   return level === 'local' || state === 'leader' || state === 'replicated'
 }
 
-function levelOf({ state, replicas }: Fate): AckLevel {
+function levelOf({ state, replicas }: WriteStatus): AckLevel {
   if (isNowhere(state)) return 'local'
   return replicas > 0 ? replicas : 'leader'
 }
 
 /** No other node is known to hold it. */
-function isNowhere(state: Fate['state']): boolean {
+function isNowhere(state: WriteStatus['state']): boolean {
   return state === 'local' || state === 'refused' || state === 'unknown'
 }
 
-function rank({ state, replicas }: Fate): number {
+function rank({ state, replicas }: WriteStatus): number {
   return isNowhere(state) ? -1 : replicas
 }

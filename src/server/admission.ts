@@ -3,9 +3,9 @@
  *
  *   connect ──room──▶ plain ──handshake──▶ subscriber
  *      │                └──handshake of another node──▶ peer
- *      └──no room──▶ surplus ──handshake of another node──▶ peer
- *                       ├──asks for management──▶ answered, then closed
- *                       └──asks for anything else, or for nothing──▶ refused, closed
+ *      └──no room──▶ overLimit ──handshake of another node──▶ peer
+ *                         ├──asks for management──▶ answered, then closed
+ *                         └──asks for anything else, or for nothing──▶ refused, closed
  *
  * Plain connections and subscribers share `maxConnections`. Peers count for themselves (the cluster limits
  * its streams), so that however many clients come, nodes stay in step and management answers. A refused
@@ -23,8 +23,8 @@ import {
   type RefusalReason,
 } from './admission-refusals.ts'
 import { addressGroup, clientAddress, type ProxyTrust, trustProxies } from './client-address.ts'
+import { ConnectionTable, type TrackedConnection } from './connection-table.ts'
 import { spreadReturn, type TokenBucket, takeToken } from './retry-queue.ts'
-import { type Visitor, Visitors } from './visitors.ts'
 
 export interface AdmissionContext extends ResolvedAdmissionOptions {
   readonly time: TimeSource
@@ -50,7 +50,7 @@ export interface AdmissionMetrics {
 }
 
 /** Milliseconds that a connection without room has for its request. */
-const SURPLUS_TIMEOUT_MS = 3000
+const OVER_LIMIT_TIMEOUT_MS = 3000
 /** Paths of the node itself, which no key has, but for what clients write and ask there. */
 const OWN_PATH = /^\/(?:_|-\/(?!batch(?:$|\?)|writes\/)|$|\?)/
 
@@ -58,7 +58,7 @@ export class Admission {
   readonly #context: AdmissionContext
   readonly #refusals: AdmissionRefusals
   readonly #isTrusted: ProxyTrust
-  readonly #visitors = new Visitors()
+  readonly #connections = new ConnectionTable()
   #bucket: TokenBucket
   #admitted = 0
   #dropped = 0
@@ -75,12 +75,12 @@ export class Admission {
   }
 
   metrics(): AdmissionMetrics {
-    const visitors = this.#visitors
+    const connections = this.#connections
     return {
-      plain: visitors.count('plain'),
-      subscribers: visitors.count('subscriber'),
-      peers: visitors.count('peer'),
-      surplus: visitors.count('surplus'),
+      plain: connections.count('plain'),
+      subscribers: connections.count('subscriber'),
+      peers: connections.count('peer'),
+      surplus: connections.count('overLimit'),
       admitted: this.#admitted,
       refused: this.#refusals.counts,
       dropped: this.#dropped,
@@ -88,7 +88,7 @@ export class Admission {
   }
 
   /** What people should look at, as sentences. */
-  concerns(): readonly string[] {
+  warnings(): readonly string[] {
     const full = this.#fullOfConnections() ?? this.#fullOfSubscribers()
     return full === undefined ? [] : [`new clients are refused: ${full}`]
   }
@@ -98,13 +98,13 @@ export class Admission {
     const address = this.#addressOfPeer(socket)
     const because = this.#reasonAgainst(address)
     const { reservedConnections, time } = this.#context
-    if (because !== undefined && this.#visitors.count('surplus') >= reservedConnections) {
+    if (because !== undefined && this.#connections.count('overLimit') >= reservedConnections) {
       this.#drop(socket)
       return
     }
-    const visitor = this.#visitors.enter(socket, because, address)
+    const connection = this.#connections.enter(socket, because, address)
     if (because === undefined) return
-    visitor.stopTimer = time.after(SURPLUS_TIMEOUT_MS, () => this.#drop(socket))
+    connection.stopTimer = time.after(OVER_LIMIT_TIMEOUT_MS, () => this.#drop(socket))
   }
 
   /**
@@ -112,12 +112,13 @@ export class Admission {
    * @returns what to answer in place of serving it; undefined to serve it
    */
   judgeRequest(request: IncomingMessage, response: ServerResponse): AdmissionRefusal | undefined {
-    if (this.#visitors.count('surplus') === 0) return undefined
-    const visitor = this.#visitors.find(request.socket)
-    if (visitor?.because === undefined || visitor.kind !== 'surplus') return undefined
+    if (this.#connections.count('overLimit') === 0) return undefined
+    const connection = this.#connections.find(request.socket)
+    if (connection?.because === undefined || connection.kind !== 'overLimit') return undefined
     response.setHeader('Connection', 'close')
-    if (!OWN_PATH.test(request.url ?? '/')) return this.#refuseSurplus(visitor.because, request)
-    visitor.stopTimer()
+    if (!OWN_PATH.test(request.url ?? '/'))
+      return this.#refuseOverLimit(connection.because, request)
+    connection.stopTimer()
     return undefined
   }
 
@@ -127,30 +128,30 @@ export class Admission {
    * @returns what to answer in place of serving it; undefined to serve it
    */
   judgeUpgrade(request: IncomingMessage, isPeer: boolean): AdmissionRefusal | undefined {
-    const visitor = this.#visitors.find(request.socket)
-    if (visitor === undefined) return undefined
+    const connection = this.#connections.find(request.socket)
+    if (connection === undefined) return undefined
     if (isPeer) {
-      visitor.stopTimer()
+      connection.stopTimer()
       return undefined
     }
-    if (visitor.because !== undefined) return this.#refuseSurplus(visitor.because, request)
+    if (connection.because !== undefined) return this.#refuseOverLimit(connection.because, request)
     const full = this.#fullOfSubscribers()
     if (full !== undefined) return this.#refusals.refuse('subscribers', full)
     const address = this.#addressBehindProxy(request)
     if (this.#isFull(address)) return this.#refuseAddress(address)
     if (!this.#takeToken()) return this.#refuseRate()
     this.#admitted++
-    this.#visitors.become(visitor, 'subscriber')
-    if (address !== undefined) this.#visitors.countFor(visitor, address)
+    this.#connections.become(connection, 'subscriber')
+    if (address !== undefined) this.#connections.countFor(connection, address)
     return undefined
   }
 
   /** Another node has shown that it is one: its connection takes no room from clients. */
   welcomePeer(request: IncomingMessage): void {
-    const visitor = this.#visitors.find(request.socket)
-    if (visitor === undefined) return
-    this.#visitors.countFor(visitor, undefined)
-    this.#visitors.become(visitor, 'peer')
+    const connection = this.#connections.find(request.socket)
+    if (connection === undefined) return
+    this.#connections.countFor(connection, undefined)
+    this.#connections.become(connection, 'peer')
   }
 
   /**
@@ -166,27 +167,27 @@ export class Admission {
   }
 
   /** The reason of the close frame for one of `open` sockets that all end because the server closes. */
-  goodbye(open: number): string {
+  shutdownReason(open: number): string {
     const { upgradesPerSecond, random } = this.#context
     const perSecond = upgradesPerSecond || DEFAULT_UPGRADES_PER_SECOND
     return withRetryHint('server is closing', spreadReturn(open, perSecond, random))
   }
 
-  #reasonAgainst(address: string | undefined): Visitor['because'] {
+  #reasonAgainst(address: string | undefined): TrackedConnection['because'] {
     if (this.#isFull(address)) return 'address'
     return this.#fullOfConnections() === undefined ? undefined : 'connections'
   }
 
   #fullOfConnections(): string | undefined {
     const { maxConnections } = this.#context
-    const taken = this.#visitors.count('plain') + this.#visitors.count('subscriber')
+    const taken = this.#connections.count('plain') + this.#connections.count('subscriber')
     if (maxConnections === 0 || taken < maxConnections) return undefined
     return `${taken} connections are open, the limit is ${maxConnections}`
   }
 
   #fullOfSubscribers(): string | undefined {
     const { maxSubscribers } = this.#context
-    const taken = this.#visitors.count('subscriber')
+    const taken = this.#connections.count('subscriber')
     if (maxSubscribers === 0 || taken < maxSubscribers) return undefined
     return `${taken} subscribers are connected, the limit is ${maxSubscribers}`
   }
@@ -194,7 +195,7 @@ export class Admission {
   #isFull(address: string | undefined): boolean {
     const { maxConnectionsPerAddress } = this.#context
     if (maxConnectionsPerAddress === 0 || address === undefined) return false
-    return this.#visitors.countOf(address) >= maxConnectionsPerAddress
+    return this.#connections.countOf(address) >= maxConnectionsPerAddress
   }
 
   #takeToken(): boolean {
@@ -205,7 +206,7 @@ export class Admission {
     return bucket !== undefined
   }
 
-  #refuseSurplus(because: RefusalReason, { socket }: IncomingMessage): AdmissionRefusal {
+  #refuseOverLimit(because: RefusalReason, { socket }: IncomingMessage): AdmissionRefusal {
     if (because === 'address') return this.#refuseAddress(this.#addressOfPeer(socket))
     // There may be room again by now; this connection was promised none.
     const { maxConnections } = this.#context

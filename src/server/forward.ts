@@ -15,7 +15,7 @@ import type { Reply } from './reply.ts'
 import { parseWriteId, WRITE_ID_HEADER } from './write-id.ts'
 
 export interface ForwardContext {
-  readonly store: Pick<Store, 'id' | 'slot' | 'onCommit'>
+  readonly store: Pick<Store, 'id' | 'keyState' | 'onCommit'>
   readonly replication: () => Replication | undefined
   readonly time: TimeSource
   readonly deadlineMs: number
@@ -132,12 +132,12 @@ async function comeBack(
   if (typeof id !== 'string' || key === undefined) return
   const { version } = parseWriteId(id)
   const isHere = async (): Promise<boolean> => {
-    const record = (await store.slot(key))?.record
+    const record = (await store.keyState(key))?.record
     return record !== undefined && versionOf(record) >= version
   }
   const endNs = time.monotonicNs() + BigInt(RETURN_MS) * NS_PER_MS
   let ring = (): void => undefined
-  const unhear = store.onCommit(() => ring())
+  const unsubscribe = store.onCommit(() => ring())
   try {
     for (;;) {
       const rung = new Promise<void>((resolve) => {
@@ -151,7 +151,7 @@ async function comeBack(
       cancel()
     }
   } finally {
-    unhear()
+    unsubscribe()
   }
 }
 

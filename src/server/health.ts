@@ -20,43 +20,43 @@ export interface HealthContext {
   /** Why the node has its storage no more; undefined while it has it. */
   readonly lost: () => StateError | undefined
   /** What people should look at, as sentences; empty when all is well. */
-  readonly concerns: () => readonly string[]
+  readonly warnings: () => readonly string[]
 }
 
 export function answerHealth({ isServing }: HealthContext): Reply {
   return isServing() ? textReply(200, 'ok') : textReply(503, 'ooo: server is closing')
 }
 
-export function answerReady({ isStaying, lost, concerns }: HealthContext): Reply {
+export function answerReady({ isStaying, lost, warnings }: HealthContext): Reply {
   const reason = lost()
   const held = reason === undefined ? 'ready' : 'lost'
   const status = isStaying() ? held : 'closing'
-  const reasons = reason === undefined ? concerns() : [reason.message, ...concerns()]
+  const reasons = reason === undefined ? warnings() : [reason.message, ...warnings()]
   const reply = jsonReply(`${JSON.stringify({ status, reasons })}\n`)
   return status === 'ready' ? reply : { ...reply, status: 503 }
 }
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */
-export function storageConcerns(
+export function storageWarnings(
   store: Pick<Store, 'damaged' | 'damageFindings' | 'backlog' | 'refused' | 'lost'>,
 ): readonly string[] {
   // All else follows from that, and is another node's to tell.
   if (store.lost !== undefined) return []
-  const concerns = [...store.damageFindings]
+  const warnings = [...store.damageFindings]
   const damaged = store.damaged().length
-  if (damaged > 0) concerns.push(`${counted(damaged, 'record')} can not be read: see /?api=storage`)
+  if (damaged > 0) warnings.push(`${counted(damaged, 'record')} can not be read: see /?api=storage`)
   const { silentMs, writes, rows, refusal } = store.backlog
-  if (refusal !== undefined) concerns.push(`writes are refused: ${refusal}`)
+  if (refusal !== undefined) warnings.push(`writes are refused: ${refusal}`)
   if (silentMs > 0) {
     const seconds = Math.floor(silentMs / 1000)
-    concerns.push(`the storage has not answered for ${seconds} s; writes that wait: ${writes}`)
+    warnings.push(`the storage has not answered for ${seconds} s; writes that wait: ${writes}`)
   }
   if (rows > 0) {
-    concerns.push(`${counted(rows, 'row')} of answered writes could not be stored yet`)
+    warnings.push(`${counted(rows, 'row')} of answered writes could not be stored yet`)
   }
   const { count } = store.refused
-  if (count > 0) concerns.push(`${counted(count, 'record')} of others not taken: see /?api=storage`)
-  return concerns
+  if (count > 0) warnings.push(`${counted(count, 'record')} of others not taken: see /?api=storage`)
+  return warnings
 }
 
 function counted(count: number, noun: string): string {

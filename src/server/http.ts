@@ -31,10 +31,19 @@ import {
 import { keyOfPath, parseTarget, type RequestTarget, requestUrl } from './request-url.ts'
 import { answerAsset, answerIndex, UI_PREFIX } from './static.ts'
 import type { UnreadAnswers } from './unread-answers.ts'
-import { WRITES_PREFIX } from './write-fates.ts'
-import { answerFate, type FateContext, streamFate, wantsEvents } from './write-route.ts'
+import {
+  answerWriteStatus,
+  streamWriteStatus,
+  type WriteStatusContext,
+  wantsEvents,
+} from './write-route.ts'
+import { WRITES_PREFIX } from './write-status-tracker.ts'
 
-export interface HttpContext extends DataContext, FateContext, HealthContext, MetricsContext {
+export interface HttpContext
+  extends DataContext,
+    WriteStatusContext,
+    HealthContext,
+    MetricsContext {
   readonly admission: Admission
   readonly name: string
   readonly uiDir: string | undefined
@@ -111,7 +120,7 @@ async function dispatch(
   if (handler !== undefined) await handler(request, response, url())
   else if (match !== undefined) await match.route.handle(request, response, url(), match.variables)
   else if (path.startsWith(WRITES_PREFIX) && request.method === 'GET' && wantsEvents(request)) {
-    await streamFate(context, request, response)
+    await streamWriteStatus(context, request, response)
   } else await sendReply(request, response, await answer(context, request, target), context)
 }
 
@@ -128,7 +137,8 @@ async function answer(
   if (path === READY_PATH) return onlyGet(request, () => answerReady(context))
   if (path === METRICS_PATH) return onlyGet(request, () => answerMetrics(context))
   if (path === BATCH_PATH) return answerBatch(context, request)
-  if (path.startsWith(WRITES_PREFIX)) return onlyGet(request, () => answerFate(context, request))
+  if (path.startsWith(WRITES_PREFIX))
+    return onlyGet(request, () => answerWriteStatus(context, request))
   if (path.startsWith(UI_PREFIX)) {
     return onlyGet(request, () => answerAsset(context.uiDir, path.slice(UI_PREFIX.length)))
   }

@@ -35,7 +35,7 @@ export interface IoWritten {
   readonly path: string
   /** Stamp of the write, nanoseconds since the Unix epoch; what a precondition names. */
   readonly version: bigint
-  /** Names the write: `<origin>:<version>`, which `/-/writes/<id>` tells the fate of. */
+  /** Names the write: `<origin>:<version>`, which `/-/writes/<id>` tells the status of. */
   readonly id: string
 }
 

@@ -104,8 +104,8 @@ export async function openNode(
 
     const admission = new Admission(options)
     const workers = await startWorkers(options, hub, steps)
-    const goodbye = (open: number): string => admission.goodbye(open)
-    const sockets = new Sockets({ ...options, workers, goodbye })
+    const shutdownReason = (open: number): string => admission.shutdownReason(open)
+    const sockets = new Sockets({ ...options, workers, shutdownReason })
     const context = createContext(options, registry, {
       store,
       ...data,
@@ -175,11 +175,11 @@ function startFanout(
   steps: CloseStep[],
 ): Hub {
   const hub = createHub(options, registry, store, clock)
-  const unhear = hearCommits(options, registry, store, hub)
+  const unsubscribe = hearCommits(options, registry, store, hub)
   steps.push({
     name: 'fan-out',
     run: () => {
-      unhear()
+      unsubscribe()
       hub.close()
     },
   })
@@ -194,7 +194,7 @@ async function startWorkers(
 ): Promise<WorkerFleet | undefined> {
   if (options.workers === 0) return undefined
   const fleet = new WorkerFleet({ ...options, counted: (frames) => hub.count(frames) })
-  // After the listener, which says goodbye to every connection.
+  // After the listener, which closes every connection.
   steps.push({ name: 'workers', run: () => fleet.close() })
   await fleet.started
   return fleet
@@ -249,22 +249,22 @@ function hearCommits(
     !noBroadcastKeys.some((listed) => keysOverlap(listed, key))
   return store.onCommit((commit) => {
     const heard = commit.silent === true ? [] : commit.changes.filter(isVisible)
-    const tell = (kind: 'afterWriteOp' | 'afterWrite'): void => {
+    const notify = (kind: 'afterWriteOp' | 'afterWrite'): void => {
       for (const { key, after } of hooks.has(kind) ? heard : []) {
         announce(hooks, kind, logger, key, after.kind === 'entry' ? 'set' : 'del')
       }
     }
-    tell('afterWriteOp')
+    notify('afterWriteOp')
     const sent = { ...commit, changes: noBroadcastKeys.length === 0 ? heard : heard.filter(isSent) }
     hub.commit(commit.silent === true ? commit : sent)
     filters.committed(commit)
-    const told = (): void => {
-      tell('afterWrite')
+    const notifyAfterWrite = (): void => {
+      notify('afterWrite')
       for (const change of sent.changes) announce(hooks, 'storageEvent', logger, change)
     }
     const flushed = hub.flushed()
-    if (flushed === undefined) told()
-    else void flushed.then(told)
+    if (flushed === undefined) notifyAfterWrite()
+    else void flushed.then(notifyAfterWrite)
   })
 }
 

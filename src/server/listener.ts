@@ -28,10 +28,10 @@ export interface Listener {
    */
   giveNotice(noticeMs: number): Promise<void>
   /**
-   * Takes no new connections, then waits for `goodbye` and for requests under way; what is still
+   * Takes no new connections, then waits for `closeSockets` and for requests under way; what is still
    * connected after `deadlineMs` is cut.
    */
-  close(goodbye: () => Promise<void>): Promise<void>
+  close(closeSockets: () => Promise<void>): Promise<void>
   /** Reads the certificate files again. Nothing happens without TLS. @throws as `loadTls`. */
   reloadCertificate(): Promise<void>
 }
@@ -71,9 +71,9 @@ export async function openListener(
       NetServer.prototype.close.call(http)
       return kept.whenUsedHaveEnded(noticeMs)
     },
-    close: (goodbye) => {
+    close: (closeSockets) => {
       reloader?.close()
-      return drain(http, connections, goodbye, options)
+      return drain(http, connections, closeSockets, options)
     },
     reloadCertificate: () => reloader?.reload() ?? Promise.resolve(),
   }
@@ -154,7 +154,7 @@ function listenError(cause: NodeJS.ErrnoException, host: string, port: number): 
 async function drain(
   http: HttpServer | HttpsServer,
   connections: ReadonlySet<Socket>,
-  goodbye: () => Promise<void>,
+  closeSockets: () => Promise<void>,
   options: ResolvedServerOptions,
 ): Promise<void> {
   const closed = new Promise<void>((resolve) => {
@@ -163,7 +163,7 @@ async function drain(
   const cancel = options.time.after(options.deadlineMs, () => {
     for (const connection of connections) connection.destroy()
   })
-  await goodbye()
+  await closeSockets()
   http.closeIdleConnections()
   await closed
   cancel()

@@ -2,14 +2,14 @@
 import type { HybridClock } from '../core/clock.ts'
 import { hasGlob, keysOverlap } from '../core/key.ts'
 import type { Hub } from '../fanout/hub.ts'
-import type { GuardedStore } from '../store/guarded-store.ts'
+import type { LockingStore } from '../store/locking-store.ts'
 import type { ReadHooks } from '../store/read-hooks.ts'
 import type { Store } from '../store/store.ts'
 import { createDataAccess, type DataAccess } from './access.ts'
 import { Acks } from './ack.ts'
 import type { Admission } from './admission.ts'
 import { ClockSocket } from './clock-socket.ts'
-import { storageConcerns } from './health.ts'
+import { storageWarnings } from './health.ts'
 import type { MemoryMetrics } from './memory-limits.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import { PageGuard } from './page-guard.ts'
@@ -21,13 +21,13 @@ import type { Sockets } from './sockets.ts'
 import { UnreadAnswers } from './unread-answers.ts'
 import type { UpgradeContext } from './upgrade.ts'
 import type { WriteContext } from './write-answer.ts'
-import { WriteFates } from './write-fates.ts'
+import { WriteStatusTracker } from './write-status-tracker.ts'
 
 /** What of an open node requests and handshakes work with. */
 export interface NodeParts {
   readonly store: Store
   /** The store with writes that wait for locks: what requests write to. */
-  readonly guarded: GuardedStore
+  readonly lockingStore: LockingStore
   /** What runs before each read. */
   readonly reads: ReadHooks
   readonly plugins: PluginRoutes
@@ -62,7 +62,7 @@ export function createContext(
     bodiesRefused: registry.bodies.refused,
     answerBytes: answers.bytes,
     answersCut: answers.cut,
-    waiters: writes.fates.waiters,
+    waiters: writes.writeStatuses.waiters,
   })
   let phase: 'staying' | 'leaving' | 'closing' = 'staying'
   let bound = ''
@@ -106,10 +106,10 @@ export function createContext(
     isServing: () => phase !== 'closing',
     isStaying: () => phase === 'staying',
     lost: () => store.lost,
-    concerns: () => [
-      ...storageConcerns(store),
-      ...admission.concerns(),
-      ...plugins.concerns.flatMap((provider) => provider()),
+    warnings: () => [
+      ...storageWarnings(store),
+      ...admission.warnings(),
+      ...plugins.warnings.flatMap((provider) => provider()),
     ],
     damagedCount: (keyOrGlob) => store.damagedCount(keyOrGlob),
     listensAt: ({ url }) => {
@@ -120,30 +120,36 @@ export function createContext(
     },
     stopServing: () => {
       phase = 'closing'
-      writes.fates.close()
+      writes.writeStatuses.close()
     },
   }
 }
 
-/** What writes need beside the data: their fates, waiting for them, and passing them on. */
+/** What writes need beside the data: their status, waiting for them, and passing them on. */
 function createWrites(
   { deadlineMs, time, logger }: ResolvedServerOptions,
   { store, plugins, hub }: NodeParts,
-): Omit<WriteContext, 'bodies'> & { readonly fates: WriteFates } {
+): Omit<WriteContext, 'bodies'> & { readonly writeStatuses: WriteStatusTracker } {
   const replication = (): Replication | undefined => plugins.replication
   const leaderOf = (key: string): string | undefined => store.leaderOf(key)
-  const fates = new WriteFates({ store, replication, time, logger })
+  const writeStatuses = new WriteStatusTracker({ store, replication, time, logger })
   const isReplicated = (key: string): boolean => plugins.replication?.isReplicated(key) ?? false
   const hasVoters = (key: string): boolean => plugins.replication?.hasVoters(key) ?? false
-  const acks = new Acks({ fates, hasVoters, isReplicated, leaderOf })
+  const acks = new Acks({ writeStatuses, hasVoters, isReplicated, leaderOf })
   const flushed = (): Promise<void> | undefined => hub.flushed()
-  return { fates, acks, leaderOf, flushed, forward: { store, replication, time, deadlineMs } }
+  return {
+    writeStatuses,
+    acks,
+    leaderOf,
+    flushed,
+    forward: { store, replication, time, deadlineMs },
+  }
 }
 
 function createAccess(
   { static: isStatic, logger }: ResolvedServerOptions,
   { filters, bodies }: Registry,
-  { guarded: store, reads, plugins }: NodeParts,
+  { lockingStore: store, reads, plugins }: NodeParts,
 ): DataAccess {
   const beforeRead = (keyOrGlob: string): Promise<void> | undefined => reads.run(keyOrGlob)
   const guard = (keyOrGlob: string, json: string | undefined): void => {

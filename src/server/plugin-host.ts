@@ -4,12 +4,12 @@ import type { LeaderOf } from '../store/store.ts'
 import { hostNameOf } from './host-name.ts'
 import type { CredentialCheck } from './page-guard.ts'
 import type {
-  ConcernProvider,
   ManagementProvider,
   MemberLocator,
   PluginHost,
   RouteHandler,
   SocketRoute,
+  WarningProvider,
   WriteGuard,
 } from './plugin.ts'
 import type { Replication } from './replication.ts'
@@ -37,7 +37,7 @@ export interface PluginRoutes {
   readonly sockets: Map<string, SocketRoute>
   /** By the name of the management API. */
   readonly management: Map<string, ManagementProvider>
-  readonly concerns: ConcernProvider[]
+  readonly warnings: WarningProvider[]
   /** Names of this node, also for pages. */
   readonly ownNames: Set<string>
   /** Names by which requests may call it. */
@@ -54,7 +54,7 @@ export function createPluginRoutes(): PluginRoutes {
     handlers: new Map(),
     sockets: new Map(),
     management: new Map(),
-    concerns: [],
+    warnings: [],
     ownNames: new Set(),
     hostNames: new Set(),
     credentials: [],
@@ -76,7 +76,7 @@ export function createPluginHost(
     | 'route'
     | 'socket'
     | 'management'
-    | 'concerns'
+    | 'warnings'
     | 'replicate'
     | 'hostName'
     | 'credential'
@@ -107,8 +107,8 @@ export function createPluginHost(
       }
       routes.management.set(name, provider)
     },
-    concerns: (provider) => {
-      routes.concerns.push(provider)
+    warnings: (provider) => {
+      routes.warnings.push(provider)
     },
     hostName: (authority, { isOwn }) => {
       const name = hostNameOf(authority)

@@ -52,7 +52,7 @@ export type ManagementProvider = () => unknown
 export type MemberLocator = (id: string) => string | undefined
 
 /** Says what people should look at, as sentences. Must not throw. */
-export type ConcernProvider = () => readonly string[]
+export type WarningProvider = () => readonly string[]
 
 /**
  * Asked before what comes from outside is written. Throws a StateError to refuse it.
@@ -74,7 +74,7 @@ export interface PluginHost {
   /** Makes unique ids of letters and digits, as for nodes. */
   newId(): string
   /**
-   * Says which keys are owed to a leader. Of several plugins the first that names a leader for a key
+   * Says which keys are pending for a leader. Of several plugins the first that names a leader for a key
    * decides. In `setup` only.
    */
   addLeaderOf(leaderOf: LeaderOf): void
@@ -91,7 +91,7 @@ export interface PluginHost {
    */
   management(name: string, provider: ManagementProvider): void
   /** Adds to the reasons that `GET /-/readyz` tells, which do not make the node unready. */
-  concerns(provider: ConcernProvider): void
+  warnings(provider: WarningProvider): void
   /** Keeps clients from writing some keys; in-process writes are not asked about. In `setup` only. */
   guardWrites(guard: WriteGuard): void
   /** Tells where members of the cluster are reached, for proxies that name one. In `setup` only. */

@@ -46,7 +46,7 @@ export interface ProxySubscribeOptions {
   readonly silence?: boolean
   /**
    * Milliseconds that local sockets are kept while the target is away; then they are closed with 4005, so
-   * that their clients come back and are resolved anew. Default 60 000; 0 closes them at once.
+   * that their clients come back and are resolved again. Default 60 000; 0 closes them at once.
    */
   readonly maxOutageMs?: number
   /** Largest frame from the target, and largest state kept for it, bytes. Default 64 MiB. */

@@ -9,7 +9,7 @@ import { sendProgress } from './send-progress.ts'
 import { SubscriberSocket, type SubscriberSocketContext } from './subscriber-socket.ts'
 import { CLOSE_GRACE_MS, isUsable, MAX_SUBSCRIBER_MESSAGE_BYTES } from './websocket-handshake.ts'
 import type { WorkerFleet } from './worker-fleet.ts'
-import type { Passenger } from './worker-link.ts'
+import type { HandedOffConnection } from './worker-link.ts'
 import { closeSocket } from './ws-socket.ts'
 
 export interface SocketsOptions {
@@ -20,7 +20,7 @@ export interface SocketsOptions {
   /** Milliseconds a handshake may take before it is refused with 503. */
   readonly deadlineMs: number
   /** The reason for one of `open` sockets that all end because the server closes. */
-  goodbye(open: number): string
+  shutdownReason(open: number): string
   /** Serves subscribers in other processes; undefined for none. */
   readonly workers: WorkerFleet | undefined
 }
@@ -57,7 +57,7 @@ export class Sockets {
   readonly #time: TimeSource
   readonly #deadlineMs: number
   readonly #heartbeat: Heartbeat
-  readonly #goodbye: (open: number) => string
+  readonly #shutdownReason: (open: number) => string
   readonly #workers: WorkerFleet | undefined
   /** One handshaker per message limit: `ws` fixes the limit there. */
   readonly #handshakers = new Map<number, WebSocketServer>()
@@ -72,7 +72,7 @@ export class Sockets {
     this.#time = options.time
     this.#deadlineMs = options.deadlineMs
     this.#heartbeat = new Heartbeat(options)
-    this.#goodbye = (open) => options.goodbye(open)
+    this.#shutdownReason = (open) => options.shutdownReason(open)
     this.#workers = options.workers
     this.#subscriberContext = {
       time: options.time,
@@ -158,13 +158,13 @@ export class Sockets {
    * @param ended called once, when the connection has ended
    * @returns false when it is to be served here: nothing has been done with it then
    */
-  delegate(passenger: Passenger, ended: () => void): boolean {
-    const { socket } = passenger
+  delegate(handedOff: HandedOffConnection, ended: () => void): boolean {
+    const { socket } = handedOff
     if (this.#workers === undefined || 'encrypted' in socket || this.#closed !== undefined) {
       return false
     }
     if (!socket.writable || !socket.readable) return false
-    const remote = this.#workers.take(passenger, () => {
+    const remote = this.#workers.take(handedOff, () => {
       if (remote !== undefined) this.#left(remote)
       ended()
     })
@@ -179,7 +179,7 @@ export class Sockets {
     for (const socket of this.#open) socket.close(code, reason)
   }
 
-  /** Says goodbye to every socket and drops those that do not answer. Idempotent. */
+  /** Closes every socket with its reason and drops those that do not answer. Idempotent. */
   close(): Promise<void> {
     this.#closed ??= this.#closeAll()
     return this.#closed
@@ -196,7 +196,7 @@ export class Sockets {
       cancelGrace = this.#time.after(CLOSE_GRACE_MS, () => this.#workers?.kill())
     })
     const open = this.#open.size
-    for (const socket of this.#open) socket.close(GOING_AWAY, this.#goodbye(open))
+    for (const socket of this.#open) socket.close(GOING_AWAY, this.#shutdownReason(open))
     if (this.#open.size > 0) await gone
     cancelGrace()
   }

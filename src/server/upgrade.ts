@@ -20,8 +20,8 @@ import { keyOfPath, parseTarget, type RequestTarget } from './request-url.ts'
 import { assertHandshake, type PendingSocket, refuse, type Sockets } from './sockets.ts'
 import { serveSubscription } from './websocket.ts'
 import { MAX_SUBSCRIBER_MESSAGE_BYTES, openingOf } from './websocket-handshake.ts'
-import { WRITES_PREFIX } from './write-fates.ts'
-import { fateQuestion, serveFate } from './write-route.ts'
+import { serveWriteStatus, statusQuestion } from './write-route.ts'
+import { WRITES_PREFIX } from './write-status-tracker.ts'
 import { adaptSocket, listen } from './ws-socket.ts'
 
 /** What hooks are told in place of a key when a client subscribes to the clock. */
@@ -103,7 +103,7 @@ async function dispatch(
       : undefined
   if (plugin !== undefined) openPluginSocket(context, request, socket, head, plugin)
   else if (match !== undefined) await match.route.upgrade?.(request, socket, head, match.variables)
-  else if (path.startsWith(WRITES_PREFIX)) openFate(context, request, socket, head)
+  else if (path.startsWith(WRITES_PREFIX)) openWriteStatus(context, request, socket, head)
   else if (path === '/' || isReserved(path)) await openClock(context, request, socket, head)
   else await openSubscription(context, request, socket, head, target)
 }
@@ -135,18 +135,18 @@ function openPluginSocket(
 }
 
 /** Nobody subscribes to a key here, so no `subscribe` hook is asked. */
-function openFate(
+function openWriteStatus(
   context: UpgradeContext,
   request: IncomingMessage,
   socket: PendingSocket,
   head: Buffer,
 ): void {
   assertHandshake(request)
-  const question = fateQuestion(context, request)
-  const leave = context.fates.enter(context.admission.clientOf(request))
+  const question = statusQuestion(context, request)
+  const leave = context.writeStatuses.enter(context.admission.clientOf(request))
   const webSocket = context.sockets.accept(request, socket, head, MAX_SUBSCRIBER_MESSAGE_BYTES)
   if (webSocket === undefined) leave()
-  else void serveFate(context, question, webSocket, leave)
+  else void serveWriteStatus(context, question, webSocket, leave)
 }
 
 async function openClock(

@@ -13,7 +13,7 @@ import { backoffDelayMs, DEFAULT_BACKOFF } from '../core/backoff.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, Random, TimeSource } from '../core/time.ts'
 import type { CounterDeltas } from '../fanout/relay-messages.ts'
-import { type Passenger, type RemoteSocket, WorkerLink } from './worker-link.ts'
+import { type HandedOffConnection, type RemoteSocket, WorkerLink } from './worker-link.ts'
 import type { WorkerSettings } from './worker-messages.ts'
 
 /** Milliseconds between two looks at the workers; each says something at least once a second. */
@@ -89,13 +89,13 @@ export class WorkerFleet {
    * Hands a connection to the worker with the fewest. @param ended called once, when it has ended
    * @returns undefined when no worker can take it, or its state is too large: nothing has been done with it then
    */
-  take(passenger: Passenger, ended: () => void): RemoteSocket | undefined {
-    if (passenger.subscription.byteLength > MAX_STATE_BYTES) return undefined
+  take(handedOff: HandedOffConnection, ended: () => void): RemoteSocket | undefined {
+    if (handedOff.subscription.byteLength > MAX_STATE_BYTES) return undefined
     let least: WorkerLink | undefined
     for (const link of this.#links) {
       if (link.isReady && (least === undefined || link.size < least.size)) least = link
     }
-    return least?.take(passenger, ended)
+    return least?.take(handedOff, ended)
   }
 
   /** Ends all workers; their connections are cut. One that does not end in time is killed. Idempotent. */

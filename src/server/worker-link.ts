@@ -18,7 +18,7 @@ export interface WorkerLinkHandlers {
 }
 
 /** A connection that is to be served by a worker. */
-export interface Passenger {
+export interface HandedOffConnection {
   /** Key or glob. */
   readonly pattern: string
   /** Its place in the pool; closed when the connection has ended. */
@@ -108,8 +108,8 @@ export class WorkerLink {
   }
 
   /** Hands a connection over. @param ended called once, when the connection has ended */
-  take(passenger: Passenger, ended: () => void): RemoteSocket {
-    const { pattern, subscription, socket, head, opening, heldVersion } = passenger
+  take(handedOff: HandedOffConnection, ended: () => void): RemoteSocket {
+    const { pattern, subscription, socket, head, opening, heldVersion } = handedOff
     const id = this.#nextId++
     const pool = this.#poolOf(pattern, subscription)
     pool.relay.entered()

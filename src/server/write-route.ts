@@ -1,5 +1,5 @@
 /**
- * `GET /-/writes/<id>?key=<key>`: what has become of a write (see `write-fate.ts` for the JSON). With
+ * `GET /-/writes/<id>?key=<key>`: what has become of a write (see `write-status.ts` for the JSON). With
  * `Accept: text/event-stream`, or over a WebSocket, each change of it until nothing more can change.
  *
  * `&until=leader|replicated|<n>` holds the answer back until the leader has it, every follower, or so many
@@ -16,13 +16,13 @@ import { type Ack, ackOf } from './ack.ts'
 import type { Admission } from './admission.ts'
 import { jsonReply, type Reply } from './reply.ts'
 import { parseTarget } from './request-url.ts'
-import { type Fate, fateForMajorityJson, fateJson } from './write-fate.ts'
-import { type FateWait, WRITES_PREFIX, type WriteFates } from './write-fates.ts'
 import { parseWriteId, type WriteId } from './write-id.ts'
+import { statusForMajorityJson, statusJson, type WriteStatus } from './write-status.ts'
+import { type StatusWait, WRITES_PREFIX, type WriteStatusTracker } from './write-status-tracker.ts'
 import { closeSocket } from './ws-socket.ts'
 
-export interface FateContext {
-  readonly fates: WriteFates
+export interface WriteStatusContext {
+  readonly writeStatuses: WriteStatusTracker
   /** What is opened in static mode; undefined when everything is. */
   readonly filters: Filters | undefined
   readonly logger: Logger
@@ -30,17 +30,17 @@ export interface FateContext {
 }
 
 /** Which write a request asks after. */
-export interface FateQuestion {
+export interface StatusQuestion {
   readonly id: WriteId
   readonly key: string
-  readonly wait: Pick<FateWait, 'level' | 'timeoutMs'> | undefined
+  readonly wait: Pick<StatusWait, 'level' | 'timeoutMs'> | undefined
 }
 
 /** @throws StateError `invalid_option`, `invalid_key`, `not_routed` where the key may not be read. */
-export function fateQuestion(
-  { filters }: FateContext,
+export function statusQuestion(
+  { filters }: WriteStatusContext,
   request: Pick<IncomingMessage, 'url'>,
-): FateQuestion {
+): StatusQuestion {
   const target = parseTarget(request.url)
   const id = parseWriteId(target?.path.slice(WRITES_PREFIX.length) ?? '')
   const query = new URLSearchParams(target?.query)
@@ -54,29 +54,34 @@ export function fateQuestion(
   return { id, key, wait: waitOf(query) }
 }
 
-/** Answers with the fate, at once or when it is as asked for. */
-export async function answerFate(context: FateContext, request: IncomingMessage): Promise<Reply> {
-  const { id, key, wait } = fateQuestion(context, request)
+/** Answers with the status, at once or when it is as asked for. */
+export async function answerWriteStatus(
+  context: WriteStatusContext,
+  request: IncomingMessage,
+): Promise<Reply> {
+  const { id, key, wait } = statusQuestion(context, request)
   const address = context.admission.clientOf(request)
-  const fate = await tell(context, { id, key, wait }, address)
-  const reply = jsonReply(wait?.level === 'majority' ? fateForMajorityJson(fate) : fateJson(fate))
+  const status = await readStatus(context, { id, key, wait }, address)
+  const reply = jsonReply(
+    wait?.level === 'majority' ? statusForMajorityJson(status) : statusJson(status),
+  )
   return { ...reply, headers: { ...reply.headers, 'Cache-Control': 'no-store' } }
 }
 
-async function tell(
-  { fates }: FateContext,
-  { id, key, wait }: FateQuestion,
+async function readStatus(
+  { writeStatuses }: WriteStatusContext,
+  { id, key, wait }: StatusQuestion,
   address: string | undefined,
-): Promise<Fate> {
-  if (wait === undefined) return fates.now(id, key)
-  const leave = fates.enter(address)
+): Promise<WriteStatus> {
+  if (wait === undefined) return writeStatuses.now(id, key)
+  const leave = writeStatuses.enter(address)
   try {
-    const until = (fate: Fate): boolean =>
-      fate.state === 'unknown' ||
-      fate.state === 'refused' ||
-      fate.overriddenBy !== undefined ||
-      isAt(wait.level, fate)
-    return await fates.wait({ id, key, until, ...wait })
+    const until = (status: WriteStatus): boolean =>
+      status.state === 'unknown' ||
+      status.state === 'refused' ||
+      status.overriddenBy !== undefined ||
+      isAt(wait.level, status)
+    return await writeStatuses.wait({ id, key, until, ...wait })
   } finally {
     leave()
   }
@@ -87,14 +92,14 @@ export function wantsEvents({ headers }: IncomingMessage): boolean {
   return headers.accept?.toLowerCase().includes('text/event-stream') === true
 }
 
-/** Sends the fate and each change of it as `data:` events, then ends. */
-export async function streamFate(
-  context: FateContext,
+/** Sends the status and each change of it as `data:` events, then ends. */
+export async function streamWriteStatus(
+  context: WriteStatusContext,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const { id, key } = fateQuestion(context, request)
-  const leave = context.fates.enter(context.admission.clientOf(request))
+  const { id, key } = statusQuestion(context, request)
+  const leave = context.writeStatuses.enter(context.admission.clientOf(request))
   const gone = new AbortController()
   response.once('close', () => gone.abort())
   try {
@@ -102,9 +107,9 @@ export async function streamFate(
       'Content-Type': 'text/event-stream',
       'Cache-Control': 'no-store',
     })
-    for await (const fate of context.fates.watch(id, key, gone.signal)) {
+    for await (const status of context.writeStatuses.watch(id, key, gone.signal)) {
       // A comment, so that nobody on the way takes the connection for a dead one.
-      response.write(fate === undefined ? ': no news\n\n' : `data: ${fateJson(fate)}\n\n`)
+      response.write(status === undefined ? ': no news\n\n' : `data: ${statusJson(status)}\n\n`)
     }
     response.end()
   } finally {
@@ -112,35 +117,35 @@ export async function streamFate(
   }
 }
 
-/** Sends the fate and each change of it as text frames, then closes with 1000. */
-export async function serveFate(
-  { fates, logger }: FateContext,
-  { id, key }: FateQuestion,
+/** Sends the status and each change of it as text frames, then closes with 1000. */
+export async function serveWriteStatus(
+  { writeStatuses, logger }: WriteStatusContext,
+  { id, key }: StatusQuestion,
   socket: WebSocket,
   leave: () => void,
 ): Promise<void> {
   const gone = new AbortController()
   socket.on('close', () => gone.abort())
   try {
-    for await (const fate of fates.watch(id, key, gone.signal)) {
-      if (fate !== undefined) socket.send(fateJson(fate))
+    for await (const status of writeStatuses.watch(id, key, gone.signal)) {
+      if (status !== undefined) socket.send(statusJson(status))
     }
     closeSocket(socket, 1000, 'nothing more will change')
   } catch (error) {
-    logger.warn('the fate of a write could not be told', { key, error: errorText(error) })
+    logger.warn('the status of a write could not be told', { key, error: errorText(error) })
     closeSocket(socket, isStateError(error) ? error.meaning.closeCode : 1011, clientTextOf(error))
   } finally {
     leave()
   }
 }
 
-function isAt(level: FateWait['level'], { state, replicas, isMajority }: Fate): boolean {
+function isAt(level: StatusWait['level'], { state, replicas, isMajority }: WriteStatus): boolean {
   if (typeof level === 'number') return replicas >= level
   if (level === 'majority') return isMajority
   return state === 'replicated' || (level === 'leader' && state === 'leader')
 }
 
-function waitOf(query: URLSearchParams): FateQuestion['wait'] {
+function waitOf(query: URLSearchParams): StatusQuestion['wait'] {
   const until = query.get('until')
   if (until === null) return undefined
   const timeoutMs = query.get('timeoutMs')

@@ -5,18 +5,19 @@
  * Reads of many rows begin at rest, between two batches: there the adapter's snapshot plus what is
  * pinned is exactly the state of the last commit.
  */
+import { contextCoversItself } from '../core/causal-context.ts'
 import type { Entry } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, literalPrefix, matchKey } from '../core/key.ts'
-import { hasSeenItself } from '../core/seen.ts'
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
 import { FetchedView } from './fetched-view.ts'
-import { isCreatedIn, limited } from './mirror.ts'
+import { isCreatedIn, limited } from './in-memory-state.ts'
+import { KeyStateCache } from './key-state-cache.ts'
 import { readOutbox } from './outbox-rows.ts'
 import { overlaid } from './overlay.ts'
 import type { SequencedRow } from './rows.ts'
 import {
-  decodeOwed,
+  decodePending,
   decodeRecord,
   keyOfTimeRow,
   outboxRow,
@@ -28,8 +29,7 @@ import {
   timeRows,
   unsealRow,
 } from './rows.ts'
-import { SlotCache } from './slot-cache.ts'
-import type { ListOptions, Reads, Slot, SlotChange, State, StateView } from './state.ts'
+import type { KeyState, KeyStateChange, ListOptions, Reads, State, StateView } from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
 export interface BoundedStateOptions {
@@ -38,9 +38,9 @@ export interface BoundedStateOptions {
   readonly head: () => number
   readonly leaderOf: LeaderOf
   /** Runs `take` when no batch is under way. */
-  readonly atRest: <T>(take: () => T) => Promise<T>
+  readonly betweenBatches: <T>(take: () => T) => Promise<T>
   /** Runs `work` while no batch is, and holds the next back until it is done. */
-  readonly alone: <T>(work: () => Promise<T>) => Promise<T>
+  readonly exclusively: <T>(work: () => Promise<T>) => Promise<T>
   /** Keys that are not to be served. */
   readonly isDamaged: (key: string) => boolean
   /** Hears of keys whose record on disk does not match its checksum; `isCached`: memory has it whole. */
@@ -49,8 +49,8 @@ export interface BoundedStateOptions {
   readonly isRewriting: (key: string) => boolean
   /** While it is there, a row that is absent may be lost: resolves when what is lost is damaged. */
   readonly doubt: () => Promise<void> | undefined
-  /** Records owed to each leader at the start. */
-  readonly owed: ReadonlyMap<string, number>
+  /** Records pending for each leader at the start. */
+  readonly pending: ReadonlyMap<string, number>
 }
 
 /** Rows asked of the adapter in one call. */
@@ -61,16 +61,16 @@ const LAST_STAMP = 2n ** 64n - 1n
 
 export class BoundedState implements State {
   readonly #options: BoundedStateOptions
-  readonly #cache: SlotCache
-  readonly #pinned = new Map<string, Slot>()
-  readonly #owed: Map<string, number>
+  readonly #cache: KeyStateCache
+  readonly #pinned = new Map<string, KeyState>()
+  readonly #pending: Map<string, number>
   /** Rows being fetched; what changed meanwhile must not be cached. */
   readonly #fetching = new Map<string, { stale: boolean }>()
 
   constructor(options: BoundedStateOptions) {
     this.#options = options
-    this.#cache = new SlotCache(options.cacheBytes)
-    this.#owed = new Map(options.owed)
+    this.#cache = new KeyStateCache(options.cacheBytes)
+    this.#pending = new Map(options.pending)
   }
 
   get cachedBytes(): number {
@@ -78,7 +78,7 @@ export class BoundedState implements State {
   }
 
   async view(reads: readonly Reads[]): Promise<StateView> {
-    const slots = new Map<string, Slot | undefined>()
+    const keyStates = new Map<string, KeyState | undefined>()
     const keys = new Set(reads.flatMap((read) => read.keys ?? []))
     for (const glob of new Set(reads.flatMap((read) => read.globs ?? []))) {
       const rows = this.#overlaid(
@@ -88,22 +88,22 @@ export class BoundedState implements State {
       for await (const { record } of rows) if (matchKey(glob, record.key)) keys.add(record.key)
     }
     const asked = [...keys]
-    const found = await this.slots(asked)
-    for (const [i, key] of asked.entries()) slots.set(key, found[i])
-    return new FetchedView(slots)
+    const found = await this.keyStates(asked)
+    for (const [i, key] of asked.entries()) keyStates.set(key, found[i])
+    return new FetchedView(keyStates)
   }
 
-  put({ slot, before }: SlotChange): void {
-    const { key } = slot.record
-    this.#pinned.set(key, slot)
+  put({ keyState, before }: KeyStateChange): void {
+    const { key } = keyState.record
+    this.#pinned.set(key, keyState)
     this.#cache.delete(key)
     const fetch = this.#fetching.get(key)
     if (fetch !== undefined) fetch.stale = true
-    if (before?.owedTo !== undefined) this.#count(before.owedTo, -1)
-    if (slot.owedTo !== undefined) this.#count(slot.owedTo, 1)
+    if (before?.pendingFor !== undefined) this.#count(before.pendingFor, -1)
+    if (keyState.pendingFor !== undefined) this.#count(keyState.pendingFor, 1)
   }
 
-  remove({ record: { key } }: Slot): void {
+  remove({ record: { key } }: KeyState): void {
     this.#pinned.delete(key)
     this.#cache.delete(key)
     const fetch = this.#fetching.get(key)
@@ -111,22 +111,22 @@ export class BoundedState implements State {
   }
 
   written(): void {
-    for (const slot of this.#pinned.values()) this.#cache.set(slot)
+    for (const keyState of this.#pinned.values()) this.#cache.set(keyState)
     this.#pinned.clear()
   }
 
-  async slot(key: string): Promise<Slot | undefined> {
+  async keyState(key: string): Promise<KeyState | undefined> {
     const known = this.#known(key)
-    return known ?? (await this.slots([key]))[0]
+    return known ?? (await this.keyStates([key]))[0]
   }
 
-  async slots(keys: readonly string[]): Promise<(Slot | undefined)[]> {
-    const found = new Map<string, Slot | undefined>()
+  async keyStates(keys: readonly string[]): Promise<(KeyState | undefined)[]> {
+    const found = new Map<string, KeyState | undefined>()
     const missing: string[] = []
     for (const key of keys) {
-      const slot = this.#known(key)
-      if (slot === undefined) missing.push(key)
-      else found.set(key, slot)
+      const keyState = this.#known(key)
+      if (keyState === undefined) missing.push(key)
+      else found.set(key, keyState)
     }
     for (let i = 0; i < missing.length; i += PAGE) {
       await this.#fetch(missing.slice(i, i + PAGE), found)
@@ -158,40 +158,40 @@ export class BoundedState implements State {
   }
 
   async scan(prefix: string): Promise<{ seq: number; rows: AsyncIterable<SequencedRow> }> {
-    const { adapter, atRest, head } = this.#options
+    const { adapter, betweenBatches, head } = this.#options
     const doubt = this.#options.doubt()
     if (doubt !== undefined) await doubt
-    return atRest(() => {
+    return betweenBatches(() => {
       const pinned = [...this.#pinned].filter(([key]) => key.startsWith(prefix))
       const rows = adapter.iterate(recordRows(prefix))
       return { seq: head(), rows: this.#overlaid(rows, new Map(pinned)) }
     })
   }
 
-  async owed(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
-    if (this.owedCount(leader) === 0) return []
-    const { adapter, atRest, leaderOf } = this.#options
-    const { rows, pinned } = await atRest(() => ({
+  async pending(leader: string, limit: number, skip: ReadonlySet<number>): Promise<SequencedRow[]> {
+    if (this.pendingCount(leader) === 0) return []
+    const { adapter, betweenBatches, leaderOf } = this.#options
+    const { rows, pinned } = await betweenBatches(() => ({
       rows: adapter.iterate(outboxRowsAfter(0)),
       pinned: new Map(this.#pinned),
     }))
     const keys: { seq: number; key: string }[] = []
     for await (const [row, value] of rows) {
-      const owed = unsealRow(row, value)
-      if (owed === undefined || skip.has(seqOfRow(row))) continue
-      const { key } = decodeOwed(owed)
+      const pending = unsealRow(row, value)
+      if (pending === undefined || skip.has(seqOfRow(row))) continue
+      const { key } = decodePending(pending)
       if (pinned.has(key) || leaderOf(key) !== leader) continue
       keys.push({ seq: seqOfRow(row), key })
       if (keys.length >= limit) break
     }
-    for (const { seq, owedTo, record } of pinned.values()) {
-      if (owedTo === leader && !skip.has(seq)) keys.push({ seq, key: record.key })
+    for (const { seq, pendingFor, record } of pinned.values()) {
+      if (pendingFor === leader && !skip.has(seq)) keys.push({ seq, key: record.key })
     }
-    return this.#owedAt(keys.slice(0, limit), leader, skip)
+    return this.#pendingAt(keys.slice(0, limit), leader, skip)
   }
 
-  owedCount(leader: string): number {
-    return this.#owed.get(leader) ?? 0
+  pendingCount(leader: string): number {
+    return this.#pending.get(leader) ?? 0
   }
 
   /** The record of this key on disk does not match its checksum. */
@@ -199,33 +199,34 @@ export class BoundedState implements State {
     this.#options.damaged(key, this.#known(key) !== undefined)
   }
 
-  /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
+  /** Counts again what is pending. @returns rows of the outbox that stand for nothing. */
   async recount(): Promise<readonly string[]> {
-    return this.#options.alone(() => this.#recount())
+    return this.#options.exclusively(() => this.#recount())
   }
 
-  async redirect(leaderOf: LeaderOf): Promise<readonly string[]> {
-    for (const [key, slot] of this.#pinned) {
-      if (slot.owedTo !== undefined) this.#pinned.set(key, { ...slot, owedTo: leaderOf(key) })
+  async retarget(leaderOf: LeaderOf): Promise<readonly string[]> {
+    for (const [key, state] of this.#pinned) {
+      const pendingFor = state.pendingFor === undefined ? undefined : leaderOf(key)
+      this.#pinned.set(key, { ...state, pendingFor })
     }
-    this.#forgetDebts()
+    this.#forgetPending()
     const stale = await this.#recount()
     // What was read meanwhile was told by the counts of before.
-    const kept = this.#forgetDebts()
-    const marks = await this.#areOwed(kept)
+    const kept = this.#forgetPending()
+    const marks = await this.#arePending(kept)
     kept.forEach(({ record, seq }, i) => {
       const mark = marks[i]
-      const owedTo = mark === undefined ? undefined : leaderOf(record.key)
-      this.#cache.set({ record, seq, owedTo, seen: mark?.seen })
+      const pendingFor = mark === undefined ? undefined : leaderOf(record.key)
+      this.#cache.set({ record, seq, pendingFor, causalContext: mark?.causalContext })
     })
     return stale
   }
 
   /**
-   * Cached slots say to whom they are owed: they are read again.
+   * Cached key states say for whom they are pending: they are read again.
    * @returns those that stay as they are, as there is nothing whole to be read.
    */
-  #forgetDebts(): Slot[] {
+  #forgetPending(): KeyState[] {
     for (const fetch of this.#fetching.values()) fetch.stale = true
     return this.#cache.clear(this.#options.isRewriting)
   }
@@ -237,34 +238,35 @@ export class BoundedState implements State {
     const isNewer = (key: string): boolean => this.#pinned.has(key)
     const seqInMemory = (key: string): number | undefined => this.#known(key)?.seq
     const reading = { rows, adapter, leaderOf, isDamaged, isNewer, seqInMemory }
-    const { owed, stale } = await readOutbox(reading)
-    this.#owed.clear()
-    for (const [leader, count] of owed) this.#owed.set(leader, count)
-    for (const { owedTo } of this.#pinned.values()) if (owedTo !== undefined) this.#count(owedTo, 1)
+    const { pending, stale } = await readOutbox(reading)
+    this.#pending.clear()
+    for (const [leader, count] of pending) this.#pending.set(leader, count)
+    for (const { pendingFor } of this.#pinned.values())
+      if (pendingFor !== undefined) this.#count(pendingFor, 1)
     return stale
   }
 
   /** Of these places those that still stand; what was moved on meanwhile, as it was, is not passed over. */
-  async #owedAt(
+  async #pendingAt(
     places: readonly { seq: number; key: string }[],
     leader: string,
     skip: ReadonlySet<number>,
   ): Promise<SequencedRow[]> {
-    const slots = await this.slots(places.map(({ key }) => key))
+    const keyStates = await this.keyStates(places.map(({ key }) => key))
     const rows = new Map<number, SequencedRow>()
     places.forEach((place, i) => {
-      const { seq = 0, record, seen, owedTo } = slots[i] ?? {}
+      const { seq = 0, record, causalContext, pendingFor } = keyStates[i] ?? {}
       if (record === undefined || skip.has(seq)) return
-      const isMoved = owedTo === leader && hasSeenItself(seen, record)
-      if (seq === place.seq || isMoved) rows.set(seq, { seq, record, seen })
+      const isMoved = pendingFor === leader && contextCoversItself(causalContext, record)
+      if (seq === place.seq || isMoved) rows.set(seq, { seq, record, causalContext })
     })
     return [...rows.values()]
   }
 
   async #one(key: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {
-    const { atRest, head } = this.#options
-    const { seq, slot } = await atRest(() => ({ seq: head(), slot: this.slot(key) }))
-    const record = (await slot)?.record
+    const { betweenBatches, head } = this.#options
+    const { seq, found } = await betweenBatches(() => ({ seq: head(), found: this.keyState(key) }))
+    const record = (await found)?.record
     const isShown = record?.kind === 'entry' && isCreatedIn(record, options)
     return { seq, entries: isShown ? limited([record], options) : [] }
   }
@@ -287,10 +289,10 @@ export class BoundedState implements State {
     directory: string,
     options: ListOptions,
   ): Promise<{ seq: number; entries: Entry[] } | undefined> {
-    const { adapter, atRest, head } = this.#options
+    const { adapter, betweenBatches, head } = this.#options
     const { order, limit = Number.POSITIVE_INFINITY, from = 0n, to = LAST_STAMP } = options
     const range = { ...timeRows(directory, from, to), reverse: order !== 'oldest' }
-    const { seq, rows, pinned } = await atRest(() => ({
+    const { seq, rows, pinned } = await betweenBatches(() => ({
       seq: head(),
       rows: adapter.iterate(range),
       pinned: new Map(this.#pinned),
@@ -306,12 +308,12 @@ export class BoundedState implements State {
       lastCreated = created
       found.push(row)
     }
-    const slots = await this.slots(found.map(keyOfTimeRow))
+    const keyStates = await this.keyStates(found.map(keyOfTimeRow))
     const entries: Entry[] = []
-    for (const [i, slot] of slots.entries()) {
-      if (slot === undefined || slot.seq > seq || slot.record.kind !== 'entry') return undefined
+    for (const [i, state] of keyStates.entries()) {
+      if (state === undefined || state.seq > seq || state.record.kind !== 'entry') return undefined
       // A row that an earlier damage left behind names another time.
-      if (timeRow(slot.record) === found[i]) entries.push(slot.record)
+      if (timeRow(state.record) === found[i]) entries.push(state.record)
     }
     return { seq, entries: limited(entries.sort(newestFirst), options) }
   }
@@ -322,12 +324,12 @@ export class BoundedState implements State {
   }
 
   /** What is in memory of a key. */
-  #known(key: string): Slot | undefined {
+  #known(key: string): KeyState | undefined {
     if (this.#options.isDamaged(key)) return undefined
     return this.#pinned.get(key) ?? this.#cache.get(key)
   }
 
-  async #fetch(keys: readonly string[], found: Map<string, Slot | undefined>): Promise<void> {
+  async #fetch(keys: readonly string[], found: Map<string, KeyState | undefined>): Promise<void> {
     const { adapter, leaderOf } = this.#options
     const fetch = { stale: false }
     for (const key of keys) this.#fetching.set(key, fetch)
@@ -343,17 +345,17 @@ export class BoundedState implements State {
         if (row !== undefined) rows.push(row)
         else if (known !== undefined) found.set(key, known)
       })
-      const owed = await this.#areOwed(rows)
+      const pending = await this.#arePending(rows)
       rows.forEach(({ record, seq }, i) => {
-        const mark = owed[i]
-        const slot: Slot = {
+        const mark = pending[i]
+        const keyState: KeyState = {
           record,
           seq,
-          owedTo: mark === undefined ? undefined : leaderOf(record.key),
-          seen: mark?.seen,
+          pendingFor: mark === undefined ? undefined : leaderOf(record.key),
+          causalContext: mark?.causalContext,
         }
-        found.set(record.key, slot)
-        if (!fetch.stale) this.#cache.set(slot)
+        found.set(record.key, keyState)
+        if (!fetch.stale) this.#cache.set(keyState)
       })
     } finally {
       for (const key of keys) if (this.#fetching.get(key) === fetch) this.#fetching.delete(key)
@@ -361,23 +363,23 @@ export class BoundedState implements State {
   }
 
   /** What the outbox says of each of the rows; undefined where it has none. */
-  async #areOwed(
+  async #arePending(
     rows: readonly SequencedRow[],
-  ): Promise<readonly ({ readonly seen: string | undefined } | undefined)[]> {
-    // A count is off, even below zero, from when another leads until `redirect`.
-    if ([...this.#owed.values()].every((count) => count === 0)) return []
+  ): Promise<readonly ({ readonly causalContext: string | undefined } | undefined)[]> {
+    // A count is off, even below zero, from when another leads until `retarget`.
+    if ([...this.#pending.values()].every((count) => count === 0)) return []
     const names = rows.map(({ seq }) => outboxRow(seq))
     const marks = await this.#options.adapter.getMany(names)
     return marks.map((mark, i) => {
       if (mark === undefined) return undefined
-      const owed = unsealRow(names[i] ?? '', mark)
-      return { seen: owed === undefined ? undefined : decodeOwed(owed).seen }
+      const row = unsealRow(names[i] ?? '', mark)
+      return { causalContext: row === undefined ? undefined : decodePending(row).causalContext }
     })
   }
 
   #overlaid(
     rows: AsyncIterable<Row>,
-    pinned: ReadonlyMap<string, Slot>,
+    pinned: ReadonlyMap<string, KeyState>,
   ): AsyncGenerator<SequencedRow> {
     return overlaid(rows, pinned, (key, value) => this.#decode(key, value) ?? this.#known(key))
   }
@@ -391,6 +393,6 @@ export class BoundedState implements State {
   }
 
   #count(leader: string, step: number): void {
-    this.#owed.set(leader, (this.#owed.get(leader) ?? 0) + step)
+    this.#pending.set(leader, (this.#pending.get(leader) ?? 0) + step)
   }
 }

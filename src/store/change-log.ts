@@ -7,7 +7,7 @@ import type { StorageAdapter } from '../storage-adapter.ts'
 import type { ChangeTail, LogRow } from './change-tail.ts'
 import type { SequencedRow } from './rows.ts'
 import { logRowsBetween, seqOfRow, unsealRow } from './rows.ts'
-import type { Eventually, Slot } from './state.ts'
+import type { Eventually, KeyState } from './state.ts'
 
 /** A page of the change log. */
 export interface LogPage {
@@ -23,7 +23,7 @@ export interface ReadLogRequest {
   readonly head: number
   readonly tail: ChangeTail
   readonly adapter: StorageAdapter
-  slots(keys: readonly string[]): Eventually<readonly (Slot | undefined)[]>
+  keyStates(keys: readonly string[]): Eventually<readonly (KeyState | undefined)[]>
 }
 
 export async function readLog(request: ReadLogRequest): Promise<LogPage> {
@@ -34,11 +34,11 @@ export async function readLog(request: ReadLogRequest): Promise<LogPage> {
   // Rows above `head` belong to a batch that is written but not yet visible: left for later.
   const through = found.length < limit || last === undefined ? head : Math.min(last.seq, head)
   const visible = found.filter(({ seq }) => seq <= through)
-  const slots = await request.slots(visible.map(({ key }) => key))
+  const keyStates = await request.keyStates(visible.map(({ key }) => key))
   const rows: SequencedRow[] = []
   visible.forEach(({ seq }, i) => {
-    const slot = slots[i]
-    if (slot?.seq === seq) rows.push({ seq, record: slot.record })
+    const keyState = keyStates[i]
+    if (keyState?.seq === seq) rows.push({ seq, record: keyState.record })
   })
   return { rows, through }
 }

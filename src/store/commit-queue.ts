@@ -81,7 +81,7 @@ export class CommitQueue<Job extends Sized> {
   }
 
   /** Runs `take`, which must not wait, when no batch is under way: now, or before the next. */
-  atRest<T>(take: () => T): Promise<T> {
+  betweenBatches<T>(take: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
       const run = (): void => {
         try {
@@ -96,8 +96,8 @@ export class CommitQueue<Job extends Sized> {
   }
 
   /** Runs `work` while no batch is, nor other such work, and holds the next back until it is done. */
-  async alone<T>(work: () => Promise<T>): Promise<T> {
-    const running = this.atRest(() => {
+  async exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const running = this.betweenBatches(() => {
       const result = this.#held === undefined ? work() : this.#held.then(work)
       this.#held = Promise.all([this.#held, result.catch(() => undefined)])
       return { result }

@@ -31,15 +31,15 @@ export interface BoundedParts {
   readonly guard: StorageGuard
   readonly head: () => number
   readonly leaderOf: LeaderOf
-  /** Records owed to each leader at the start. */
-  readonly owed: ReadonlyMap<string, number>
+  /** Records pending for each leader at the start. */
+  readonly pending: ReadonlyMap<string, number>
 }
 
 export function openBounded({ queue, guard, ...parts }: BoundedParts): BoundedState {
   return new BoundedState({
     ...parts,
-    atRest: (take) => queue.atRest(take),
-    alone: (work) => queue.alone(work),
+    betweenBatches: (take) => queue.betweenBatches(take),
+    exclusively: (work) => queue.exclusively(work),
     isDamaged: (key) => guard.damage.has(key),
     damaged: (key, isCached) => {
       if (isCached) guard.rewrite(key)
@@ -67,7 +67,7 @@ export function createGuard({ queue, writer, records, ...parts }: GuardParts): S
     ...parts,
     unreadable: (key) => bounded()?.unreadable(key),
     isInMemory: (key) => records().has(key),
-    atRest: (take) => queue.atRest(take),
+    betweenBatches: (take) => queue.betweenBatches(take),
     isBehind: () => writer.isBehind,
     recount: async () => bounded()?.recount() ?? [],
   })

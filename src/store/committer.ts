@@ -28,15 +28,14 @@ import { type DurabilityLevels, durabilityLevels } from './durability-levels.ts'
 import { type Committed, flushJobs } from './flush-jobs.ts'
 import { Holding } from './holding.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import { InMemoryState } from './in-memory-state.ts'
 import { jobOf } from './job-of.ts'
-import { LostRows } from './lost-rows.ts'
-import { Mirror } from './mirror.ts'
 import type { PlanContext, Planner } from './operations.ts'
 import { planContext } from './plan-context.ts'
 import { type Job, planJobs, viewFor } from './plan-jobs.ts'
 import { loadState, repairedOnce } from './recovery.ts'
-import { redirect } from './redirect.ts'
 import { RefusedRecords } from './refused-records.ts'
+import { retarget } from './retarget.ts'
 import { type RecordScan, type ScanParts, scanRecords } from './scan-records.ts'
 import type { State } from './state.ts'
 import type { StorageBacklog } from './storage-backlog.ts'
@@ -44,6 +43,7 @@ import type { StorageGuard } from './storage-guard.ts'
 import { StorageSilence } from './storage-silence.ts'
 import { assertStorable, type StoreLimits, storeLimits } from './store-limits.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
+import { SupersededWrites } from './superseded-writes.ts'
 import { WatchedStorage } from './watched-storage.ts'
 
 type CommitterState = 'closed' | 'opening' | 'open' | 'closing'
@@ -57,11 +57,11 @@ export class Committer {
   readonly refused: RefusedRecords
   readonly limits: StoreLimits
   /** Changes that lost before their leader had them. */
-  readonly lost: LostRows = new LostRows()
+  readonly superseded: SupersededWrites = new SupersededWrites()
   /** Whether the storage is still this node's. */
   readonly holding: Holding
   readonly #settledListeners = new Set<() => void>()
-  /** Says which keys are owed to a leader. */
+  /** Says which keys are pending for a leader. */
   leaderOf: LeaderOf = () => undefined
   /** Says how this node decides about what it leads. */
   decisionTerms: DecisionTermsOf = () => undefined
@@ -72,7 +72,7 @@ export class Committer {
   readonly #listeners: CommitListeners
   #state: CommitterState = 'closed'
   #transition: Promise<void> = Promise.resolve()
-  #records: State = new Mirror(() => 0)
+  #records: State = new InMemoryState(() => 0)
   readonly #guard: StorageGuard
   readonly #silence: StorageSilence
   #meta = new Map<string, string>()
@@ -153,7 +153,7 @@ export class Committer {
     const parts: ScanParts = {
       ...{ adapter: this.adapter, records: this.#records, head: () => this.#head },
       isBehind: () => this.#writer.isBehind,
-      atRest: async (take) => this.#queue.atRest(take),
+      betweenBatches: async (take) => this.#queue.betweenBatches(take),
       isDamaged: (key) => this.damage.has(key),
       rewrite: (key) => this.#guard.rewrite(key),
     }
@@ -190,7 +190,7 @@ export class Committer {
     return this.#listeners.add(listener)
   }
 
-  /** Hears that a leader has acknowledged something that it was owed. Must not throw. */
+  /** Hears that a leader has acknowledged something that was pending for it. Must not throw. */
   onSettled(listener: () => void): () => void {
     this.#settledListeners.add(listener)
     return () => this.#settledListeners.delete(listener)
@@ -224,13 +224,13 @@ export class Committer {
     })
   }
 
-  /** See `redirect.ts`. */
-  redirect(change: () => void): Promise<void> {
-    const alone = <T>(work: () => Promise<T>): Promise<T> => this.#queue.alone(work)
+  /** See `retarget.ts`. */
+  retarget(change: () => void): Promise<void> {
+    const exclusively = <T>(work: () => Promise<T>): Promise<T> => this.#queue.exclusively(work)
     const run = <T>(planner: Planner<T>): Promise<T> => this.run(planner)
-    const { lost } = this
+    const { superseded } = this
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
-    return redirect({ alone, run, leaderOf, records: this.#records, lost }, change)
+    return retarget({ exclusively, run, leaderOf, records: this.#records, superseded }, change)
   }
 
   #context(draft: Draft): PlanContext {
@@ -260,7 +260,7 @@ export class Committer {
       isIndexed: this.#records instanceof BoundedState,
       isDamaged: (key) => this.damage.has(key),
       assertStorable: (record, before) => assertStorable(record, before, this.limits),
-      admitLost: (change) => this.lost.admit(change),
+      admitSuperseded: (change) => this.superseded.admit(change),
     })
     // Nothing else is committed until this batch is, so what was read stays true for all turns of it.
     const { taken, settle } = await inTurns(planJobs(jobs, draft, MAX_BATCH_BYTES), nextTurn)
@@ -302,19 +302,19 @@ export class Committer {
     for (const step of draft.steps) this.#applyStep(step)
   }
 
-  #applyStep({ commit, changes, removals, lost }: Step): void {
+  #applyStep({ commit, changes, removals, superseded }: Step): void {
     let isSettled = false
     for (const change of changes) {
-      const { slot, before } = change
+      const { keyState, before } = change
       this.#records.put(change)
-      if (before?.owedTo !== undefined && slot.owedTo === undefined) isSettled = true
-      if (before?.record === slot.record) continue
-      this.tail.push({ seq: slot.seq, key: slot.record.key })
-      this.damage.heal(slot.record.key)
+      if (before?.pendingFor !== undefined && keyState.pendingFor === undefined) isSettled = true
+      if (before?.record === keyState.record) continue
+      this.tail.push({ seq: keyState.seq, key: keyState.record.key })
+      this.damage.heal(keyState.record.key)
     }
-    for (const slot of removals) this.#records.remove(slot)
-    if (lost !== undefined) this.lost.apply(lost)
-    if ((lost?.settled?.length ?? 0) > 0) isSettled = true
+    for (const keyState of removals) this.#records.remove(keyState)
+    if (superseded !== undefined) this.superseded.apply(superseded)
+    if ((superseded?.settled?.length ?? 0) > 0) isSettled = true
     if (commit !== undefined) {
       this.#head = commit.seq
       this.#listeners.announce(commit)
@@ -338,7 +338,7 @@ export class Committer {
   }
 
   async #read(): Promise<void> {
-    const mirror = new Mirror(() => this.#head)
+    const inMemory = new InMemoryState(() => this.#head)
     const { cacheBytes, newId, time } = this.#options
     const loaded = await loadState({
       adapter: this.adapter,
@@ -346,7 +346,7 @@ export class Committer {
       newId,
       logger: this.#logger,
       time,
-      mirror: cacheBytes === undefined ? mirror : undefined,
+      inMemory: cacheBytes === undefined ? inMemory : undefined,
     })
     this.#meta = loaded.meta
     this.#guard.begin(loaded.damage, loaded.head.digest)
@@ -355,13 +355,13 @@ export class Committer {
     this.#lastSeq = loaded.head.seq
     this.#head = loaded.head.seq
     this.tail.reset(loaded.head.seq)
-    const { owed } = loaded
-    const bounded = { adapter: this.adapter, queue: this.#queue, guard: this.#guard, owed }
+    const { pending } = loaded
+    const bounded = { adapter: this.adapter, queue: this.#queue, guard: this.#guard, pending }
     const leaderOf: LeaderOf = (key) => this.leaderOf(key)
     const head = (): number => this.#head
     this.#records =
-      cacheBytes === undefined ? mirror : openBounded({ ...bounded, cacheBytes, head, leaderOf })
-    await this.lost.load(this.adapter, this.leaderOf)
+      cacheBytes === undefined ? inMemory : openBounded({ ...bounded, cacheBytes, head, leaderOf })
+    await this.superseded.load(this.adapter, this.leaderOf)
   }
 
   async #finish(): Promise<void> {

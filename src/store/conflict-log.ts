@@ -204,7 +204,7 @@ export class ConflictLog {
     const operations = rows.map((key): BatchOperation => ({ type: 'del', key }))
     return this.#options.run({
       reads: () => ({}),
-      plan: () => ({ plan: { slots: [], rows: operations }, result: undefined }),
+      plan: () => ({ plan: { keyStates: [], rows: operations }, result: undefined }),
     })
   }
 

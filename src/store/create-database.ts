@@ -3,7 +3,7 @@ import type { HybridClock } from '../core/clock.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
 import type { TimeSource } from '../core/time.ts'
 import { Database } from './database.ts'
-import { GuardedStore } from './guarded-store.ts'
+import { LockingStore } from './locking-store.ts'
 import { KeyLocks } from './locks.ts'
 import { type BeforeRead, ReadHooks } from './read-hooks.ts'
 import type { Store } from './store.ts'
@@ -29,7 +29,7 @@ export interface DatabaseServices {
 export interface DatabaseParts {
   readonly database: Database
   /** The store, with writes that wait for the database's locks. */
-  readonly guarded: GuardedStore
+  readonly lockingStore: LockingStore
   /** What runs before each read. */
   readonly reads: ReadHooks
 }
@@ -38,13 +38,13 @@ export interface DatabaseParts {
 export function createDatabase(services: DatabaseServices): DatabaseParts {
   const { store, clock, time, newId, noBroadcastKeys = [], lockWaitMs = 5000 } = services
   const locks = new KeyLocks({ time, newToken: newId, nextFence: () => clock.now(), lockWaitMs })
-  const guarded = new GuardedStore(store, locks)
+  const lockingStore = new LockingStore(store, locks)
   const reads = new ReadHooks({
     registered: services.beforeRead ?? (() => []),
     time,
     logger: services.logger ?? SILENT_LOGGER,
     timeoutMs: services.beforeReadTimeoutMs ?? 5000,
   })
-  const database = new Database({ store, guarded, locks, reads, clock, noBroadcastKeys })
-  return { database, guarded, reads }
+  const database = new Database({ store, lockingStore, locks, reads, clock, noBroadcastKeys })
+  return { database, lockingStore, reads }
 }

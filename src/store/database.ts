@@ -8,7 +8,7 @@ import type { Entry } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob, keysOverlap, matchKey } from '../core/key.ts'
 import type { LogPosition } from '../core/protocol.ts'
-import type { GuardedBatchOptions, GuardedStore, GuardedWriteOptions } from './guarded-store.ts'
+import type { LockingBatchOptions, LockingStore, LockingWriteOptions } from './locking-store.ts'
 import type { KeyLocks, Lock, LockMetrics, LockOptions } from './locks.ts'
 import type {
   BatchItem,
@@ -27,7 +27,7 @@ import { type WatchEvent, Watcher } from './watcher.ts'
 export interface DatabaseOptions {
   readonly store: Store
   /** Its writes wait for `locks`. */
-  readonly guarded: GuardedStore
+  readonly lockingStore: LockingStore
   readonly locks: KeyLocks
   readonly reads: ReadHooks
   /** The clock that stamps the store's writes. */
@@ -77,7 +77,7 @@ const DEFAULT_BUFFERED_BYTES = 1024 * 1024
 export class Database {
   readonly #options: DatabaseOptions
   readonly #store: Store
-  readonly #guarded: GuardedStore
+  readonly #lockingStore: LockingStore
   readonly #locks: KeyLocks
   readonly #watchers = new Set<Watcher>()
   #fellBehind = 0
@@ -85,7 +85,7 @@ export class Database {
   constructor(options: DatabaseOptions) {
     this.#options = options
     this.#store = options.store
-    this.#guarded = options.guarded
+    this.#lockingStore = options.lockingStore
     this.#locks = options.locks
   }
 
@@ -138,13 +138,13 @@ export class Database {
   }
 
   /** Writes under a plain key. Errors of `Store.set`; `locked`, `lock_lost`. */
-  set(key: string, json: string, options?: GuardedWriteOptions): Promise<WriteResult> {
-    return this.#guarded.set(key, json, options)
+  set(key: string, json: string, options?: LockingWriteOptions): Promise<WriteResult> {
+    return this.#lockingStore.set(key, json, options)
   }
 
   /** Writes under a new key made from a glob that ends in `*` as a segment. */
   push(glob: string, json: string, options?: DurabilityOption): Promise<WriteResult> {
-    return this.#guarded.push(glob, json, options)
+    return this.#lockingStore.push(glob, json, options)
   }
 
   /**
@@ -157,51 +157,51 @@ export class Database {
     key: string,
     json: string,
     meta: EntryMeta,
-    options: GuardedBatchOptions = {},
+    options: LockingBatchOptions = {},
   ): Promise<WriteResult> {
     const planner = planSetWithMeta(key, json, meta)
     const { clock } = this.#options
     clock.observe(assertDrift(key, meta, clock))
-    return this.#guarded.run([key], options, planner)
+    return this.#lockingStore.run([key], options, planner)
   }
 
   /** Replaces the data by what `change` makes of it, atomically. @throws `not_found`; else as `set`. */
   update(
     key: string,
     change: (current: Entry) => string,
-    options?: GuardedWriteOptions,
+    options?: LockingWriteOptions,
   ): Promise<WriteResult> {
-    return this.#guarded.update(key, change, options)
+    return this.#lockingStore.update(key, change, options)
   }
 
   /** Deletes a plain key (`not_found` when absent), or all that a glob matches, in one commit. */
-  delete(keyOrGlob: string, options?: GuardedWriteOptions): Promise<DeleteResult> {
-    return this.#guarded.delete(keyOrGlob, options)
+  delete(keyOrGlob: string, options?: LockingWriteOptions): Promise<DeleteResult> {
+    return this.#lockingStore.delete(keyOrGlob, options)
   }
 
   /**
    * As `delete`, but nobody on this node is told: no subscriber, watcher or hook. Subscribers go on
-   * showing the entries until they get a snapshot read anew; other nodes delete, and tell theirs.
+   * showing the entries until they get a snapshot read again; other nodes delete, and tell theirs.
    */
-  async deleteSilent(keyOrGlob: string, options: GuardedWriteOptions = {}): Promise<DeleteResult> {
-    return this.#guarded.run([keyOrGlob], options, planSilentDelete(keyOrGlob, options))
+  async deleteSilent(keyOrGlob: string, options: LockingWriteOptions = {}): Promise<DeleteResult> {
+    return this.#lockingStore.run([keyOrGlob], options, planSilentDelete(keyOrGlob, options))
   }
 
   /** All of the operations in order, or none; one commit. */
-  batch(items: readonly BatchItem[], options?: GuardedBatchOptions): Promise<BatchResult[]> {
-    return this.#guarded.batch(items, options)
+  batch(items: readonly BatchItem[], options?: LockingBatchOptions): Promise<BatchResult[]> {
+    return this.#lockingStore.batch(items, options)
   }
 
   /**
    * Deletes everything, in one commit: tombstones are left, subscribers and other nodes are told. What
    * is written meanwhile may stay.
    */
-  async clear(options?: GuardedBatchOptions): Promise<DeleteResult> {
+  async clear(options?: LockingBatchOptions): Promise<DeleteResult> {
     const depths = new Set((await this.#store.keys()).map((key) => key.split('/').length))
     const globs = [...depths].map((depth) => Array(depth).fill('*').join('/'))
     if (globs.length === 0) return { deleted: 0 }
     const items = globs.map((key): BatchItem => ({ op: 'delete', key }))
-    const results = await this.#guarded.batch(items, options)
+    const results = await this.#lockingStore.batch(items, options)
     return { deleted: results.reduce((sum, { deleted }) => sum + deleted, 0) }
   }
 
@@ -237,7 +237,7 @@ export class Database {
     assertPlain(key)
     this.#locks.assertHeld(key, token)
     try {
-      return await this.#guarded.set(key, json, { lock: token })
+      return await this.#lockingStore.set(key, json, { lock: token })
     } finally {
       this.#release(key, token)
     }

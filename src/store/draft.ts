@@ -3,6 +3,8 @@
  * overlaid with what earlier operations of the same batch decided; the draft then yields the rows
  * to write atomically and the commits to announce once they are durable.
  */
+
+import { contextFrom } from '../core/causal-context.ts'
 import { type Digest, DigestSum } from '../core/digest.ts'
 import {
   type Change,
@@ -14,15 +16,13 @@ import {
 } from '../core/entry.ts'
 import { matchKey } from '../core/key.ts'
 import { unionMarks } from '../core/marks.ts'
-import { seenBy } from '../core/seen.ts'
 import type { Steps } from '../core/steps.ts'
 import type { BatchOperation } from '../storage-adapter.ts'
 import { encodeHead } from './head.ts'
 import { ORIGIN_ROW } from './identity.ts'
-import { type LostChange, lostOperations } from './lost-rows.ts'
 import {
   damageRow,
-  encodeOwed,
+  encodePending,
   encodeRecord,
   logRow,
   metaRow,
@@ -31,28 +31,29 @@ import {
   sealRow,
   timeRow,
 } from './rows.ts'
-import type { Slot, SlotChange, StateView } from './state.ts'
+import type { KeyState, KeyStateChange, StateView } from './state.ts'
+import { type SupersededChange, supersededOperations } from './superseded-writes.ts'
 
-export interface PlannedSlot {
+export interface PlannedKeyState {
   readonly record: StoredRecord
-  readonly owedTo: string | undefined
+  readonly pendingFor: string | undefined
   /** The record is not quite what its sender sent. */
   readonly isMerged?: boolean
 }
 
-/** What an operation decided: slots and meta rows to write, and where the change came from. */
+/** What an operation decided: key states and meta rows to write, and where the change came from. */
 export interface Plan {
-  readonly slots: readonly PlannedSlot[]
+  readonly keyStates: readonly PlannedKeyState[]
   /** The records were checked one by one. */
   readonly isChecked?: true
-  /** Slots whose record stays but whose debt changes. */
-  readonly debts?: readonly Slot[]
+  /** Key states whose record stays but whose outbox entry changes. */
+  readonly outboxUpdates?: readonly KeyState[]
   /** Meta rows to write; one with an empty value is removed. */
   readonly meta?: ReadonlyMap<string, string>
   /** Tombstones that nobody needs any more: their rows go, and nobody is told. */
-  readonly removals?: readonly Slot[]
+  readonly removals?: readonly KeyState[]
   /** Changes that lost before their leader had them, and such that it has been shown. */
-  readonly lost?: LostChange
+  readonly superseded?: SupersededChange
   /** Other rows to write in the same batch. */
   readonly rows?: readonly BatchOperation[]
   readonly source?: string
@@ -63,9 +64,9 @@ export interface Plan {
 /** One operation of a batch: what to apply, and the commit to announce if anything changed. */
 export interface Step {
   readonly commit: Commit | undefined
-  readonly changes: readonly SlotChange[]
-  readonly removals: readonly Slot[]
-  readonly lost: LostChange | undefined
+  readonly changes: readonly KeyStateChange[]
+  readonly removals: readonly KeyState[]
+  readonly superseded: SupersededChange | undefined
 }
 
 export interface DraftOptions {
@@ -80,13 +81,13 @@ export interface DraftOptions {
   /** @throws StateError for a record that may not be stored over `before`. */
   readonly assertStorable: (record: StoredRecord, before: StoredRecord | undefined) => void
   /** The part of a change of the lost rows that is done. */
-  readonly admitLost: (change: LostChange) => Required<LostChange>
+  readonly admitSuperseded: (change: SupersededChange) => Required<SupersededChange>
 }
 
 export class Draft {
   readonly #options: DraftOptions
   /** undefined: removed. */
-  readonly #overlay = new Map<string, Slot | undefined>()
+  readonly #overlay = new Map<string, KeyState | undefined>()
   readonly #meta = new Map<string, string>()
   readonly #rows: BatchOperation[] = []
   readonly #steps: Step[] = []
@@ -108,8 +109,8 @@ export class Draft {
     return this.#dataLength
   }
 
-  slot(key: string): Slot | undefined {
-    return this.#overlay.has(key) ? this.#overlay.get(key) : this.#options.view.slot(key)
+  keyState(key: string): KeyState | undefined {
+    return this.#overlay.has(key) ? this.#overlay.get(key) : this.#options.view.keyState(key)
   }
 
   /** Keys matching a glob before this batch, or written in it; ascending. */
@@ -121,27 +122,27 @@ export class Draft {
 
   /** @throws StateError for a record that may not be stored in the place of what is there. */
   assertStorable(record: StoredRecord): void {
-    this.#options.assertStorable(record, this.slot(record.key)?.record)
+    this.#options.assertStorable(record, this.keyState(record.key)?.record)
   }
 
   /** Takes one operation's decisions into the batch, all or none. @throws StateError as `assertStorable`. */
   *adding(plan: Plan): Steps<void> {
     if (plan.isChecked !== true) {
-      for (const { record } of plan.slots) {
+      for (const { record } of plan.keyStates) {
         this.assertStorable(record)
         yield
       }
     }
-    const steps: SlotChange[] = []
+    const steps: KeyStateChange[] = []
     const changes: Change[] = []
-    for (const { record: planned, owedTo, isMerged } of plan.slots) {
-      const before = this.slot(planned.key)
+    for (const { record: planned, pendingFor, isMerged } of plan.keyStates) {
+      const before = this.keyState(planned.key)
       const record = inheritMarks(planned, before?.record)
-      const seen = owedTo === undefined ? undefined : seenBy(before)
-      const slot = { record, seq: ++this.#seq, owedTo, seen }
-      this.#overlay.set(record.key, slot)
+      const causalContext = pendingFor === undefined ? undefined : contextFrom(before)
+      const keyState = { record, seq: ++this.#seq, pendingFor, causalContext }
+      this.#overlay.set(record.key, keyState)
       if (record.kind === 'entry') this.#dataLength += record.data.length
-      steps.push({ slot, before })
+      steps.push({ keyState, before })
       changes.push({
         key: record.key,
         before: before?.record.kind === 'entry' ? before.record : undefined,
@@ -152,18 +153,20 @@ export class Draft {
       })
       yield
     }
-    for (const debt of plan.debts ?? []) {
-      const before = this.slot(debt.record.key)
-      // A debt that is new is not one of the maker's: the leader may have had the record before.
-      const slot = before?.owedTo === debt.owedTo ? debt : { ...debt, seen: undefined }
-      steps.push({ slot, before })
-      this.#overlay.set(slot.record.key, slot)
+    for (const update of plan.outboxUpdates ?? []) {
+      const before = this.keyState(update.record.key)
+      // An outbox entry that is new is not one of the maker's: the leader may have had the record before.
+      const keyState =
+        before?.pendingFor === update.pendingFor ? update : { ...update, causalContext: undefined }
+      steps.push({ keyState, before })
+      this.#overlay.set(keyState.record.key, keyState)
     }
     const removals = plan.removals ?? []
     for (const { record } of removals) this.#overlay.set(record.key, undefined)
     for (const [name, value] of plan.meta ?? []) this.#meta.set(name, value)
-    const lost = plan.lost === undefined ? undefined : this.#options.admitLost(plan.lost)
-    if (lost !== undefined) this.#rows.push(...lostOperations(lost))
+    const superseded =
+      plan.superseded === undefined ? undefined : this.#options.admitSuperseded(plan.superseded)
+    if (superseded !== undefined) this.#rows.push(...supersededOperations(superseded))
     this.#rows.push(...(plan.rows ?? []))
     const commit: Commit = {
       seq: this.#seq,
@@ -172,7 +175,7 @@ export class Draft {
       ...(plan.silent === true ? { silent: true } : {}),
     }
     const announced = changes.length > 0 ? commit : undefined
-    this.#steps.push({ commit: announced, changes: steps, removals, lost })
+    this.#steps.push({ commit: announced, changes: steps, removals, superseded })
   }
 
   /** The row of the origin that the batch was written under; undefined: the one on disk says it. */
@@ -184,23 +187,23 @@ export class Draft {
   *rows(clock: bigint, isBarrier: boolean): Steps<{ rows: BatchOperation[]; digest: Digest }> {
     const rows: BatchOperation[] = [...this.#rows]
     const digest = new DigestSum(this.#options.digest)
-    for (const [key, slot] of this.#overlay) {
+    for (const [key, keyState] of this.#overlay) {
       yield
-      const before = this.#options.view.slot(key)
-      if (before?.owedTo !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
-      if (slot === undefined) {
+      const before = this.#options.view.keyState(key)
+      if (before?.pendingFor !== undefined) rows.push({ type: 'del', key: outboxRow(before.seq) })
+      if (keyState === undefined) {
         if (before === undefined) continue
         digest.remove(before.record)
         rows.push({ type: 'del', key: recordRow(key) }, { type: 'del', key: logRow(before.seq) })
         continue
       }
-      if (before?.record !== slot.record) {
+      if (before?.record !== keyState.record) {
         if (before !== undefined) digest.remove(before.record)
-        digest.add(slot.record)
-        this.#recordRows(rows, before, slot)
+        digest.add(keyState.record)
+        this.#recordRows(rows, before, keyState)
       }
-      if (slot.owedTo !== undefined) {
-        rows.push(put(outboxRow(slot.seq), encodeOwed(key, slot.seen)))
+      if (keyState.pendingFor !== undefined) {
+        rows.push(put(outboxRow(keyState.seq), encodePending(key, keyState.causalContext)))
       }
     }
     for (const [name, value] of this.#meta) {
@@ -223,7 +226,11 @@ export class Draft {
     return this.#meta
   }
 
-  #recordRows(rows: BatchOperation[], before: Slot | undefined, { record, seq }: Slot): void {
+  #recordRows(
+    rows: BatchOperation[],
+    before: KeyState | undefined,
+    { record, seq }: KeyState,
+  ): void {
     const { key } = record
     if (before !== undefined) rows.push({ type: 'del', key: logRow(before.seq) })
     rows.push({ type: 'put', key: recordRow(key), value: encodeRecord(record, seq) })

@@ -24,7 +24,7 @@ export function planEpoch(id: string, head: number): Planner<void> {
     reads: () => ({}),
     plan: (context) => {
       const meta = new Map([['epochs', beginEpoch(context.meta('epochs'), id, head)]])
-      return { plan: { slots: [], meta }, result: undefined }
+      return { plan: { keyStates: [], meta }, result: undefined }
     },
   }
 }

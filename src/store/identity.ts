@@ -14,7 +14,7 @@
  */
 import { addLaterMarks, isCovered } from '../core/marks.ts'
 import { nextOrigin, previousOrigin } from '../core/origin.ts'
-import { pushedSince } from './pushed-marks.ts'
+import { pushedSince } from './merged-versions.ts'
 
 /** Meta row: `<origin> <reach> <high>`, see the fields; without one the node writes under its id. */
 export const ORIGIN_ROW = 'origin'
@@ -64,14 +64,14 @@ export class WritingIdentity {
   }
 
   /** Stamps up to `reach` were given out, and later ones will be lesser. */
-  comeDown(reach: bigint): void {
+  maxStampLowered(reach: bigint): void {
     if (reach > this.#reach) this.#reach = reach
     if (reach > this.#high) this.#high = reach
   }
 
   /** The next origin, under which records that had stamps up to `reach` are given lesser ones. */
   restamp(reach: bigint): string {
-    this.comeDown(reach)
+    this.maxStampLowered(reach)
     this.#next()
     return this.#origin
   }

@@ -1,9 +1,9 @@
 /**
  * What a node remembers of having been **in step** with other nodes, by the logs that it was in step with and
- * not by addresses. A place names a log for sure, as the ids of epochs are drawn anew. So a leader that is
+ * not by addresses. A place names a log for sure, as the ids of epochs are drawn again. So a leader that is
  * met again under another address, or whose node was made from a backup, can tell what this node holds of it:
  *
- * All that this node held when the mark was made, and did not owe, came from that log or was in it by `place`
+ * All that this node held when the mark was made, and was not pending, came from that log or was in it by `place`
  * and `seen`, but for what is `apart`. And it had applied all of that log up to `place`.
  *
  * One meta row: a list of marks as JSON, the latest first, one per other node.
@@ -70,22 +70,22 @@ export function apartOf({ after, keys = [], within = [] }: Apart): (row: Sequenc
     within.some((followed) => followed.find(([path]) => matchKey(path, key))?.[1] !== true)
 }
 
-/** With more apart: what changed after `after`, and what is owed. @param owed by seq, ascending; `isCut`: there is more. */
+/** With more apart: what changed after `after`, and what is pending. @param pending by seq, ascending; `isCut`: there is more. */
 export function moreApart(
   apart: Apart,
   after: number,
-  owed: { readonly rows: readonly { seq: number; key: string }[]; readonly isCut: boolean },
+  pending: { readonly rows: readonly { seq: number; key: string }[]; readonly isCut: boolean },
   followed: Followed,
 ): Apart {
   const known = new Set(apart.keys)
   let end = Math.min(after, apart.after ?? after)
-  for (const { seq, key } of owed.rows) {
+  for (const { seq, key } of pending.rows) {
     if (seq > end) break
     if (known.size >= MAX_APART) end = seq - 1
     else known.add(apartHash(key))
   }
-  const last = owed.rows.at(-1)
-  if (owed.isCut && last !== undefined) end = Math.min(end, last.seq)
+  const last = pending.rows.at(-1)
+  if (pending.isCut && last !== undefined) end = Math.min(end, last.seq)
   const text = JSON.stringify(followed)
   const isKnown = apart.within?.some((one) => JSON.stringify(one) === text) ?? false
   const within = isKnown ? apart.within : [...(apart.within ?? []), followed]

@@ -1,5 +1,5 @@
 /**
- * Who may touch a key: one alone, or any number together. Per key first come, first served; bounded;
+ * Who may touch a key: one exclusively, or any number sharing it. Per key first come, first served; bounded;
  * a wait ends by its turn, its time, its signal or `close`. Nothing here knows what a turn is for.
  */
 import { StateError } from '../core/errors.ts'
@@ -25,16 +25,16 @@ export interface TurnMetrics {
 }
 
 interface Waiter {
-  readonly kind: 'alone' | 'together'
+  readonly kind: 'exclusive' | 'shared'
   readonly begin: () => void
   readonly refuse: (error: unknown) => void
 }
 
 /** What is going on at one key; forgotten when nothing is. */
-interface KeyState {
+interface LockState {
   isTaken: boolean
-  /** Turns of those together, under way. */
-  together: number
+  /** Shared turns under way. */
+  shared: number
   /** First come, first served: a Set iterates in the order of insertion. */
   readonly queue: Set<Waiter>
 }
@@ -42,8 +42,8 @@ interface KeyState {
 export class KeyTurns {
   readonly #time: TimeSource
   readonly #maxWaiting: number
-  readonly #states = new Map<string, KeyState>()
-  /** Globs whose turns together are under way, each as an object of its own. */
+  readonly #states = new Map<string, LockState>()
+  /** Globs whose shared turns are under way, each as an object of its own. */
   readonly #sweeps = new Set<{ readonly glob: string }>()
   #waiting = 0
   #timedOut = 0
@@ -58,9 +58,9 @@ export class KeyTurns {
 
   /**
    * Waits until nobody else is at `key`; `take` runs at that moment, before anybody else can. The turn
-   * lasts until `giveBack`.
+   * lasts until `release`.
    */
-  takeAlone<T>(key: string, options: TurnOptions, take: () => T): Promise<T> {
+  acquireExclusive<T>(key: string, options: TurnOptions, take: () => T): Promise<T> {
     const begin = (): T => {
       this.#assertOpen()
       const taken = take()
@@ -69,15 +69,15 @@ export class KeyTurns {
     }
     const state = this.#states.get(key)
     if (state?.queue.size || !this.#isFree(key, state)) {
-      return this.#wait(key, 'alone', options, begin)
+      return this.#wait(key, 'exclusive', options, begin)
     }
     return new Promise((resolve) => {
       resolve(begin())
     })
   }
 
-  /** Ends a turn alone. */
-  giveBack(key: string): void {
+  /** Ends an exclusive turn. */
+  release(key: string): void {
     const state = this.#states.get(key)
     if (state === undefined) return
     state.isTaken = false
@@ -85,11 +85,11 @@ export class KeyTurns {
   }
 
   /**
-   * Waits until nobody is alone at any of the keys, or of the keys that a glob matches, but those in
+   * Waits until nobody has an exclusive turn at any of the keys, or of the keys that a glob matches, but those in
    * `own`. It holds at most one of them meanwhile, so that two who wait for each other's keys can
    * not be for ever in each other's way.
    */
-  takeTogether(
+  acquireShared(
     keysOrGlobs: readonly string[],
     own: ReadonlySet<string>,
     options: TurnOptions,
@@ -126,7 +126,7 @@ export class KeyTurns {
       held = undefined
       const leftMs = Number((dueNs - this.#time.monotonicNs()) / NS_PER_MS)
       const options = { waitMs: Math.max(0, leftMs), signal }
-      await this.#wait(busy, 'together', options, () => undefined, waitMs)
+      await this.#wait(busy, 'shared', options, () => undefined, waitMs)
       held = busy
     }
     const leave = this.#join(keysOrGlobs)
@@ -134,13 +134,13 @@ export class KeyTurns {
     return leave
   }
 
-  /** Begins a turn together at all of them, now. */
+  /** Begins a shared turn at all of them, now. */
   #join(keysOrGlobs: readonly string[]): Leave {
     this.#assertOpen()
     const sweeps: { readonly glob: string }[] = []
     for (const key of keysOrGlobs) {
       if (!hasGlob(key)) {
-        this.#state(key).together++
+        this.#state(key).shared++
         continue
       }
       const sweep = { glob: key }
@@ -160,11 +160,11 @@ export class KeyTurns {
   #leave(key: string): void {
     const state = this.#states.get(key)
     if (state === undefined) return
-    state.together--
+    state.shared--
     this.#next(key, state)
   }
 
-  /** A key where a turn together would have to wait. */
+  /** A key where a shared turn would have to wait. */
   #busyKey(
     keysOrGlobs: readonly string[],
     own: ReadonlySet<string>,
@@ -224,36 +224,36 @@ export class KeyTurns {
   }
 
   /** Begins the turns that can begin, and forgets a key where nothing is left. */
-  #next(key: string, state: KeyState): void {
+  #next(key: string, state: LockState): void {
     for (const waiter of this.#over === undefined ? state.queue : []) {
-      if (waiter.kind === 'alone') {
+      if (waiter.kind === 'exclusive') {
         if (this.#isFree(key, state)) waiter.begin()
         break
       }
       if (state.isTaken) break
-      state.together++
+      state.shared++
       waiter.begin()
     }
     this.#forget(key, state)
   }
 
-  #isFree(key: string, state: KeyState | undefined): boolean {
-    if (state !== undefined && (state.isTaken || state.together > 0)) return false
+  #isFree(key: string, state: LockState | undefined): boolean {
+    if (state !== undefined && (state.isTaken || state.shared > 0)) return false
     for (const { glob } of this.#sweeps) if (matchKey(glob, key)) return false
     return true
   }
 
-  #state(key: string): KeyState {
+  #state(key: string): LockState {
     let state = this.#states.get(key)
     if (state === undefined) {
-      state = { isTaken: false, together: 0, queue: new Set() }
+      state = { isTaken: false, shared: 0, queue: new Set() }
       this.#states.set(key, state)
     }
     return state
   }
 
-  #forget(key: string, state: KeyState): void {
-    if (!state.isTaken && state.together === 0 && state.queue.size === 0) this.#states.delete(key)
+  #forget(key: string, state: LockState): void {
+    if (!state.isTaken && state.shared === 0 && state.queue.size === 0) this.#states.delete(key)
   }
 
   #tooLate(key: string, limitMs: number): StateError {

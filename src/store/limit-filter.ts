@@ -44,7 +44,7 @@ export interface LimitFilter {
   /** Entries of any order to those shown, in display order. `entries` is not modified. */
   view(entries: readonly Entry[]): readonly Entry[]
   /** The entries to delete, oldest first. */
-  surplus(entries: readonly Entry[]): readonly Entry[]
+  overLimit(entries: readonly Entry[]): readonly Entry[]
 }
 
 /**
@@ -69,7 +69,7 @@ export function createLimitFilter(
       const { kept } = split(entries)
       return order === 'desc' ? kept : kept.reverse()
     },
-    surplus: (entries) => split(entries).dropped.reverse(),
+    overLimit: (entries) => split(entries).dropped.reverse(),
   }
 }
 

@@ -75,7 +75,7 @@ export class LimitSweeper {
   #begin(filter: LimitFilter, sweeps: Sweeps): Promise<void> {
     if (this.#state === 'stopped') return Promise.resolve()
     const running = this.#context.store
-      .sweep(filter.path, (entries) => filter.surplus(entries))
+      .sweep(filter.path, (entries) => filter.overLimit(entries))
       .then(() => undefined)
       .finally(() => {
         sweeps.running = undefined

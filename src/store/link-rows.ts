@@ -60,7 +60,7 @@ export async function marksNow(store: Rows, urls?: readonly string[]): Promise<I
   // Before all else: what changes meanwhile is apart.
   const { head } = store
   const rows = await store.outboxRows(MAX_APART + 1)
-  const owed = { rows: rows.slice(0, MAX_APART), isCut: rows.length > MAX_APART }
+  const pending = { rows: rows.slice(0, MAX_APART), isCut: rows.length > MAX_APART }
   const placement = readPlacement(store)
   if (placement === undefined) return []
   const { epoch, id, leaders = [], fingerprint, until } = placement
@@ -73,7 +73,7 @@ export async function marksNow(store: Rows, urls?: readonly string[]): Promise<I
     const progress = readProgress(store, url, id)
     const place = progress?.cursor ?? progress?.base ?? null
     if (progress === undefined || place === null) return []
-    const apart = moreApart(progress.apart ?? {}, after, owed, followedOf(fingerprint, url))
+    const apart = moreApart(progress.apart ?? {}, after, pending, followedOf(fingerprint, url))
     const own = { epoch, seq: after }
     return [{ leader: progress.leader ?? url, place, seen: progress.seen, apart, own }]
   })

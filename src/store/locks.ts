@@ -1,6 +1,6 @@
 /**
  * Locks on single keys, of this node and in its memory only: other nodes neither see nor heed them, and
- * what is replicated from them does not wait. A write through `GuardedStore` waits while somebody
+ * what is replicated from them does not wait. A write through `LockingStore` waits while somebody
  * else holds the lock of its key.
  *
  * Per key there is one queue, first come, first served, of those who want the lock and of plain
@@ -114,7 +114,9 @@ export class KeyLocks {
         `storage: ${this.#held.size} keys are locked, the limit is ${this.#maxLocks}`,
       )
     }
-    return this.#turns.takeAlone(key, this.#turnOptions(options), () => this.#hold(key, ttlMs))
+    return this.#turns.acquireExclusive(key, this.#turnOptions(options), () =>
+      this.#hold(key, ttlMs),
+    )
   }
 
   /** Gives a lock back. @throws StateError `lock_lost` unless `token` holds it. */
@@ -145,7 +147,7 @@ export class KeyLocks {
    */
   enter(keysOrGlobs: readonly string[], options: LockedWriteOptions = {}): Leave | Promise<Leave> {
     const tokens = tokensOf(options)
-    const turn = this.#turns.takeTogether(
+    const turn = this.#turns.acquireShared(
       keysOrGlobs,
       this.#keysOf(tokens, keysOrGlobs),
       this.#turnOptions(options),
@@ -211,7 +213,7 @@ export class KeyLocks {
     held.cancel()
     this.#held.delete(held.lock.key)
     this.#keyOfToken.delete(held.lock.token)
-    this.#turns.giveBack(held.lock.key)
+    this.#turns.release(held.lock.key)
   }
 
   /** The lock, unless it is lost; one that is due counts as ended although its timer is late. */

@@ -63,7 +63,7 @@ function part(
       : {
           pushed: {
             ...pushed,
-            seen: pushed.seen.slice(from, to),
+            causalContexts: pushed.causalContexts.slice(from, to),
             lost: pushed.lost.slice(from, to),
           },
         }),

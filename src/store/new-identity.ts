@@ -1,6 +1,6 @@
 /**
  * Another identity for the node of a storage that nobody has open: for one that was copied together with its
- * data. It keeps its records, what it owes to leaders and how far it is with each of them. It has another
+ * data. It keeps its records, what is pending for leaders and how far it is with each of them. It has another
  * id, writes under that as its origin, and no incarnation before.
  *
  * What it wrote as the other node keeps that origin, as what it passes on for followers of its own does.

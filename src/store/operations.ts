@@ -7,19 +7,19 @@ import { indexOfKey, marksOf, versionOf, wasOf, withMarks } from '../core/entry.
 import { StateError } from '../core/errors.ts'
 import { assertKey, buildKey, hasGlob, isGlob } from '../core/key.ts'
 import { addLaterMarks, changesIn } from '../core/marks.ts'
-import { NOBODY, undecidedByNobody } from '../core/nobody.ts'
 import { assertPrecondition, type Precondition } from '../core/precondition.ts'
 import { atOnce, type Steps } from '../core/steps.ts'
+import { UNKNOWN_LEADER, undecidedWithoutLeader } from '../core/unknown-leader.ts'
 import type { Durability } from '../storage-adapter.ts'
-import type { Plan, PlannedSlot } from './draft.ts'
+import type { Plan, PlannedKeyState } from './draft.ts'
 import { heldBytes } from './held-bytes.ts'
 import type { WritingIdentity } from './identity.ts'
-import type { Reads, Slot } from './state.ts'
+import type { KeyState, Reads } from './state.ts'
 import type { DecisionTermsOf } from './store-options.ts'
 
 /** What a planner may look at and use. */
 export interface PlanContext {
-  slot(key: string): Slot | undefined
+  keyState(key: string): KeyState | undefined
   /** Keys that match a glob, among them some deleted in this batch. */
   matching(glob: string): string[]
   /** A new stamp, greater than `above`, the version of the record it is to replace. */
@@ -154,7 +154,8 @@ export function assertLeads(context: PlanContext, key: string): void {
     if (refusal === undefined) return
     throw new StateError('undecided', `storage: key "${key}" is not decided yet: ${refusal}`)
   }
-  if (leader === NOBODY) throw undecidedByNobody(`storage: key "${key}" is not decided now`)
+  if (leader === UNKNOWN_LEADER)
+    throw undecidedWithoutLeader(`storage: key "${key}" is not decided now`)
   throw new StateError(
     'not_leader',
     `storage: key "${key}" is led by ${leader}; conditional writes are made only there`,
@@ -231,7 +232,7 @@ export function planUpdate(
     bytes: heldBytes(key) + changeBytes,
     reads: () => ({ keys: [key] }),
     plan(context) {
-      const record = context.slot(key)?.record
+      const record = context.keyState(key)?.record
       if (record?.kind !== 'entry') throw new StateError('not_found', 'ooo: not found')
       if (precondition === undefined) return write(context, key, change(record))
       assertCondition(context, key, precondition)
@@ -262,30 +263,33 @@ function* deleting(
 ): Steps<Planned<DeleteResult>> {
   const context = precondition === undefined ? given : deciding(given, [keyOrGlob])
   const keys = hasGlob(keyOrGlob) ? context.matching(keyOrGlob) : [keyOrGlob]
-  const isLive = (key: string): boolean => context.slot(key)?.record.kind === 'entry'
+  const isLive = (key: string): boolean => context.keyState(key)?.record.kind === 'entry'
   if (!hasGlob(keyOrGlob) && !isLive(keyOrGlob)) {
     throw new StateError('not_found', 'storage: not found')
   }
   if (precondition !== undefined) assertCondition(context, keyOrGlob, precondition)
   let stamp: bigint | undefined
-  const slots: PlannedSlot[] = []
+  const keyStates: PlannedKeyState[] = []
   for (const key of keys) {
     yield
     if (!isLive(key)) continue
     stamp ??= context.now()
-    slots.push(localDelete(context, key, stamp))
+    keyStates.push(localDelete(context, key, stamp))
   }
-  const [first] = slots
+  const [first] = keyStates
   if (first === undefined) return { plan: undefined, result: { deleted: 0 } }
   const version = versionOf(first.record)
-  return { plan: { slots }, result: { deleted: slots.length, version, ends: endsOf(slots) } }
+  return {
+    plan: { keyStates },
+    result: { deleted: keyStates.length, version, ends: endsOf(keyStates) },
+  }
 }
 
-function endsOf(slots: Plan['slots']): ChangeEnd[] {
+function endsOf(keyStates: Plan['keyStates']): ChangeEnd[] {
   const ends = new Map<string | undefined, ChangeEnd>()
-  for (const { record, owedTo } of slots) {
+  for (const { record, pendingFor } of keyStates) {
     const { key, origin } = record
-    ends.set(owedTo, { key, version: versionOf(record), origin })
+    ends.set(pendingFor, { key, version: versionOf(record), origin })
   }
   return [...ends.values()]
 }
@@ -298,8 +302,8 @@ export function localDelete(
   context: PlanContext,
   key: string,
   stamp: bigint,
-): Plan['slots'][number] {
-  const record = context.slot(key)?.record
+): Plan['keyStates'][number] {
+  const record = context.keyState(key)?.record
   const version = record === undefined ? 0n : versionOf(record)
   const deleted = version < stamp ? stamp : context.now(version)
   const origin = context.identity.originFor(deleted, marksOf(record))
@@ -312,7 +316,7 @@ function readsOf(keyOrGlob: string): Reads {
 
 function assertCondition(context: PlanContext, key: string, condition: Precondition): void {
   assertLeads(context, key)
-  const current = context.slot(key)?.record
+  const current = context.keyState(key)?.record
   assertPrecondition(condition, key, current?.kind === 'entry' ? current : undefined)
 }
 
@@ -321,7 +325,7 @@ function decidedBy(key: string, condition: Precondition | undefined): { decides?
 }
 
 function write(context: PlanContext, key: string, data: string): Planned<WriteResult> {
-  const current = context.slot(key)?.record
+  const current = context.keyState(key)?.record
   // A record of a wrong clock may be ahead of all time: what is written later still exceeds it.
   const stamp = context.now(current === undefined ? undefined : versionOf(current))
   const exists = current?.kind === 'entry'
@@ -334,18 +338,18 @@ function write(context: PlanContext, key: string, data: string): Planned<WriteRe
     data,
   }
   return {
-    plan: { slots: [local(context, record)] },
+    plan: { keyStates: [local(context, record)] },
     result: { key, index: indexOfKey(key), version: versionOf(record), origin: record.origin },
   }
 }
 
 /** A change that this node makes itself. */
-export function local(context: PlanContext, record: StoredRecord): Plan['slots'][number] {
+export function local(context: PlanContext, record: StoredRecord): Plan['keyStates'][number] {
   const own = context.identity.marksFor(versionOf(record), context.meta)
   // What is replaced may come again under another stamp, from whoever holds it under its first one.
-  const before = context.slot(record.key)?.record
+  const before = context.keyState(record.key)?.record
   const marks = addLaterMarks(own, changesIn(before === undefined ? undefined : wasOf(before)))
-  return { record: withMarks(record, marks), owedTo: context.leaderOf(record.key) }
+  return { record: withMarks(record, marks), pendingFor: context.leaderOf(record.key) }
 }
 
 function assertConcreteKey(key: string): void {

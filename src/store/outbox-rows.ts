@@ -1,7 +1,7 @@
-/** Counting what is owed, from the rows of the outbox that still stand for something. */
+/** Counting what is pending, from the rows of the outbox that still stand for something. */
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
 import {
-  decodeOwed,
+  decodePending,
   decodeRecord,
   outboxRowsAfter,
   recordRow,
@@ -11,8 +11,8 @@ import {
 import type { LeaderOf } from './store-options.ts'
 
 export interface OutboxFindings {
-  /** How many records each leader is owed. */
-  readonly owed: Map<string, number>
+  /** How many records are pending for each leader. */
+  readonly pending: Map<string, number>
   /** Rows that stand for nothing: unreadable, or of a record that changed or is damaged. */
   readonly stale: string[]
   /** How many of those are unreadable. */
@@ -29,7 +29,12 @@ export interface OutboxReading {
   /** The seq of a record that memory has whole, whatever its row on disk says. Default: of none. */
   readonly seqInMemory?: (key: string) => number | undefined
   /** Hears of every row that stands, in order. */
-  readonly found?: (key: string, seq: number, leader: string, seen: string | undefined) => void
+  readonly found?: (
+    key: string,
+    seq: number,
+    leader: string,
+    causalContext: string | undefined,
+  ) => void
 }
 
 const PAGE = 1000
@@ -37,21 +42,21 @@ const PAGE = 1000
 interface OutboxRow {
   readonly row: string
   readonly key: string
-  readonly seen: string | undefined
+  readonly causalContext: string | undefined
 }
 
-/** The leader is looked up anew, so a changed configuration redirects what is owed. */
+/** The leader is looked up again, so a changed configuration retargets what is pending. */
 export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings> {
-  const findings = { owed: new Map<string, number>(), stale: [] as string[], unreadable: 0 }
+  const findings = { pending: new Map<string, number>(), stale: [] as string[], unreadable: 0 }
   let page: OutboxRow[] = []
   for await (const [row, value] of reading.rows) {
-    const owed = unsealRow(row, value)
-    if (owed === undefined) {
+    const pending = unsealRow(row, value)
+    if (pending === undefined) {
       findings.stale.push(row)
       findings.unreadable++
     } else {
-      const { key, seen } = decodeOwed(owed)
-      if (reading.isNewer?.(key) !== true) page.push({ row, key, seen })
+      const { key, causalContext } = decodePending(pending)
+      if (reading.isNewer?.(key) !== true) page.push({ row, key, causalContext })
     }
     if (page.length < PAGE) continue
     await count(reading, page, findings)
@@ -64,10 +69,10 @@ export async function readOutbox(reading: OutboxReading): Promise<OutboxFindings
 async function count(
   { adapter, leaderOf, isDamaged, seqInMemory, found }: OutboxReading,
   page: readonly OutboxRow[],
-  { owed, stale }: OutboxFindings,
+  { pending, stale }: OutboxFindings,
 ): Promise<void> {
   const values = await adapter.getMany(page.map(({ key }) => recordRow(key)))
-  page.forEach(({ row, key, seen }, i) => {
+  page.forEach(({ row, key, causalContext }, i) => {
     const value = values[i]
     const seq = seqOfRow(row)
     const isReadable = value !== undefined && !isDamaged(key)
@@ -78,8 +83,8 @@ async function count(
     }
     const leader = leaderOf(key)
     if (leader === undefined) return
-    owed.set(leader, (owed.get(leader) ?? 0) + 1)
-    found?.(key, seq, leader, seen)
+    pending.set(leader, (pending.get(leader) ?? 0) + 1)
+    found?.(key, seq, leader, causalContext)
   })
 }
 
@@ -90,8 +95,8 @@ export async function readOutboxRows(
 ): Promise<{ seq: number; key: string }[]> {
   const found: { seq: number; key: string }[] = []
   for await (const [row, value] of adapter.iterate({ ...outboxRowsAfter(0), limit })) {
-    const owed = unsealRow(row, value)
-    if (owed !== undefined) found.push({ seq: seqOfRow(row), key: decodeOwed(owed).key })
+    const pending = unsealRow(row, value)
+    if (pending !== undefined) found.push({ seq: seqOfRow(row), key: decodePending(pending).key })
   }
   return found
 }

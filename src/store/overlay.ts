@@ -1,25 +1,25 @@
 /** The record rows of a snapshot with what is newer in memory in their place. */
 import type { Row } from '../storage-adapter.ts'
 import { nameOfRow, type SequencedRow } from './rows.ts'
-import type { Slot } from './state.ts'
+import type { KeyState } from './state.ts'
 
 /**
- * Rows and pinned slots by key, ascending. `decode` gives undefined for a row that is not to be
+ * Rows and pinned key states by key, ascending. `decode` gives undefined for a row that is not to be
  * served.
  */
 export async function* overlaid(
   rows: AsyncIterable<Row>,
-  pinned: ReadonlyMap<string, Slot>,
+  pinned: ReadonlyMap<string, KeyState>,
   decode: (key: string, value: string) => SequencedRow | undefined,
 ): AsyncGenerator<SequencedRow> {
   const waiting = [...pinned.values()].sort((a, b) => (a.record.key < b.record.key ? -1 : 1))
   let next = 0
   for await (const [row, value] of rows) {
     const key = nameOfRow(row)
-    let slot = waiting[next]
-    while (slot !== undefined && slot.record.key < key) {
-      yield slot
-      slot = waiting[++next]
+    let keyState = waiting[next]
+    while (keyState !== undefined && keyState.record.key < key) {
+      yield keyState
+      keyState = waiting[++next]
     }
     if (pinned.has(key)) continue
     const decoded = decode(key, value)

@@ -22,12 +22,12 @@ import {
   planSet,
   planUpdate,
 } from './operations.ts'
-import type { Reads, Slot } from './state.ts'
+import type { KeyState, Reads } from './state.ts'
 
 /** Keys that the globs of one batch may match or be compared with, together, after the first glob. */
 export const MAX_GLOB_KEYS = 1_000_000
 
-type PlannedSlot = Plan['slots'][number]
+type PlannedKeyState = Plan['keyStates'][number]
 
 /** @throws StateError as `Store.batch`, here or when planned. */
 export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
@@ -60,35 +60,35 @@ function* planAll(
   planners: readonly Planner<BatchResult>[],
   isConditional: boolean,
 ): Steps<Planned<BatchResult[]>> {
-  const written = new Map<string, PlannedSlot>()
+  const written = new Map<string, PlannedKeyState>()
   const layered = overlay(context, written)
   const results: BatchResult[] = []
   for (const [i, planner] of planners.entries()) {
     yield
     try {
       const { plan, result } = yield* planned(planner, layered)
-      for (const slot of plan?.slots ?? []) {
+      for (const keyState of plan?.keyStates ?? []) {
         yield
         // All of a conditional batch hangs on its conditions, so all of it must be led here.
-        if (isConditional) assertLeads(context, slot.record.key)
-        context.assertStorable(slot.record)
-        written.set(slot.record.key, slot)
+        if (isConditional) assertLeads(context, keyState.record.key)
+        context.assertStorable(keyState.record)
+        written.set(keyState.record.key, keyState)
       }
       results.push(result)
     } catch (error) {
       throw locate(i, error)
     }
   }
-  return { plan: { slots: [...written.values()], isChecked: true }, result: results }
+  return { plan: { keyStates: [...written.values()], isChecked: true }, result: results }
 }
 
 /** The state as the operations so far leave it. @throws StateError `too_large` when globs look at too much. */
-function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>): PlanContext {
+function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedKeyState>): PlanContext {
   let lookedAt = 0
   return {
-    slot(key) {
+    keyState(key) {
       const planned = written.get(key)
-      return planned === undefined ? context.slot(key) : pendingSlot(planned)
+      return planned === undefined ? context.keyState(key) : plannedState(planned)
     },
     matching(glob) {
       if (lookedAt > MAX_GLOB_KEYS) {
@@ -113,8 +113,8 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedSlot>
 }
 
 /** Its seq is given when the batch is taken; planners of writes do not look at it. */
-function pendingSlot({ record, owedTo }: PlannedSlot): Slot {
-  return { record, owedTo, seq: 0 }
+function plannedState({ record, pendingFor }: PlannedKeyState): KeyState {
+  return { record, pendingFor, seq: 0 }
 }
 
 function plannerOf(item: BatchItem): Planner<BatchResult> {
@@ -149,7 +149,7 @@ function resultOf<Result>(
 
   function* steps(context: PlanContext): Steps<Planned<BatchResult>> {
     const { plan, result } = yield* planned(planner, context)
-    const record = plan?.slots[0]?.record
+    const record = plan?.keyStates[0]?.record
     const version = record === undefined ? undefined : versionOf(record)
     return { plan, result: { ...describe(result), version, origin: record?.origin } }
   }

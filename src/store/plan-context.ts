@@ -20,7 +20,7 @@ export interface ContextParts extends StoreLimits {
 export function planContext(parts: ContextParts, draft: Draft): PlanContext {
   const { clock, identity, leaderOf, decisionTerms, meta, limits, maxKeyBytes, refused } = parts
   return {
-    slot: (key) => draft.slot(key),
+    keyState: (key) => draft.keyState(key),
     matching: (glob) => draft.matching(glob),
     now: (above) => clock.now(above),
     identity,

@@ -24,7 +24,7 @@ export function planDecideAgain(
   return {
     reads: () => ({ keys: [key] }),
     plan(context) {
-      const current = context.slot(key)?.record
+      const current = context.keyState(key)?.record
       const marks = marksOf(current)
       const wronged = conflicts.filter(({ loser, winner }) => {
         const isLate = versionOf(loser) > latest
@@ -49,7 +49,7 @@ function decide(
   const { record, order } = mergeRecords(current, conflict.loser)
   if (order >= 0) return { plan: undefined, result: false }
   const rows = [log.dropOf(conflict), log.note(current, record, context.now())]
-  const slots = [{ record, owedTo: context.leaderOf(record.key) }]
+  const keyStates = [{ record, pendingFor: context.leaderOf(record.key) }]
   // As from elsewhere: it is no write of a client of this node.
-  return { plan: { slots, rows, source: 'conflicts' }, result: true }
+  return { plan: { keyStates, rows, source: 'conflicts' }, result: true }
 }

@@ -4,7 +4,7 @@
  */
 import type { StoredRecord } from '../core/entry.ts'
 import { marksOf, versionOf } from '../core/entry.ts'
-import type { PlannedSlot } from './draft.ts'
+import type { PlannedKeyState } from './draft.ts'
 import { local, type PlanContext, type Planner } from './operations.ts'
 
 /** @param refused records whose stamps are not too far in the future. @returns how many keys were written again. */
@@ -12,15 +12,15 @@ export function planDeny(refused: readonly StoredRecord[]): Planner<number> {
   return {
     reads: () => ({ keys: refused.map(({ key }) => key) }),
     plan(context) {
-      const slots = new Map<string, PlannedSlot>()
+      const keyStates = new Map<string, PlannedKeyState>()
       for (const record of refused) {
-        const held = slots.get(record.key)?.record ?? context.slot(record.key)?.record
+        const held = keyStates.get(record.key)?.record ?? context.keyState(record.key)?.record
         // What is later already wins.
         if (held !== undefined && versionOf(held) > versionOf(record)) continue
-        slots.set(record.key, local(context, above(context, record, held)))
+        keyStates.set(record.key, local(context, above(context, record, held)))
       }
-      if (slots.size === 0) return { plan: undefined, result: 0 }
-      return { plan: { slots: [...slots.values()] }, result: slots.size }
+      if (keyStates.size === 0) return { plan: undefined, result: 0 }
+      return { plan: { keyStates: [...keyStates.values()] }, result: keyStates.size }
     },
   }
 }

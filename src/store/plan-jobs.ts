@@ -36,7 +36,7 @@ export function* planJobs(
     if (answers.length > 0 && draft.dataLength >= maxBytes) break
     try {
       const { plan, settle } = yield* job.plan(draft)
-      yield* draft.adding(plan ?? { slots: [] })
+      yield* draft.adding(plan ?? { keyStates: [] })
       answers.push(settle)
     } catch (error) {
       answers.push(() => job.reject(error))

@@ -4,6 +4,6 @@ import type { Planner } from './operations.ts'
 export function planMeta(meta: ReadonlyMap<string, string>): Planner<void> {
   return {
     reads: () => ({}),
-    plan: () => ({ plan: { slots: [], meta }, result: undefined }),
+    plan: () => ({ plan: { keyStates: [], meta }, result: undefined }),
   }
 }

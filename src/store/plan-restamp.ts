@@ -9,17 +9,18 @@
  * for all that this node knows to be older: what its makers wrote before, whatever else was under the key
  * since the leader last acknowledged it, and everything that its followers had pushed.
  */
+
+import { EMPTY_CONTEXT, parseContext } from '../core/causal-context.ts'
 import { marksOf, nameOf, type StoredRecord, versionOf, withMarks, withWas } from '../core/entry.ts'
 import { addLaterMarks, addMarks, type ChangeName, isCovered } from '../core/marks.ts'
-import { parseSeen, SEEN_NOTHING } from '../core/seen.ts'
+import { pushedSince } from './merged-versions.ts'
 import type { Planner } from './operations.ts'
-import { pushedSince } from './pushed-marks.ts'
 import type { SentRow } from './replication.ts'
 import { justBefore, nextWas, stampsOf, withStamps } from './restamped-record.ts'
-import type { Slot } from './state.ts'
+import type { KeyState } from './state.ts'
 
 /**
- * Gives the rows that `leader` is still owed stamps right after `base`, a time of the leader that
+ * Gives the rows that are still pending for `leader` stamps right after `base`, a time of the leader that
  * exceeds everything it holds. Equal stamps stay equal, smaller ones smaller. `restamped` is called
  * in the operation's turn with the greatest new stamp.
  * @returns how many records have new stamps.
@@ -33,10 +34,10 @@ export function planRestamp(
   return {
     reads: () => ({ keys: rows.map(({ key }) => key) }),
     plan(context) {
-      const found: Slot[] = []
+      const found: KeyState[] = []
       for (const { key, seq } of rows) {
-        const slot = context.slot(key)
-        if (slot?.seq === seq && slot.owedTo === leader) found.push(slot)
+        const keyState = context.keyState(key)
+        if (keyState?.seq === seq && keyState.pendingFor === leader) found.push(keyState)
       }
       const stamps = newStamps(found, base)
       restamped(base + BigInt(stamps.size))
@@ -45,20 +46,20 @@ export function planRestamp(
       const before = context.identity.origin
       const origin = found.length === 0 ? before : context.identity.restamp(reach)
       const pushed = found.length === 0 ? [] : pushedSince(context.meta, base)
-      const slots = found.map((slot) => ({
-        record: restampedRecord(slot, { stamps, origin, before, pushed }),
-        owedTo: leader,
+      const keyStates = found.map((keyState) => ({
+        record: restampedRecord(keyState, { stamps, origin, before, pushed }),
+        pendingFor: leader,
       }))
-      // A change that lost in the meantime stays owed as what lost: it is shown under the stamp that it had.
-      return { plan: { slots }, result: slots.length }
+      // A change that lost in the meantime stays pending as what lost: it is shown under the stamp that it had.
+      return { plan: { keyStates }, result: keyStates.length }
     },
   }
 }
 
 /** By old stamp, those beyond `base`, in order. */
-function newStamps(slots: readonly Slot[], base: bigint): ReadonlyMap<bigint, bigint> {
+function newStamps(keyStates: readonly KeyState[], base: bigint): ReadonlyMap<bigint, bigint> {
   const beyond = new Set<bigint>()
-  for (const stamp of slots.flatMap(({ record }) => stampsOf(record))) {
+  for (const stamp of keyStates.flatMap(({ record }) => stampsOf(record))) {
     if (stamp > base) beyond.add(stamp)
   }
   const sorted = [...beyond].sort((a, b) => (a < b ? -1 : 1))
@@ -74,17 +75,17 @@ interface Restamp {
   readonly pushed: readonly ChangeName[]
 }
 
-function restampedRecord(slot: Slot, restamp: Restamp): StoredRecord {
+function restampedRecord(keyState: KeyState, restamp: Restamp): StoredRecord {
   const { stamps, origin, before, pushed } = restamp
-  const { record } = slot
+  const { record } = keyState
   const moved = withStamps(record, stamps, origin)
   const version = versionOf(moved)
   const first: ChangeName = { origin: record.origin, version: versionOf(record) }
   const own: ChangeName = { origin: before, version: first.version }
   const named = withWas(moved, nextWas(record, first))
   const marks = addMarks(marksOf(record), [first, own])
-  const seen = changesOf(slot.seen ?? SEEN_NOTHING)
-  const older = [...justBefore([first, own]), ...seen, ...pushed].filter(
+  const causalContext = changesOf(keyState.causalContext ?? EMPTY_CONTEXT)
+  const older = [...justBefore([first, own]), ...causalContext, ...pushed].filter(
     // At equal stamps a delete wins, or the greater origin: those have to be covered as well.
     (change) =>
       change.version >= version && !isCovered(addLaterMarks(undefined, [change]), nameOf(named)),
@@ -96,6 +97,6 @@ function max(a: bigint, b: bigint): bigint {
   return a > b ? a : b
 }
 
-function changesOf(seen: string): ChangeName[] {
-  return [...parseSeen(seen)].map(([origin, version]) => ({ origin, version }))
+function changesOf(causalContext: string): ChangeName[] {
+  return [...parseContext(causalContext)].map(([origin, version]) => ({ origin, version }))
 }

@@ -37,9 +37,9 @@ export function planSetWithMeta(
     plan(context) {
       const origin = originOf(context, key)
       const record: Entry = { kind: 'entry', key, created, updated, origin, data: json }
-      const owedTo = context.leaderOf(key)
+      const pendingFor = context.leaderOf(key)
       return {
-        plan: { slots: [{ record, owedTo }] },
+        plan: { keyStates: [{ record, pendingFor }] },
         result: { key, index: indexOfKey(key), version: versionOf(record), origin },
       }
     },
@@ -71,7 +71,7 @@ export function assertDrift(
  */
 function originOf(context: PlanContext, key: string): string {
   const { origin } = context.identity
-  if (context.slot(key) === undefined) return origin
+  if (context.keyState(key) === undefined) return origin
   return standInOrigin(`${origin}-${context.now().toString(36)}`)
 }
 

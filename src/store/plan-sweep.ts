@@ -34,7 +34,7 @@ function thinOut(
   const context = deciding(given, [glob])
   const entries: Entry[] = []
   for (const key of context.matching(glob)) {
-    const record = context.slot(key)?.record
+    const record = context.keyState(key)?.record
     if (record?.kind === 'entry') entries.push(record)
   }
   const isLed = ({ key }: Entry): boolean =>
@@ -42,6 +42,6 @@ function thinOut(
   const chosen = choose(entries).filter(isLed)
   if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
   const stamp = context.now()
-  const slots = chosen.map(({ key }) => localDelete(context, key, stamp))
-  return { plan: { slots }, result: { deleted: chosen.length } }
+  const keyStates = chosen.map(({ key }) => localDelete(context, key, stamp))
+  return { plan: { keyStates }, result: { deleted: chosen.length } }
 }

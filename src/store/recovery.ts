@@ -3,7 +3,7 @@
  *
  * What is damaged is found here and told, never passed over: rows that do not fit their checksums,
  * records that differ from the digest the last batch left, and what the adapter itself reports. A
- * damaged storage begins its epochs anew, so that every peer is compared with in full, which
+ * damaged storage begins its epochs again, so that every peer is compared with in full, which
  * brings back whatever any of them holds.
  */
 import { type Digest, DigestSum, sameDigest } from '../core/digest.ts'
@@ -16,12 +16,12 @@ import { Damage } from './damage.ts'
 import { beginEpoch, currentEpoch } from './epochs.ts'
 import { decodeHead, encodeHead, type Head, NEW_HEAD } from './head.ts'
 import { ORIGIN_ROW, WritingIdentity } from './identity.ts'
+import type { InMemoryState } from './in-memory-state.ts'
 import { beginIncarnation, INCARNATIONS_ROW } from './incarnations.ts'
 import { compareWithLog } from './integrity.ts'
 import { progressOf } from './load-progress.ts'
-import { CHECKED_ROW, type Mended, mendRecords } from './mend-records.ts'
-import type { Mirror } from './mirror.ts'
 import { readOutbox } from './outbox-rows.ts'
+import { CHECKED_ROW, type RepairedRecords, repairRecords } from './repair-records.ts'
 import {
   DAMAGE_ROWS,
   damageRow,
@@ -47,14 +47,14 @@ export interface LoadOptions {
   readonly logger: Logger
   readonly time: TimeSource | undefined
   /** Takes every record; undefined leaves them on disk, where a time index is kept for them. */
-  readonly mirror: Mirror | undefined
+  readonly inMemory: InMemoryState | undefined
 }
 
 export interface LoadedState {
   readonly meta: Map<string, string>
   readonly head: Head
-  /** How many records each leader is owed. */
-  readonly owed: ReadonlyMap<string, number>
+  /** How many records are pending for each leader. */
+  readonly pending: ReadonlyMap<string, number>
   readonly damage: Damage
   readonly identity: WritingIdentity
 }
@@ -87,16 +87,16 @@ export async function loadState(options: LoadOptions): Promise<LoadedState> {
   await begin(options, found)
   const [id = '', row] = ['id', ORIGIN_ROW].map((name) => found.meta.get(name))
   const identity = new WritingIdentity(id, row, found.head.clock)
-  return { ...found, owed: outbox.owed, identity }
+  return { ...found, pending: outbox.pending, identity }
 }
 
 /** Reads everything, and again after a repair by the adapter when what was read is damaged. */
 async function readSound(options: LoadOptions): Promise<Reading> {
-  const { adapter, mirror } = options
+  const { adapter, inMemory } = options
   const reading = await read(options)
   if (!reading.found.isNew && !differs(reading.found)) return reading
   if ((await adapter.repair?.()) === undefined) return reading
-  mirror?.clear()
+  inMemory?.clear()
   return read(options)
 }
 
@@ -114,16 +114,20 @@ export async function repairedOnce<T>(adapter: StorageAdapter, work: () => Promi
 }
 
 async function read(options: LoadOptions): Promise<Reading> {
-  const { adapter, mirror } = options
+  const { adapter, inMemory } = options
   const hasFormat = (await upgradeStorage(adapter)) !== undefined
-  const mended = hasFormat ? await mendRecords(adapter) : undefined
+  const repaired = hasFormat ? await repairRecords(adapter) : undefined
   const found = await readMeta(adapter, hasFormat)
-  if (mended !== undefined && mended.count > 0) noteMended(options, found, mended)
-  if (mirror !== undefined || found.isHeadLost) await readRecords(options, found)
-  return { found, outbox: await readOwed(options, found) }
+  if (repaired !== undefined && repaired.count > 0) noteRepaired(options, found, repaired)
+  if (inMemory !== undefined || found.isHeadLost) await readRecords(options, found)
+  return { found, outbox: await readPending(options, found) }
 }
 
-function noteMended({ logger }: LoadOptions, { damage }: Found, { count, keys }: Mended): void {
+function noteRepaired(
+  { logger }: LoadOptions,
+  { damage }: Found,
+  { count, keys }: RepairedRecords,
+): void {
   const named = `${keys.map((key) => JSON.stringify(key)).join(', ')}${count > keys.length ? ', …' : ''}`
   const sentence = `${count} records had an origin that no other node takes, and were given one that stands in for it: ${named}`
   damage.note(sentence)
@@ -173,7 +177,7 @@ async function hasRecords(adapter: StorageAdapter): Promise<boolean> {
 }
 
 async function readRecords(options: LoadOptions, found: Found): Promise<void> {
-  const { adapter, mirror, logger, time } = options
+  const { adapter, inMemory, logger, time } = options
   const sum = new DigestSum()
   const progress = progressOf(logger, time, found.head.digest?.count)
   let { seq, clock } = found.head
@@ -188,26 +192,27 @@ async function readRecords(options: LoadOptions, found: Found): Promise<void> {
     // A record behind a damage row was found too old once: it is not served.
     if (found.damage.has(key)) continue
     const { record } = decoded
-    mirror?.load(decoded)
+    inMemory?.load(decoded)
     sum.add(record)
     if (decoded.seq > seq) seq = decoded.seq
     if (versionOf(record) > clock) clock = versionOf(record)
   }
-  mirror?.loaded()
+  inMemory?.loaded()
   found.digest = sum.value
   found.head = { ...found.head, seq, clock }
 }
 
-async function readOwed(options: LoadOptions, found: Found): Promise<Outbox> {
-  const { adapter, mirror, leaderOf } = options
+async function readPending(options: LoadOptions, found: Found): Promise<Outbox> {
+  const { adapter, inMemory, leaderOf } = options
   const outbox = await readOutbox({
     rows: adapter.iterate(OUTBOX_ROWS),
     adapter,
     leaderOf,
     isDamaged: (key) => found.damage.has(key),
-    found(key, seq, leader, seen) {
-      const before = mirror?.slot(key)
-      if (before?.seq === seq) mirror?.put({ slot: { ...before, owedTo: leader, seen }, before })
+    found(key, seq, leader, causalContext) {
+      const before = inMemory?.keyState(key)
+      if (before?.seq === seq)
+        inMemory?.put({ keyState: { ...before, pendingFor: leader, causalContext }, before })
     },
   })
   const { unreadable } = outbox
@@ -236,7 +241,7 @@ async function assess(options: LoadOptions, found: Found): Promise<void> {
   const findings = await compareWithLog(adapter)
   for (const key of findings.damaged) {
     damage.add(key)
-    const dropped = options.mirror?.drop(key)
+    const dropped = options.inMemory?.drop(key)
     if (dropped !== undefined) sum.remove(dropped.record)
   }
   if (digest !== undefined) found.digest = sum.value
@@ -252,11 +257,11 @@ async function assess(options: LoadOptions, found: Found): Promise<void> {
 
 /** Begins an epoch, and notes what was found out. */
 async function begin(options: LoadOptions, found: Found): Promise<void> {
-  const { adapter, newId, mirror, logger, time } = options
+  const { adapter, newId, inMemory, logger, time } = options
   const { meta, damage, isNew } = found
   const epochs = beginEpoch(isNew ? undefined : meta.get('epochs'), newId(), found.head.seq)
   if (isNew || !meta.has('epochs') || !meta.has('born')) {
-    // What was merged before is not known any more; see `judge-push.ts`. A new storage has merged nothing.
+    // What was merged before is not known any more; see `detect-conflicts.ts`. A new storage has merged nothing.
     const wallNs = time?.wallNs() ?? 0n
     const now = wallNs > found.head.clock ? wallNs : found.head.clock
     meta.set('born', String(meta.has('id') ? now : 0n))
@@ -267,16 +272,16 @@ async function begin(options: LoadOptions, found: Found): Promise<void> {
   meta.set(INCARNATIONS_ROW, beginIncarnation(known, currentEpoch(epochs)))
   if (!meta.has('id')) meta.set('id', newId())
   const isIndexed = meta.has('indexed')
-  if (mirror === undefined && !isIndexed) {
+  if (inMemory === undefined && !isIndexed) {
     await buildTimeIndex(adapter, progressOf(logger, time, found.head.digest?.count))
   }
-  if (isNew || mirror !== undefined) found.head = { ...found.head, digest: found.digest }
+  if (isNew || inMemory !== undefined) found.head = { ...found.head, digest: found.digest }
   const rows: BatchOperation[] = ['epochs', INCARNATIONS_ROW, 'id', 'born'].map((name) =>
     put(name, meta.get(name) ?? ''),
   )
   rows.push(put('head', encodeHead(found.head)))
   rows.push({ type: 'put', key: FORMAT_ROW, value: FORMAT }, put(CHECKED_ROW, 'yes'))
-  if (mirror === undefined) rows.push(put('indexed', 'yes'))
+  if (inMemory === undefined) rows.push(put('indexed', 'yes'))
   else if (isIndexed) rows.push({ type: 'del', key: metaRow('indexed') })
   if (isNew) {
     for (const key of damage.keys) {

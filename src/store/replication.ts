@@ -8,15 +8,15 @@ import { addLaterMarks, isCovered, unionMarks } from '../core/marks.ts'
 import { mergeRecords } from '../core/merge.ts'
 import { NS_PER_SECOND } from '../core/time.ts'
 import type { BatchOperation, Durability } from '../storage-adapter.ts'
-import type { PlannedSlot } from './draft.ts'
+import { detectConflicts, type PushOrigin } from './detect-conflicts.ts'
+import type { PlannedKeyState } from './draft.ts'
 import { heldByRecords } from './held-bytes.ts'
-import { judgePush, type PushOrigin } from './judge-push.ts'
 import { LateRecords } from './late-records.ts'
-import type { LostRow } from './lost-rows.ts'
 import type { PlanContext, Planned, Planner } from './operations.ts'
 import { firstStampOf } from './restamped-record.ts'
 import type { SequencedRow } from './rows.ts'
-import type { Slot } from './state.ts'
+import type { KeyState } from './state.ts'
+import type { SupersededWrite } from './superseded-writes.ts'
 
 export interface MergeOptions {
   /** Id of the peer that sent the records, carried on the commit. */
@@ -63,11 +63,11 @@ export type AnyOutcome = TakeOutcome | RestoreOutcome
 const SUCCESSOR_NS = NS_PER_SECOND
 
 interface MergePlan {
-  readonly slots: PlannedSlot[]
+  readonly keyStates: PlannedKeyState[]
   /** By key, since one batch may name a key twice. */
-  readonly debts: Map<string, Slot>
-  /** Owed changes that lost against the leader's. */
-  readonly lost: LostRow[]
+  readonly outboxUpdates: Map<string, KeyState>
+  /** Pending changes that lost against the leader's. */
+  readonly superseded: SupersededWrite[]
 }
 
 export function planMerge(
@@ -87,39 +87,43 @@ function mergeAll(
   records: readonly StoredRecord[],
   options: AnyMergeOptions,
 ): Planned<AnyOutcome[]> {
-  const plan: MergePlan = { slots: [], debts: new Map(), lost: [] }
+  const plan: MergePlan = { keyStates: [], outboxUpdates: new Map(), superseded: [] }
   const winners = new Map<string, StoredRecord>()
   const isHeldBefore = options.leader !== undefined || options.anySize === true
   const late =
     'restampAfter' in options ? new LateRecords(context, records, options.restampAfter) : undefined
-  const judge = options.pushed === undefined ? undefined : judgePush(context, options.pushed)
+  const detector =
+    options.pushed === undefined ? undefined : detectConflicts(context, options.pushed)
   const result = records.map((record, i) => {
-    const current = winners.get(record.key) ?? context.slot(record.key)?.record
+    const current = winners.get(record.key) ?? context.keyState(record.key)?.record
     if (context.refuses(record, current, isHeldBefore, senderOf(options))) return 'refused'
     if (late?.has(record)) return takeLate(late, context, options, plan, winners, record, current)
     // What lost is only shown: taking it could bring back a key whose delete is forgotten. Where the key
     // has marks, they may cover what it lost to.
     const isLost = options.pushed?.lost[i] === true
     const isShown = isLost && marksOf(current) === undefined
-    const isCopy = options.pushed !== undefined && options.pushed.seen[i] === undefined
+    const isCopy = options.pushed !== undefined && options.pushed.causalContexts[i] === undefined
     const came = byFirstStamps(current, record, options, isCopy)
     const taken = isShown ? 'superseded' : mergeOne(context, options, plan, winners, record, came)
     // Nothing gives what lost another stamp, so it does not come again.
     const outcome = isLost && taken === 'drift' ? 'superseded' : taken
-    if (outcome !== 'drift') judge?.weigh(record, i, current, outcome === 'applied')
+    if (outcome !== 'drift') detector?.observe(record, i, current, outcome === 'applied')
     return outcome
   })
-  // A key that won in this batch carries its own debt.
-  for (const { record } of plan.slots) plan.debts.delete(record.key)
+  // A key that won in this batch carries its own outbox entry.
+  for (const { record } of plan.keyStates) plan.outboxUpdates.delete(record.key)
   return {
     plan: {
-      slots: plan.slots,
+      keyStates: plan.keyStates,
       isChecked: true,
-      debts: [...plan.debts.values()],
+      outboxUpdates: [...plan.outboxUpdates.values()],
       source: options.source,
-      meta: new Map([...(options.meta ?? []), ...(judge === undefined ? [] : [judge.marks()])]),
-      ...(judge === undefined ? {} : { rows: judge.rows }),
-      ...(plan.lost.length === 0 ? {} : { lost: { added: plan.lost } }),
+      meta: new Map([
+        ...(options.meta ?? []),
+        ...(detector === undefined ? [] : [detector.merged()]),
+      ]),
+      ...(detector === undefined ? {} : { rows: detector.rows }),
+      ...(plan.superseded.length === 0 ? {} : { superseded: { added: plan.superseded } }),
     },
     result,
   }
@@ -154,47 +158,49 @@ function mergeOne(
   record: StoredRecord,
   came: StoredRecord,
 ): TakeOutcome {
-  const slot = context.slot(record.key)
-  const current = winners.get(record.key) ?? slot?.record
+  const keyState = context.keyState(record.key)
+  const current = winners.get(record.key) ?? keyState?.record
   const leader = context.leaderOf(record.key)
   const fromLeader = leader !== undefined && leader === options.leader
   const { order, record: held } = mergeRecords(current, came)
   if (order < 0 && isTooLate(record, current, options)) return 'drift'
   const isAtSender = order <= 0 && marksOf(held) === marksOf(record)
-  // The leader has what we have, marks too: no debt. It has less than we have: it is owed ours.
+  // The leader has what we have, marks too: nothing is pending. It has less than we have: ours is pending.
   const isAtLeader = fromLeader && isAtSender
   if (held !== current) {
-    if (order < 0 && fromLeader && !winners.has(record.key)) noteLost(plan, slot, record, leader)
+    if (order < 0 && fromLeader && !winners.has(record.key))
+      noteSuperseded(plan, keyState, record, leader)
     winners.set(record.key, held)
-    plan.slots.push({
+    plan.keyStates.push({
       record: held,
-      owedTo: isAtLeader ? undefined : leader,
+      pendingFor: isAtLeader ? undefined : leader,
       isMerged: !isAtSender,
     })
-  } else if (fromLeader && slot !== undefined) {
-    plan.debts.set(record.key, { ...slot, owedTo: isAtLeader ? undefined : leader })
+  } else if (fromLeader && keyState !== undefined) {
+    plan.outboxUpdates.set(record.key, { ...keyState, pendingFor: isAtLeader ? undefined : leader })
   }
   if (order < 0) return 'applied'
   return order === 0 ? 'equal' : 'superseded'
 }
 
 /** What the leader has not acknowledged and now replaces: it is asked whether that was known to it. */
-function noteLost(
+function noteSuperseded(
   plan: MergePlan,
-  slot: Slot | undefined,
+  keyState: KeyState | undefined,
   winner: StoredRecord,
   leader: string,
 ): void {
-  if (slot?.owedTo !== leader || slot.seen === undefined) return
-  const { record, seq, seen } = slot
-  if (record.origin !== winner.origin) plan.lost.push({ record, seq, seen, owedTo: leader })
+  if (keyState?.pendingFor !== leader || keyState.causalContext === undefined) return
+  const { record, seq, causalContext } = keyState
+  if (record.origin !== winner.origin)
+    plan.superseded.push({ record, seq, causalContext, pendingFor: leader })
 }
 
 /**
  * A record that was given a lesser stamp, pushed to a leader that holds one under the same key with a stamp
  * to come: what they were first decides between the two, as it would have if clocks had not been set right in
  * between. So it does where the leader's was given a lesser one as well, and the record is a copy that its node was
- * left with, of which it can not tell what its maker had seen: what two nodes were left with is stamped anew by each
+ * left with, of which it can not tell what its maker had seen: what two nodes were left with is stamped again by each
  * at a time of its own. The record is given the mark that says so, of whichever loses.
  * @param isCopy nobody knows what its maker had seen.
  */
@@ -237,7 +243,7 @@ export interface SentRow {
   readonly key: string
 }
 
-/** Clears the debt of records that are still the ones that were sent. */
+/** Clears the outbox entries of records that are still the ones that were sent. */
 export function planAcknowledge(
   leader: string,
   sent: readonly SentRow[],
@@ -247,31 +253,33 @@ export function planAcknowledge(
   return {
     reads: () => ({ keys: sent.map(({ key }) => key) }),
     plan(context) {
-      const debts: Slot[] = []
+      const outboxUpdates: KeyState[] = []
       for (const { seq, key } of sent) {
-        const slot = context.slot(key)
-        if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })
+        const keyState = context.keyState(key)
+        if (keyState?.seq === seq && keyState.pendingFor === leader)
+          outboxUpdates.push({ ...keyState, pendingFor: undefined })
       }
-      const lost = { settled: sent.map(({ seq }) => seq) }
-      return { plan: { slots: [], debts, meta, lost, rows }, result: undefined }
+      const superseded = { settled: sent.map(({ seq }) => seq) }
+      return { plan: { keyStates: [], outboxUpdates, meta, superseded, rows }, result: undefined }
     },
   }
 }
 
 /**
- * Owes `leader` the given rows, unless they changed since (a change carries its own debt). Results
- * in the number of rows that were not owed before.
+ * Queues the given rows for `leader`, unless they changed since (a change carries its own outbox entry). Results
+ * in the number of rows that were not pending before.
  */
 export function planRefill(leader: string, rows: readonly SequencedRow[]): Planner<number> {
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
-      const debts: Slot[] = []
+      const outboxUpdates: KeyState[] = []
       for (const { record, seq } of rows) {
-        const slot = context.slot(record.key)
-        if (slot?.seq === seq && slot.owedTo !== leader) debts.push({ ...slot, owedTo: leader })
+        const keyState = context.keyState(record.key)
+        if (keyState?.seq === seq && keyState.pendingFor !== leader)
+          outboxUpdates.push({ ...keyState, pendingFor: leader })
       }
-      return { plan: { slots: [], debts }, result: debts.length }
+      return { plan: { keyStates: [], outboxUpdates }, result: outboxUpdates.length }
     },
   }
 }

@@ -7,7 +7,7 @@
  * |                          | or `<crc> <seq> d <deleted> <origin>[ <name>=<text>…]`; see `RecordFields` |
  * | `l/<seq>`                | `<crc> <key>`: change log; the key changed at this seq, newest row per key only |
  * | `o/<seq>`                | `<crc> <key>[ <seen>]`: outbox; the key whose record at this seq its leader has |
- * |                          | not got, and what its maker had seen (see `seen.ts`)           |
+ * |                          | not got, and what its maker had seen (see `causal-context.ts`) |
  * | `b/<seq>`                | `<crc> <seen> <key> <record>`: a change that lost before its leader had it |
  * | `c/<scope> <stamp>`      | `<crc> …`: conflict log (see `conflict-log.ts`)                |
  * | `t/<dir> <created> <name>` | `<crc> `: time index, kept for a bounded cache only          |
@@ -37,16 +37,16 @@ export const FORMAT_WITHOUT_CHECKSUMS = '1'
 export interface SequencedRow {
   readonly seq: number
   readonly record: StoredRecord
-  /** Of a row that is owed: what its maker had seen, when that is known. */
-  readonly seen?: string | undefined
-  /** Of a row that is owed: it lost against one of the leader, which is to note it, not to take it. */
+  /** Of a pending row: what its maker had seen, when that is known. */
+  readonly causalContext?: string | undefined
+  /** Of a pending row: it lost against one of the leader, which is to note it, not to take it. */
   readonly isLost?: boolean
 }
 
 export const recordRow = (key: string): string => `e/${key}`
 export const logRow = (seq: number): string => `l/${hex16(seq)}`
 export const outboxRow = (seq: number): string => `o/${hex16(seq)}`
-export const lostRow = (seq: number): string => `b/${hex16(seq)}`
+export const supersededRow = (seq: number): string => `b/${hex16(seq)}`
 /** @param stamp nanoseconds */
 export const conflictRow = (scope: string, stamp: bigint): string => `c/${scope} ${hex16(stamp)}`
 export const damageRow = (key: string): string => `x/${key}`
@@ -60,7 +60,7 @@ export function timeRow({ key, created }: Entry): string {
 export const RECORD_ROWS: RowRange = Object.freeze({ gte: 'e/', lt: 'e0' })
 export const LOG_ROWS: RowRange = Object.freeze({ gte: 'l/', lt: 'l0' })
 export const OUTBOX_ROWS: RowRange = Object.freeze({ gte: 'o/', lt: 'o0' })
-export const LOST_ROWS: RowRange = Object.freeze({ gte: 'b/', lt: 'b0' })
+export const SUPERSEDED_ROWS: RowRange = Object.freeze({ gte: 'b/', lt: 'b0' })
 export const CONFLICT_ROWS: RowRange = Object.freeze({ gte: 'c/', lt: 'c0' })
 export const META_ROWS: RowRange = Object.freeze({ gte: 'm/', lt: 'm0' })
 export const DAMAGE_ROWS: RowRange = Object.freeze({ gte: 'x/', lt: 'x0' })
@@ -83,15 +83,15 @@ export function conflictRows(scope: string): RowRange {
 }
 
 /** What an outbox row holds. Keys have no spaces. */
-export function encodeOwed(key: string, seen: string | undefined): string {
-  return seen === undefined ? key : `${key} ${seen}`
+export function encodePending(key: string, causalContext: string | undefined): string {
+  return causalContext === undefined ? key : `${key} ${causalContext}`
 }
 
 /** The key, and what its maker had seen, of an outbox row's unsealed value. */
-export function decodeOwed(value: string): { key: string; seen: string | undefined } {
+export function decodePending(value: string): { key: string; causalContext: string | undefined } {
   const space = value.indexOf(' ')
-  if (space === -1) return { key: value, seen: undefined }
-  return { key: value.slice(0, space), seen: value.slice(space + 1) }
+  if (space === -1) return { key: value, causalContext: undefined }
+  return { key: value.slice(0, space), causalContext: value.slice(space + 1) }
 }
 
 /** Outbox rows, oldest first. */

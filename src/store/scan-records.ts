@@ -3,7 +3,7 @@ import type { StorageAdapter } from '../storage-adapter.ts'
 import { BoundedState } from './bounded-state.ts'
 import { overlaid } from './overlay.ts'
 import { decodeRecord, recordRows, type SequencedRow } from './rows.ts'
-import type { Eventually, Slot, State } from './state.ts'
+import type { Eventually, KeyState, State } from './state.ts'
 
 export interface ScanParts {
   readonly adapter: StorageAdapter
@@ -12,7 +12,7 @@ export interface ScanParts {
   /** Whether answered writes are not in the adapter yet. */
   readonly isBehind: () => boolean
   /** Runs `take` when no batch is under way. */
-  readonly atRest: (take: () => Eventually<RecordScan>) => Promise<RecordScan>
+  readonly betweenBatches: (take: () => Eventually<RecordScan>) => Promise<RecordScan>
   readonly isDamaged: (key: string) => boolean
   /** The row of this key does not match its checksum. */
   readonly rewrite: (key: string) => void
@@ -28,14 +28,14 @@ export interface RecordScan {
   readonly rows: AsyncIterable<SequencedRow>
 }
 
-const NOTHING_PINNED: ReadonlyMap<string, Slot> = new Map()
+const NOTHING_PINNED: ReadonlyMap<string, KeyState> = new Map()
 
 /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
 export async function scanRecords(parts: ScanParts, prefix: string): Promise<RecordScan> {
-  const { adapter, records, head, isBehind, atRest } = parts
+  const { adapter, records, head, isBehind, betweenBatches } = parts
   if (records instanceof BoundedState) return records.scan(prefix)
   // Streamed from the adapter, which has them in order: sorting a large state would take long.
-  return atRest(() => {
+  return betweenBatches(() => {
     if (isBehind()) return records.scan(prefix)
     const rows = adapter.iterate(recordRows(prefix))
     const decode = (key: string, value: string) => decodeOrRemember(parts, key, value)
@@ -53,6 +53,6 @@ function decodeOrRemember(
   const decoded = decodeRecord(key, value)
   if (decoded !== undefined) return decoded
   rewrite(key)
-  const slot = records.slot(key)
-  return slot instanceof Promise ? undefined : slot
+  const keyState = records.keyState(key)
+  return keyState instanceof Promise ? undefined : keyState
 }

@@ -1,26 +1,26 @@
 /**
  * What the store knows of its records, as the committer and readers use it. Two forms: everything
- * in memory (`mirror.ts`), or on disk behind a bounded cache (`bounded-state.ts`).
+ * in memory (`in-memory-state.ts`), or on disk behind a bounded cache (`bounded-state.ts`).
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
 import type { SequencedRow } from './rows.ts'
 import type { LeaderOf } from './store-options.ts'
 
 /** What is known of one key. */
-export interface Slot {
+export interface KeyState {
   readonly record: StoredRecord
   /** Place in the change log of the latest change. */
   readonly seq: number
   /** Leader that has not acknowledged this record yet. */
-  readonly owedTo: string | undefined
-  /** Of an owed record: what its maker had seen of the key; undefined when not known (see `seen.ts`). */
-  readonly seen?: string | undefined
+  readonly pendingFor: string | undefined
+  /** Of a pending record: what its maker had seen of the key; undefined when not known (see `causal-context.ts`). */
+  readonly causalContext?: string | undefined
 }
 
-/** A slot that takes the place of another, or of none. */
-export interface SlotChange {
-  readonly slot: Slot
-  readonly before: Slot | undefined
+/** A key state that takes the place of another, or of none. */
+export interface KeyStateChange {
+  readonly keyState: KeyState
+  readonly before: KeyState | undefined
 }
 
 export interface ListOptions {
@@ -43,7 +43,7 @@ export interface Reads {
 
 /** What a batch is planned against: what its reads named, as the batch before left it. */
 export interface StateView {
-  slot(key: string): Slot | undefined
+  keyState(key: string): KeyState | undefined
   /** Keys of live entries that match a glob. */
   matching(glob: string): string[]
 }
@@ -55,27 +55,27 @@ export interface State {
   /** Called only between batches. @throws StateError of the adapter. */
   view(reads: readonly Reads[]): Eventually<StateView>
   /** Applies what has been planned. Changes of a key come in order. */
-  put(change: SlotChange): void
+  put(change: KeyStateChange): void
   /** Forgets a tombstone whose rows are gone from the adapter. */
-  remove(slot: Slot): void
+  remove(keyState: KeyState): void
   /** Everything applied so far is in the adapter. */
   written(): void
   /** Whether the record of this key is in memory. */
   has(key: string): boolean
-  slot(key: string): Eventually<Slot | undefined>
-  slots(keys: readonly string[]): Eventually<readonly (Slot | undefined)[]>
+  keyState(key: string): Eventually<KeyState | undefined>
+  keyStates(keys: readonly string[]): Eventually<readonly (KeyState | undefined)[]>
   /** Entries matching a key or glob, exactly as of commit `seq`. */
   list(pattern: string, options: ListOptions): Eventually<{ seq: number; entries: Entry[] }>
   /** Keys of entries that start with `prefix`, ascending. */
   keys(prefix: string): Eventually<string[]>
   /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */
   scan(prefix: string): Eventually<{ seq: number; rows: AsyncIterable<SequencedRow> }>
-  /** What `leader` is owed, oldest change first, without the seqs in `skip`. */
-  owed(leader: string, limit: number, skip: ReadonlySet<number>): Eventually<SequencedRow[]>
-  owedCount(leader: string): number
+  /** What is pending for `leader`, oldest change first, without the seqs in `skip`. */
+  pending(leader: string, limit: number, skip: ReadonlySet<number>): Eventually<SequencedRow[]>
+  pendingCount(leader: string): number
   /**
-   * Asks anew to whom the records of the outbox are owed. Called while no batch is under way nor begins.
+   * Asks again for whom the records of the outbox are pending. Called while no batch is under way nor begins.
    * @returns rows of the outbox that stand for nothing. @throws StateError of the adapter.
    */
-  redirect(leaderOf: LeaderOf): Eventually<readonly string[]>
+  retarget(leaderOf: LeaderOf): Eventually<readonly string[]>
 }

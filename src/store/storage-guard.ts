@@ -35,8 +35,8 @@ export interface StorageGuardOptions {
   /** Runs an operation in its turn. */
   readonly run: <Result>(planner: Planner<Result>) => Promise<Result>
   /** Runs `take` when no batch is under way. */
-  readonly atRest: <T>(take: () => T) => Promise<T>
-  /** Counts anew what is owed. @returns rows of the outbox that stand for nothing. */
+  readonly betweenBatches: <T>(take: () => T) => Promise<T>
+  /** Counts again what is pending. @returns rows of the outbox that stand for nothing. */
   readonly recount: () => Promise<readonly string[]>
   /** Without it, what fails is not tried again by itself. */
   readonly time: TimeSource | undefined
@@ -172,11 +172,11 @@ export class StorageGuard {
       const isWritten = await this.#options.run({
         reads: () => ({ keys: [key] }),
         plan(context) {
-          const slot = context.slot(key)
-          if (slot === undefined) return { plan: undefined, result: false }
-          const value = encodeRecord(slot.record, slot.seq)
+          const keyState = context.keyState(key)
+          if (keyState === undefined) return { plan: undefined, result: false }
+          const value = encodeRecord(keyState.record, keyState.seq)
           const rows = [{ type: 'put', key: recordRow(key), value } as const]
-          return { plan: { slots: [], rows }, result: true }
+          return { plan: { keyStates: [], rows }, result: true }
         },
       })
       if (isWritten) this.#options.logger.warn('a damaged record was written again', { key })
@@ -209,8 +209,8 @@ export class StorageGuard {
   }
 
   async #verify(): Promise<void> {
-    const { adapter, atRest, isBehind } = this.#options
-    const start = await atRest(() => {
+    const { adapter, betweenBatches, isBehind } = this.#options
+    const start = await betweenBatches(() => {
       if (isBehind()) return undefined
       if (!this.#isDigestKnown) this.digest = EMPTY_DIGEST
       return { rows: adapter.iterate(RECORD_ROWS), expected: this.digest }
@@ -312,7 +312,7 @@ export class StorageGuard {
       plan: () => {
         // A key may have been written again since, or found whole after it was declared.
         const rows = keys.map((key) => damageOperation(key, this.#damage.has(key)))
-        return { plan: { slots: [], meta, rows }, result: undefined }
+        return { plan: { keyStates: [], meta, rows }, result: undefined }
       },
     })
     logger.error('the storage is damaged; what is intact is served, peers are asked for the rest', {
@@ -340,6 +340,6 @@ function damageOperation(key: string, isDamaged: boolean): BatchOperation {
 function planRows(plan: Pick<Plan, 'rows'>): Planner<void> {
   return {
     reads: () => ({}),
-    plan: () => ({ plan: { slots: [], ...plan }, result: undefined }),
+    plan: () => ({ plan: { keyStates: [], ...plan }, result: undefined }),
   }
 }

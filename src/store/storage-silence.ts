@@ -19,7 +19,7 @@ export class StorageSilence {
   /** Oldest first: a Set iterates in the order of insertion. */
   readonly #calls = new Set<Call>()
   #cancelLook: CancelTimer | undefined
-  #isTold = false
+  #isReported = false
 
   /** @param time without it nothing is noticed */
   constructor(time: TimeSource | undefined, logger: Logger) {
@@ -48,7 +48,7 @@ export class StorageSilence {
     this.#cancelLook?.()
     this.#cancelLook = undefined
     this.#calls.clear()
-    this.#isTold = false
+    this.#isReported = false
   }
 
   #age(): number {
@@ -62,8 +62,8 @@ export class StorageSilence {
     this.#cancelLook = undefined
     if (this.#calls.size === 0) return
     const age = this.#age()
-    if (age >= SILENT_MS && !this.#isTold) {
-      this.#isTold = true
+    if (age >= SILENT_MS && !this.#isReported) {
+      this.#isReported = true
       this.#logger.error('the storage does not answer', {
         seconds: Math.floor(age / 1000),
         calls: this.#calls.size,
@@ -74,10 +74,10 @@ export class StorageSilence {
   }
 
   #answered(call: Call): void {
-    const age = this.#isTold ? this.#age() : 0
+    const age = this.#isReported ? this.#age() : 0
     this.#calls.delete(call)
-    if (!this.#isTold || this.#age() >= SILENT_MS) return
-    this.#isTold = false
+    if (!this.#isReported || this.#age() >= SILENT_MS) return
+    this.#isReported = false
     this.#logger.info('the storage answers again', { seconds: Math.floor(age / 1000) })
   }
 }

@@ -7,8 +7,8 @@ import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import { currentEpoch, endsOfEpochs, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
-import { type OwedQuery, readOwed, readOwedRow } from './lost-rows.ts'
 import { mergeApart } from './merge-apart.ts'
+import { overtakenByFollowers } from './merged-versions.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -22,13 +22,11 @@ import type {
 import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
 import { readOutboxRows } from './outbox-rows.ts'
 import { planBatch } from './plan-batch.ts'
-import { comeDown } from './plan-come-down.ts'
+import { lowerMaxStamp } from './plan-lower-max-stamp.ts'
 import { planMeta } from './plan-meta.ts'
 import { planRestamp } from './plan-restamp.ts'
 import { planSweep } from './plan-sweep.ts'
-import { overtakenByFollowers } from './pushed-marks.ts'
 import { type RecordStream, recordsOf } from './records-of.ts'
-import { refill } from './refill.ts'
 import type {
   AnyMergeOptions,
   AnyOutcome,
@@ -41,11 +39,13 @@ import type {
   TakeOutcome,
 } from './replication.ts'
 import { planAcknowledge, planRefill } from './replication.ts'
+import { resendAll } from './resend-all.ts'
 import type { SequencedRow } from './rows.ts'
 import type { RecordScan, ScanOptions } from './scan-records.ts'
-import type { ListOptions, Slot } from './state.ts'
+import type { KeyState, ListOptions } from './state.ts'
 import { StoreCondition } from './store-condition.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
+import { type PendingQuery, readPending, readPendingRow } from './superseded-writes.ts'
 import {
   decodeRetention,
   type ForgetOptions,
@@ -128,7 +128,7 @@ export class Store extends StoreCondition {
     return this.#committer.leaderOf(key)
   }
 
-  /** Says which keys are owed to a leader. Set before `open`. */
+  /** Says which keys are pending for a leader. Set before `open`. */
   setLeaderOf(leaderOf: LeaderOf): void {
     this.#committer.leaderOf = leaderOf
   }
@@ -140,11 +140,11 @@ export class Store extends StoreCondition {
 
   /**
    * Runs `change`, after which the function given to `setLeaderOf` answers otherwise, between two
-   * batches, and owes what is owed to whom it names then. @throws StateError of the adapter.
+   * batches, and what is pending is so for the leader that it names then. @throws StateError of the adapter.
    */
-  redirect(change: () => void): Promise<void> {
+  retarget(change: () => void): Promise<void> {
     this.#committer.assertOpen()
-    return this.#committer.redirect(change)
+    return this.#committer.retarget(change)
   }
 
   /** Begins an epoch of the log, as each opening does. Nobody may be served the log meanwhile. */
@@ -155,9 +155,9 @@ export class Store extends StoreCondition {
   /** @throws StateError `corrupt_record` when what is stored under the key is damaged. */
   async get(key: string): Promise<Entry | undefined> {
     this.#committer.assertOpen()
-    const slot = await this.#committer.records.slot(key)
+    const keyState = await this.#committer.records.keyState(key)
     this.#committer.damage.assertIntact(key)
-    return slot?.record.kind === 'entry' ? slot.record : undefined
+    return keyState?.record.kind === 'entry' ? keyState.record : undefined
   }
 
   /** Entries matching a key or glob. Damaged ones are left out; `damagedCount` tells how many. */
@@ -253,19 +253,19 @@ export class Store extends StoreCondition {
 
   /**
    * Gives records that `leader` refused as stamped in the future new stamps right after `base`, a time of
-   * the leader that exceeds all it holds. @returns how many of them it is still owed, in the same order.
+   * the leader that exceeds all it holds. @returns how many of them are still pending, in the same order.
    */
   async restamp(leader: string, rows: readonly SentRow[], base: bigint): Promise<number> {
     const { clock } = this.#committer
     return this.#committer.run(planRestamp(leader, rows, base, (last) => clock.observe(last)))
   }
 
-  /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-come-down.ts`. */
-  async comeDown(stamp: bigint): Promise<void> {
-    await comeDown(this.#committer.clock, stamp, (planner) => this.run(planner))
+  /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-lower-max-stamp.ts`. */
+  async lowerMaxStamp(stamp: bigint): Promise<void> {
+    await lowerMaxStamp(this.#committer.clock, stamp, (planner) => this.run(planner))
   }
 
-  /** Removes tombstones for good, unless they changed since or are owed. @returns how many. */
+  /** Removes tombstones for good, unless they changed since or are pending. @returns how many. */
   async forget(rows: readonly SequencedRow[], options: ForgetOptions): Promise<number> {
     // Written before it is applied: what is gone from memory must not be read from the disk again.
     const [durability] = this.#committer.adapter.capabilities.durability
@@ -286,15 +286,15 @@ export class Store extends StoreCondition {
   }
 
   /** Owes `leader` every record it leads, for a leader whose log is new to this node. */
-  async refill(leader: string): Promise<void> {
-    await refill(this, (await this.#committer.scan('')).rows, leader)
+  async resendAll(leader: string): Promise<void> {
+    await resendAll(this, (await this.#committer.scan('')).rows, leader)
   }
 
   /**
    * Owes `leader` these rows of a scan, durably, where they are still the ones that were read.
-   * @returns how many of them it was not owed before.
+   * @returns how many of them were not pending before.
    */
-  async owe(leader: string, rows: readonly SequencedRow[]): Promise<number> {
+  async enqueue(leader: string, rows: readonly SequencedRow[]): Promise<number> {
     return this.#committer.run(planRefill(leader, rows))
   }
 
@@ -302,18 +302,18 @@ export class Store extends StoreCondition {
    * What `leader` has not acknowledged yet, oldest change first, those of one origin as they were made. Among them
    * are changes that lost against one of the leader in the meantime, which it is shown all the same.
    */
-  owed(...query: OwedQuery): Promise<SequencedRow[]> {
-    return readOwed(this.#committer, query)
+  pending(...query: PendingQuery): Promise<SequencedRow[]> {
+    return readPending(this.#committer, query)
   }
 
   /** What `leader` has not acknowledged yet of this row; undefined when it has, or another change took its place. */
-  owedRow(leader: string, row: SequencedRow): Promise<SequencedRow | undefined> {
-    return readOwedRow(this.#committer, leader, row)
+  pendingRow(leader: string, row: SequencedRow): Promise<SequencedRow | undefined> {
+    return readPendingRow(this.#committer, leader, row)
   }
 
   /** Whether this change lost here, and is still to be shown to the leader, who says what becomes of it. */
   isToBeShown(key: string, change: ChangeName): boolean {
-    return this.#committer.lost.includes(key, change)
+    return this.#committer.superseded.includes(key, change)
   }
 
   /** Names of what followers push after later changes of its origin, and is to go to `leader` (see `overtaken.ts`). */
@@ -352,17 +352,17 @@ export class Store extends StoreCondition {
   }
 
   /** How many records `leader` has not acknowledged yet. */
-  owedCount(leader: string): number {
-    return this.#committer.records.owedCount(leader) + this.#committer.lost.count(leader)
+  pendingCount(leader: string): number {
+    return this.#committer.records.pendingCount(leader) + this.#committer.superseded.count(leader)
   }
 
-  /** What is known of a key: its record, its place in the log, and whom it is owed to. */
-  async slot(key: string): Promise<Slot | undefined> {
+  /** What is known of a key: its record, its place in the log, and for whom it is pending. */
+  async keyState(key: string): Promise<KeyState | undefined> {
     this.#committer.assertOpen()
-    return this.#committer.records.slot(key)
+    return this.#committer.records.keyState(key)
   }
 
-  /** Hears that a leader has acknowledged something that it was owed. Must not throw. */
+  /** Hears that a leader has acknowledged something that was pending for it. Must not throw. */
   onSettled(listener: () => void): () => void {
     return this.#committer.onSettled(listener)
   }
@@ -382,7 +382,7 @@ export class Store extends StoreCondition {
       head: this.#committer.head,
       tail: this.#committer.tail,
       adapter: this.#committer.adapter,
-      slots: (keys) => this.#committer.records.slots(keys),
+      keyStates: (keys) => this.#committer.records.keyStates(keys),
     })
   }
 

@@ -5,7 +5,7 @@
 import { lastStampOf } from '../core/entry.ts'
 import type { Planner } from './operations.ts'
 import type { SequencedRow } from './rows.ts'
-import type { Slot } from './state.ts'
+import type { KeyState } from './state.ts'
 
 /** What the change log does not tell any more. */
 export interface Retention {
@@ -39,7 +39,7 @@ export interface ForgetOptions {
 }
 
 /**
- * Removes the given tombstones with their rows, unless they changed since or are owed; nobody hears
+ * Removes the given tombstones with their rows, unless they changed since or are pending; nobody hears
  * of it. `retention` tells what was removed before.
  * @returns how many were removed.
  */
@@ -51,21 +51,21 @@ export function planForget(
   return {
     reads: () => ({ keys: rows.map(({ record }) => record.key) }),
     plan(context) {
-      const removals: Slot[] = []
+      const removals: KeyState[] = []
       let { floor, forgotten } = retention()
       for (const { record, seq } of rows) {
-        const slot = context.slot(record.key)
-        if (slot?.seq !== seq || slot.owedTo !== undefined || !isPassed(seq)) continue
-        if (slot.record.kind !== 'tombstone') continue
-        removals.push(slot)
+        const keyState = context.keyState(record.key)
+        if (keyState?.seq !== seq || keyState.pendingFor !== undefined || !isPassed(seq)) continue
+        if (keyState.record.kind !== 'tombstone') continue
+        removals.push(keyState)
         if (seq > floor) floor = seq
-        const last = lastStampOf(slot.record)
+        const last = lastStampOf(keyState.record)
         if (last > forgotten) forgotten = last
       }
       if (removals.length === 0) return { plan: undefined, result: 0 }
       planned({ floor, forgotten })
       const meta = new Map([[RETENTION_ROW, encodeRetention({ floor, forgotten })]])
-      return { plan: { slots: [], removals, meta }, result: removals.length }
+      return { plan: { keyStates: [], removals, meta }, result: removals.length }
     },
   }
 }

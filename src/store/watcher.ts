@@ -70,7 +70,7 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
   #seq: number
   /** Seq of the latest commit heard of while live. */
   #heard = 0
-  #unhear: () => void
+  #unsubscribe: () => void
   #wake: () => void = () => undefined
   #turn: Promise<unknown> = Promise.resolve()
   /** Why it ended, for the reader's next call. */
@@ -80,7 +80,7 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
     this.#options = options
     this.#seq = options.after
     this.#state = options.after < options.source.head ? 'behind' : 'live'
-    this.#unhear = options.source.onCommit((commit) => this.#hear(commit))
+    this.#unsubscribe = options.source.onCommit((commit) => this.#hear(commit))
   }
 
   /** Everything up to here has been given out, or was not asked for. */
@@ -115,7 +115,7 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
     if (this.#state !== 'ended') this.#failure ??= reason
     if (this.#state === 'live') {
       this.#state = 'closing'
-      this.#unhear()
+      this.#unsubscribe()
       this.#wake()
     } else if (this.#state === 'behind') this.#end()
   }
@@ -225,7 +225,7 @@ export class Watcher implements AsyncIterableIterator<WatchEvent, undefined> {
     this.#state = 'ended'
     this.#queue.length = 0
     this.#bufferedBytes = 0
-    this.#unhear()
+    this.#unsubscribe()
     this.#wake()
     this.#options.onEnd()
   }

@@ -41,7 +41,7 @@ async function restored(
 }
 
 async function originOf(store: Store, key: string): Promise<string | undefined> {
-  return (await store.slot(key))?.record.origin
+  return (await store.keyState(key))?.record.origin
 }
 
 /** Merges the records of both into each other, as two nodes that meet. */

@@ -96,7 +96,7 @@ describe('a storage made from a backup', () => {
       const options = { ...newOptions(), newId: () => draw }
       await restoreStorage(adapter, header, readBackup(chunked(bytes)), options)
       const restored = await openStore({ adapter })
-      expect((await restored.slot('items/a'))?.record.origin).toBe(id)
+      expect((await restored.keyState('items/a'))?.record.origin).toBe(id)
       const { origin } = await restored.set('items/a', '3')
       await restored.close()
       const again = await openStore({ adapter })
@@ -276,7 +276,7 @@ describe('a backup merged into a store', () => {
     })
     expect([applied, restamped]).toEqual([3, 3])
     const origins = new Set<string>()
-    for (const { key } of records) origins.add((await store.slot(key))?.record.origin ?? '')
+    for (const { key } of records) origins.add((await store.keyState(key))?.record.origin ?? '')
     expect([...origins]).toEqual([store.id])
     await store.close()
   })

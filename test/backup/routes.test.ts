@@ -254,11 +254,11 @@ describe('POST /-/restore', () => {
       200,
       { applied: 3, equal: 0, superseded: 0, refused: 0, restamped: 2 },
     ])
-    const a = (await store.slot('a'))?.record
+    const a = (await store.keyState('a'))?.record
     expect(a).toMatchObject({ kind: 'entry', created: sane })
     expect(a?.kind === 'entry' && a.updated / 1_000_000n).toBeGreaterThanOrEqual(fromMs)
     expect(a?.kind === 'entry' && a.updated / 1_000_000n).toBeLessThanOrEqual(Date.now() + 1)
-    expect((await store.slot('b'))?.record.kind).toBe('tombstone')
+    expect((await store.keyState('b'))?.record.kind).toBe('tombstone')
     const { version } = await store.set('next', '1')
     expect(version / 1_000_000n).toBeLessThanOrEqual(Date.now() + 1)
     const again = await restore(node, lines.join('\n'), CONTENT_TYPES.jsonl)

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createConsoleLogger } from '../../cli/console-logger.ts'
-import { tellSystemd, writesToJournal } from '../../cli/systemd.ts'
+import { notifySystemd, writesToJournal } from '../../cli/systemd.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import { waitFor } from '../support/wait.ts'
 
@@ -42,7 +42,7 @@ describe('systemd', () => {
     })
     await waitFor(() => existsSync(path), WAIT)
     const env = { ...process.env, NOTIFY_SOCKET: path, WATCHDOG_USEC: '100000' }
-    const stop = tellSystemd(env, SILENT_LOGGER)
+    const stop = notifySystemd(env, SILENT_LOGGER)
     await waitFor(() => heard.includes('READY=1'), WAIT)
     await waitFor(() => heard.split('WATCHDOG=1').length > 3, WAIT)
     stop()
@@ -53,14 +53,14 @@ describe('systemd', () => {
     const warnings: string[] = []
     const warn = (text: string): void => void warnings.push(text)
     const env = { NOTIFY_SOCKET: join(folder, 'nobody'), WATCHDOG_USEC: '20000', PATH: folder }
-    const stop = tellSystemd(env, { ...SILENT_LOGGER, warn })
+    const stop = notifySystemd(env, { ...SILENT_LOGGER, warn })
     await waitFor(() => warnings.length > 0, WAIT)
     stop()
     expect(warnings).toEqual(['systemd could not be told'])
   })
 
   it('is not told anything outside of a unit', () => {
-    expect(tellSystemd({}, SILENT_LOGGER)()).toBeUndefined()
+    expect(notifySystemd({}, SILENT_LOGGER)()).toBeUndefined()
   })
 })
 

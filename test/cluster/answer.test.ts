@@ -87,7 +87,7 @@ describe('a follower in an exchange', () => {
     isAll: false,
     seen: { epoch: 'e1', seq: 9 },
   } as const
-  const terms = { forgotten: 0n, removed: 0n, horizon: 0n, greatest: 0n }
+  const retention = { forgotten: 0n, removed: 0n, horizon: 0n, greatest: 0n }
 
   function steps(): FollowerSteps {
     const progress = { cursor: { epoch: 'e1', seq: 5 }, seen: null }
@@ -118,8 +118,8 @@ describe('a follower in an exchange', () => {
 
   test('counts what it lacked, without what was on its way down', async () => {
     const records = [entry('items/a', 1), entry('items/b', 2)]
-    const event = await steps().perform({ ...take, records, fresh: 1 }, terms, () => true)
-    expect(event).toMatchObject({ type: 'took', applied: 1, owed: 0 })
+    const event = await steps().perform({ ...take, records, fresh: 1 }, retention, () => true)
+    expect(event).toMatchObject({ type: 'took', applied: 1, pending: 0 })
     expect(event).toMatchObject({ progress: { cursor: { epoch: 'e1', seq: 5 }, seen: take.seen } })
     expect((await store.list('items/*')).length).toBe(2)
   })
@@ -128,10 +128,10 @@ describe('a follower in an exchange', () => {
     const held = [entry('items/a', 10), entry('items/b', 10), entry('items/c', 10)]
     await hold(held)
     const effect = { ...take, records: [entry('items/a', 4)], lacks: hashes(held.slice(0, 2)) }
-    const event = await steps().perform(effect, terms, () => true)
-    expect(event).toMatchObject({ applied: 0, owed: 2 })
-    const owed = await store.owed(LEADER, 10, new Set())
-    expect(owed.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/b'])
+    const event = await steps().perform(effect, retention, () => true)
+    expect(event).toMatchObject({ applied: 0, pending: 2 })
+    const pending = await store.pending(LEADER, 10, new Set())
+    expect(pending.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/b'])
   })
 
   test('owes, without counting it, what the leader has older since what was applied', async () => {
@@ -139,29 +139,29 @@ describe('a follower in an exchange', () => {
     await hold(held)
     const one = steps()
     const first = { ...take, records: [entry('items/a', 4)], fresh: 1, last: false }
-    await one.perform(first, terms, () => true)
+    await one.perform(first, retention, () => true)
     const second = { ...take, part: 2, records: [], lacks: hashes(held) }
-    expect(await one.perform(second, terms, () => true)).toMatchObject({ owed: 1 })
-    const owed = await store.owed(LEADER, 10, new Set())
-    expect(owed.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/b'])
+    expect(await one.perform(second, retention, () => true)).toMatchObject({ pending: 1 })
+    const pending = await store.pending(LEADER, 10, new Set())
+    expect(pending.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/b'])
     const next = { ...take, n: 2, records: [], lacks: hashes(held) }
-    expect(await one.perform(next, terms, () => true)).toMatchObject({ owed: 2 })
+    expect(await one.perform(next, retention, () => true)).toMatchObject({ pending: 2 })
   })
 
   test('owes everything where the leader has nothing, but old tombstones', async () => {
     await hold([entry('items/a', 10), tombstone('items/b', 20), tombstone('items/c', 60)])
     const effect = { ...take, records: [], isAll: true }
-    await steps().perform(effect, { ...terms, horizon: 50n }, () => true)
-    const owed = await store.owed(LEADER, 10, new Set())
-    expect(owed.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/c'])
+    await steps().perform(effect, { ...retention, horizon: 50n }, () => true)
+    const pending = await store.pending(LEADER, 10, new Set())
+    expect(pending.map(({ record }) => record.key).sort()).toEqual(['items/a', 'items/c'])
   })
 
   test('deletes what the leader deleted and forgot, owing nobody', async () => {
     await hold([entry('items/a', 10), entry('items/b', 90)])
     const effect = { ...take, records: [], isAll: true }
-    await steps().perform(effect, { ...terms, forgotten: 50n }, () => true)
+    await steps().perform(effect, { ...retention, forgotten: 50n }, () => true)
     expect(await store.get('items/a')).toBeUndefined()
-    expect((await store.owed(LEADER, 10, new Set())).map(({ record }) => record.key)).toEqual([
+    expect((await store.pending(LEADER, 10, new Set())).map(({ record }) => record.key)).toEqual([
       'items/b',
     ])
   })
@@ -170,7 +170,7 @@ describe('a follower in an exchange', () => {
     const lacks = Array.from({ length: 65_537 }, (_, i) => i.toString(16).padStart(16, '0')).join(
       '',
     )
-    const done = steps().perform({ ...take, records: [], lacks }, terms, () => true)
+    const done = steps().perform({ ...take, records: [], lacks }, retention, () => true)
     await expect(done).rejects.toThrow('more than 65536 hashes')
   })
 })

@@ -67,14 +67,14 @@ describe('a walk', () => {
 
   test('of an empty side ends at the root', () => {
     const records = Array.from({ length: 5000 }, (_, i) => entry(`items/${i}`, i))
-    expect(walkOf(records, [], 1024).walk).toMatchObject({ absent: [''], surplus: [] })
-    expect(walkOf([], records, 1024).walk).toMatchObject({ absent: [], surplus: [''] })
+    expect(walkOf(records, [], 1024).walk).toMatchObject({ absent: [''], extra: [] })
+    expect(walkOf([], records, 1024).walk).toMatchObject({ absent: [], extra: [''] })
   })
 
   test('later on, owes nothing whose hash was not told', () => {
     const records = Array.from({ length: 20 }, (_, i) => entry(`items/${i}`, i))
     const { walk } = walkOf([], records, 1024, false)
-    expect(walk).toMatchObject({ surplus: [], differing: [{ node: '', count: 20 }] })
+    expect(walk).toMatchObject({ extra: [], differing: [{ node: '', count: 20 }] })
   })
 
   test('finds every leaf that differs and asks for few that do not', () => {
@@ -83,7 +83,7 @@ describe('a walk', () => {
         const { walk, asked } = walkOf(theirs, ours, limit)
         const found = leafMask([
           ...walk.absent,
-          ...walk.surplus,
+          ...walk.extra,
           ...walk.differing.map(({ node }) => node),
         ])
         const differing = [...differingLeaves(theirs, ours)]
@@ -101,12 +101,12 @@ describe('portions', () => {
         const { walk } = walkOf(theirs, ours, 1024)
         const parts = portions(walk, 40)
         const nodes = parts.flatMap((portion) => portion.nodes)
-        const wanted = [...walk.absent, ...walk.surplus, ...walk.differing.map(({ node }) => node)]
+        const wanted = [...walk.absent, ...walk.extra, ...walk.differing.map(({ node }) => node)]
         expect([...nodes].sort()).toEqual([...wanted].sort())
         const counts = new Map(walk.differing.map(({ node, count }) => [node, count]))
-        for (const { nodes, tells } of parts) {
+        for (const { nodes, sends } of parts) {
           const hashes = nodes.reduce((sum, node) => sum + (counts.get(node) ?? 0), 0)
-          if (tells === 'all') expect(nodes).toEqual(walk.surplus)
+          if (sends === 'all') expect(nodes).toEqual(walk.extra)
           const isOne = nodes.filter((node) => counts.has(node)).length === 1
           if (!isOne) expect(hashes).toBeLessThanOrEqual(40)
         }

@@ -12,12 +12,16 @@ async function storageWith(key: string, origin: string): Promise<MemoryStorage> 
   const adapter = new MemoryStorage()
   const store = await openStore({ adapter })
   await store.set(key, '1')
-  const slot = await store.slot(key)
+  const keyState = await store.keyState(key)
   await store.close()
-  if (slot === undefined) throw new Error('nothing was written')
+  if (keyState === undefined) throw new Error('nothing was written')
   await adapter.open()
   await adapter.batch([
-    { type: 'put', key: recordRow(key), value: encodeRecord({ ...slot.record, origin }, slot.seq) },
+    {
+      type: 'put',
+      key: recordRow(key),
+      value: encodeRecord({ ...keyState.record, origin }, keyState.seq),
+    },
     { type: 'del', key: metaRow('checked') },
   ])
   return adapter
@@ -45,7 +49,9 @@ test('records under origins that nobody takes go both ways under what stands in 
   const follower = await startNode({ leader, storage: await storageWith('items/line', 'a\nb') })
   await holds(follower, 'items/dot', '1')
   await holds(leader, 'items/line', '1')
-  expect((await leader.server.store.slot('items/line'))?.record.origin).toBe(standInOrigin('a\nb'))
+  expect((await leader.server.store.keyState('items/line'))?.record.origin).toBe(
+    standInOrigin('a\nb'),
+  )
   await leader.request('POST', '/items/down', '1')
   await follower.request('POST', '/items/up', '2')
   await holds(follower, 'items/down', '1')

@@ -28,7 +28,7 @@ function found(n: number, part: number, last: boolean): ComparisonEvent {
 
 function told(n: number, theirs: Digest, ours: Digest, count = 1): ComparisonEvent {
   const all = (digest: Digest) => Array.from({ length: count }, () => digest)
-  return { type: 'told', n, theirs: all(theirs), ours: all(ours) }
+  return { type: 'digestsReceived', n, theirs: all(theirs), ours: all(ours) }
 }
 
 function run(step: ComparisonStep, events: readonly ComparisonEvent[]): ComparisonStep {
@@ -67,14 +67,14 @@ describe('a comparison', () => {
   })
 
   test('counts what came, what of it was news, and what the leader lacked', () => {
-    const took = { type: 'took', n: 2, applied: 1, owed: 0 } as const
+    const took = { type: 'took', n: 2, applied: 1, pending: 0 } as const
     const end = run(begin(), [
       told(1, A, B),
       { type: 'hashed', n: 2, hashes: '' },
       found(2, 1, false),
       { ...took, part: 1, last: false },
       found(2, 2, true),
-      { ...took, part: 2, last: true, applied: 0, owed: 3 },
+      { ...took, part: 2, last: true, applied: 0, pending: 3 },
     ])
     expect(end.comparison?.tally).toEqual({
       sets: 2,
@@ -82,7 +82,7 @@ describe('a comparison', () => {
       differing: 1,
       received: 1,
       applied: 1,
-      owed: 3,
+      pending: 3,
     })
     expect(end.effects).toMatchObject([
       { message: { t: 'taken', n: 2, part: 2 } },
@@ -144,14 +144,14 @@ function answerTo({ n, phase }: Comparison, random: SeededRandom): ComparisonEve
     case 'asking': {
       const draw = () =>
         phase.walk.asked.map(() => (random.chance(0.8) ? A : random.pick([B, NONE])))
-      return { type: 'told', n, theirs: draw(), ours: draw() }
+      return { type: 'digestsReceived', n, theirs: draw(), ours: draw() }
     }
     case 'hashing':
       return { type: 'hashed', n, hashes: '0123456789abcdef'.repeat(random.below(60)) }
     case 'receiving': {
       const { part, ended } = phase
       const isTaken = part > 0 && (ended || random.chance(0.5))
-      if (isTaken) return { type: 'took', n, part, last: ended, applied: 1, owed: 0 }
+      if (isTaken) return { type: 'took', n, part, last: ended, applied: 1, pending: 0 }
       return found(n, part + 1, random.chance(0.5))
     }
   }

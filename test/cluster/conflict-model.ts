@@ -113,7 +113,7 @@ export class ModelNode {
     const there = await this.store.get(key)
     if (there !== undefined && random.chance(0.2)) await this.store.delete(key)
     else await this.store.set(key, `${this.#world.values++}`)
-    const written = (await this.store.slot(key))?.record
+    const written = (await this.store.keyState(key))?.record
     if (written !== undefined) this.#world.made(written, this.#seenOf(key))
     await this.look()
   }
@@ -121,7 +121,7 @@ export class ModelNode {
   /** What its users see now, they have seen. */
   async look(): Promise<void> {
     for (const key of KEYS) {
-      const record = (await this.store.slot(key))?.record
+      const record = (await this.store.keyState(key))?.record
       if (record === undefined || this.#held.get(key) === idOf(record)) continue
       this.#held.set(key, idOf(record))
       for (const id of this.#world.pastOf(record)) this.#seenOf(key).add(id)
@@ -146,7 +146,7 @@ export class ModelNode {
       // What it holds and the leader may have lost is owed, of what was seen nothing is known.
       this.#knownLife = this.leader.life
       this.#cursor = 0
-      await this.store.refill(this.leader.name)
+      await this.store.resendAll(this.leader.name)
     }
     this.#sent = this.#cursor
   }
@@ -164,8 +164,8 @@ export class ModelNode {
     if (!this.#isLive || this.leader === undefined || this.#pushes.length > 2) return
     const answered = this.#answers.flatMap((down) => (down.kind === 'pushed' ? [down.rows] : []))
     const underWay = [...this.#pushes, ...answered].flat().map(({ seq }) => seq)
-    const rows = await this.store.owed(this.leader.name, 2, new Set(underWay))
-    const told = this.#leaderStorage?.tellable(rows) ?? rows
+    const rows = await this.store.pending(this.leader.name, 2, new Set(underWay))
+    const told = this.#leaderStorage?.sendable(rows) ?? rows
     if (told.length > 0) this.#pushes.push(told)
   }
 
@@ -180,7 +180,7 @@ export class ModelNode {
         source: this.name,
         pushed: {
           follower: this.store.id,
-          seen: rows.map(({ seen }) => seen),
+          causalContexts: rows.map(({ causalContext }) => causalContext),
           lost: rows.map(({ isLost }) => isLost === true),
           conflicts: leader.log,
         },
@@ -215,7 +215,7 @@ export class ModelNode {
     const { leader } = this
     if (leader === undefined) return true
     const quiet = this.#pushes.length === 0 && this.#answers.length === 0
-    return quiet && this.#cursor >= leader.store.head && this.store.owedCount(leader.name) === 0
+    return quiet && this.#cursor >= leader.store.head && this.store.pendingCount(leader.name) === 0
   }
 
   #seenOf(key: string): Set<string> {
@@ -310,7 +310,7 @@ export class ModelWorld {
     const seen = new Set([...this.#past.values()].flatMap((past) => [...past]))
     for (const [id, record] of this.#records) {
       if (record.kind === 'tombstone' || seen.has(id) || lost.has(id)) continue
-      const final = (await this.nodes[0]?.store.slot(record.key))?.record
+      const final = (await this.nodes[0]?.store.keyState(record.key))?.record
       if (final !== undefined && idOf(final) !== id) faults.push(`${id} was lost without a trace`)
     }
     return faults

@@ -43,10 +43,10 @@ async function conflicting(
   await waitFor(
     async () => {
       const [a, b] = await Promise.all(
-        [leader, follower].map((node) => node.server.store.slot(key)),
+        [leader, follower].map((node) => node.server.store.keyState(key)),
       )
-      const isOwed = follower.server.store.owedCount(leader.url) > 0
-      return !isOwed && a?.record.origin === b?.record.origin
+      const isPending = follower.server.store.pendingCount(leader.url) > 0
+      return !isPending && a?.record.origin === b?.record.origin
     },
     { what: 'both to agree' },
   )

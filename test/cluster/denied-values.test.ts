@@ -25,7 +25,7 @@ describe('a value that is longer than the leader takes', () => {
     await waitFor(async () => (await follower.server.store.get('items/long')) === undefined, {
       what: 'the delete at the follower',
     })
-    expect((await leader.server.store.slot('items/long'))?.record.kind).toBe('tombstone')
+    expect((await leader.server.store.keyState('items/long'))?.record.kind).toBe('tombstone')
   })
 
   it('is refused for good too when it is nested deeper than the leader takes', async () => {
@@ -37,7 +37,7 @@ describe('a value that is longer than the leader takes', () => {
     await waitFor(async () => (await leader.server.store.get('items/flat'))?.data === '[]')
     await waitFor(() => outbox(follower) === 0, { what: 'an empty outbox' })
     await waitFor(async () => (await follower.server.store.get('items/deep')) === undefined)
-    expect((await leader.server.store.slot('items/deep'))?.record.kind).toBe('tombstone')
+    expect((await leader.server.store.keyState('items/deep'))?.record.kind).toBe('tombstone')
   })
 
   it('gives way to what the leader has, and is kept in the conflict log of the follower', async () => {
@@ -52,10 +52,12 @@ describe('a value that is longer than the leader takes', () => {
     const [conflict] = (JSON.parse(body) as { conflicts: Record<string, unknown>[] }).conflicts
     expect(conflict).toMatchObject({ data: JSON.parse(LONG), refused: 'too_large' })
     expect(conflict).not.toHaveProperty('winner')
-    const fate = await follower.request('GET', `/-/writes/${id}?key=items/a`)
-    expect(JSON.parse(fate.body)).toMatchObject({ state: 'refused', refusedFor: 'too_large' })
+    const status = await follower.request('GET', `/-/writes/${id}?key=items/a`)
+    expect(JSON.parse(status.body)).toMatchObject({ state: 'refused', refusedFor: 'too_large' })
     const both = await Promise.all(
-      [leader, follower].map(async ({ server }) => (await server.store.slot('items/a'))?.record),
+      [leader, follower].map(
+        async ({ server }) => (await server.store.keyState('items/a'))?.record,
+      ),
     )
     expect(both[0]).toEqual(both[1])
     await waitFor(() => (follower.plugin.status()?.links[0]?.lastAgreementMs ?? 0) > 0)

@@ -256,7 +256,7 @@ describe('nodes that elect their leader', () => {
     expect(taken.headers['ooo-answered-by']).toBe(leader.url)
     // The same grant: nobody has to connect anew, and what was written meanwhile is owed to nobody.
     expect(leader.plugin.status()?.epoch).toBe(before)
-    await waitFor(() => leader.server.store.owedCount('https://no-leader.invalid') === 0)
+    await waitFor(() => leader.server.store.pendingCount('https://no-leader.invalid') === 0)
   })
 
   it('that pass nothing on say while nobody leads that there is no leader, and name no address', async () => {
@@ -359,17 +359,17 @@ describe('nodes that elect their leader', () => {
     old.link.cut()
     leases.cut.clear()
     await waitFor(() => old.plugin.status()?.links[0]?.url === other.url)
-    const owed = await old.server.store.owed(other.url, 10, new Set())
-    expect(owed.map(({ record }) => record.key)).toContain('items/alone')
-    expect(owed.map(({ record }) => record.key)).not.toContain('items/shared')
-    const fate = await old.request(
+    const pending = await old.server.store.pending(other.url, 10, new Set())
+    expect(pending.map(({ record }) => record.key)).toContain('items/alone')
+    expect(pending.map(({ record }) => record.key)).not.toContain('items/shared')
+    const status = await old.request(
       'GET',
       `/-/writes/${written.headers['ooo-write-id']}?key=items/alone`,
     )
-    expect(JSON.parse(fate.body)).toMatchObject({ state: 'local' })
+    expect(JSON.parse(status.body)).toMatchObject({ state: 'local' })
     old.link.heal()
     await waitFor(async () => (await data(other, 'items/alone')) === '1')
-    await waitFor(() => old.server.store.owedCount(other.url) === 0)
+    await waitFor(() => old.server.store.pendingCount(other.url) === 0)
   })
 
   it('start without a lease in reach: the last leader is followed', async () => {

@@ -135,7 +135,7 @@ export async function plant(
     await store.run({
       reads: () => ({ keys: page.map(({ key }) => key) }),
       plan: () => ({
-        plan: { slots: page.map((record) => ({ record, owedTo: undefined })), source },
+        plan: { keyStates: page.map((record) => ({ record, pendingFor: undefined })), source },
         result: undefined,
       }),
     })

@@ -70,9 +70,9 @@ const EVENTS = {
   'collected: nothing': { type: 'collected', rows: [], wholeOf: 1 },
   applied: { type: 'applied', session: 1, seq: 7, progress: progressAt(7) },
   saved: { type: 'saved', session: 1, progress: progressAt(9) },
-  compareDue: { type: 'compareDue', owed: 0 },
-  told: { type: 'told', message: digests, ours: [SAME] },
-  toldOther: { type: 'told', message: digests, ours: [OTHER] },
+  compareDue: { type: 'compareDue', pending: 0 },
+  told: { type: 'digestsReceived', message: digests, ours: [SAME] },
+  digestsOther: { type: 'digestsReceived', message: digests, ours: [OTHER] },
   hashed: { type: 'hashed', session: 1, n: 2, hashes: '' },
   found: { type: 'message', message: found },
   took: {
@@ -82,7 +82,7 @@ const EVENTS = {
     part: 1,
     last: true,
     applied: 1,
-    owed: 0,
+    pending: 0,
     progress: progressAt(6),
   },
   settled: { type: 'settled', session: 1, n: 1, progress: progressAt(8) },
@@ -118,7 +118,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     saved: 'offline:',
     compareDue: 'offline:',
     told: 'offline:',
-    toldOther: 'offline:',
+    digestsOther: 'offline:',
     hashed: 'offline:',
     found: 'offline:',
     took: 'offline:',
@@ -146,7 +146,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     saved: 'greeting:',
     compareDue: 'greeting:',
     told: 'offline: drop',
-    toldOther: 'offline: drop',
+    digestsOther: 'offline: drop',
     hashed: 'greeting:',
     found: 'offline: drop',
     took: 'greeting:',
@@ -174,7 +174,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     saved: 'comparing: send ack',
     compareDue: 'comparing:',
     told: 'catchingUp: save, compared',
-    toldOther: 'comparing: hash',
+    digestsOther: 'comparing: hash',
     hashed: 'offline: drop',
     found: 'offline: drop',
     took: 'offline: drop',
@@ -202,7 +202,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     saved: 'catchingUp: send ack',
     compareDue: 'catchingUp:',
     told: 'offline: drop',
-    toldOther: 'offline: drop',
+    digestsOther: 'offline: drop',
     hashed: 'offline: drop',
     found: 'offline: drop',
     took: 'offline: drop',
@@ -230,7 +230,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     saved: 'live: send ack',
     compareDue: 'live: ask',
     told: 'offline: drop',
-    toldOther: 'offline: drop',
+    digestsOther: 'offline: drop',
     hashed: 'offline: drop',
     found: 'offline: drop',
     took: 'offline: drop',
@@ -258,7 +258,7 @@ const TABLE: Record<Kind, Record<keyof typeof EVENTS, string>> = {
     saved: 'closed:',
     compareDue: 'closed:',
     told: 'closed:',
-    toldOther: 'closed:',
+    digestsOther: 'closed:',
     hashed: 'closed:',
     found: 'closed:',
     took: 'closed:',
@@ -457,7 +457,7 @@ describe('comparing with a log that is new', () => {
   test('the cursor is stored when all is compared, at the place up to which the log was taken', () => {
     const later: Rows = { ...rows, through: 12, head: 14 }
     const events: FollowerEvent[] = [
-      EVENTS.toldOther,
+      EVENTS.digestsOther,
       { type: 'message', message: later },
       EVENTS.hashed,
       EVENTS.found,
@@ -487,7 +487,7 @@ describe('comparing with a log that is new', () => {
   })
 
   test('a live link waits with comparing while much is on its way up', () => {
-    const due: FollowerEvent = { type: 'compareDue', owed: 1000 }
+    const due: FollowerEvent = { type: 'compareDue', pending: 1000 }
     expect(stepFollower(reach(PATHS.live), due, context).effects).toEqual([])
   })
 })

@@ -93,8 +93,8 @@ describe('what is apart from a mark', () => {
   const followed = [['items/*', true] as const]
 
   it('is what changed later, what was owed, and what was not followed', () => {
-    const owed = { rows: [{ seq: 7, key: 'items/owed' }], isCut: false }
-    const apart = moreApart({}, 10, owed, followed)
+    const pending = { rows: [{ seq: 7, key: 'items/owed' }], isCut: false }
+    const apart = moreApart({}, 10, pending, followed)
     expect(isApart(apart, 'items/a', 10)).toBe(false)
     expect(isApart(apart, 'items/a', 11)).toBe(true)
     expect(isApart(apart, 'items/owed', 7)).toBe(true)

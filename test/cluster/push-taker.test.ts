@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { LeaderKeeping } from '../../cluster/leader-keeping.ts'
+import { FollowerProgress } from '../../cluster/follower-progress.ts'
 import { GREETING, type StreamingState, stepLeaderSession } from '../../cluster/leader-session.ts'
 import { LivedTime } from '../../cluster/lived-time.ts'
 import { planPlacement } from '../../cluster/placement.ts'
@@ -27,7 +27,7 @@ beforeEach(async () => {
   clock = new HybridClock(time)
   store = await openStore({ adapter, clock })
   const placement = planPlacement([{ path: 'items/*' }], undefined, 'nodes/*')
-  const keeping = new LeaderKeeping({
+  const followerProgress = new FollowerProgress({
     ...{ store, placement, clock, time, logger },
     lived: new LivedTime({ store, clock, time, logger, ages: { tombstones: 0, conflicts: 1 } }),
     tombstoneRetentionMs: 0,
@@ -43,7 +43,16 @@ beforeEach(async () => {
       throw error
     },
   })
-  const parts = { store, placement, clock, time, keeping, conflicts, logger, limits: LIMITS }
+  const parts = {
+    store,
+    placement,
+    clock,
+    time,
+    followerProgress,
+    conflicts,
+    logger,
+    limits: LIMITS,
+  }
   taker = new PushTaker(parts, 'stream')
 })
 

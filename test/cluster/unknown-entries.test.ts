@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { horizonAt } from '../../cluster/retention.ts'
-import { countsInDigest, fateOfUnknown } from '../../cluster/unknown-entries.ts'
+import { countsInDigest, planForUnknown } from '../../cluster/unknown-entries.ts'
 import { entry, tombstone } from './fixtures.ts'
 
 const old = entry('a', 50)
@@ -10,7 +10,7 @@ const youngDelete = tombstone('a', 150)
 
 describe('what becomes of a record its leader knows nothing of', () => {
   const rows = [
-    // record, owed, forgotten, horizon, fate
+    // record, owed, forgotten, horizon, plan
     ['an old entry, when its deletion may have been forgotten', old, false, 100n, 100n, 'drop'],
     ['an entry just as old as the newest forgotten deletion', old, false, 50n, 100n, 'drop'],
     ['a younger entry', young, false, 100n, 100n, 'push'],
@@ -21,8 +21,8 @@ describe('what becomes of a record its leader knows nothing of', () => {
     ['a young tombstone', youngDelete, false, 100n, 100n, 'push'],
     ['any tombstone, when none is ever removed', oldDelete, false, 0n, 0n, 'push'],
   ] as const
-  test.each(rows)('%s', (_name, record, isOwed, forgotten, horizon, fate) => {
-    expect(fateOfUnknown(record, { isOwed, forgotten, horizon })).toBe(fate)
+  test.each(rows)('%s', (_name, record, isPending, forgotten, horizon, plan) => {
+    expect(planForUnknown(record, { isPending, forgotten, horizon })).toBe(plan)
   })
 })
 

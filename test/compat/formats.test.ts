@@ -100,7 +100,7 @@ describe.each([
       expect([store.damaged(), store.damageFindings]).toEqual([[], []])
       // A follower that had followed it goes on where it was.
       expect(store.canResume({ epoch: expected.epoch, seq: expected.head })).toBe(true)
-      const owed = await store.owed(LEADER, 1000, new Set())
+      const owed = await store.pending(LEADER, 1000, new Set())
       expect(owed.map(({ seq, record }) => [seq, record.key])).toEqual(expected.owed[LEADER])
       const page = await store.log(0, 1000)
       expect(page.rows.map(({ seq, record }) => [seq, record.key])).toEqual(expected.log)

@@ -154,6 +154,8 @@ describe('a leader of stream protocol 2', () => {
     const keys = pushed.map(([key]) => key)
     expect(keys).toEqual(expect.arrayContaining(RECORDS.map(({ key }) => key)))
     expect(pushed.filter((record) => typeof record.at(-1) !== 'string')).toEqual([])
-    expect((await follower.store.slot('items/later'))?.record.fields).toMatchObject({ later: 'x' })
+    expect((await follower.store.keyState('items/later'))?.record.fields).toMatchObject({
+      later: 'x',
+    })
   })
 })

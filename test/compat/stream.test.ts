@@ -96,7 +96,7 @@ describe.each([
     )
     expect((await leader.store.get('items/c'))?.data).toBe('{"from":"the follower"}')
     expect(await leader.store.get('items/b')).toBeUndefined()
-    const taken = await leader.store.slot('items/of-follower')
+    const taken = await leader.store.keyState('items/of-follower')
     expect(taken?.record.fields).toEqual(protocol < 3 ? undefined : { later: 'x' })
     expect(leader.engine.status().followers).toMatchObject([{ name: 'follower', lagRows: 0 }])
   })
@@ -114,13 +114,13 @@ describe.each([
     const { store, engine } = follower
     await rig.until(() => engine.status().links[0]?.state === 'live', 'a live link')
     expect((await store.get('settings'))?.data).toBe('{"exact":12345678901234567890.10}')
-    expect((await store.slot('items/gone'))?.record.kind).toBe('tombstone')
+    expect((await store.keyState('items/gone'))?.record.kind).toBe('tombstone')
     old.sayRows()
     await waitFor(async () => (await store.get('items/a'))?.data === '{"n":"changed"}', WAIT)
     await store.set('items/new', '1')
     await waitFor(() => old.heard.some((text) => text.includes('"items/new"')), WAIT)
     await rig.until(() => engine.status().links[0]?.outbox === 0, 'an empty outbox')
-    const fieldsOf = async (key: string) => (await store.slot(key))?.record.fields
+    const fieldsOf = async (key: string) => (await store.keyState(key))?.record.fields
     const marks = '1600000090000000000@x'
     expect(await Promise.all(['items/of-leader', 'items/live'].map(fieldsOf))).toEqual(
       protocol < 3 ? [undefined, undefined] : [{ marks }, { later: 'x', marks }],

@@ -31,7 +31,7 @@ afterEach(async () => {
 })
 
 const held = async (store: Store): Promise<(StoredRecord | undefined)[]> =>
-  Promise.all(RECORDS.map(async ({ key }) => (await store.slot(key))?.record))
+  Promise.all(RECORDS.map(async ({ key }) => (await store.keyState(key))?.record))
 
 /** A leader, its follower and a follower of that, in step; the stores, from the top. */
 async function chain(filled: 0 | 1 | 2, fill: (store: Store) => Promise<void>): Promise<Store[]> {

@@ -82,10 +82,10 @@ describe('stamps of a wrong clock', () => {
     time.ns += YEARS_10
     clock.now()
     time.ns -= YEARS_10
-    clock.comeDown(told)
+    clock.lowerMaxStamp(told)
     expect(clock.now()).toBe(told + 1n)
     expect(clock.latest).toBe(told + DEFAULT_MAX_DRIFT_NS)
-    clock.comeDown(told + YEARS_10)
+    clock.lowerMaxStamp(told + YEARS_10)
     expect(clock.now()).toBe(told + 2n)
   })
 

@@ -53,8 +53,8 @@ describe.each([
     const answer = await edge.request('POST', '/items/a?ack=leader&ackTimeoutMs=500', '1')
     expect([answer.status, answer.headers['ooo-ack']]).toEqual([504, 'local'])
     const id = String(answer.headers['ooo-write-id'])
-    const fate = await edge.request('GET', `/-/writes/${id}?key=items/a`)
-    expect(JSON.parse(fate.body)).toMatchObject({ state: 'local', replicas: 0 })
+    const status = await edge.request('GET', `/-/writes/${id}?key=items/a`)
+    expect(JSON.parse(status.body)).toMatchObject({ state: 'local', replicas: 0 })
   })
 
   it('a write that only the leader may decide fails, and says what answered', async () => {

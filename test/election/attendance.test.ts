@@ -134,11 +134,11 @@ describe('a write through a follower that waits for a majority', () => {
       expect(late.body).toContain(`${name} (not connected since 20`)
     }
     const id = String(late.headers['ooo-write-id'])
-    const fate = await leader.request(
+    const status = await leader.request(
       'GET',
       `/-/writes/${id}?key=items/a&until=majority&timeoutMs=50`,
     )
-    expect(JSON.parse(fate.body).unconfirmed).toContain('never (not connected since 20')
+    expect(JSON.parse(status.body).unconfirmed).toContain('never (not connected since 20')
     const plain = await leader.request('GET', `/-/writes/${id}?key=items/a`)
     expect(JSON.parse(plain.body).unconfirmed).toBeUndefined()
   })

@@ -113,7 +113,7 @@ function tellList({ lease, change, voters, before, isFounding }: VoterList): str
 
 const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
   gathering: {
-    'vote: held': 'deciding: save 1.4 abc, tell',
+    'vote: held': 'deciding: save 1.4 abc, report',
     'vote: not held': 'gathering: ',
     'vote: not whole': 'gathering: ',
     'vote: nothing stored': 'gathering: ',
@@ -127,18 +127,18 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     add: 'gathering: refuse',
     'add: there': 'gathering: refuse',
     remove: 'gathering: refuse',
-    found: 'founding: save 7.5 a founding, tell',
+    found: 'founding: save 7.5 a founding, report',
     settled: 'gathering: ',
     gathered: 'gathering: ',
   },
   founding: {
     // Its own disk was new, or it had known of that list.
-    'vote: held': 'gathering: save 1.4 abc lost, tell',
-    'vote: not held': 'gathering: save 1.4 abc lost, tell',
-    'vote: not whole': 'gathering: save 1.4 abc lost, tell',
+    'vote: held': 'gathering: save 1.4 abc lost, report',
+    'vote: not held': 'gathering: save 1.4 abc lost, report',
+    'vote: not whole': 'gathering: save 1.4 abc lost, report',
     'vote: nothing stored': 'founding: ',
     'vote: of an earlier grant': 'founding: ',
-    'vote: later list': 'gathering: save 5.5 bc lost, tell',
+    'vote: later list': 'gathering: save 5.5 bc lost, report',
     'vote: own name': 'founding: twin',
     left: 'founding: ',
     progress: 'founding: ',
@@ -147,7 +147,7 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     add: 'founding: refuse',
     'add: there': 'founding: refuse',
     remove: 'founding: refuse',
-    found: 'founding: save 7.2 a founding, tell',
+    found: 'founding: save 7.2 a founding, report',
     settled: 'founding: ',
     gathered: 'founding: ',
   },
@@ -162,11 +162,11 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     left: 'marking: ',
     progress: 'marking: ',
     saved: 'marking: ',
-    marked: 'deciding: save 7.1 abc, tell',
+    marked: 'deciding: save 7.1 abc, report',
     add: 'marking: refuse',
     'add: there': 'marking: refuse',
     remove: 'marking: refuse',
-    found: 'founding: save 7.2 a founding, tell',
+    found: 'founding: save 7.2 a founding, report',
     settled: 'marking: ',
     gathered: 'marking: ',
   },
@@ -176,7 +176,7 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     'vote: not whole': 'deciding: ',
     'vote: nothing stored': 'deciding: ',
     'vote: of an earlier grant': 'deciding: ',
-    'vote: later list': 'deciding: save 7.6 abc, tell',
+    'vote: later list': 'deciding: save 7.6 abc, report',
     'vote: own name': 'deciding: twin',
     left: 'deciding: ',
     progress: 'deciding: ',
@@ -186,7 +186,7 @@ const TABLE: Record<BallotPhase, Record<keyof typeof EVENTS, string>> = {
     add: 'deciding: refuse',
     'add: there': 'deciding: refuse',
     remove: 'deciding: save 7.5 ab before abc',
-    found: 'founding: save 7.5 a founding, tell',
+    found: 'founding: save 7.5 a founding, report',
     settled: 'deciding: ',
     gathered: 'deciding: ',
   },
@@ -258,7 +258,7 @@ describe('the machine of a ballot', () => {
     expect(late.list).toEqual(CHANGING)
     const { state, effects } = stepBallot(late, { type: 'progress' }, CAUGHT_UP)
     expect(state.list).toEqual(done(CHANGING))
-    expect(effects.map(({ type }) => type)).toEqual(['save', 'mark', 'tell'])
+    expect(effects.map(({ type }) => type)).toEqual(['save', 'mark', 'report'])
   })
 
   it('refuses a change that would leave too few who can vote', () => {

@@ -37,7 +37,7 @@ const STATES = {
 } satisfies Record<ElectionState['kind'], ElectionState>
 
 const told = (asked: 'look' | 'take' | 'renew', answer: LeaseView): ElectionEvent => ({
-  type: 'told',
+  type: 'answered',
   asked,
   view: answer,
   sentNs: 97n * S,
@@ -80,8 +80,8 @@ function short({ state, effects }: ElectionStep): string {
         return effect.isJittered ? 'poll' : `wake ${effect.afterMs}`
       case 'watch':
         return `watch ${Number(effect.untilNs) / 1e9}`
-      case 'office':
-        return `${effect.office.kind} ${effect.office.token}`
+      case 'decision':
+        return `${effect.decision.kind} ${effect.decision.token}`
       case 'release':
         return `release ${effect.token}`
       default:

@@ -1,7 +1,7 @@
 /** Candidates for one lease, on clocks that drift and a network that fails. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { Election } from '../../cluster/election/election.ts'
-import type { Office } from '../../cluster/election/election-state.ts'
+import type { ElectionDecision } from '../../cluster/election/election-state.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import type { TimeSource } from '../../src/core/time.ts'
 import { FakeTime } from '../support/fake-time.ts'
@@ -11,7 +11,7 @@ import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
 /** One candidate: its process can be frozen, its requests delayed or lost, its clock too fast or slow. */
 class Candidate {
   readonly election: Election
-  readonly offices: Office[] = []
+  readonly decisions: ElectionDecision[] = []
   readonly url: string
   isCut = false
   #frozen: (() => void)[] | undefined
@@ -43,7 +43,7 @@ class Candidate {
       random: random.next,
       logger: SILENT_LOGGER,
       seen,
-      office: (office) => this.offices.push(office),
+      decision: (decision) => this.decisions.push(decision),
     })
     this.election.start()
   }
@@ -73,8 +73,8 @@ class Candidate {
     else this.#frozen.push(run)
   }
 
-  get last(): Office | undefined {
-    return this.offices.at(-1)
+  get last(): ElectionDecision | undefined {
+    return this.decisions.at(-1)
   }
 }
 
@@ -102,9 +102,9 @@ function agreed(live: readonly Candidate[] = candidates): boolean {
   const [leader, ...others] = live.filter(({ election }) => election.leads)
   if (leader === undefined || others.length > 0) return false
   return live.every((candidate) => {
-    const office = candidate.last
-    if (candidate === leader) return office?.kind === 'leader'
-    return office?.kind === 'follower' && office.holder.url === leader.url
+    const decision = candidate.last
+    if (candidate === leader) return decision?.kind === 'leader'
+    return decision?.kind === 'follower' && decision.holder.url === leader.url
   })
 }
 
@@ -119,7 +119,7 @@ describe('an election', () => {
     expect(report).toMatchObject({ state: 'leader', token: 1, holder: { url: leader?.url } })
     await world.advanceAsync(60_000)
     expect(leaders()).toEqual([leader])
-    expect(candidates.map(({ offices }) => offices.length)).toEqual([1, 1, 1])
+    expect(candidates.map(({ decisions }) => decisions.length)).toEqual([1, 1, 1])
   })
 
   it('replaces a leader that was killed, by one with a greater number', async () => {
@@ -159,7 +159,7 @@ describe('an election', () => {
     old?.thaw()
     expect(old?.election.leads).toBe(false)
     await world.advanceAsync(1000)
-    expect(old?.offices.map(({ kind, token }) => `${kind} ${token}`)).toEqual([
+    expect(old?.decisions.map(({ kind, token }) => `${kind} ${token}`)).toEqual([
       'leader 1',
       'lapsed 1',
       'follower 2',
@@ -193,7 +193,7 @@ describe('an election', () => {
     server.flush()
     await world.advanceAsync(20_000)
     expect(leaders()).toEqual([leader])
-    expect(leader?.offices).toHaveLength(1)
+    expect(leader?.decisions).toHaveLength(1)
     leader?.freeze()
     server.flush()
     await world.advanceAsync(12_000)
@@ -218,7 +218,7 @@ describe('an election', () => {
     const copy = add('a-2')
     await world.advanceAsync(60_000)
     expect(leaders()).toEqual([first])
-    expect(first.offices).toHaveLength(1)
+    expect(first.decisions).toHaveLength(1)
     expect(copy.last).toMatchObject({ kind: 'follower', holder: { url: first.url } })
     first.freeze()
     await world.advanceAsync(12_000)

@@ -29,7 +29,7 @@ function candidate(world: FakeTime, server: LeaseServer, id: string) {
       calls,
       random,
     }),
-    ...{ self, time: world, random, logger: SILENT_LOGGER, seen: 0, office: () => undefined },
+    ...{ self, time: world, random, logger: SILENT_LOGGER, seen: 0, decision: () => undefined },
   })
   election.start()
   return { election, heard, network }

@@ -131,7 +131,7 @@ describe('nodes that share a table with wrong rows of before', () => {
       await holds(node, '{"by":"dot"}')
       await holds(node, '{"by":"line"}')
       expect(JSON.parse((await node.get('/orders/*')).body)).toHaveLength(2)
-      expect((await node.server.store.slot('orders/dot'))?.record.origin).toBe(
+      expect((await node.server.store.keyState('orders/dot'))?.record.origin).toBe(
         standInOrigin('my.app'),
       )
     }

@@ -1,7 +1,7 @@
 /** Where a write has to be before it is answered, on a node alone and with a plugin that replicates. */
 import { describe, expect, it } from 'vitest'
 import type { Holders, Replication, ServerPlugin } from '../../src/server/plugin.ts'
-import { MAX_WAITERS } from '../../src/server/write-fates.ts'
+import { MAX_WAITERS } from '../../src/server/write-status-tracker.ts'
 import { waitFor } from '../support/wait.ts'
 import { serve, type TestServer } from './serve.ts'
 
@@ -231,9 +231,9 @@ describe('/-/writes/<id>', () => {
     const node = await serve()
     const { headers } = await node.post('/a', '1')
     const id = String(headers['ooo-write-id'])
-    const fate = async (): Promise<unknown> =>
+    const status = async (): Promise<unknown> =>
       JSON.parse((await node.get(`/-/writes/${id}?key=a`)).body)
-    expect(await fate()).toEqual({
+    expect(await status()).toEqual({
       id,
       key: 'a',
       version: id.split(':')[1],
@@ -241,6 +241,6 @@ describe('/-/writes/<id>', () => {
       replicas: 0,
     })
     await node.request('DELETE', '/a')
-    expect(await fate()).toMatchObject({ overriddenBy: { origin: node.server.store.id } })
+    expect(await status()).toMatchObject({ overriddenBy: { origin: node.server.store.id } })
   })
 })

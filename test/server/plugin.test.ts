@@ -238,9 +238,9 @@ describe('plugins that say who leads a key', () => {
     })
     const { store } = server.server
     for (const key of ['a', 'b', 'c']) await store.set(key, '1')
-    const owedKeys = async (leader: string): Promise<string[]> =>
-      (await store.owed(leader, 10, new Set())).map(({ record }) => record.key)
-    expect(await owedKeys('first')).toEqual(['a'])
-    expect(await owedKeys('second')).toEqual(['b'])
+    const pendingKeys = async (leader: string): Promise<string[]> =>
+      (await store.pending(leader, 10, new Set())).map(({ record }) => record.key)
+    expect(await pendingKeys('first')).toEqual(['a'])
+    expect(await pendingKeys('second')).toEqual(['b'])
   })
 })

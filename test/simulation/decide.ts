@@ -32,7 +32,7 @@ export async function decide(
   if (store === undefined) return
   const { decisions, witness } = world
   const promised = decisions.latest(key)
-  const precondition = conditionOf((await store.slot(key))?.record)
+  const precondition = conditionOf((await store.keyState(key))?.record)
   let made: Made | undefined
   const hear = (change: Change, seq: number): void => {
     const { after: record, replaced } = change
@@ -41,7 +41,7 @@ export async function decide(
     made = { n, record, seq }
     decisions.made(made, replaced, promised)
   }
-  const unhear = store.onCommit(({ changes, seq }) => {
+  const unsubscribe = store.onCommit(({ changes, seq }) => {
     try {
       for (const change of changes) hear(change, seq)
     } catch (error) {
@@ -56,7 +56,7 @@ export async function decide(
     if (REFUSALS.some((code) => isStateError(error, code))) return
     throw error
   } finally {
-    unhear()
+    unsubscribe()
   }
   world.count('decisions')
   if (made !== undefined) await agree(world, node, made)

@@ -22,7 +22,7 @@ import { INCARNATIONS_ROW } from '../../src/store/incarnations.ts'
 import {
   DAMAGE_ROWS,
   damageRow,
-  decodeOwed,
+  decodePending,
   decodeRecord,
   FORMAT_ROW,
   FORMAT_WITHOUT_CHECKSUMS,
@@ -206,10 +206,10 @@ export class VirtualDisk {
   }
 
   /** Whether the record of a key is in the outbox. */
-  owes(key: string): boolean {
+  isPending(key: string): boolean {
     return this.rows('outbox').some((row) => {
-      const owed = unsealRow(row, this.#rows.get(row) ?? '')
-      return owed !== undefined && decodeOwed(owed).key === key
+      const pending = unsealRow(row, this.#rows.get(row) ?? '')
+      return pending !== undefined && decodePending(pending).key === key
     })
   }
 

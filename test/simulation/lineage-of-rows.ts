@@ -6,7 +6,7 @@ import { type InStep, readInStep, withInStep } from '../../src/store/in-step.ts'
 import { lineageRows } from '../../src/store/lineage.ts'
 import { marksNow } from '../../src/store/link-rows.ts'
 import {
-  decodeOwed,
+  decodePending,
   metaRow,
   OUTBOX_ROWS,
   sealRow,
@@ -45,10 +45,10 @@ export async function lineageOfRows(
 }
 
 function outboxOf(rows: ReadonlyMap<string, string>): { seq: number; key: string }[] {
-  const owed = [...rows].flatMap(([row, value]) => {
-    const isOwed = row >= (OUTBOX_ROWS.gte ?? '') && row < (OUTBOX_ROWS.lt ?? '')
-    const text = isOwed ? unsealRow(row, value) : undefined
-    return text === undefined ? [] : [{ seq: seqOfRow(row), key: decodeOwed(text).key }]
+  const pending = [...rows].flatMap(([row, value]) => {
+    const isPending = row >= (OUTBOX_ROWS.gte ?? '') && row < (OUTBOX_ROWS.lt ?? '')
+    const text = isPending ? unsealRow(row, value) : undefined
+    return text === undefined ? [] : [{ seq: seqOfRow(row), key: decodePending(text).key }]
   })
-  return owed.sort((a, b) => a.seq - b.seq)
+  return pending.sort((a, b) => a.seq - b.seq)
 }

@@ -65,15 +65,15 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'power cuts',
   },
   {
-    name: 'what is owed is forgotten when the store opens',
+    name: 'what is pending is forgotten when the store opens',
     file: 'src/store/outbox-rows.ts',
-    find: '    found?.(key, seq, leader, seen)\n',
+    find: '    found?.(key, seq, leader, causalContext)\n',
     replace: '',
   },
   {
-    name: 'what is owed is counted and not found after an opening',
+    name: 'what is pending is counted and not found after an opening',
     file: 'src/store/outbox-rows.ts',
-    find: '    owed.set(leader, (owed.get(leader) ?? 0) + 1)\n',
+    find: '    pending.set(leader, (pending.get(leader) ?? 0) + 1)\n',
     replace: '',
   },
   {
@@ -93,7 +93,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a leader resumes whatever the cursor',
-    file: 'cluster/leader-keeping.ts',
+    file: 'cluster/follower-progress.ts',
     find: 'const canResume = proof.continues && cursor !== null && cursor.seq >= retention.floor',
     replace: 'const canResume = cursor !== null',
     kinds: 'power cuts, lost disks',
@@ -155,15 +155,15 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a push settles a record that changed since it was sent',
     file: 'src/store/replication.ts',
-    find: '        if (slot?.seq === seq && slot.owedTo === leader) debts.push({ ...slot, owedTo: undefined })',
+    find: '        if (keyState?.seq === seq && keyState.pendingFor === leader)\n          outboxUpdates.push({ ...keyState, pendingFor: undefined })',
     replace:
-      '        if (slot?.owedTo === leader && seq > 0) debts.push({ ...slot, owedTo: undefined })',
+      '        if (keyState?.pendingFor === leader && seq > 0)\n          outboxUpdates.push({ ...keyState, pendingFor: undefined })',
   },
   {
     name: 'a delete of a glob leaves one tombstone',
     file: 'src/store/operations.ts',
     find: '    if (!isLive(key)) continue',
-    replace: '    if (!isLive(key) || slots.length === 1) continue',
+    replace: '    if (!isLive(key) || keyStates.length === 1) continue',
   },
   {
     name: 'a page of the log skips rows that are in memory only',
@@ -172,16 +172,16 @@ export const MUTANTS: readonly Mutant[] = [
     replace: '  return rows.concat(newer.slice(newer.length)).slice(0, limit)',
   },
   {
-    name: "a record that lost against the leader's clears the debt",
+    name: "a record that lost against the leader's clears the update",
     file: 'src/store/replication.ts',
-    find: '    plan.debts.set(record.key, { ...slot, owedTo: isAtLeader ? undefined : leader })',
-    replace: '    plan.debts.set(record.key, { ...slot, owedTo: undefined })',
+    find: '    plan.outboxUpdates.set(record.key, { ...keyState, pendingFor: isAtLeader ? undefined : leader })',
+    replace: '    plan.outboxUpdates.set(record.key, { ...keyState, pendingFor: undefined })',
   },
   {
-    name: 'what comes from below is not owed upwards',
+    name: 'what comes from below is not pending upwards',
     file: 'src/store/replication.ts',
-    find: '      owedTo: isAtLeader ? undefined : leader,\n',
-    replace: '      owedTo: undefined,\n',
+    find: '      pendingFor: isAtLeader ? undefined : leader,\n',
+    replace: '      pendingFor: undefined,\n',
     kinds: 'tree',
     isQuick: true,
   },
@@ -265,8 +265,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a restamp keeps the origin',
     file: 'src/store/identity.ts',
-    find: '    this.comeDown(reach)\n    this.#next()\n',
-    replace: '    this.comeDown(reach)\n',
+    find: '    this.maxStampLowered(reach)\n    this.#next()\n',
+    replace: '    this.maxStampLowered(reach)\n',
     kinds: 'drifting',
   },
   {
@@ -286,8 +286,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a follower that was started more than once while away is taken for a copy',
     file: 'cluster/incarnation-line.ts',
-    find: '  if (told.includes(newest)) {',
-    replace: '  if (told[1] === newest) {',
+    find: '  if (reported.includes(newest)) {',
+    replace: '  if (reported[1] === newest) {',
   },
   {
     name: 'marks are not kept on disk',
@@ -362,9 +362,9 @@ export const MUTANTS: readonly Mutant[] = [
     kinds: 'bus',
   },
   {
-    name: 'when another node leads, what is owed stays owed to the one before',
-    file: 'src/store/redirect.ts',
-    find: 'return records.redirect(leaderOf)',
+    name: 'when another node leads, what is pending stays pending to the one before',
+    file: 'src/store/retarget.ts',
+    find: 'return records.retarget(leaderOf)',
     replace: 'return []',
     kinds: 'elections',
     isQuick: true,

@@ -1,8 +1,8 @@
 /** One virtual process: the production store and engine on a virtual disk, network and clock. */
 import type { Ballot } from '../../cluster/election/ballot.ts'
+import { Leadership, type LeaderTerm } from '../../cluster/election/leadership.ts'
 import type { Holder, Lease } from '../../cluster/election/lease.ts'
 import type { Standing } from '../../cluster/election/standing.ts'
-import { type Reign, Succession } from '../../cluster/election/succession.ts'
 import { ClusterEngine } from '../../cluster/engine.ts'
 import { resolveClusterOptions } from '../../cluster/options.ts'
 import type { Placement } from '../../cluster/placement.ts'
@@ -42,7 +42,7 @@ interface Parts {
   readonly configuration: NodeConfiguration
 }
 
-type VirtualReign = Reign & { readonly engine: ClusterEngine }
+type VirtualTerm = LeaderTerm & { readonly engine: ClusterEngine }
 
 /** Too little for the longest keys, which are then only announced on a bus. */
 const TINY_BYTES = 112
@@ -74,7 +74,7 @@ export class VirtualNode {
   readonly #world: World
   /** Of a node whose leader is configured. */
   #fixedEngine: ClusterEngine | undefined
-  #succession: Succession<VirtualReign> | undefined
+  #leadership: Leadership<VirtualTerm> | undefined
   readonly #random: SeededRandom
   /** Some nodes keep everything in memory, some a little, some nothing. */
   readonly #cacheBytes: number | undefined
@@ -104,22 +104,22 @@ export class VirtualNode {
 
   /** What runs; of a node that elects its leader undefined while that changes. */
   get engine(): ClusterEngine | undefined {
-    return this.#succession?.reign?.engine ?? this.#fixedEngine
+    return this.#leadership?.term?.engine ?? this.#fixedEngine
   }
 
   /** Whom this process follows for what. */
   get placement(): Placement {
-    return this.#succession?.placement ?? this.#placement
+    return this.#leadership?.placement ?? this.#placement
   }
 
   /** Whether it was elected, and may decide what does not merge. */
   get decides(): boolean {
-    return this.#succession?.leads === true
+    return this.#leadership?.leads === true
   }
 
   /** Of a node that was elected, whether its lease still holds or not. */
   get ballot(): Ballot | undefined {
-    return this.#succession?.ballot
+    return this.#leadership?.ballot
   }
 
   /** Whether this node replicates a key. */
@@ -144,30 +144,30 @@ export class VirtualNode {
     const configuration = configurationOf(this.#world.configuration, this.plan)
     const placement = placementOf(configuration)
     const parts = { store, clock, time, newId, configuration }
-    const succession = this.plan.elects === true ? this.#elect(life, parts) : undefined
+    const leadership = this.plan.elects === true ? this.#elect(life, parts) : undefined
     store.setLeaderOf((key) =>
-      succession === undefined ? scopeOf(placement, key)?.leader : succession.leaderOf(key),
+      leadership === undefined ? scopeOf(placement, key)?.leader : leadership.leaderOf(key),
     )
-    store.setDecisionTerms((key) => succession?.decisionTerms(key))
+    store.setDecisionTerms((key) => leadership?.decisionTerms(key))
     await store.open()
     this.#placement = placement
     this.configuration = configuration
     const view = await this.#watch(store)
-    const engine = succession === undefined ? this.#engine(life, parts, placement) : undefined
+    const engine = leadership === undefined ? this.#engine(life, parts, placement) : undefined
     await engine?.start()
     const self = { id: store.id, url: `http://${this.host}` }
-    await succession?.start(this.#leaseOf(life, self), self)
+    await leadership?.start(this.#leaseOf(life, self), self)
     if (life !== this.#lives) throw new StateError('not_open', `${this.host} died at its start`)
     this.store = store
     this.#fixedEngine = engine
-    this.#succession = succession
+    this.#leadership = leadership
     this.view = view
     this.#world.network.listen(this.host, (socket, from) => this.engine?.accept(socket, from))
   }
 
-  #elect(life: number, parts: Parts): Succession<VirtualReign> {
+  #elect(life: number, parts: Parts): Leadership<VirtualTerm> {
     const { store, clock, time, newId, configuration } = parts
-    return new Succession({
+    return new Leadership({
       ...{ store, clock, time, newId, random: this.#random.next, logger: this.#logger() },
       voter: this.host,
       voters: this.plan.voters,
@@ -260,7 +260,7 @@ export class VirtualNode {
   /** Ends what runs now, and nothing that a later life starts. */
   async #end(): Promise<void> {
     const { store } = this
-    await (this.#succession?.close() ?? this.#fixedEngine?.stop())
+    await (this.#leadership?.close() ?? this.#fixedEngine?.stop())
     await store?.close()
   }
 
@@ -277,8 +277,8 @@ export class VirtualNode {
   /** True when nothing is owed or under way as far as this node knows. */
   get settled(): boolean {
     if ((this.store?.backlog.rows ?? 0) > 0) return false
-    const office = this.#succession?.report()?.state
-    if (office !== undefined && office !== 'leader' && office !== 'follower') return false
+    const decision = this.#leadership?.report()?.state
+    if (decision !== undefined && decision !== 'leader' && decision !== 'follower') return false
     // A node that leads decides sooner or later, unless a disk is lost that had to vote.
     const isWaiting = this.decides && this.ballot?.reason !== undefined
     if (isWaiting && this.#world.keepsDisks) return false
@@ -321,7 +321,7 @@ export class VirtualNode {
     this.#pastRepairs = this.repairs
     this.store = undefined
     this.#fixedEngine = undefined
-    this.#succession = undefined
+    this.#leadership = undefined
     this.view = undefined
   }
 

@@ -314,8 +314,8 @@ async function perform(
     for (const record of tombstones) {
       acknowledge(record)
       // What somebody still owes comes up again, however long it takes.
-      const isOwed = nodes.some(({ disk }) => disk.owes(record.key))
-      if (isTop && durability !== 'memory' && !isOwed) witness.bury(record)
+      const isPending = nodes.some(({ disk }) => disk.isPending(record.key))
+      if (isTop && durability !== 'memory' && !isPending) witness.bury(record)
     }
     return
   }

@@ -61,9 +61,9 @@ async function checkContent(store: Store): Promise<void> {
   expect(store.meta('cursor')).toBe(expected.meta.cursor)
   // A peer that had followed it goes on where it was.
   expect(store.canResume({ epoch: expected.epoch, seq: expected.head })).toBe(true)
-  const owed = await store.owed(LEADER, 1000, new Set())
+  const owed = await store.pending(LEADER, 1000, new Set())
   expect(owed.map(({ seq, record }) => [seq, record.key])).toEqual(expected.owed[LEADER])
-  expect(store.owedCount(LEADER)).toBe(expected.owed[LEADER]?.length)
+  expect(store.pendingCount(LEADER)).toBe(expected.owed[LEADER]?.length)
   const page = await store.log(0, 1000)
   expect(page.rows.map(({ seq, record }) => [seq, record.key])).toEqual(expected.log)
 }

@@ -1,4 +1,4 @@
-/** Batches and conditions at the store: rows, commits, debts. */
+/** Batches and conditions at the store: rows, commits, pending changes. */
 
 import { describe, expect, test } from 'vitest'
 import type { Commit, Entry } from '../../src/core/entry.ts'
@@ -47,9 +47,9 @@ describe('a batch', () => {
       { op: 'set', key: 'own', json: '3' },
       { op: 'set', key: 'l/a', json: '4' },
     ])
-    expect(before.owedCount('http://leader')).toBe(2)
-    const owed = await before.owed('http://leader', 10, new Set())
-    const [first, second] = owed.map(({ record }) => record)
+    expect(before.pendingCount('http://leader')).toBe(2)
+    const pending = await before.pending('http://leader', 10, new Set())
+    const [first, second] = pending.map(({ record }) => record)
     // In the order in which they were made: a leader takes what comes out of turn for a repetition.
     expect(first).toMatchObject({ data: '2' })
     expect(second).toMatchObject({ key: 'l/a', data: '4' })

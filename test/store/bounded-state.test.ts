@@ -80,7 +80,7 @@ class Subject {
           ]),
         )
       case 'settle': {
-        const rows = await store.owed(LEADER, step.limit, new Set())
+        const rows = await store.pending(LEADER, step.limit, new Set())
         const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))
         await store.acknowledge(LEADER, sent, new Map())
         return sent
@@ -148,7 +148,7 @@ async function observe(store: Store, start: bigint, options: readonly Asked[]): 
     keys: [await store.keys(), await store.keys('u')],
     gets: await Promise.all(KEYS.map((key) => store.get(key))),
     log: await store.log(0, 1000),
-    owed: [store.owedCount(LEADER), await store.owed(LEADER, 100, new Set())],
+    pending: [store.pendingCount(LEADER), await store.pending(LEADER, 100, new Set())],
   }
 }
 

@@ -1,11 +1,11 @@
 /** The conflict log by itself: bounds, order, restarts, and what is told of pushes. */
 import { describe, expect, it, test } from 'vitest'
+import { contextCovers, contextFrom, isCausalContext } from '../../src/core/causal-context.ts'
 import type { Entry, Tombstone } from '../../src/core/entry.ts'
 import { isOvertakenName, overtakenName } from '../../src/core/overtaken.ts'
 import { decodeFollowerMessage, encodeMessage } from '../../src/core/protocol.ts'
-import { hasSeen, isSeen, seenBy } from '../../src/core/seen.ts'
 import type { ConflictLog } from '../../src/store/conflict-log.ts'
-import { marksRow, PushedMarks } from '../../src/store/pushed-marks.ts'
+import { MergedVersions, mergedVersionsRow } from '../../src/store/merged-versions.ts'
 import type { Store } from '../../src/store/store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -34,7 +34,7 @@ async function push(store: Store, conflicts: ConflictLog, ...records: Entry[]): 
     source: 'stream',
     pushed: {
       follower: 'follower',
-      seen: records.map(() => '-'),
+      causalContexts: records.map(() => '-'),
       lost: records.map(() => false),
       conflicts,
     },
@@ -64,7 +64,7 @@ test('what lost at a follower is noted at the leader, and not taken though its k
   const log = logOf(store, time)
   const options = (isLost: boolean) => ({
     source: 'stream',
-    pushed: { follower: 'follower', seen: ['-'], lost: [isLost], conflicts: log },
+    pushed: { follower: 'follower', causalContexts: ['-'], lost: [isLost], conflicts: log },
   })
   const lost = pushed('k', time.ns)
   expect(await store.merge([lost], options(true))).toEqual(['superseded'])
@@ -151,19 +151,25 @@ describe('what a follower tells of its pushes', () => {
       ...pushed('a', version),
       origin,
     })
-    expect(seenBy(undefined)).toBe('-')
-    expect(seenBy({ record: record('n', 5n), owedTo: undefined })).toBe('5@n')
-    expect(seenBy({ record: record('n', 7n), owedTo: 'l', seen: '5@n,3@m' })).toBe('7@n,3@m')
-    expect(seenBy({ record: record('n', 7n), owedTo: 'l' })).toBeUndefined()
+    expect(contextFrom(undefined)).toBe('-')
+    expect(contextFrom({ record: record('n', 5n), pendingFor: undefined })).toBe('5@n')
+    expect(
+      contextFrom({ record: record('n', 7n), pendingFor: 'l', causalContext: '5@n,3@m' }),
+    ).toBe('7@n,3@m')
+    expect(contextFrom({ record: record('n', 7n), pendingFor: 'l' })).toBeUndefined()
     let seen: string | undefined = '-'
     for (let i = 0; i < 17; i++) {
-      seen = seenBy({ record: record(`n${i}`, 1n), owedTo: 'l', seen: seen ?? '-' })
+      seen = contextFrom({
+        record: record(`n${i}`, 1n),
+        pendingFor: 'l',
+        causalContext: seen ?? '-',
+      })
       expect(seen === undefined).toBe(i === 16)
-      if (seen !== undefined) expect(isSeen(seen)).toBe(true)
+      if (seen !== undefined) expect(isCausalContext(seen)).toBe(true)
     }
-    expect(hasSeen('7@n,3@m', record('m', 3n))).toBe(true)
-    expect(hasSeen('7@n,3@m', record('m', 4n))).toBe(false)
-    expect(hasSeen('-', record('m', 1n))).toBe(false)
+    expect(contextCovers('7@n,3@m', record('m', 3n))).toBe(true)
+    expect(contextCovers('7@n,3@m', record('m', 4n))).toBe(false)
+    expect(contextCovers('-', record('m', 1n))).toBe(false)
   })
 
   it('travels with the push; where it is malformed it is not known', () => {
@@ -182,39 +188,39 @@ describe('what a follower tells of its pushes', () => {
 
   it('is remembered per follower and origin, never calling old what is not provably new', () => {
     const at = (version: bigint, origin: string): Entry => ({ ...pushed('a', version), origin })
-    const marks = new PushedMarks('f', undefined, 10n)
+    const marks = new MergedVersions('f', undefined, 10n)
     marks.raise(at(20n, 'n'))
     marks.raise(at(30n, 'm'))
-    const again = new PushedMarks('f', marks.encode(), 10n)
+    const again = new MergedVersions('f', marks.encode(), 10n)
     expect([again.covers(at(20n, 'n')), again.covers(at(21n, 'n'))]).toEqual([true, false])
     expect([again.covers(at(10n, 'o')), again.covers(at(11n, 'o'))]).toEqual([true, false])
     // Another follower in the same row: all that is known counts against it.
-    const other = new PushedMarks('g', marks.encode(), 10n)
+    const other = new MergedVersions('g', marks.encode(), 10n)
     expect([other.covers(at(30n, 'n')), other.covers(at(31n, 'n'))]).toEqual([true, false])
     for (let i = 0; i < 100; i++) again.raise(at(BigInt(100 + i), `x${i}`))
     expect(again.encode().split(' ')[2]?.split(',')).toHaveLength(64)
     expect(again.covers(at(101n, 'x1'))).toBe(true)
-    expect(marksRow('f')).toMatch(/^pushed-\d{1,4}$/)
+    expect(mergedVersionsRow('f')).toMatch(/^pushed-\d{1,4}$/)
   })
 
   it('tells deletes of one operation apart by their keys, also after a restart', () => {
     const gone = (key: string): Tombstone => ({ kind: 'tombstone', key, deleted: 20n, origin: 'n' })
-    const marks = new PushedMarks('f', undefined, 10n)
+    const marks = new MergedVersions('f', undefined, 10n)
     marks.raise(gone('a/k'))
-    const again = new PushedMarks('f', marks.encode(), 10n)
+    const again = new MergedVersions('f', marks.encode(), 10n)
     expect(['a/j', 'a/k', 'a/l'].map((key) => again.covers(gone(key)))).toEqual([true, true, false])
     // A row of a build that did not note keys.
-    const older = new PushedMarks('f', 'f 10 n=20', 10n)
+    const older = new MergedVersions('f', 'f 10 n=20', 10n)
     expect(older.covers(gone('a/l'))).toBe(true)
   })
 
   it('calls new, once, what the follower told it would push after later changes', () => {
     const at = (version: bigint, origin = 'n'): Entry => ({ ...pushed('a', version), origin })
-    const marks = new PushedMarks('f', undefined, 10n)
+    const marks = new MergedVersions('f', undefined, 10n)
     marks.raise(at(20n))
     marks.overtake([at(15n), at(20n), at(30n), at(31n)].map(overtakenName))
     marks.raise(at(40n))
-    const again = new PushedMarks('f', marks.encode(), 10n)
+    const again = new MergedVersions('f', marks.encode(), 10n)
     expect([15n, 20n, 25n, 30n, 31n].map((version) => again.covers(at(version)))).toEqual([
       ...[true, true, true],
       ...[false, false],
@@ -227,11 +233,11 @@ describe('what a follower tells of its pushes', () => {
     again.raise(at(50n))
     expect([again.covers(at(49n)), again.covers(at(50n))]).toEqual([true, true])
     // What another follower told counts for nobody else in the same row.
-    expect(new PushedMarks('g', marks.encode(), 10n).covers(at(31n))).toBe(true)
+    expect(new MergedVersions('g', marks.encode(), 10n).covers(at(31n))).toBe(true)
   })
 
   it('remembers a bounded number of them', () => {
-    const marks = new PushedMarks('f', undefined, 0n)
+    const marks = new MergedVersions('f', undefined, 0n)
     const names = Array.from({ length: 3000 }, (_, i) => `${i + 1}@n`)
     marks.overtake(names)
     expect(marks.encode().split(' ')[4]?.split(',')).toEqual(names.slice(-1000))

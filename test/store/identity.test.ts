@@ -29,7 +29,7 @@ describe('a writing identity', () => {
   test('covers what it and its followers wrote before, until its stamps are past that', () => {
     const identity = new WritingIdentity('n', undefined, 0n)
     expect(identity.marksFor(10n, nothing)).toBeUndefined()
-    identity.comeDown(190n)
+    identity.maxStampLowered(190n)
     identity.originFor(100n, undefined)
     expect(identity.marksFor(100n, nothing)).toBe('+190@n')
     const pushed = (name: string): string | undefined =>
@@ -75,9 +75,9 @@ describe('a store', () => {
   const LEADER = 'http://l'
 
   async function record(store: Store, key: string): Promise<StoredRecord> {
-    const slot = await store.slot(key)
-    if (slot === undefined) throw new Error(`there is no ${key}`)
-    return slot.record
+    const keyState = await store.keyState(key)
+    if (keyState === undefined) throw new Error(`there is no ${key}`)
+    return keyState.record
   }
 
   test('whose clock is taken back writes under the next origin, also after a restart', async () => {
@@ -92,7 +92,7 @@ describe('a store', () => {
     await store.set('k', '1')
     const first = versionOf(await record(store, 'k'))
     time.ns = right
-    await store.comeDown(right)
+    await store.lowerMaxStamp(right)
     await store.close()
     const again = await openStore(options)
     time.ns += 1_000_000n
@@ -146,7 +146,7 @@ describe('a leader that judges what is pushed', () => {
       Object.entries(STAMPED.fields).map(([name, text]) => [name, shift(text)]),
     )
     await store.merge([{ ...late(STAMPED), fields }], { source: 's' })
-    const pushed = { follower: 'f', seen: [shift(seen)], lost: [false], conflicts }
+    const pushed = { follower: 'f', causalContexts: [shift(seen)], lost: [false], conflicts }
     await store.merge([late(came)], { source: 'stream', pushed })
     return (await conflicts.list({ limit: 10 })).length
   }

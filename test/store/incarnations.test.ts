@@ -62,7 +62,7 @@ describe('incarnations of a node', () => {
 })
 
 describe('a new identity', () => {
-  it('keeps the records and what is owed, and changes under whom the node writes', async () => {
+  it('keeps the records and what is pending, and changes under whom the node writes', async () => {
     const adapter = new MemoryStorage()
     const held = await run(adapter, async (store) => {
       await store.set('items/a', '1')
@@ -79,10 +79,10 @@ describe('a new identity', () => {
       expect(store.meta('voting')).toBe('not yes')
       expect(store.meta('absent')).toBeUndefined()
       expect(incarnationsOf(store)).toHaveLength(1)
-      expect(store.owedCount('http://leader:8800')).toBe(1)
+      expect(store.pendingCount('http://leader:8800')).toBe(1)
       expect(store.damageFindings).toEqual([])
       expect((await store.set('items/b', '2')).origin).toBe(id)
-      const [first, second] = await store.owed('http://leader:8800', 10, new Set())
+      const [first, second] = await store.pending('http://leader:8800', 10, new Set())
       expect([first?.record.origin, second?.record.origin]).toEqual([before, id])
     })
   })

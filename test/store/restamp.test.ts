@@ -8,8 +8,8 @@ import { ManualTime, openStore } from '../support/store.ts'
 const LEADER = 'http://l'
 const YEARS_10 = 315_576_000_000_000_000n
 
-async function owedRows(store: Store): Promise<SentRow[]> {
-  const rows = await store.owed(LEADER, 100, new Set())
+async function pendingRows(store: Store): Promise<SentRow[]> {
+  const rows = await store.pending(LEADER, 100, new Set())
   return rows.map(({ seq, record }) => ({ seq, key: record.key }))
 }
 
@@ -38,13 +38,13 @@ describe('restamping', () => {
     await store.set('first', '4')
     const [sane] = stampsOf((await records(store)).get('sane'))
     const base = leaderTime + 1000n
-    expect(await store.restamp(LEADER, await owedRows(store), base)).toBe(3)
+    expect(await store.restamp(LEADER, await pendingRows(store), base)).toBe(3)
     const after = await records(store)
     // first was created, then sane updated, gone deleted, first updated.
     expect(stampsOf(after.get('first'))).toEqual([base + 1n, base + 4n])
     expect(stampsOf(after.get('sane'))).toEqual([sane, base + 2n])
     expect(stampsOf(after.get('gone'))).toEqual([base + 3n])
-    expect((await owedRows(store)).map(({ key }) => key)).toEqual(['sane', 'gone', 'first'])
+    expect((await pendingRows(store)).map(({ key }) => key)).toEqual(['sane', 'gone', 'first'])
     expect((await store.get('first'))?.data).toBe('4')
   })
 
@@ -56,7 +56,7 @@ describe('restamping', () => {
     await store.set('items/a', '1')
     await store.set('items/b', '1')
     await store.delete('items/*')
-    await store.restamp(LEADER, await owedRows(store), base)
+    await store.restamp(LEADER, await pendingRows(store), base)
     const after = await records(store)
     expect(stampsOf(after.get('items/a'))).toEqual(stampsOf(after.get('items/b')))
   })
@@ -65,7 +65,7 @@ describe('restamping', () => {
     const store = await openStore({ leaderOf: () => LEADER })
     await store.set('changed', '1')
     await store.set('settled', '1')
-    const rows = await owedRows(store)
+    const rows = await pendingRows(store)
     await store.set('changed', '2')
     await store.acknowledge(LEADER, rows, new Map())
     const before = await records(store)
@@ -79,7 +79,7 @@ describe('restamping', () => {
     const store = await openStore({ time, leaderOf: () => LEADER })
     time.ns += YEARS_10
     await store.set('a', '1')
-    await store.restamp(LEADER, await owedRows(store), base)
+    await store.restamp(LEADER, await pendingRows(store), base)
     time.ns -= YEARS_10
     const { version } = await store.set('a', '2')
     const record = (await records(store)).get('a')
@@ -92,7 +92,7 @@ describe('restamping', () => {
     await store.set('a', '1')
     const before = (await records(store)).get('a')
     const [stamp = 0n] = stampsOf(before)
-    expect(await store.restamp(LEADER, await owedRows(store), stamp + 1000n)).toBe(1)
+    expect(await store.restamp(LEADER, await pendingRows(store), stamp + 1000n)).toBe(1)
     const after = (await records(store)).get('a')
     expect(stampsOf(after)).toEqual(stampsOf(before))
     expect(after?.origin).toBe(`${before?.origin}-r1`)
@@ -101,14 +101,14 @@ describe('restamping', () => {
   test('leaves owed what lost since it was refused, for the leader to be shown', async () => {
     const store = await openStore({ leaderOf: () => LEADER })
     await store.set('a', '1')
-    const rows = await owedRows(store)
+    const rows = await pendingRows(store)
     const [before] = stampsOf((await records(store)).get('a'))
     const later = { kind: 'entry', key: 'a', created: (before ?? 0n) + 1n, data: '2' } as const
     const winner: StoredRecord = { ...later, updated: 0n, origin: 'o' }
     await store.merge([winner], { source: LEADER, leader: LEADER })
     expect(await store.restamp(LEADER, rows, 5n)).toBe(0)
-    const owed = await store.owed(LEADER, 10, new Set())
-    expect(owed).toMatchObject([{ record: { data: '1' }, isLost: true }])
+    const pending = await store.pending(LEADER, 10, new Set())
+    expect(pending).toMatchObject([{ record: { data: '1' }, isLost: true }])
   })
 })
 

@@ -17,7 +17,7 @@ async function records(store: Store): Promise<StoredRecord[]> {
 }
 
 async function held(store: Store, key: string): Promise<StoredRecord> {
-  const record = (await store.slot(key))?.record
+  const record = (await store.keyState(key))?.record
   if (record === undefined) throw new Error(`${key} is not held`)
   return record
 }
@@ -235,7 +235,7 @@ describe('a record of a backup that is stamped too far in the future', () => {
     await store.set('a', '"own"')
     const backup = await records(store)
     time.ns -= HOUR
-    await store.comeDown(time.ns)
+    await store.lowerMaxStamp(time.ns)
     const fresh = await openStore({ time, name: 'fresh' })
     await restore(fresh, backup)
     expect(await dataAt(fresh, 'a')).toBe('"own"')
@@ -247,6 +247,6 @@ describe('a record of a backup that is stamped too far in the future', () => {
     const backup = await wrong((store) => store.set('a', '1'))
     const store = await openStore({ leaderOf: () => 'http://l' })
     await restore(store, backup)
-    expect(store.owedCount('http://l')).toBe(2)
+    expect(store.pendingCount('http://l')).toBe(2)
   })
 })

@@ -78,14 +78,14 @@ describe.each<[string, TestStoreOptions]>([
   ['everything in memory', {}],
   ['no cache', { cacheBytes: 0 }],
 ])('records stored wrongly, %s', (_name, options) => {
-  it('are found at the start: mended where the origin is all that is wrong, else named and left out', async () => {
+  it('are found at the start: repaired where the origin is all that is wrong, else named and left out', async () => {
     const adapter = await storageOfBefore()
     const store = await openStore({ ...options, adapter, name: 'again' })
     await waitFor(() => store.damaged().length === 1)
     expect(store.damaged()).toEqual(['w/late'])
-    const { good, ...mended } = await contents(store)
+    const { good, ...repaired } = await contents(store)
     expect(good).toBeDefined()
-    expect(mended).toEqual({
+    expect(repaired).toEqual({
       ...Object.fromEntries(ORIGINS.map(([key, origin]) => [key, standInOrigin(origin)])),
       'w/gone': standInOrigin('my app'),
     })

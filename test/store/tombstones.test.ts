@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import type { Commit, StoredRecord } from '../../src/core/entry.ts'
 import { versionOf } from '../../src/core/entry.ts'
 import type { StorageAdapter } from '../../src/storage-adapter.ts'
-import { planDrop } from '../../src/store/plan-drop.ts'
+import { planExpireUnknown } from '../../src/store/plan-expire-unknown.ts'
 import type { SequencedRow } from '../../src/store/rows.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Retention } from '../../src/store/tombstones.ts'
@@ -78,7 +78,7 @@ describe.each([
     expect(store.retention).toEqual(expected)
   })
 
-  test('keeps what is owed, not passed, written again, or no tombstone', async () => {
+  test('keeps what is pending, not passed, written again, or no tombstone', async () => {
     const adapter = new MemoryStorage()
     const store = await open(adapter, (key) => (key === 'owed' ? 'http://l' : undefined))
     for (const key of ['owed', 'late', 'again', 'entry']) await store.set(key, '1')
@@ -126,25 +126,25 @@ describe('dropping what a leader deleted and forgot', () => {
     await store.merge([entry], { source: 'http://l', leader: 'http://l' })
     const heard: Commit[] = []
     store.onCommit((commit) => heard.push(commit))
-    expect(await store.run(planDrop('http://l', await rowsOf(store)))).toBe(1)
+    expect(await store.run(planExpireUnknown('http://l', await rowsOf(store)))).toBe(1)
     expect(heard[0]?.changes[0]?.after).toEqual({
       kind: 'tombstone',
       key: 'a',
       deleted: 7n,
       origin: 'o',
     })
-    expect(store.owedCount('http://l')).toBe(0)
+    expect(store.pendingCount('http://l')).toBe(0)
     expect(await store.merge([entry], { source: 'x' })).toEqual(['superseded'])
     expect(await store.merge([{ ...entry, updated: 8n }], { source: 'x' })).toEqual(['applied'])
   })
 
-  test('what is owed or has changed is not dropped', async () => {
+  test('what is pending or has changed is not dropped', async () => {
     const store = await openStore({ leaderOf: () => 'http://l' })
     await store.set('owed', '1')
     const rows = await rowsOf(store)
-    expect(await store.run(planDrop('http://l', rows))).toBe(0)
+    expect(await store.run(planExpireUnknown('http://l', rows))).toBe(0)
     await store.set('owed', '2')
-    expect(await store.run(planDrop('http://l', rows))).toBe(0)
+    expect(await store.run(planExpireUnknown('http://l', rows))).toBe(0)
     expect((await store.get('owed'))?.data).toBe('2')
   })
 })

@@ -12,7 +12,11 @@ const entry = (key: string, created: bigint, updated = 0n): Entry => {
   return { kind: 'entry', key, created, updated, origin: 'n', data: '1' }
 }
 
-const own = (record: Entry, seq: number, owedTo?: string): OwnRecord => ({ record, seq, owedTo })
+const own = (record: Entry, seq: number, pendingFor?: string): OwnRecord => ({
+  record,
+  seq,
+  pendingFor,
+})
 
 test('only what was seen there, has not changed since and is not owed counts as deleted', () => {
   const absence = new Absence({ seq: 10, atNs: 1000n, activity: 900n })
@@ -31,7 +35,7 @@ test('a peer that shows older data than it had deleted only what is older still'
   expect(absence.deletedAt(own(entry('a', 300n), 2))).toBe(1000n)
   expect(absence.deletedAt(own(entry('a', 500n), 2))).toBeUndefined()
   const byActivity = new Absence({ seq: 10, atNs: 1000n, activity: 900n })
-  byActivity.told(450n)
+  byActivity.reported(450n)
   expect(byActivity.deletedAt(own(entry('a', 300n), 2))).toBe(1000n)
   expect(byActivity.deletedAt(own(entry('a', 500n), 2))).toBeUndefined()
 })

@@ -112,11 +112,11 @@ async function inStep(leader: Side, nodes: readonly Side[], seed: number): Promi
     if (node instanceof OwnNode) {
       if (leader instanceof OwnNode) continue
       await waitFor(() => node.outbox === 0)
-      await waitFor(() => node.hasSeen(leader.url, 'things/*'))
+      await waitFor(() => node.contextCovers(leader.url, 'things/*'))
       continue
     }
     for (const path of ['things/*', 'nodes/*']) {
-      if (leader instanceof OwnNode) await waitFor(() => leader.hasSeen(node.address, path))
+      if (leader instanceof OwnNode) await waitFor(() => leader.contextCovers(node.address, path))
     }
     let taken = -1
     await waitFor(

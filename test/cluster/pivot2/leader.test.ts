@@ -172,8 +172,8 @@ test('a delete that is older than what is here is not made', async () => {
   const newer = await leader.request('DELETE', `/_pivot/pivot/things/a/${version + 1n}`)
   expect(newer.status).toBe(200)
   expect(await leader.value('things/a')).toBeUndefined()
-  const slot = await leader.server.store.slot('things/a')
-  expect(slot?.record).toMatchObject({ kind: 'tombstone', deleted: version + 1n })
+  const keyState = await leader.server.store.keyState('things/a')
+  expect(keyState?.record).toMatchObject({ kind: 'tombstone', deleted: version + 1n })
 })
 
 test('what a follower of ours brings late reaches 2.0 nodes too', async () => {

@@ -39,7 +39,7 @@ async function inStep(leader: OwnNode, ...nodes: readonly PivotPeer[]): Promise<
       async () => JSON.stringify(thingsOf(node)) === JSON.stringify(await leader.things()),
     )
     for (const path of ['things/*', 'nodes/*']) {
-      await waitFor(() => leader.hasSeen(node.address, path), { what: `a look at ${path}` })
+      await waitFor(() => leader.contextCovers(node.address, path), { what: `a look at ${path}` })
     }
     let taken = -1
     await waitFor(

@@ -79,12 +79,14 @@ export class OwnNode {
   }
 
   /** Whether a look at the 2.0 node `host:port` has found all of the path that is held here by now. */
-  async hasSeen(address: string, path: string): Promise<boolean> {
+  async contextCovers(address: string, path: string): Promise<boolean> {
     const { store } = this.server
     const row = store.meta(`pivot2/held/${encodeURIComponent(address)}`) ?? ''
     const line = row.split('\n').find((found) => found.startsWith(`${path} `))
-    const slots = await Promise.all((await store.list(path)).map(({ key }) => store.slot(key)))
-    const seq = Math.max(...slots.map((slot) => slot?.seq ?? 0))
+    const keyStates = await Promise.all(
+      (await store.list(path)).map(({ key }) => store.keyState(key)),
+    )
+    const seq = Math.max(...keyStates.map((keyState) => keyState?.seq ?? 0))
     return line !== undefined && Number(line.split(' ')[1]) >= seq
   }
 

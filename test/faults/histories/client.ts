@@ -35,7 +35,7 @@ const ACK_TIMEOUT_MS = 3000
 /** Answers that say that nothing was written. */
 const REFUSALS: ReadonlySet<number> = new Set([400, 401, 403, 404, 405, 412, 413, 421])
 /** Part of the text of a 503 that says that nothing was written; others may have written. */
-const NOBODY_ASKED = 'nobody was asked'
+const NOT_ASKED = 'nobody was asked'
 
 /** Makes the operation and records it. Never rejects. */
 export async function perform(
@@ -106,7 +106,7 @@ function outcomeOf(op: OperationKind, answer: Answer | string): Outcome {
   if (status === 200 || status === 204) return 'ok'
   // The write is made; fewer nodes than asked for have it, and the header says how many.
   if (status === 504 && headers['ooo-write-id'] !== undefined) return 'ok'
-  if (status === 503 && answer.body.includes(NOBODY_ASKED)) return 'fail'
+  if (status === 503 && answer.body.includes(NOT_ASKED)) return 'fail'
   return REFUSALS.has(status) ? 'fail' : 'unknown'
 }
 
