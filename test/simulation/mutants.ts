@@ -162,8 +162,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a delete of a glob leaves one tombstone',
     file: 'src/store/operations.ts',
-    find: '    if (!isLive(key)) continue',
-    replace: '    if (!isLive(key) || keyStates.length === 1) continue',
+    find: '    plan: { keyStates },\n    result: { deleted',
+    replace: '    plan: { keyStates: keyStates.slice(0, 1) },\n    result: { deleted',
   },
   {
     name: 'a page of the log skips rows that are in memory only',
