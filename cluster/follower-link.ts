@@ -64,6 +64,8 @@ export interface LinkProgress {
   readonly leader?: string | undefined
   /** What the base says nothing of, of what is held. Default: it is about all of it. */
   readonly apart?: Apart | undefined
+  /** See `StoredProgress`. */
+  readonly forgotten?: string | undefined
 }
 
 /** What is known while connected and welcomed. */

@@ -31,15 +31,17 @@ export interface LeaderTerms {
   readonly forgotten: bigint
   /** Up to which stamp it has removed tombstones, whether it is known of which log or not. */
   readonly removed: bigint
+  /** Up to which stamp what it holds lacks tombstones, its own and inherited. */
+  readonly gone: bigint
   readonly horizon: bigint
   /** Exceeds all stamps that the leader holds. */
   readonly greatest: bigint
 }
 
 /** What a welcome says of them. */
-export function keptBy(welcome: Welcome): Pick<LeaderTerms, 'forgotten' | 'removed'> {
-  const { forgotten, removed = forgotten } = welcome
-  return { forgotten: BigInt(forgotten), removed: BigInt(removed) }
+export function keptBy(welcome: Welcome): Pick<LeaderTerms, 'forgotten' | 'removed' | 'gone'> {
+  const { forgotten, removed = forgotten, gone = removed } = welcome
+  return { forgotten: BigInt(forgotten), removed: BigInt(removed), gone: BigInt(gone) }
 }
 
 export interface FollowerStepsOptions {
@@ -82,6 +84,8 @@ export class FollowerSteps {
    */
   #acknowledged = { session: 0, keys: new HashSet() }
 
+  /** Deletes up to this stamp may be forgotten at the leader. */
+  #gone = 0n
   #denied = 0
   #unproven = 0
 
@@ -115,6 +119,7 @@ export class FollowerSteps {
   ): Promise<FollowerEvent> {
     const { store, leader } = this.#options
     const { session } = effect
+    this.#gone = terms.gone > terms.horizon ? terms.gone : terms.horizon
     switch (effect.type) {
       case 'save': {
         const progress = await this.#saveProgress(effect)
@@ -295,9 +300,16 @@ export class FollowerSteps {
     progress: LinkProgress,
     write: (meta: ReadonlyMap<string, string>) => Promise<Result>,
   ): Promise<Result> {
-    const row = encodeProgress(this.#options.placementId, progress)
+    const durable = { ...progress, forgotten: this.#forgottenBy(progress) }
+    const row = encodeProgress(this.#options.placementId, durable)
     const result = await write(new Map([[progressRow(this.#options.leader), row]]))
-    this.#durable = progress
+    this.#durable = durable
     return result
+  }
+
+  /** Inherited with all of the log, so not before that is compared. Never falls. */
+  #forgottenBy({ cursor }: LinkProgress): string | undefined {
+    const { forgotten } = this.#durable
+    return cursor !== null && this.#gone > BigInt(forgotten ?? 0) ? String(this.#gone) : forgotten
   }
 }

@@ -116,7 +116,7 @@ export class FollowerLink {
       tick: () => this.#dispatch({ type: 'busTick' }),
     })
     const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
-    this.#terms = { forgotten: 0n, removed: 0n, horizon, greatest: 0n }
+    this.#terms = { forgotten: 0n, removed: 0n, gone: 0n, horizon, greatest: 0n }
     this.#keptHorizon = horizon
     this.#comparisons = new ComparisonLog({
       ...options,

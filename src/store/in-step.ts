@@ -36,6 +36,8 @@ export interface InStep {
   readonly place: LogPosition
   readonly seen: LogPosition | null
   readonly apart: Apart
+  /** See `StoredProgress`. */
+  readonly forgotten?: string
   /** Where the own log was. */
   readonly own: LogPosition
 }
