@@ -66,6 +66,7 @@ export interface LinkProgress {
   readonly apart?: Apart | undefined
   /** See `StoredProgress`. */
   readonly forgotten?: string | undefined
+  readonly heardMs?: number | undefined
 }
 
 /** What is known while connected and welcomed. */

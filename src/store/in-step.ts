@@ -38,6 +38,7 @@ export interface InStep {
   readonly apart: Apart
   /** See `StoredProgress`. */
   readonly forgotten?: string
+  readonly heardMs?: number
   /** Where the own log was. */
   readonly own: LogPosition
 }

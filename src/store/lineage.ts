@@ -107,11 +107,12 @@ function isFormerLog(value: unknown): value is FormerLog {
 }
 
 function isInStep(value: unknown): value is InStep {
-  const { leader, place, seen, apart, forgotten = '0', own } = fieldsOf(value)
+  const { leader, place, seen, apart, forgotten = '0', heardMs = 0, own } = fieldsOf(value)
   const { after, keys = [], within = [] } = fieldsOf(apart)
   return (
     typeof leader === 'string' &&
     isStamp(forgotten) &&
+    isSeq(heardMs) &&
     [place, own, ...(seen === null ? [] : [seen])].every(isPlace) &&
     (after === undefined || isSeq(after)) &&
     Array.isArray(keys) &&

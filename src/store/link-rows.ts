@@ -25,6 +25,8 @@ export interface StoredProgress {
    * node holds of the log lacks those, though it never had their tombstones. Default: none.
    */
   readonly forgotten?: string
+  /** When this node was last in step with it, or up to an eighth of the retention later; ms since the epoch. */
+  readonly heardMs?: number
 }
 
 export interface StoredPlacement {
@@ -80,8 +82,8 @@ export async function marksNow(store: Rows, urls?: readonly string[]): Promise<I
     if (progress === undefined || place === null) return []
     const apart = moreApart(progress.apart ?? {}, after, owed, followedOf(fingerprint, url))
     const own = { epoch, seq: after }
-    const { leader = url, seen, forgotten } = progress
-    return [{ leader, place, seen, apart, own, ...(forgotten === undefined ? {} : { forgotten }) }]
+    const { leader = url, seen } = progress
+    return [{ leader, place, seen, apart, own, ...inheritedOf(progress) }]
   })
 }
 
@@ -94,10 +96,20 @@ export function appliedNow(store: Pick<Store, 'meta'>): Omit<InStep, 'own'>[] {
     const progress = readProgress(store, url, id)
     const place = progress?.cursor ?? null
     if (progress === undefined || place === null) return []
-    const { leader = url, seen, forgotten } = progress
+    const { leader = url, seen } = progress
     const apart = { after: 0, within: [followedOf(fingerprint, url)] }
-    return [{ leader, place, seen, apart, ...(forgotten === undefined ? {} : { forgotten }) }]
+    return [{ leader, place, seen, apart, ...inheritedOf(progress) }]
   })
+}
+
+function inheritedOf({
+  forgotten,
+  heardMs,
+}: StoredProgress): Pick<InStep, 'forgotten' | 'heardMs'> {
+  return {
+    ...(forgotten === undefined ? {} : { forgotten }),
+    ...(heardMs === undefined ? {} : { heardMs }),
+  }
 }
 
 function followedOf(fingerprint: string, url: string): Followed {
