@@ -370,6 +370,7 @@ export class ClusterEngine {
   ): FollowerLink {
     const { store, clock, time, random, transport, options, url } = this.#engine
     const { node, narrow = (path: string) => path } = this.#engine
+    const { token, bus, limits, logger, tombstoneRetentionMs: retentionMs } = options
     const described = { ...(node && { node }), ...(url !== undefined && { url }) }
     const incarnations = incarnationsOf(store)
     const who = { id: store.id, name: this.name, scopes: scopes.map(narrow), incarnations }
@@ -391,10 +392,7 @@ export class ClusterEngine {
       random,
       transport: this.#monitor.transportTo(leader, transport),
       voting: this.#engine.standing?.follows === leader ? this.#engine.standing.voting : undefined,
-      token: options.token,
-      bus: options.bus,
-      limits: options.limits,
-      logger: options.logger,
+      ...{ token, bus, limits, logger, retentionMs },
     })
   }
 }

@@ -64,6 +64,9 @@ export interface LinkProgress {
   readonly leader?: string | undefined
   /** What the base says nothing of, of what is held. Default: it is about all of it. */
   readonly apart?: Apart | undefined
+  /** See `StoredProgress`. */
+  readonly forgotten?: string | undefined
+  readonly heardMs?: number | undefined
 }
 
 /** What is known while connected and welcomed. */

@@ -40,5 +40,7 @@ export interface FollowerLinkOptions {
   /** Where the leader's changes are listened to when it publishes them. */
   readonly bus?: Bus | undefined
   readonly limits: ClusterLimits
+  /** For how long deletes are kept; 0: for ever. */
+  readonly retentionMs: number
   readonly logger: Logger
 }

@@ -9,7 +9,7 @@ import { StateError } from '../src/core/errors.ts'
 import type { Logger } from '../src/core/logger.ts'
 import type { LogPosition, Welcome } from '../src/core/protocol.ts'
 import { type KeySet, MAX_HASHES } from '../src/core/protocol-comparison.ts'
-import type { TimeSource } from '../src/core/time.ts'
+import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { BatchOperation } from '../src/storage-adapter.ts'
 import type { ConflictLog } from '../src/store/conflict-log.ts'
 import { type Apart, apartHash, apartOf, MAX_APART } from '../src/store/in-step.ts'
@@ -17,7 +17,7 @@ import { progressRow } from '../src/store/link-rows.ts'
 import type { Store } from '../src/store/store.ts'
 import type { DeniedRow, FollowerEffect, FollowerEvent, LinkProgress } from './follower-link.ts'
 import { HashSet } from './hash-set.ts'
-import { encodeProgress, laterSeen, leaveLog, marksBeside } from './link-progress.ts'
+import { encodeProgress, horizonRow, laterSeen, leaveLog, marksBeside } from './link-progress.ts'
 import type { LinkStatus } from './link-status.ts'
 import { leaveForgotten, setRows, settleUnknown } from './set-rows.ts'
 
@@ -31,15 +31,26 @@ export interface LeaderHorizon {
   readonly forgotten: bigint
   /** Up to which stamp it has removed tombstones, whether it is known of which log or not. */
   readonly removed: bigint
+  /** Up to which stamp what it holds lacks tombstones, its own and inherited. */
+  readonly gone: bigint
   readonly horizon: bigint
+  /** Whether it has held all that was in the log at one of the places that it was told. */
+  readonly knows: boolean
   /** Exceeds all stamps that the leader holds. */
   readonly greatest: bigint
 }
 
 /** What a welcome says of them. */
-export function keptBy(welcome: Welcome): Pick<LeaderHorizon, 'forgotten' | 'removed'> {
-  const { forgotten, removed = forgotten } = welcome
-  return { forgotten: BigInt(forgotten), removed: BigInt(removed) }
+export function keptBy(
+  welcome: Welcome,
+): Pick<LeaderHorizon, 'forgotten' | 'removed' | 'gone' | 'knows'> {
+  const { forgotten, removed = forgotten, gone = removed, continues, knows } = welcome
+  return {
+    forgotten: BigInt(forgotten),
+    removed: BigInt(removed),
+    gone: BigInt(gone),
+    knows: continues || knows !== undefined,
+  }
 }
 
 export interface FollowerStepsOptions {
@@ -56,12 +67,18 @@ export interface FollowerStepsOptions {
   /** Id of the placement the progress belongs to. */
   readonly placementId: string
   readonly progress: LinkProgress
+  /** For how long deletes are kept; 0: for ever. */
+  readonly retentionMs: number
 }
 
 function isSamePlace(a: LogPosition | undefined, b: LogPosition | undefined): boolean {
   return a?.epoch === b?.epoch && a?.seq === b?.seq
 }
 
+/** When a leader was last in step is noted so many times per retention where nothing else is. */
+const NOTES = 8
+/** Of all that is sent nothing tells. */
+const ALL_STAMPS = 2n ** 63n - 1n
 /** Countings that writes come between, before nothing is taken for known. */
 const MAX_TRIES = 5
 
@@ -82,6 +99,8 @@ export class FollowerSteps {
    */
   #acknowledged = { session: 0, keys: new HashSet() }
 
+  /** Deletes up to this stamp may be forgotten at the leader. */
+  #gone = 0n
   #denied = 0
   #unproven = 0
 
@@ -115,6 +134,7 @@ export class FollowerSteps {
   ): Promise<FollowerEvent> {
     const { store, leader } = this.#options
     const { session } = effect
+    this.#gone = retention.gone > retention.horizon ? retention.gone : retention.horizon
     switch (effect.type) {
       case 'save': {
         const progress = await this.#saveProgress(effect)
@@ -220,6 +240,7 @@ export class FollowerSteps {
     const acknowledged = this.#acknowledgedIn(session)
     const unknown = {
       ...{ leader, lacks, underWay: this.#underWay, acknowledged, ...retention, isWanted },
+      removed: !retention.knows && this.#wasAway() ? ALL_STAMPS : retention.removed,
       isApart: apartOf(this.#durable.apart ?? {}),
       doubted: (count: number) => this.#doubt(count),
     }
@@ -295,9 +316,41 @@ export class FollowerSteps {
     progress: LinkProgress,
     write: (meta: ReadonlyMap<string, string>) => Promise<Result>,
   ): Promise<Result> {
-    const row = encodeProgress(this.#options.placementId, progress)
+    const durable = { ...progress, ...this.#inherited(progress) }
+    const row = encodeProgress(this.#options.placementId, durable)
     const result = await write(new Map([[progressRow(this.#options.leader), row]]))
-    this.#durable = progress
+    this.#durable = durable
     return result
+  }
+
+  /** Inherited with all of the log, so not before that is compared. The stamp never falls. */
+  #inherited({ cursor }: LinkProgress): Pick<LinkProgress, 'forgotten' | 'heardMs'> {
+    const { forgotten, heardMs } = this.#durable
+    if (cursor === null) return { forgotten, heardMs }
+    const isMore = this.#gone > BigInt(forgotten ?? 0)
+    return { forgotten: isMore ? String(this.#gone) : forgotten, heardMs: this.#nowMs }
+  }
+
+  get #nowMs(): number {
+    return Number(this.#options.time.wallNs() / NS_PER_MS)
+  }
+
+  /** Whether this node was not in step for so long that what it holds may have been deleted and forgotten. */
+  #wasAway(): boolean {
+    const { retentionMs } = this.#options
+    const { heardMs } = this.#durable
+    return retentionMs > 0 && heardMs !== undefined && this.#nowMs - heardMs > retentionMs
+  }
+
+  /** In step with the leader, which has told this horizon: notes both, when it is time. @throws StateError of the storage. */
+  async keep(horizon: bigint): Promise<void> {
+    const { leader, store, retentionMs } = this.#options
+    const { cursor, heardMs = 0 } = this.#durable
+    const name = horizonRow(leader)
+    const reported = new Map(store.meta(name) === String(horizon) ? [] : [[name, String(horizon)]])
+    const isTime = retentionMs > 0 && this.#nowMs - heardMs > retentionMs / NOTES
+    if (cursor !== null && isTime) {
+      await this.#save(this.#durable, (meta) => store.saveMeta(new Map([...reported, ...meta])))
+    } else if (reported.size > 0) await store.saveMeta(reported)
   }
 }

@@ -56,7 +56,6 @@ export class FollowerLink {
   readonly #steps: FollowerSteps
   readonly #comparisons: ComparisonLog
   #retention: LeaderHorizon
-  #keptHorizon: bigint
   readonly #leaderTime: LeaderTime
   readonly #leaderStorage: LeaderStorage
   /** Waits for the answer to the question with this number. */
@@ -116,8 +115,7 @@ export class FollowerLink {
       tick: () => this.#dispatch({ type: 'busTick' }),
     })
     const horizon = BigInt(options.store.meta(horizonRow(leader)) ?? 0n)
-    this.#retention = { forgotten: 0n, removed: 0n, horizon, greatest: 0n }
-    this.#keptHorizon = horizon
+    this.#retention = { forgotten: 0n, removed: 0n, gone: 0n, horizon, knows: true, greatest: 0n }
     this.#comparisons = new ComparisonLog({
       ...options,
       intervalMs: limits.compareIntervalMs,
@@ -367,15 +365,16 @@ export class FollowerLink {
   /** What is told is told on after a restart too, before the leader is met again: so it is kept. */
   #keepHorizon(): void {
     const { horizon } = this.#retention
-    if (horizon === this.#keptHorizon) return
-    this.#keptHorizon = horizon
-    this.#saveSoon(new Map([[horizonRow(this.leader), String(horizon)]]))
+    this.#soon(() => this.#steps.keep(horizon))
   }
 
   #saveSoon(meta: ReadonlyMap<string, string> | undefined): void {
-    if (meta === undefined) return
+    if (meta !== undefined) this.#soon(() => this.#options.store.saveMeta(meta))
+  }
+
+  #soon(note: () => Promise<void>): void {
     this.#work = this.#work
-      .then(() => this.#options.store.saveMeta(meta))
+      .then(note)
       .catch((error: unknown) => this.#fail('what the leader told could not be noted', error))
   }
 

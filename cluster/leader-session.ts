@@ -205,7 +205,7 @@ function greet(
     answers: NO_ANSWERS,
     silentBeats: 0,
   }
-  const { id, epoch, head, clock, continues, forgotten, knows, removed, maxValueBytes, bus } =
+  const { id, epoch, head, clock, continues, forgotten, knows, removed, gone, maxValueBytes, bus } =
     leader
   const welcome: LeaderMessage = {
     t: 'welcome',
@@ -219,6 +219,7 @@ function greet(
     forgotten,
     ...(knows === undefined || (knows === 0 && continues) ? {} : { knows }),
     ...(removed === undefined ? {} : { removed }),
+    ...(gone === undefined ? {} : { gone }),
     ...(maxValueBytes === undefined ? {} : { maxValueBytes }),
     ...(state.isInvited && bus !== undefined ? { bus } : {}),
   }

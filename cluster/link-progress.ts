@@ -56,8 +56,9 @@ export function loadProgress(store: Store, leader: string, placementId: string):
 }
 
 /** What a comparison begins with whose leader knows the place of this mark. */
-export function startFrom({ leader, place, seen, apart }: InStep): LinkProgress {
-  return { cursor: null, seen, base: place, leader, apart }
+export function startFrom(mark: InStep): LinkProgress {
+  const { leader, place, seen, apart, forgotten, heardMs } = mark
+  return { cursor: null, seen, base: place, leader, apart, forgotten, heardMs }
 }
 
 /**

@@ -21,8 +21,9 @@ export interface LinkStatus extends ComparisonStatus {
   /** Values the leader refused for good, since this node started: they are in the conflict log. */
   readonly denied: number
   /**
-   * Entries that the leader did not know and was sent since this node started, though it has forgotten deletes
-   * as late as they are: nothing tells whether they were deleted there.
+   * Entries that the leader did not know and was sent since this node started, though deletes as late as they are
+   * are forgotten there, or this node was away for longer than deletes are kept and the leader knows nothing of
+   * where it was before: nothing tells whether they were deleted.
    */
   readonly unproven: number
   /** Records the leader refused as stamped too far in the future, since this node started. */

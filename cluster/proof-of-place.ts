@@ -6,7 +6,7 @@
  * | --- | --- |
  * | the own log | it goes on from there |
  * | a former log (`src/store/former-logs.ts`) | this node was made from a backup of that node |
- * | the log of another leader, no later than this node was in step with that | it followed that before it led |
+ * | the log of another leader, no later than this node has applied it | it follows that, or did before it led |
  *
  * Each holds as long as the own log goes on: one that was found damaged begins again.
  */
@@ -14,7 +14,9 @@ import { matchKey } from '../src/core/key.ts'
 import type { Hello } from '../src/core/protocol.ts'
 import type { KnownPlace } from '../src/core/protocol-known.ts'
 import { isOnFormer, readFormerLogs } from '../src/store/former-logs.ts'
+import { goneOf } from '../src/store/gone.ts'
 import { type InStep, readInStep } from '../src/store/in-step.ts'
+import { appliedNow } from '../src/store/link-rows.ts'
 import type { Store } from '../src/store/store.ts'
 import type { Retention } from '../src/store/tombstones.ts'
 
@@ -24,12 +26,17 @@ export interface PlaceProof {
   /** See `Knowledge`. */
   readonly knows?: number
   readonly removed?: string
+  readonly gone?: string
   /** See `Welcome`. */
   readonly forgotten: string
 }
 
 type Places = Pick<Hello, 'cursor' | 'base' | 'seen' | 'known' | 'scopes'>
 
+/**
+ * Where all was held, what is forgotten is told as the greatest of what this node forgot and of what it
+ * inherited (`gone.ts`).
+ */
 export function proofOfPlace(
   store: Pick<Store, 'canResume' | 'meta'>,
   { floor, forgotten }: Retention,
@@ -42,27 +49,27 @@ export function proofOfPlace(
   const continues = places.some((place) => place !== undefined && canResume(place))
   const formers = readFormerLogs(store).filter(({ own }) => store.canResume(own))
   const marks = readInStep(store).filter(({ own }) => store.canResume(own))
+  const passed = [...appliedNow(store), ...marks]
+  const most = String(goneOf(store, forgotten))
+  const gone = most === '0' ? {} : { gone: most }
   for (const [knows, reported] of [...places, ...known].entries()) {
     if (reported === undefined) continue
     if (canResume(reported)) {
-      return { continues, knows, forgotten: String(reported.place.seq >= floor ? 0n : forgotten) }
+      const own = String(reported.place.seq >= floor ? 0n : forgotten)
+      return { continues, knows, forgotten: own, ...gone }
     }
-    const former = formers.find((log) => isOnFormer(log, reported))
-    const before = former === undefined ? 0n : BigInt(former.forgotten)
-    if (former !== undefined || marks.some((mark) => hasPassed(mark, reported, scopes))) {
-      return { continues, knows, forgotten: String(before > forgotten ? before : forgotten) }
-    }
+    const isHeld =
+      formers.some((log) => isOnFormer(log, reported)) ||
+      passed.some((mark) => hasPassed(mark, reported, scopes))
+    // Forgotten here, or by whoever this comes from: of them all the greatest is right, as it was held.
+    if (isHeld) return { continues, knows, forgotten: most, ...gone }
   }
-  const removed = formers.reduce(
-    (most, log) => (BigInt(log.forgotten) > most ? BigInt(log.forgotten) : most),
-    forgotten,
-  )
-  return { continues, forgotten: '0', ...(removed === 0n ? {} : { removed: String(removed) }) }
+  return { continues, forgotten: '0', ...(most === '0' ? {} : { removed: most, gone: most }) }
 }
 
 /** Whether this node held all of these scopes that was in that log by then, when it was in step with it. */
 function hasPassed(
-  { place, apart }: InStep,
+  { place, apart }: Omit<InStep, 'own'>,
   reported: KnownPlace,
   scopes: readonly string[],
 ): boolean {

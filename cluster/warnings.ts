@@ -51,7 +51,7 @@ function describe(link: ReportedLink): string | undefined {
 function describeUnproven({ url, unproven }: ReportedLink): string | undefined {
   if (unproven === 0) return undefined
   const entries = unproven === 1 ? '1 entry' : `${unproven} entries`
-  return `${entries} went to ${url}, which may have deleted what it did not know: it has forgotten deletes of that time`
+  return `${entries} went to ${url}, which may have deleted what it did not know: deletes of that time are forgotten; where its disk was lost that is as it should be`
 }
 
 function rows(count: number): string {

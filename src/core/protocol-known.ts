@@ -27,6 +27,11 @@ export interface Knowledge {
   readonly knows?: number
   /** Where it knows none: up to which stamp it has removed tombstones, nanoseconds as integer text. Default: "0". */
   readonly removed?: string
+  /**
+   * Up to which stamp tombstones were removed here, or where what is held here comes from (`store/gone.ts`),
+   * nanoseconds as integer text. Who applies this log inherits that. Default: not told.
+   */
+  readonly gone?: string
 }
 
 /** Most places one follower may name; ours names fewer. */
@@ -47,9 +52,10 @@ export function readKnownPlaces(fields: Fields): { known?: KnownPlace[] } {
 
 /** @throws StateError `invalid_message`. */
 export function readKnowledge(fields: Fields): Knowledge {
-  const { knows, removed } = fields
+  const { knows, removed, gone } = fields
   return {
     ...(knows === undefined ? {} : { knows: integer(fields, 'knows') }),
     ...(removed === undefined ? {} : { removed: String(stamp(removed, 'removed')) }),
+    ...(gone === undefined ? {} : { gone: String(stamp(gone, 'gone')) }),
   }
 }

@@ -36,6 +36,9 @@ export interface InStep {
   readonly place: LogPosition
   readonly seen: LogPosition | null
   readonly apart: Apart
+  /** See `StoredProgress`. */
+  readonly forgotten?: string
+  readonly heardMs?: number
   /** Where the own log was. */
   readonly own: LogPosition
 }

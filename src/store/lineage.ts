@@ -74,7 +74,7 @@ export function lineageRows(
 ): ReadonlyMap<string, string> {
   const own = { epoch: store.epoch, seq: store.head }
   const logs = [{ epochs, head: place.seq, forgotten, own }, ...former]
-  const first: InStep = { leader: node, place, seen: null, apart: {}, own }
+  const first: InStep = { leader: node, place, seen: null, apart: {}, forgotten, own }
   const marks = [first, ...inStep.filter(({ leader }) => leader !== node)]
   return new Map([
     [
@@ -107,10 +107,12 @@ function isFormerLog(value: unknown): value is FormerLog {
 }
 
 function isInStep(value: unknown): value is InStep {
-  const { leader, place, seen, apart, own } = fieldsOf(value)
+  const { leader, place, seen, apart, forgotten = '0', heardMs = 0, own } = fieldsOf(value)
   const { after, keys = [], within = [] } = fieldsOf(apart)
   return (
     typeof leader === 'string' &&
+    isStamp(forgotten) &&
+    isSeq(heardMs) &&
     [place, own, ...(seen === null ? [] : [seen])].every(isPlace) &&
     (after === undefined || isSeq(after)) &&
     Array.isArray(keys) &&

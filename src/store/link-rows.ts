@@ -20,6 +20,13 @@ export interface StoredProgress {
   /** Absent in rows of earlier builds. */
   readonly leader?: string
   readonly apart?: Apart
+  /**
+   * Deletes up to this stamp may have been forgotten in that log by the cursor, nanoseconds as integer text. What this
+   * node holds of the log lacks those, though it never had their tombstones. Default: none.
+   */
+  readonly forgotten?: string
+  /** When this node was last in step with it, or up to an eighth of the retention later; ms since the epoch. */
+  readonly heardMs?: number
 }
 
 export interface StoredPlacement {
@@ -75,8 +82,34 @@ export async function marksNow(store: Rows, urls?: readonly string[]): Promise<I
     if (progress === undefined || place === null) return []
     const apart = moreApart(progress.apart ?? {}, after, pending, followedOf(fingerprint, url))
     const own = { epoch, seq: after }
-    return [{ leader: progress.leader ?? url, place, seen: progress.seen, apart, own }]
+    const { leader = url, seen } = progress
+    return [{ leader, place, seen, apart, own, ...inheritedOf(progress) }]
   })
+}
+
+/** How far the logs of the present leaders are applied. Of what is held, nothing is said: of that all is apart. */
+export function appliedNow(store: Pick<Store, 'meta'>): Omit<InStep, 'own'>[] {
+  const placement = readPlacement(store)
+  if (placement === undefined) return []
+  const { id, leaders = [], fingerprint } = placement
+  return leaders.flatMap((url) => {
+    const progress = readProgress(store, url, id)
+    const place = progress?.cursor ?? null
+    if (progress === undefined || place === null) return []
+    const { leader = url, seen } = progress
+    const apart = { after: 0, within: [followedOf(fingerprint, url)] }
+    return [{ leader, place, seen, apart, ...inheritedOf(progress) }]
+  })
+}
+
+function inheritedOf({
+  forgotten,
+  heardMs,
+}: StoredProgress): Pick<InStep, 'forgotten' | 'heardMs'> {
+  return {
+    ...(forgotten === undefined ? {} : { forgotten }),
+    ...(heardMs === undefined ? {} : { heardMs }),
+  }
 }
 
 function followedOf(fingerprint: string, url: string): Followed {

@@ -87,7 +87,7 @@ describe('a follower in an exchange', () => {
     isAll: false,
     seen: { epoch: 'e1', seq: 9 },
   } as const
-  const retention = { forgotten: 0n, removed: 0n, horizon: 0n, greatest: 0n }
+  const retention = { forgotten: 0n, removed: 0n, gone: 0n, horizon: 0n, knows: true, greatest: 0n }
 
   function steps(): FollowerSteps {
     const progress = { cursor: { epoch: 'e1', seq: 5 }, seen: null }
@@ -104,6 +104,7 @@ describe('a follower in an exchange', () => {
       sets: [set],
       placementId: 'p',
       progress,
+      retentionMs: 0,
     })
   }
 

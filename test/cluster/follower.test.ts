@@ -37,6 +37,7 @@ beforeEach(async () => {
   const time = new FakeTime()
   const digests = new DigestTable(store, time, [])
   link = new FollowerLink({
+    retentionMs: 0,
     leader: LEADER,
     identity: { id: store.id, name: 'f', scopes: ['items/*'] },
     progress: { cursor: { epoch: 'e1', seq: 0 }, seen: null },

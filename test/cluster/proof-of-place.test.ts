@@ -50,7 +50,7 @@ describe('what a leader knows of a place', () => {
     ['on its log, after that', { epoch: 'own', seq: 50 }, null, '0'],
     ['on a former log', { epoch: 'f1', seq: 40 }, null, '900'],
     ['on a former log, at its end', { epoch: 'f2', seq: 60 }, { epoch: 'f2', seq: 60 }, '900'],
-    ['on the log of a leader that it followed', { epoch: 'b', seq: 30 }, null, '700'],
+    ['on the log of a leader that it followed', { epoch: 'b', seq: 30 }, null, '900'],
   ])('%s', (_name, place, seen, forgotten) => {
     const told = { ...NOWHERE, known: [{ place, seen }] }
     expect(proofOfPlace(store(), RETENTION, told)).toMatchObject({ knows: 1, forgotten })
@@ -68,7 +68,7 @@ describe('what a leader knows of a place', () => {
   ])('nothing: one %s', (_name, place, seen) => {
     const told = { ...NOWHERE, known: [{ place, seen }] }
     const proof = proofOfPlace(store(), RETENTION, told)
-    expect(proof).toEqual({ continues: false, forgotten: '0', removed: '900' })
+    expect(proof).toEqual({ continues: false, forgotten: '0', removed: '900', gone: '900' })
   })
 
   it('nothing of scopes that it did not follow there', () => {

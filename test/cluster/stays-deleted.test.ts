@@ -1,13 +1,10 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { readBackup } from '../../backup/read-backup.ts'
-import { restoreStorage } from '../../backup/restore-records.ts'
-import { backupOfStore } from '../../backup/store-backup.ts'
-import { writeBackup } from '../../backup/write-backup.ts'
 import type { BatchOperation } from '../../src/storage-adapter.ts'
 import { IN_STEP_ROW } from '../../src/store/in-step.ts'
 import { PLACEMENT_ROW, progressRow } from '../../src/store/link-rows.ts'
 import { metaRow, sealRow, unsealRow } from '../../src/store/rows.ts'
 import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { backUp, restore } from './site-backup.ts'
 import { type SiteNode, VirtualSite } from './virtual-site.ts'
 
 const RETENTION_MS = 80_000
@@ -86,42 +83,6 @@ async function asEarlierBuild(storage: MemoryStorage): Promise<void> {
 interface StoredFields {
   readonly leader?: string
   readonly until?: number
-}
-
-interface Backup {
-  readonly bytes: Uint8Array[]
-}
-
-async function backUp(node: SiteNode): Promise<Backup> {
-  const { clock, store } = node
-  const backup = await backupOfStore(store, { clock, time: site.time, scopes: [] })
-  const bytes: Uint8Array[] = []
-  for await (const chunk of writeBackup(backup.header, backup.records, { flaws: backup.flaws })) {
-    bytes.push(chunk)
-  }
-  return { bytes }
-}
-
-let restores = 0
-
-/** Of a node that is stopped, as `ooo restore --force` does it. */
-async function restore(node: SiteNode, { bytes }: Backup, asNew = false): Promise<void> {
-  const storage = new MemoryStorage()
-  const n = ++restores
-  let ids = 0
-  const newId = (): string => `restored${n}x${ids++}`
-  for await (const event of readBackup(streamOf(bytes))) {
-    if (event.type !== 'header') continue
-    const options = { time: site.time, newId, cacheBytes: 1_000_000 }
-    const header = asNew ? { ...event.header, node: '' } : event.header
-    await restoreStorage(storage, header, readBackup(streamOf(bytes)), options)
-    break
-  }
-  node.storage = storage
-}
-
-async function* streamOf(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  yield* chunks
 }
 
 describe('a follower away for longer than the retention brings nothing back', () => {
@@ -237,11 +198,11 @@ describe('a follower away for longer than the retention brings nothing back', ()
     const [leader, follower] = await inStep()
     follower.isolate()
     await follower.store.set('items/owed', '1')
-    const backup = await backUp(follower)
+    const backup = await backUp(site, follower)
     site.network.healAll()
     await follower.stop()
     await deleteAll(leader)
-    await restore(follower, backup)
+    await restore(site, follower, backup)
     await follower.start()
     await joined(follower)
     expect(await items(leader)).toEqual(['kept', 'owed'])
@@ -250,12 +211,12 @@ describe('a follower away for longer than the retention brings nothing back', ()
 
   test('when it is made from an old backup of its leader', async () => {
     const [leader, follower] = await inStep()
-    const backup = await backUp(leader)
+    const backup = await backUp(site, leader)
     await follower.stop()
     await deleteAll(leader)
     const copy = await site.node('copy', OPTIONS)
     await copy.stop()
-    await restore(copy, backup, true)
+    await restore(site, copy, backup, true)
     await startWith(copy, 'leader')
     await joined(copy)
     expect(await items(leader)).toEqual(['kept'])
@@ -323,10 +284,10 @@ describe('a leader restored from a backup', () => {
     const [leader, follower] = await inStep()
     await follower.stop()
     await deleteAll(leader)
-    const backup = await backUp(leader)
+    const backup = await backUp(site, leader)
     await leader.store.set('items/lost', '1')
     await leader.stop()
-    await restore(leader, backup)
+    await restore(site, leader, backup)
     await leader.start()
     await follower.start()
     await joined(follower)
@@ -339,9 +300,9 @@ describe('a leader restored from a backup', () => {
     await follower.stop()
     await deleteAll(leader)
     for (let i = 0; i < 2; i++) {
-      const backup = await backUp(leader)
+      const backup = await backUp(site, leader)
       await leader.stop()
-      await restore(leader, backup)
+      await restore(site, leader, backup)
       await leader.start()
     }
     await follower.start()
@@ -356,13 +317,13 @@ describe('a leader restored from a backup', () => {
     await away.stop()
     await deleteAll(leader)
     await site.agree()
-    const backup = await backUp(leader)
+    const backup = await backUp(site, leader)
     await follower.store.set('items/acknowledged', '1')
     await leader.store.set('items/later', '1')
     await site.agree()
     await follower.stop()
     await leader.stop()
-    await restore(leader, backup)
+    await restore(site, leader, backup)
     await leader.start()
     await away.start()
     await follower.start()

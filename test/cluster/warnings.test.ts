@@ -31,7 +31,7 @@ describe('what there is to say of a link to a leader', () => {
     [
       'live, and given what it may have deleted',
       { unproven: 2 },
-      '2 entries went to http://leader:8800, which may have deleted what it did not know: it has forgotten deletes of that time',
+      '2 entries went to http://leader:8800, which may have deleted what it did not know: deletes of that time are forgotten; where its disk was lost that is as it should be',
     ],
     [
       'its first copy',
