@@ -328,7 +328,7 @@ export class FollowerSteps {
     const { forgotten, heardMs } = this.#durable
     if (cursor === null) return { forgotten, heardMs }
     const isMore = this.#gone > BigInt(forgotten ?? 0)
-    return { forgotten: isMore ? String(this.#gone) : forgotten, heardMs: this.#nowMs }
+    return { forgotten: isMore ? String(this.#gone) : forgotten, heardMs: this.#nowMs || heardMs }
   }
 
   get #nowMs(): number {
