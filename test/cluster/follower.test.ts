@@ -88,7 +88,7 @@ describe('a follower link', () => {
     say(welcome)
     say({ t: 'rows', records: [entry('items/a', 1)], through: 8, head: 17 })
     await sent('ack')
-    expect(loadProgress(store, LEADER, 'p')).toEqual({
+    expect(loadProgress(store, LEADER, 'p')).toMatchObject({
       cursor: { epoch: 'e1', seq: 8 },
       seen: { epoch: 'e1', seq: 17 },
     })
