@@ -84,10 +84,8 @@ function pushedRecords(
 }
 
 function overtakenNames(fields: Fields): readonly string[] {
-  return list(fields, 'overtaken', MAX_OVERTAKEN).map((name) => {
-    if (!isOvertakenName(name)) throw invalid('overtaken', name)
-    return name
-  })
+  // One that can not be read is left out: its change counts as a repetition, no more.
+  return list(fields, 'overtaken', MAX_OVERTAKEN).filter(isOvertakenName)
 }
 
 /** A code that this release does not know is told as that of a bad message. */

@@ -1,29 +1,8 @@
 /** `ooo conflicts` on a cluster in this process. */
 import { expect, it } from 'vitest'
-import type { CommandContext } from '../../cli/command.ts'
-import { run } from '../../cli/run.ts'
 import { startNode, type TestNode } from '../cluster/nodes.ts'
+import { ooo } from '../support/run-command.ts'
 import { waitFor } from '../support/wait.ts'
-
-async function ooo(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = ''
-  let stderr = ''
-  const context: CommandContext = {
-    env: {},
-    stdout: (text) => {
-      stdout += text
-    },
-    stderr: (text) => {
-      stderr += text
-    },
-    readStdin: async () => '',
-    onSignal: () => () => undefined,
-    onOutputClosed: () => undefined,
-    exitNow: () => undefined,
-  }
-  const code = await run(argv, context)
-  return { code, stdout, stderr }
-}
 
 /** A leader that lost `losing` of `keys` against its follower. */
 async function withConflicts(keys: readonly string[]): Promise<[TestNode, TestNode]> {

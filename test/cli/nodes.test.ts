@@ -1,31 +1,10 @@
 /** `ooo nodes` on a cluster in this process. */
 import { expect, it } from 'vitest'
-import type { CommandContext } from '../../cli/command.ts'
 import { formatNodes } from '../../cli/nodes.ts'
-import { run } from '../../cli/run.ts'
 import { startNode } from '../cluster/nodes.ts'
 import { KeptStorage } from '../support/kept-storage.ts'
+import { ooo } from '../support/run-command.ts'
 import { waitFor } from '../support/wait.ts'
-
-async function ooo(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = ''
-  let stderr = ''
-  const context: CommandContext = {
-    env: {},
-    stdout: (text) => {
-      stdout += text
-    },
-    stderr: (text) => {
-      stderr += text
-    },
-    readStdin: async () => '',
-    onSignal: () => () => undefined,
-    onOutputClosed: () => undefined,
-    exitNow: () => undefined,
-  }
-  const code = await run(argv, context)
-  return { code, stdout, stderr }
-}
 
 it('lists the members, and forgets one that is away', async () => {
   const token = 'secret'

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import type { CommandContext } from '../../cli/command.ts'
 import { DEV_SETTINGS, SERVE_SETTINGS } from '../../cli/config.ts'
 import { createConsoleLogger } from '../../cli/console-logger.ts'
 import { planNodes, welcome } from '../../cli/dev-plan.ts'
 import { editDistance, nearest } from '../../cli/nearest.ts'
 import { settingsOf } from '../../cli/resolve.ts'
-import { COMMANDS, run } from '../../cli/run.ts'
+import { COMMANDS } from '../../cli/run.ts'
 import { explainStartFailure } from '../../cli/start-failure.ts'
 import { durationText, formatStatus } from '../../cli/status-text.ts'
 import { formatTable } from '../../cli/table.ts'
@@ -14,32 +13,13 @@ import { changedLines } from '../../cli/watch.ts'
 import type { ClientEntry } from '../../src/client/index.ts'
 import { StateError } from '../../src/core/errors.ts'
 import { isLoopback } from '../../src/core/loopback.ts'
+import { ooo } from '../support/run-command.ts'
 
 function escapeRegExp(text: string): string {
   return text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
 }
 
 /** Runs a command line in this process, for those that need no node. */
-async function ooo(...argv: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  let stdout = ''
-  let stderr = ''
-  const context: CommandContext = {
-    env: {},
-    stdout: (text) => {
-      stdout += text
-    },
-    stderr: (text) => {
-      stderr += text
-    },
-    readStdin: async () => '',
-    onSignal: () => () => undefined,
-    onOutputClosed: () => undefined,
-    exitNow: () => undefined,
-  }
-  const code = await run(argv, context)
-  return { code, stdout, stderr }
-}
-
 describe('help', () => {
   it('lists every command', async () => {
     for (const argv of [[], ['--help'], ['-h'], ['help']]) {
