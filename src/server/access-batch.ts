@@ -17,6 +17,7 @@ import {
   prepareDelete,
 } from './access-checks.ts'
 import { filteredMerge, untilAnswered } from './filtered-merge.ts'
+import type { MergeClaim } from './merge-room.ts'
 
 /** One operation of a batch; `json` is compact JSON text. */
 export type AccessOperation =
@@ -39,14 +40,15 @@ export async function applyBatch(
   options: AccessOptions,
 ): Promise<BatchResult[]> {
   const items: BatchItem[] = []
+  const claim = parts.merges.claim()
   for (const [index, operation] of operations.entries()) {
     try {
-      items.push(await prepareItem(parts, operation, index, options))
+      items.push(await prepareItem(parts, operation, index, options, claim))
     } catch (error) {
       throw locate(index, error)
     }
   }
-  const results = await untilAnswered(() => parts.store.batch(items, options))
+  const results = await untilAnswered(claim, () => parts.store.batch(items, options))
   for (const { op, path } of operations) if (op !== 'delete') await afterWrite(parts, path)
   return results
 }
@@ -56,6 +58,7 @@ async function prepareItem(
   operation: AccessOperation,
   index: number,
   options: AccessOptions,
+  claim: MergeClaim,
 ): Promise<BatchItem> {
   const { path: key, precondition } = operation
   switch (operation.op) {
@@ -89,7 +92,7 @@ async function prepareItem(
       return {
         op: 'update',
         key,
-        change: filteredMerge(json, parts.jsonBounds, filter),
+        change: filteredMerge(json, parts.jsonBounds, filter, claim),
         changeBytes,
         precondition,
       }

@@ -8,6 +8,7 @@ import type { Precondition } from '../core/precondition.ts'
 import type { Durability } from '../storage-adapter.ts'
 import type { FilterOperation } from '../store/filters.ts'
 import type { DataStore } from '../store/locking-store.ts'
+import type { MergeRoom } from './merge-room.ts'
 
 export interface AccessOptions {
   /** Whether static mode and guards count: for what comes from outside. In-process calls pass false. */
@@ -40,6 +41,8 @@ export interface AccessParts {
   readonly logger: Logger
   /** What filters may be given. */
   readonly jsonBounds: JsonBounds
+  /** Where merges of large documents take their room from. */
+  readonly merges: MergeRoom
   /** Asked before what comes from outside is written or deleted; throws to refuse it. */
   readonly guard?: (keyOrGlob: string, json: string | undefined) => void
   /** Runs before each read and is waited for; undefined when there is nothing to wait for. */

@@ -144,9 +144,10 @@ async function patch(
   const filter = (merged: string): string | Promise<string> => {
     return filterWrite(parts, key, merged, options)
   }
-  const change = filteredMerge(json, parts.jsonBounds, filter)
+  const claim = parts.merges.claim()
+  const change = filteredMerge(json, parts.jsonBounds, filter, claim)
   const held = { ...options, changeBytes: Buffer.byteLength(json) }
-  const written = await untilAnswered(() => parts.store.update(key, change, held))
+  const written = await untilAnswered(claim, () => parts.store.update(key, change, held))
   await afterWrite(parts, key)
   return written
 }

@@ -9,11 +9,10 @@ import type { Entry } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { type JsonBounds, jsonExcess } from '../core/json-bounds.ts'
 import { inTurns } from '../core/steps.ts'
+import { MAX_MERGED_AT_ONCE, type MergeClaim } from './merge-room.ts'
 
 /** Attempts until a write gives up: each one that fails means that another write was made. */
 const MAX_ATTEMPTS = 1000
-/** Characters of document and patch that are merged in one turn of the event loop: some milliseconds. */
-const MAX_AT_ONCE = 262_144
 /** Merges in turns that others overtook, after which one is made at once. */
 const MAX_OVERTAKEN = 3
 
@@ -35,14 +34,16 @@ class MergePending {
  * The change of `Store.update` that merges `patch` and passes the result through `filter`, unless it is beyond
  * the bounds: filters may take it apart. Run the write in `untilAnswered`. A filter that answers later may be
  * asked more than once.
+ * @param claim that of the write, where a large merge takes its room from
  */
 export function filteredMerge(
   patch: string,
   bounds: JsonBounds,
   filter: JsonFilter,
+  claim: MergeClaim,
 ): (current: Entry) => string {
   let known: { readonly merged: string; readonly json: string } | undefined
-  const merge = mergeInTurns(patch)
+  const merge = mergeInTurns(patch, claim)
   return ({ data }) => {
     const merged = merge(data)
     if (known?.merged === merged) return known.json
@@ -59,14 +60,22 @@ export function filteredMerge(
 }
 
 /** Merges into a document, at once where both are short. */
-function mergeInTurns(patch: string): (document: string) => string {
+function mergeInTurns(patch: string, claim: MergeClaim): (document: string) => string {
   let made: { readonly document: string; readonly merged: string } | undefined
   let overtaken = 0
+  let counted = 0
+  claim.add()
   return (document) => {
     if (made?.document === document) return made.merged
-    const isShort = document.length + patch.length <= MAX_AT_ONCE
-    if (isShort || overtaken === MAX_OVERTAKEN) return deepMerge(document, patch)
+    const characters = document.length + patch.length
+    // Waited for without the document, which others may change meanwhile: it is read again then.
+    const room = claim.resize(counted, characters)
+    counted = characters
+    if (room !== undefined) throw new MergePending(room)
+    if (characters <= MAX_MERGED_AT_ONCE || overtaken === MAX_OVERTAKEN)
+      return deepMerge(document, patch)
     overtaken++
+    made = undefined
     const merging = inTurns(deepMerging(document, patch), nextTurn)
     throw new MergePending(
       merging.then((merged) => {
@@ -77,10 +86,22 @@ function mergeInTurns(patch: string): (document: string) => string {
 }
 
 /**
- * Tries a write whose plan holds filtered merges until nothing is left to wait for.
+ * Tries a write whose plan holds filtered merges until nothing is left to wait for. The room of `claim`, that of
+ * the write, is given back then.
  * @throws what the write, a merge or a filter throws; StateError `overloaded` after 1000 attempts.
  */
-export async function untilAnswered<Result>(write: () => Promise<Result>): Promise<Result> {
+export async function untilAnswered<Result>(
+  claim: MergeClaim,
+  write: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await repeated(write)
+  } finally {
+    claim.end()
+  }
+}
+
+async function repeated<Result>(write: () => Promise<Result>): Promise<Result> {
   for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
     try {
       return await write()

@@ -11,6 +11,7 @@ import type { Admission } from './admission.ts'
 import { ClockSocket } from './clock-socket.ts'
 import { storageWarnings } from './health.ts'
 import type { MemoryMetrics } from './memory-limits.ts'
+import { MergeRoom } from './merge-room.ts'
 import type { ResolvedServerOptions } from './options.ts'
 import { PageGuard } from './page-guard.ts'
 import type { ServerAddress } from './plugin.ts'
@@ -147,7 +148,7 @@ function createWrites(
 }
 
 function createAccess(
-  { static: isStatic, logger }: ResolvedServerOptions,
+  { static: isStatic, logger, maxBodiesBytes }: ResolvedServerOptions,
   { filters, bodies }: Registry,
   { lockingStore: store, reads, plugins }: NodeParts,
 ): DataAccess {
@@ -158,6 +159,7 @@ function createAccess(
   return createDataAccess({
     ...{ store, filters, isStatic, logger, guard, beforeRead },
     jsonBounds: bodies.limits.jsonBounds,
+    merges: new MergeRoom(maxBodiesBytes),
   })
 }
 

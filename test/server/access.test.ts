@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { DEFAULT_JSON_BOUNDS } from '../../src/core/json-bounds.ts'
 import { SILENT_LOGGER } from '../../src/core/logger.ts'
 import { type AccessParts, createDataAccess, type DataAccess } from '../../src/server/access.ts'
+import { MergeRoom } from '../../src/server/merge-room.ts'
 import type { Store } from '../../src/store/store.ts'
 import { openStore } from '../support/store.ts'
 
@@ -28,6 +29,7 @@ async function open(
   const store = await openStore()
   const access = createDataAccess({
     jsonBounds: DEFAULT_JSON_BOUNDS,
+    merges: new MergeRoom(64 * 1024 * 1024),
     ...{ store, filters: { ...OPEN, ...filters }, isStatic: false, logger: SILENT_LOGGER },
     ...parts,
   })
