@@ -54,28 +54,48 @@ function matchSegment(
     const start = p
     while (pattern.charCodeAt(p) !== STAR) p++
     if (p === start) continue
-    k = endOfFirst(pattern.slice(start, p), key, k, end)
+    k =
+      p - start > SHORT_LITERAL
+        ? endOfFirst(pattern.slice(start, p), key, k, end)
+        : endOfShort(pattern, start, p, key, k, end)
     if (k === -1) return false
   }
   return true
 }
 
-/** Where the first occurrence of `literal` within the key's part ends; -1 for none. */
+/** Where the first occurrence of a short part of the pattern within the key's part ends; -1 for none. */
+function endOfShort(
+  pattern: string,
+  start: number,
+  literalEnd: number,
+  key: string,
+  from: number,
+  end: number,
+): number {
+  const length = literalEnd - start
+  const first = pattern.charCodeAt(start)
+  for (let k = from; k + length <= end; k++) {
+    if (key.charCodeAt(k) !== first) continue
+    let matched = 1
+    while (
+      matched < length &&
+      key.charCodeAt(k + matched) === pattern.charCodeAt(start + matched)
+    ) {
+      matched++
+    }
+    if (matched === length) return k + length
+  }
+  return -1
+}
+
+/** The same for a literal of any length. */
 function endOfFirst(literal: string, key: string, from: number, end: number): number {
-  const steps = literal.length > SHORT_LITERAL ? fallbacks(literal) : undefined
+  const steps = fallbacks(literal)
   let matched = 0
   for (let k = from; k < end; k++) {
     const code = key.charCodeAt(k)
-    if (steps === undefined) {
-      if (code !== literal.charCodeAt(matched)) {
-        k -= matched
-        matched = 0
-        continue
-      }
-    } else {
-      while (matched > 0 && code !== literal.charCodeAt(matched)) matched = steps[matched - 1] ?? 0
-      if (code !== literal.charCodeAt(matched)) continue
-    }
+    while (matched > 0 && code !== literal.charCodeAt(matched)) matched = steps[matched - 1] ?? 0
+    if (code !== literal.charCodeAt(matched)) continue
     if (++matched === literal.length) return k + 1
   }
   return -1

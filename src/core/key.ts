@@ -1,15 +1,15 @@
 /**
  * Key and glob grammar. A key is a path of segments divided by `/`; a glob is a key text that
  * holds `*`. Allowed characters: `a-z A-Z 0-9 * / - _ .`; first and last: `a-z A-Z 0-9 *`;
- * never `//` or `**`. Keys are case-sensitive and have no dot-segment meaning. What is written has a key of
- * at most 1,024 bytes and 32 segments; longer keys of earlier releases are read and deleted.
+ * never `//` or `**`. Keys are case-sensitive and have no dot-segment meaning. Globs, and keys that are written,
+ * have at most 1,024 bytes and 32 segments; longer keys of earlier releases are read and deleted one by one.
  */
 import { StateError } from './errors.ts'
 import { matchStars } from './glob-match.ts'
 
-/** Longest key that is written, bytes: keys are ASCII, so characters too. */
+/** Longest glob, and key that is written, bytes: keys are ASCII, so characters too. */
 export const MAX_KEY_BYTES = 1024
-/** Most segments of a key that is written. */
+/** Most segments of a glob, and of a key that is written. */
 export const MAX_KEY_SEGMENTS = 32
 
 const KEY_SHAPE = /^(?:[A-Za-z0-9*]|[A-Za-z0-9*][A-Za-z0-9*/\-_.]*[A-Za-z0-9*])$/
@@ -28,9 +28,19 @@ export function isGlob(key: string): boolean {
   return key === '*' || key.endsWith('/*')
 }
 
-/** Throws `invalid_key` unless `key` is a valid key or glob text. */
+/**
+ * Throws `invalid_key` unless `key` is a valid key, or a glob text within the limits of keys: every key that is
+ * looked through is compared with it.
+ */
 export function assertKey(key: string): void {
   if (!isValidKey(key)) throw new StateError('invalid_key', 'ooo: key is not valid')
+  const excess = globExcess(key)
+  if (excess !== undefined) throw new StateError('invalid_key', `ooo: the glob ${excess}`)
+}
+
+/** What is too great in a glob, to go after its name; undefined for nothing, and for plain keys. */
+export function globExcess(glob: string): string | undefined {
+  return hasGlob(glob) ? keyExcess(glob) : undefined
 }
 
 /** Throws `invalid_glob` unless `key` has no `*`, or exactly one that is the very last character. */
@@ -47,7 +57,8 @@ export function assertWritableGlob(key: string): void {
 
 /** What is too great in a key that is to be written, to go after its name; undefined for nothing. */
 export function keyExcess(key: string): string | undefined {
-  if (key.length > MAX_KEY_BYTES) return `has ${key.length} bytes, the limit is ${MAX_KEY_BYTES}`
+  if (key.length > MAX_KEY_BYTES)
+    return `has ${key.length} bytes, the limit is ${MAX_KEY_BYTES}`
   const segments = countSlashes(key) + 1
   if (segments <= MAX_KEY_SEGMENTS) return undefined
   return `has ${segments} segments, the limit is ${MAX_KEY_SEGMENTS}`

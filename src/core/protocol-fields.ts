@@ -1,7 +1,7 @@
 /** Reading the fields of stream messages: each check names the field and shows what it found. */
 import { LATEST_STAMP } from './clock.ts'
 import { StateError } from './errors.ts'
-import { isValidKey } from './key.ts'
+import { globExcess, isValidKey } from './key.ts'
 import { isIdentifier } from './origin.ts'
 
 /** A place in one node's change log. */
@@ -70,7 +70,9 @@ export function identifier(value: unknown, name: string): string {
 
 /** A key or glob. */
 export function scope(value: unknown): string {
-  if (typeof value !== 'string' || !isValidKey(value)) throw invalid('scopes', value)
+  if (typeof value !== 'string' || !isValidKey(value) || globExcess(value) !== undefined) {
+    throw invalid('scopes', value)
+  }
   return value
 }
 

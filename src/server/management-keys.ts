@@ -1,4 +1,6 @@
 /** The stored keys as the management API lists them. */
+import { StateError } from '../core/errors.ts'
+import { MAX_KEY_BYTES } from '../core/key.ts'
 import { isInternalPath } from '../store/filter-info.ts'
 import type { Filters } from '../store/filters.ts'
 import type { Store } from '../store/store.ts'
@@ -19,11 +21,18 @@ const MAX_LIMIT = 500
 /**
  * The page that the query asks for, keys bytewise ascending: `page` from 1, `limit` 1–500, and `filter`,
  * the text that keys start with, up to its first `*`.
+ * @throws StateError `invalid_option` for a filter that is longer than any key.
  */
 export async function listKeys(store: Store, query: URLSearchParams): Promise<KeyPage> {
   const page = integer(query.get('page'), Number.MAX_SAFE_INTEGER) ?? 1
   const limit = integer(query.get('limit'), MAX_LIMIT) ?? DEFAULT_LIMIT
   const filter = query.get('filter') ?? ''
+  if (filter.length > MAX_KEY_BYTES) {
+    throw new StateError(
+      'invalid_option',
+      `ooo: filter has ${filter.length} characters, the limit is ${MAX_KEY_BYTES}`,
+    )
+  }
   const matching = await store.keys(filter.split('*', 1)[0])
   const keys = matching.slice((page - 1) * limit, page * limit)
   return { keys, total: matching.length, page, limit, filter }

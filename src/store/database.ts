@@ -6,7 +6,7 @@
 import type { HybridClock } from '../core/clock.ts'
 import type { Entry } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
-import { assertKey, hasGlob, keysOverlap, matchKey } from '../core/key.ts'
+import { assertKey, hasGlob, keysOverlap, MAX_KEY_SEGMENTS, matchKey } from '../core/key.ts'
 import type { LogPosition } from '../core/protocol.ts'
 import type { LockingBatchOptions, LockingStore, LockingWriteOptions } from './locking-store.ts'
 import type { KeyLocks, Lock, LockMetrics, LockOptions } from './locks.ts'
@@ -197,10 +197,16 @@ export class Database {
    * is written meanwhile may stay.
    */
   async clear(options?: LockingBatchOptions): Promise<DeleteResult> {
-    const depths = new Set((await this.#store.keys()).map((key) => key.split('/').length))
-    const globs = [...depths].map((depth) => Array(depth).fill('*').join('/'))
-    if (globs.length === 0) return { deleted: 0 }
-    const items = globs.map((key): BatchItem => ({ op: 'delete', key }))
+    const depths = new Set<number>()
+    const items: BatchItem[] = []
+    for (const key of await this.#store.keys()) {
+      const depth = key.split('/').length
+      // No glob reaches what an earlier release wrote deeper than keys may be now.
+      if (depth > MAX_KEY_SEGMENTS) items.push({ op: 'delete', key })
+      else depths.add(depth)
+    }
+    for (const depth of depths) items.push({ op: 'delete', key: Array(depth).fill('*').join('/') })
+    if (items.length === 0) return { deleted: 0 }
     const results = await this.#lockingStore.batch(items, options)
     return { deleted: results.reduce((sum, { deleted }) => sum + deleted, 0) }
   }
