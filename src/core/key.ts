@@ -57,8 +57,7 @@ export function assertWritableGlob(key: string): void {
 
 /** What is too great in a key that is to be written, to go after its name; undefined for nothing. */
 export function keyExcess(key: string): string | undefined {
-  if (key.length > MAX_KEY_BYTES)
-    return `has ${key.length} bytes, the limit is ${MAX_KEY_BYTES}`
+  if (key.length > MAX_KEY_BYTES) return `has ${key.length} bytes, the limit is ${MAX_KEY_BYTES}`
   const segments = countSlashes(key) + 1
   if (segments <= MAX_KEY_SEGMENTS) return undefined
   return `has ${segments} segments, the limit is ${MAX_KEY_SEGMENTS}`

@@ -6,6 +6,7 @@
 import type { Entry } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob, isGlob } from '../core/key.ts'
+import type { ListPace } from '../store/list-pace.ts'
 import type { BatchResult, DeleteResult, WriteResult } from '../store/operations.ts'
 import { assertRange, cut, definedRange } from '../store/ranges.ts'
 import { type AccessOperation, applyBatch } from './access-batch.ts'
@@ -37,6 +38,8 @@ export interface ListAccessOptions extends AccessOptions {
   readonly from?: bigint | undefined
   /** Only entries with `created` up to and including this, nanoseconds. Default: to the last. */
   readonly to?: bigint | undefined
+  /** How many entries are read. Default: at once. */
+  readonly pace?: ListPace | undefined
 }
 
 /** One state of a key, as stored and as its read filter shows it; the same object when unchanged. */
@@ -98,10 +101,10 @@ async function list(
   assertRange(options)
   if (parts.isStatic && options.enforceStatic) assertReadable(filters, glob)
   await parts.beforeRead?.(glob)
-  const { order = 'newest' } = options
-  if (!filters.isFiltered(glob)) return store.list(glob, definedRange({ ...options, order }))
+  const { order = 'newest', pace } = options
+  if (!filters.isFiltered(glob)) return store.list(glob, definedRange({ ...options, order }), pace)
   // What a filter hides does not count, and a filter sees the list whole.
-  return cut(filters.applyReadList(glob, await store.list(glob, { order })), options)
+  return cut(filters.applyReadList(glob, await store.list(glob, { order }, pace)), options)
 }
 
 async function set(

@@ -1,5 +1,5 @@
 /** REST on keys: GET, HEAD, POST, PATCH, DELETE. Every answer is data; nothing here writes a response. */
-import type { IncomingMessage } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { metaJson, versionOf } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob, isGlob } from '../core/key.ts'
@@ -11,6 +11,7 @@ import { assertReadCondition, etagOf, isUnchanged, writePrecondition } from './c
 import { durabilityOf } from './durability-query.ts'
 import { listBody } from './list-body.ts'
 import { listRangeOf } from './list-query.ts'
+import type { Lists } from './lists.ts'
 import { jsonReply, methodNotAllowedReply, type Reply } from './reply.ts'
 import { answerWrite, type KeepWrite, type WriteContext, type Written } from './write-answer.ts'
 
@@ -20,6 +21,7 @@ export interface DataContext extends WriteContext {
   /** What is opened in static mode; undefined when everything is. */
   readonly filters: Filters | undefined
   readonly access: DataAccess
+  readonly lists: Lists
   /** How many stored records of a key or glob are damaged. */
   readonly damagedCount: (keyOrGlob: string) => number
   /** Whether a write of so many bytes may wait for the storage. @throws StateError `overloaded`. */
@@ -39,12 +41,13 @@ export const ALLOWED_METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS'
 export function answerData(
   context: DataContext,
   request: IncomingMessage,
+  response: ServerResponse,
   key: string,
 ): Promise<Reply> {
   switch (request.method) {
     case 'GET':
     case 'HEAD':
-      return get(context, request, key)
+      return hasGlob(key) ? getList(context, request, response, key) : get(context, request, key)
     case 'POST':
       return answerWrite(context, request, (keep) => post(context, request, key, keep))
     case 'PATCH':
@@ -61,13 +64,7 @@ export function answerData(
 async function get(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
   const { access } = context
   assertKey(key)
-  const options = { enforceStatic: true }
-  if (hasGlob(key)) {
-    const range = listRangeOf(request.url)
-    const reply = jsonReply(listBody(await access.list(key, { ...options, ...range })))
-    return withDamage(reply, context.damagedCount(key))
-  }
-  const { shown, stored } = await access.view(key, options)
+  const { shown, stored } = await access.view(key, { enforceStatic: true })
   if (shown === undefined) throw new StateError('not_found', 'ooo: empty key')
   // What a read filter invented has no version that a write could name.
   if (stored === undefined) return jsonReply(metaJson(shown))
@@ -77,6 +74,23 @@ async function get(context: DataContext, request: IncomingMessage, key: string):
   if (shown === stored && isUnchanged(request, stored)) return { status: 304, headers }
   const reply = jsonReply(metaJson(shown))
   return { ...reply, headers: { ...reply.headers, ...headers } }
+}
+
+async function getList(
+  { access, lists, damagedCount }: DataContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+  glob: string,
+): Promise<Reply> {
+  assertKey(glob)
+  const range = listRangeOf(request.url)
+  const pace = lists.paceOf(response)
+  const body = listBody(await access.list(glob, { enforceStatic: true, ...range, pace }))
+  if (typeof body === 'string') return withDamage(jsonReply(body), damagedCount(glob))
+  await lists.begin(response, glob, body, range.order === 'oldest')
+  const { status, headers = {} } = jsonReply('')
+  const reply = { status, headers, list: { list: body, turns: lists.turns } }
+  return withDamage(reply, damagedCount(glob))
 }
 
 /** A list without its damaged records says so. */

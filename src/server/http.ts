@@ -121,7 +121,8 @@ async function dispatch(
   else if (match !== undefined) await match.route.handle(request, response, url(), match.variables)
   else if (path.startsWith(WRITES_PREFIX) && request.method === 'GET' && wantsEvents(request)) {
     await streamWriteStatus(context, request, response)
-  } else await sendReply(request, response, await answer(context, request, target), context)
+  } else
+    await sendReply(request, response, await answer(context, request, response, target), context)
 }
 
 /** Paths of the server's own, which no registered route can take. */
@@ -130,6 +131,7 @@ export const OWN_PREFIX: string = '/-/'
 async function answer(
   context: HttpContext,
   request: IncomingMessage,
+  response: ServerResponse,
   { path, query }: RequestTarget,
 ): Promise<Reply> {
   if (path === '/') return onlyGet(request, () => answerRoot(context, query))
@@ -147,7 +149,7 @@ async function answer(
   const key = path.startsWith(OWN_PREFIX) ? undefined : keyOfPath(path)
   const methods = context.registry.router.methodsOf(path)
   if (request.method === 'OPTIONS' && methods.length > 0) return allowReply(methods, key)
-  if (key !== undefined) return answerData(context, request, key)
+  if (key !== undefined) return answerData(context, request, response, key)
   return methods.length === 0 ? notFoundReply() : methodNotAllowedReply(methods.join(', '))
 }
 

@@ -10,6 +10,7 @@ import { Acks } from './ack.ts'
 import type { Admission } from './admission.ts'
 import { ClockSocket } from './clock-socket.ts'
 import { storageWarnings } from './health.ts'
+import { Lists } from './lists.ts'
 import type { MemoryMetrics } from './memory-limits.ts'
 import { MergeRoom } from './merge-room.ts'
 import type { ResolvedServerOptions } from './options.ts'
@@ -58,6 +59,8 @@ export function createContext(
   const clockSocket = new ClockSocket(options.time, options.tickMs, () => clock.now())
   const writes = createWrites(options, parts)
   const answers = new UnreadAnswers(options.maxAnswerBytes, options.time)
+  const lists = new Lists(answers)
+  store.onCommit((commit) => lists.committed(commit))
   const memory = (): MemoryMetrics => ({
     bodiesBytes: registry.bodies.bytes,
     bodiesRefused: registry.bodies.refused,
@@ -101,6 +104,7 @@ export function createContext(
     isResumable: (keyOrGlob) => isResumable(options.noBroadcastKeys, keyOrGlob),
     bodies: registry.bodies,
     answers,
+    lists,
     assertRoom: (bytes) => store.assertRoom(bytes),
     ...writes,
     logger: options.logger,

@@ -5,12 +5,17 @@ import { constants, deflate, gzip } from 'node:zlib'
 import { errorText, isStateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { retryHeaders } from '../core/retry-hint.ts'
+import type { LongList } from './list-body.ts'
+import { sendList } from './send-list.ts'
+import type { Turns } from './turns.ts'
 import type { UnreadAnswers } from './unread-answers.ts'
 
 export interface Reply {
   readonly status: number
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string | Uint8Array
+  /** In place of `body`: sent in pieces. */
+  readonly list?: { readonly list: LongList; readonly turns: Turns }
 }
 
 /** Voters that are up have answered within a second, and a database that restarts or hung may have; milliseconds. */
@@ -69,24 +74,36 @@ export async function sendReply(
     answers,
   }: { readonly compression?: boolean; readonly answers?: UnreadAnswers } = {},
 ): Promise<void> {
+  if (reply.list !== undefined) {
+    const encoding = compression ? encodingFor(request) : undefined
+    setHead(response, reply, encoding)
+    await sendList(request, response, reply.list, encoding)
+    return
+  }
   // Text stays text: Node then sends head and body as one piece.
   const plain = reply.body ?? ''
   const length = lengthOf(plain)
-  const mayCompress =
-    compression && length >= MIN_COMPRESSED_BYTES && request.headers.upgrade === undefined
-  const encoding = mayCompress ? acceptedEncoding(request) : undefined
+  const encoding = compression && length >= MIN_COMPRESSED_BYTES ? encodingFor(request) : undefined
   const body = encoding === undefined ? plain : await compress(encoding, plain)
   if (response.headersSent || response.destroyed) return
   if (request.method !== 'HEAD')
     answers?.begin(response, encoding === undefined ? length : body.length)
-  response.statusCode = reply.status
-  response.appendHeader('Vary', 'Accept-Encoding')
-  if (encoding !== undefined) response.setHeader('Content-Encoding', encoding)
+  setHead(response, reply, encoding)
   if (reply.status !== 204 && reply.status !== 304) {
     response.setHeader('Content-Length', encoding === undefined ? length : body.length)
   }
-  for (const [name, value] of Object.entries(reply.headers ?? {})) response.setHeader(name, value)
   response.end(request.method === 'HEAD' ? undefined : body)
+}
+
+function setHead(
+  response: ServerResponse,
+  { status, headers = {} }: Reply,
+  encoding: Encoding | undefined,
+): void {
+  response.statusCode = status
+  response.appendHeader('Vary', 'Accept-Encoding')
+  if (encoding !== undefined) response.setHeader('Content-Encoding', encoding)
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
 }
 
 function shortened(text: string): string {
@@ -102,10 +119,11 @@ function lengthOf(body: string | Uint8Array): number {
   return typeof body === 'string' ? Buffer.byteLength(body) : body.length
 }
 
-type Encoding = 'gzip' | 'deflate'
+export type Encoding = 'gzip' | 'deflate'
 
-/** The first of gzip and deflate that the client lists and does not refuse with `q=0`. */
-function acceptedEncoding(request: IncomingMessage): Encoding | undefined {
+/** The first of gzip and deflate that the client lists and does not refuse with `q=0`; none under `Upgrade`. */
+function encodingFor(request: IncomingMessage): Encoding | undefined {
+  if (request.headers.upgrade !== undefined) return undefined
   const header = request.headers['accept-encoding']
   for (const item of typeof header === 'string' ? header.split(',') : []) {
     const [name, ...parameters] = item.split(';').map((part) => part.trim().toLowerCase())

@@ -6,31 +6,36 @@
  * pinned is exactly the state of the last commit.
  */
 import { contextCoversItself } from '../core/causal-context.ts'
-import type { Entry } from '../core/entry.ts'
-import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, literalPrefix, matchKey } from '../core/key.ts'
 import type { Row, StorageAdapter } from '../storage-adapter.ts'
 import { FetchedView } from './fetched-view.ts'
-import { isCreatedIn, limited } from './in-memory-state.ts'
+import { entriesOfRows, isCreatedIn, isWholeDirectory, limited } from './glob-scan.ts'
 import { KeyStateCache } from './key-state-cache.ts'
+import type { ListPace } from './list-pace.ts'
 import { readOutbox } from './outbox-rows.ts'
 import { overlaid } from './overlay.ts'
 import type { SequencedRow } from './rows.ts'
 import {
   decodePending,
   decodeRecord,
-  keyOfTimeRow,
   outboxRow,
   outboxRowsAfter,
   recordRow,
   recordRows,
   seqOfRow,
-  timeRow,
-  timeRows,
   unsealRow,
 } from './rows.ts'
-import type { KeyState, KeyStateChange, ListOptions, Reads, State, StateView } from './state.ts'
+import type {
+  FoundEntries,
+  KeyState,
+  KeyStateChange,
+  ListOptions,
+  Reads,
+  State,
+  StateView,
+} from './state.ts'
 import type { LeaderOf } from './store-options.ts'
+import { listByTime, type TimeListSource } from './time-list.ts'
 
 export interface BoundedStateOptions {
   readonly adapter: StorageAdapter
@@ -55,9 +60,6 @@ export interface BoundedStateOptions {
 
 /** Rows asked of the adapter in one call. */
 const PAGE = 1000
-/** A list by time that changes under every reading is read at rest after so many. */
-const MAX_TRIES = 3
-const LAST_STAMP = 2n ** 64n - 1n
 
 export class BoundedState implements State {
   readonly #options: BoundedStateOptions
@@ -134,20 +136,15 @@ export class BoundedState implements State {
     return keys.map((key) => found.get(key))
   }
 
-  async list(pattern: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {
+  async list(pattern: string, options: ListOptions, pace?: ListPace): Promise<FoundEntries> {
     if (!hasGlob(pattern)) return this.#one(pattern, options)
-    const directory = directoryOf(pattern)
-    const isDirectory = pattern === `${directory}*` && !hasGlob(directory)
-    const isPartial =
-      options.limit !== undefined || options.from !== undefined || options.to !== undefined
-    if (isDirectory && isPartial) return this.#listByTime(directory, options)
-    const { seq, rows } = await this.scan(literalPrefix(pattern))
-    const entries: Entry[] = []
-    for await (const { seq: at, record } of rows) {
-      if (at > seq || record.kind !== 'entry' || !matchKey(pattern, record.key)) continue
-      if (isCreatedIn(record, options)) entries.push(record)
+    const { limit, from, to } = options
+    const isPartial = limit !== undefined || from !== undefined || to !== undefined
+    if (isPartial && isWholeDirectory(pattern)) {
+      return listByTime(this.#timeSource(), directoryOf(pattern), options, pace)
     }
-    return { seq, entries: limited(entries.sort(newestFirst), options) }
+    const scan = await this.scan(literalPrefix(pattern))
+    return { seq: scan.seq, entries: await entriesOfRows(scan, pattern, options, pace) }
   }
 
   async keys(prefix: string): Promise<string[]> {
@@ -263,59 +260,21 @@ export class BoundedState implements State {
     return [...rows.values()]
   }
 
-  async #one(key: string, options: ListOptions): Promise<{ seq: number; entries: Entry[] }> {
+  #timeSource(): TimeListSource {
+    return {
+      ...this.#options,
+      scan: (prefix) => this.scan(prefix),
+      keyStates: (keys) => this.keyStates(keys),
+      hasPinned: () => this.#pinned.size > 0,
+    }
+  }
+
+  async #one(key: string, options: ListOptions): Promise<FoundEntries> {
     const { betweenBatches, head } = this.#options
     const { seq, found } = await betweenBatches(() => ({ seq: head(), found: this.keyState(key) }))
     const record = (await found)?.record
     const isShown = record?.kind === 'entry' && isCreatedIn(record, options)
     return { seq, entries: isShown ? limited([record], options) : [] }
-  }
-
-  /** Part of a directory by its time index; read again when a record changed in between. */
-  async #listByTime(
-    directory: string,
-    options: ListOptions,
-  ): Promise<{ seq: number; entries: Entry[] }> {
-    for (let i = 0; i < MAX_TRIES; i++) {
-      const found = await this.#tryByTime(directory, options)
-      if (found !== undefined) return found
-    }
-    const { seq, entries } = await this.list(`${directory}*`, {})
-    const inRange = entries.filter((entry) => isCreatedIn(entry, options))
-    return { seq, entries: limited(inRange, options) }
-  }
-
-  async #tryByTime(
-    directory: string,
-    options: ListOptions,
-  ): Promise<{ seq: number; entries: Entry[] } | undefined> {
-    const { adapter, betweenBatches, head } = this.#options
-    const { order, limit = Number.POSITIVE_INFINITY, from = 0n, to = LAST_STAMP } = options
-    const range = { ...timeRows(directory, from, to), reverse: order !== 'oldest' }
-    const { seq, rows, pinned } = await betweenBatches(() => ({
-      seq: head(),
-      rows: adapter.iterate(range),
-      pinned: new Map(this.#pinned),
-    }))
-    // What is pinned may add to or take from the index: rare, and read in full then.
-    if (pinned.size > 0) return undefined
-    const found: string[] = []
-    let lastCreated: string | undefined
-    for await (const [row] of rows) {
-      const created = row.slice(row.indexOf(' '), row.lastIndexOf(' '))
-      // Entries of one stamp are shown by key, ascending: all of them are fetched.
-      if (found.length >= limit && created !== lastCreated) break
-      lastCreated = created
-      found.push(row)
-    }
-    const keyStates = await this.keyStates(found.map(keyOfTimeRow))
-    const entries: Entry[] = []
-    for (const [i, state] of keyStates.entries()) {
-      if (state === undefined || state.seq > seq || state.record.kind !== 'entry') return undefined
-      // A row that an earlier damage left behind names another time.
-      if (timeRow(state.record) === found[i]) entries.push(state.record)
-    }
-    return { seq, entries: limited(entries.sort(newestFirst), options) }
   }
 
   /** Whether memory has the record of this key. */

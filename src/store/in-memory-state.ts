@@ -7,9 +7,19 @@ import type { Entry, RecordFields, StoredRecord } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
 import { OrderedList } from '../core/ordered-list.ts'
+import { isCreatedIn, isWholeDirectory, limited, pickingEntries } from './glob-scan.ts'
+import { type ListPace, SHORT_LIST } from './list-pace.ts'
 import { ownText } from './own-text.ts'
 import { outboxRow, type SequencedRow } from './rows.ts'
-import type { KeyState, KeyStateChange, ListOptions, State, StateView } from './state.ts'
+import type {
+  Eventually,
+  FoundEntries,
+  KeyState,
+  KeyStateChange,
+  ListOptions,
+  State,
+  StateView,
+} from './state.ts'
 import type { LeaderOf } from './store-options.ts'
 
 export class InMemoryState implements State {
@@ -111,7 +121,11 @@ export class InMemoryState implements State {
     return keyState
   }
 
-  list(pattern: string, options: ListOptions = {}): { seq: number; entries: Entry[] } {
+  list(pattern: string, options: ListOptions, pace?: ListPace): Eventually<FoundEntries> {
+    if (pace !== undefined) {
+      const count = this.#countFor(pattern, options)
+      if (count > SHORT_LIST) return this.#listInTurns(pattern, options, count, pace)
+    }
     return { seq: this.#head(), entries: this.#entries(pattern, options) }
   }
 
@@ -171,12 +185,47 @@ export class InMemoryState implements State {
     return stale
   }
 
+  /** What may be in the list is taken at once, as of one commit; then it is looked through. */
+  async #listInTurns(
+    pattern: string,
+    options: ListOptions,
+    count: number,
+    pace: ListPace,
+  ): Promise<FoundEntries> {
+    await pace.enter(count)
+    const seq = this.#head()
+    if (isWholeDirectory(pattern)) return { seq, entries: this.#entries(pattern, options) }
+    const entries = await pace.run(pickingEntries(this.#candidates(pattern), pattern, options))
+    return { seq, entries }
+  }
+
+  /** How many entries a list takes or looks through. */
+  #countFor(pattern: string, { limit = Number.POSITIVE_INFINITY }: ListOptions): number {
+    if (!hasGlob(pattern)) return 1
+    const directory = directoryOf(pattern)
+    if (hasGlob(directory)) return this.#keyStates.size
+    const { size } = this.#directories.get(directory) ?? { size: 0 }
+    return isWholeDirectory(pattern) ? Math.min(size, limit) : size
+  }
+
+  /** All entries among which those of the glob are. */
+  #candidates(pattern: string): Entry[] {
+    const directory = directoryOf(pattern)
+    if (!hasGlob(directory)) return this.#directories.get(directory)?.toArray() ?? []
+    const parent = directory.slice(0, -1)
+    const found: Entry[] = []
+    for (const [name, list] of this.#directories) {
+      if (matchKey(parent, name.slice(0, -1))) for (const entry of list) found.push(entry)
+    }
+    return found
+  }
+
   #entries(pattern: string, options: ListOptions): Entry[] {
     const limit = options.limit ?? Number.POSITIVE_INFINITY
     const oldest = options.order === 'oldest'
     const directory = directoryOf(pattern)
     const isRanged = options.from !== undefined || options.to !== undefined
-    if (pattern === `${directory}*` && !hasGlob(directory)) {
+    if (isWholeDirectory(pattern)) {
       const list = this.#directories.get(directory)
       if (list === undefined) return []
       if (isRanged) return limited(inRange(list, options), options)
@@ -194,19 +243,7 @@ export class InMemoryState implements State {
       const record = this.#keyStates.get(pattern)?.record
       return record?.kind === 'entry' ? [record] : []
     }
-    const parent = directoryOf(pattern).slice(0, -1)
-    if (!hasGlob(parent)) {
-      const list = this.#directories.get(directoryOf(pattern))
-      return list === undefined
-        ? []
-        : list.toArray().filter((entry) => matchKey(pattern, entry.key))
-    }
-    const found: Entry[] = []
-    for (const [directory, list] of this.#directories) {
-      if (!matchKey(parent, directory.slice(0, -1))) continue
-      for (const entry of list) if (matchKey(pattern, entry.key)) found.push(entry)
-    }
-    return found
+    return this.#candidates(pattern).filter((entry) => matchKey(pattern, entry.key))
   }
 
   #enlist(entry: Entry): void {
@@ -285,17 +322,6 @@ function ownRecord(record: StoredRecord): StoredRecord {
 
 function ownFields(fields: RecordFields): RecordFields {
   return Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, ownText(text)]))
-}
-
-/** Cuts a list in display order to what was asked for. */
-export function limited(newestFirstEntries: Entry[], { order, limit }: ListOptions): Entry[] {
-  if (order === 'oldest') newestFirstEntries.reverse()
-  const isCut = limit !== undefined && limit < newestFirstEntries.length
-  return isCut ? newestFirstEntries.slice(0, limit) : newestFirstEntries
-}
-
-export function isCreatedIn({ created }: Entry, { from, to }: ListOptions): boolean {
-  return (from === undefined || created >= from) && (to === undefined || created <= to)
 }
 
 /** The entries of a range, newest first; only they are looked at. */

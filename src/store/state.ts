@@ -3,6 +3,7 @@
  * in memory (`in-memory-state.ts`), or on disk behind a bounded cache (`bounded-state.ts`).
  */
 import type { Entry, StoredRecord } from '../core/entry.ts'
+import type { ListPace } from './list-pace.ts'
 import type { SequencedRow } from './rows.ts'
 import type { LeaderOf } from './store-options.ts'
 
@@ -48,6 +49,13 @@ export interface StateView {
   matching(glob: string): string[]
 }
 
+/** Entries exactly as of commit `seq`. */
+export interface FoundEntries {
+  readonly seq: number
+  /** The caller's to change. */
+  readonly entries: Entry[]
+}
+
 /** Now or later: what is in memory is answered at once. */
 export type Eventually<T> = T | Promise<T>
 
@@ -64,8 +72,8 @@ export interface State {
   has(key: string): boolean
   keyState(key: string): Eventually<KeyState | undefined>
   keyStates(keys: readonly string[]): Eventually<readonly (KeyState | undefined)[]>
-  /** Entries matching a key or glob, exactly as of commit `seq`. */
-  list(pattern: string, options: ListOptions): Eventually<{ seq: number; entries: Entry[] }>
+  /** Entries matching a key or glob, exactly as of commit `seq`; at once, or as `pace` says when they are many. */
+  list(pattern: string, options: ListOptions, pace?: ListPace): Eventually<FoundEntries>
   /** Keys of entries that start with `prefix`, ascending. */
   keys(prefix: string): Eventually<string[]>
   /** Every record whose key starts with `prefix`, key ascending, exactly as of commit `seq`. */

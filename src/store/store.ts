@@ -7,6 +7,7 @@ import { type LogPage, readLog } from './change-log.ts'
 import { Committer } from './committer.ts'
 import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
 import { currentEpoch, endsOfEpochs, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
+import type { ListPace } from './list-pace.ts'
 import { mergeApart } from './merge-apart.ts'
 import { overtakenByFollowers } from './merged-versions.ts'
 import type {
@@ -160,10 +161,13 @@ export class Store extends StoreCondition {
     return keyState?.record.kind === 'entry' ? keyState.record : undefined
   }
 
-  /** Entries matching a key or glob. Damaged ones are left out; `damagedCount` tells how many. */
-  async list(pattern: string, options: ListOptions = {}): Promise<Entry[]> {
+  /**
+   * Entries matching a key or glob. Damaged ones are left out; `damagedCount` tells how many.
+   * @param pace how many of them are read; default: at once
+   */
+  async list(pattern: string, options: ListOptions = {}, pace?: ListPace): Promise<Entry[]> {
     this.#committer.assertOpen()
-    const { entries } = await this.#committer.records.list(pattern, options)
+    const { entries } = await this.#committer.records.list(pattern, options, pace)
     return entries
   }
 

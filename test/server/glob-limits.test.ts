@@ -61,7 +61,9 @@ it('a glob as great as a key may be is read', async () => {
 
 it('the management API takes no filter that is longer than any key', async () => {
   const node = await serve()
-  expect(await statusOf(node, 'GET', `/?api=keys&filter=${'a'.repeat(MAX_KEY_BYTES)}`)).toMatch(/^200 /)
+  expect(await statusOf(node, 'GET', `/?api=keys&filter=${'a'.repeat(MAX_KEY_BYTES)}`)).toMatch(
+    /^200 /,
+  )
   expect(await statusOf(node, 'GET', `/?api=keys&filter=${'a'.repeat(MAX_KEY_BYTES + 1)}`)).toBe(
     '400 ooo: filter has 1025 characters, the limit is 1024',
   )

@@ -108,10 +108,10 @@ describe('the bodies of all requests together', () => {
 describe('the answers that nobody reads', () => {
   it('are bounded: those who take nothing give way', async () => {
     const server = await serve({ maxAnswerBytes: 20 * MIB, compression: false })
-    for (let i = 0; i < 6; i++) await server.post(`/big/${i}`, JSON.stringify('z'.repeat(MIB)))
+    await server.post('/big', JSON.stringify('z'.repeat(6 * MIB)))
     const closed: number[] = []
     for (let i = 0; i < 3; i++) {
-      const socket = await connection(server, head('GET', '/big/*', 0))
+      const socket = await connection(server, head('GET', '/big', 0))
       socket.once('close', () => closed.push(i))
     }
     const answers = (): number => server.server.memoryMetrics.answerBytes
@@ -119,11 +119,25 @@ describe('the answers that nobody reads', () => {
     let last = 0
     // Nobody is cut at once: there has to be proof that nothing is taken.
     await waitFor(async () => {
-      last = (await server.get('/big/*')).status
+      last = (await server.get('/big')).status
       return last === 200
     })
     expect(last).toBe(200)
     expect(answers()).toBeLessThanOrEqual(20 * MIB)
+  })
+
+  it('hold little of a long list, and a list waits until those who take nothing give way', async () => {
+    const server = await serve({ maxAnswerBytes: 800_000, compression: false })
+    for (let i = 0; i < 20; i++) await server.post(`/big/${i}`, JSON.stringify('z'.repeat(MIB)))
+    const answers = (): number => server.server.memoryMetrics.answerBytes
+    for (let i = 0; i < 3; i++) await connection(server, head('GET', '/big/*', 0))
+    await waitFor(() => answers() >= 700_000)
+    const read = await server.get('/big/*')
+    expect(read).toMatchObject({ status: 200 })
+    expect(read.headers['content-length']).toBe(String(read.body.length))
+    expect(JSON.parse(read.body)).toHaveLength(20)
+    expect(answers()).toBeLessThanOrEqual(800_000)
+    expect(server.server.memoryMetrics.answersCut).toBeGreaterThan(0)
   })
 })
 
