@@ -41,6 +41,7 @@ function shapeEntries(view: View, shape: ReadShape): View {
     get length() {
       return view.length
     },
+    ...(view.entries === undefined ? {} : { entries: view.entries.bind(view) }),
     ...(view.list === undefined ? {} : { list: view.list.bind(view) }),
     ...(view.refresh === undefined ? {} : { refresh: view.refresh.bind(view) }),
   }

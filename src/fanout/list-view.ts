@@ -42,6 +42,10 @@ export class ListView implements View {
     return metaListJson(this.#order.toArray())
   }
 
+  entries(): readonly Entry[] {
+    return this.#order.toArray()
+  }
+
   get length(): number {
     return this.#length + this.#order.size + 1
   }

@@ -15,6 +15,7 @@ import type { Logger } from '../core/logger.ts'
 import { createView } from './create-view.ts'
 import {
   encodeFrame,
+  encodeState,
   type FrameBody,
   lazySnapshot,
   patchLimit,
@@ -320,8 +321,8 @@ export class Pool implements Keeper {
     this.#version = version
     state.snapshot = undefined
     const isWhole = change.snapshot || this.#context.noPatch
-    const body = isWhole && !change.snapshot ? { snapshot: true, data: state.view.json() } : change
-    const frame = encodeFrame(body, version)
+    const frame =
+      isWhole && !change.snapshot ? encodeState(state.view, version) : encodeFrame(change, version)
     if (isWhole) {
       this.#history.clear()
       state.snapshot = sentSnapshot(version, frame)

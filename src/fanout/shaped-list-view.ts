@@ -66,6 +66,10 @@ export class ShapedListView implements View {
     return metaListJson(this.#shown)
   }
 
+  entries(): readonly Entry[] {
+    return this.#shown
+  }
+
   get length(): number {
     const shown = this.#shown
     return shown.reduce((sum, entry) => sum + metaLength(entry), shown.length + 1)

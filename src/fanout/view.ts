@@ -17,6 +17,8 @@ export interface View {
   json(): string
   /** Characters of the full state as JSON text, near enough to weigh patches against it. */
   readonly length: number
+  /** The entries of a list, as `json` has them. */
+  entries?(): readonly Entry[]
   /** The step to what the filters show now; only of views that may change without a record. */
   refresh?(): FrameBody | undefined
   /** What subscribers hold, in order; only of views that have `refresh`. */

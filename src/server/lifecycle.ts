@@ -41,6 +41,7 @@ import { assertProtected } from './protection.ts'
 import type { Registry } from './registry.ts'
 import { Sockets } from './sockets.ts'
 import { endOnLoss, stoppableOnce } from './storage-loss.ts'
+import { subscribedLists } from './subscribed-lists.ts'
 import { handleUpgrade } from './upgrade.ts'
 import { WorkerFleet } from './worker-fleet.ts'
 
@@ -327,7 +328,7 @@ function createHub(
   clock: HybridClock,
 ): Hub {
   return new Hub({
-    source: store,
+    source: subscribedLists(store, options.maxUnreadBytes),
     shape: filters,
     noPatch: options.noPatch,
     time: options.time,

@@ -1,18 +1,13 @@
-/**
- * The body of a list's answer. A short one is one text. A long one is measured first and then made in pieces of
- * 64 KiB as the reader takes them, so that it never lies in memory beside the values that it is made of.
- */
-import { type Entry, indexOfKey, metaListJson } from '../core/entry.ts'
-import type { Steps } from '../core/steps.ts'
+/** The body of a list's answer: one text, or pieces that are made as the reader takes them. */
+import { type Entry, metaListJson } from '../core/entry.ts'
+import { LongList, PIECE_CHARACTERS } from '../fanout/long-list.ts'
 
 /** Entries, and characters of data, of a list that is one text. */
 const MAX_SHORT = 1000
 const MAX_SHORT_CHARACTERS = 262_144
-/** Characters of one piece, about. */
-const PIECE = 65_536
 /** Bytes of the list itself for each of its entries, and of the pieces that are under way with their buffers. */
 const BYTES_PER_ENTRY = 16
-const PIECES_BYTES = 4 * PIECE
+const PIECES_BYTES = 4 * PIECE_CHARACTERS
 
 /** The JSON of the entries in their order; to be sent in pieces when it is long. */
 export function listBody(entries: readonly Entry[]): string | LongList {
@@ -25,73 +20,4 @@ export function listBody(entries: readonly Entry[]): string | LongList {
 /** What a long list of so many entries holds while it is sent. */
 export function bytesWhileSent(entries: number): number {
   return PIECES_BYTES + entries * BYTES_PER_ENTRY
-}
-
-/** A list that was read, of which what has been sent is let go. */
-export class LongList {
-  readonly #entries: (Entry | undefined)[]
-  #next = 0
-  /** Characters of the entry under way that are in earlier pieces; undefined before its first. */
-  #sent: number | undefined
-
-  constructor(entries: readonly Entry[]) {
-    this.#entries = entries.slice()
-  }
-
-  get size(): number {
-    return this.#entries.length
-  }
-
-  /** The entry that is sent next, or in part already; undefined at the end. */
-  get current(): Entry | undefined {
-    return this.#entries[this.#next]
-  }
-
-  /** Bytes of the whole body. To be asked before the first piece. */
-  *measuring(): Steps<number> {
-    let bytes = '[]'.length + Math.max(0, this.#entries.length - 1)
-    for (const entry of this.#entries) {
-      yield
-      if (entry === undefined) continue
-      bytes += headOf(entry).length + Buffer.byteLength(entry.data) + 1
-    }
-    return bytes
-  }
-
-  /** The next piece, UTF-8; undefined when there is none. */
-  piece(): Buffer | undefined {
-    const entries = this.#entries
-    if (this.#next > entries.length) return undefined
-    let text = this.#next === 0 && this.#sent === undefined ? '[' : ''
-    while (text.length < PIECE) {
-      const entry = entries[this.#next]
-      if (entry === undefined) {
-        this.#next = entries.length + 1
-        return Buffer.from(`${text}]`)
-      }
-      if (this.#sent === undefined) text += `${this.#next === 0 ? '' : ','}${headOf(entry)}`
-      const from = this.#sent ?? 0
-      const to = endOfPart(entry.data, from, PIECE - text.length)
-      text += entry.data.slice(from, to)
-      this.#sent = to
-      if (to < entry.data.length) break
-      text += '}'
-      entries[this.#next++] = undefined
-      this.#sent = undefined
-    }
-    return Buffer.from(text)
-  }
-}
-
-/** `metaJson` of an entry up to its data. */
-function headOf({ key, created, updated }: Entry): string {
-  return `{"created":${created},"updated":${updated},"index":"${indexOfKey(key)}","path":"${key}","data":`
-}
-
-/** Where a part of the text ends that begins at `from`: never between the halves of a character. */
-function endOfPart(text: string, from: number, length: number): number {
-  const end = from + Math.max(length, 2)
-  if (end >= text.length) return text.length
-  const code = text.charCodeAt(end - 1)
-  return code >= 0xd800 && code <= 0xdbff ? end - 1 : end
 }

@@ -5,8 +5,9 @@
 import type { ServerResponse } from 'node:http'
 import { type Commit, type Entry, newestFirst } from '../core/entry.ts'
 import { matchKey } from '../core/key.ts'
+import type { LongList } from '../fanout/long-list.ts'
 import type { ListPace } from '../store/list-pace.ts'
-import { bytesWhileSent, type LongList } from './list-body.ts'
+import { bytesWhileSent } from './list-body.ts'
 import { Turns } from './turns.ts'
 import type { UnreadAnswers } from './unread-answers.ts'
 

@@ -5,8 +5,8 @@ import { constants, deflate, gzip } from 'node:zlib'
 import { errorText, isStateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import { retryHeaders } from '../core/retry-hint.ts'
-import type { LongList } from './list-body.ts'
-import { sendList } from './send-list.ts'
+import type { LongList } from '../fanout/long-list.ts'
+import { type Encoding, sendList } from './send-list.ts'
 import type { Turns } from './turns.ts'
 import type { UnreadAnswers } from './unread-answers.ts'
 
@@ -118,8 +118,6 @@ function routerReply(status: number, body: string): Reply {
 function lengthOf(body: string | Uint8Array): number {
   return typeof body === 'string' ? Buffer.byteLength(body) : body.length
 }
-
-export type Encoding = 'gzip' | 'deflate'
 
 /** The first of gzip and deflate that the client lists and does not refuse with `q=0`; none under `Upgrade`. */
 function encodingFor(request: IncomingMessage): Encoding | undefined {

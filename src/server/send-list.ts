@@ -3,9 +3,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { constants, createDeflate, createGzip } from 'node:zlib'
-import type { LongList } from './list-body.ts'
-import type { Encoding } from './reply.ts'
+import type { LongList } from '../fanout/long-list.ts'
 import type { Turns } from './turns.ts'
+
+/** How an answer may be compressed. */
+export type Encoding = 'gzip' | 'deflate'
 
 const compressors = { gzip: createGzip, deflate: createDeflate }
 

@@ -181,9 +181,9 @@ export class Store extends StoreCondition {
    * Entries in display order, exactly as of commit `seq`.
    * @throws StateError `corrupt_record` when what is stored under a plain key is damaged.
    */
-  async read(pattern: string): Promise<{ seq: number; entries: Entry[] }> {
+  async read(pattern: string, pace?: ListPace): Promise<{ seq: number; entries: Entry[] }> {
     this.#committer.assertOpen()
-    const found = await this.#committer.records.list(pattern, {})
+    const found = await this.#committer.records.list(pattern, {}, pace)
     this.#committer.damage.assertIntact(pattern)
     return found
   }
