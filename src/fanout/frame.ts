@@ -53,7 +53,7 @@ export interface StateText {
 export function encodeState(view: StateText, version: string): Uint8Array {
   const entries = view.length > LONG_STATE ? view.entries?.() : undefined
   if (entries === undefined) return encodeFrame({ snapshot: true, data: view.json() }, version)
-  const list = new LongList(entries)
+  const list = new LongList(entries.slice())
   const head = Buffer.from(`{"snapshot":true,"version":"${version}","data":`)
   const frame = Buffer.allocUnsafe(head.length + atOnce(list.measuring()) + 1)
   let at = head.copy(frame)

@@ -12,8 +12,9 @@ export class LongList {
   /** Characters of the entry under way that are in earlier pieces; undefined before its first. */
   #sent: number | undefined
 
-  constructor(entries: readonly Entry[]) {
-    this.#entries = entries.slice()
+  /** @param entries are taken over: what was sent is put out of it */
+  constructor(entries: Entry[]) {
+    this.#entries = entries
   }
 
   get size(): number {

@@ -54,8 +54,8 @@ export interface DataAccess {
   get(key: string, options: AccessOptions): Promise<Entry | undefined>
   /** As `get`, with the stored entry that was shown, whose version a later write may name. */
   view(key: string, options: AccessOptions): Promise<EntryView>
-  /** The entries as the read filter shows them. */
-  list(glob: string, options: ListAccessOptions): Promise<readonly Entry[]>
+  /** The entries as the read filter shows them; the list is the caller's to change. */
+  list(glob: string, options: ListAccessOptions): Promise<Entry[]>
   /** Writes compact JSON text under a plain key. */
   set(key: string, json: string, options: AccessOptions): Promise<WriteResult>
   /** Writes under a new key made from a glob; takes no precondition. */
@@ -94,7 +94,7 @@ async function list(
   parts: AccessParts,
   glob: string,
   options: ListAccessOptions,
-): Promise<readonly Entry[]> {
+): Promise<Entry[]> {
   const { store, filters } = parts
   assertKey(glob)
   if (!hasGlob(glob)) throw globRequired()
@@ -104,7 +104,8 @@ async function list(
   const { order = 'newest', pace } = options
   if (!filters.isFiltered(glob)) return store.list(glob, definedRange({ ...options, order }), pace)
   // What a filter hides does not count, and a filter sees the list whole.
-  return cut(filters.applyReadList(glob, await store.list(glob, { order }, pace)), options)
+  const shown = filters.applyReadList(glob, await store.list(glob, { order }, pace))
+  return cut(shown, options).slice()
 }
 
 async function set(

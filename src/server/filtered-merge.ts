@@ -95,20 +95,16 @@ export async function untilAnswered<Result>(
   write: () => Promise<Result>,
 ): Promise<Result> {
   try {
-    return await repeated(write)
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      try {
+        return await write()
+      } catch (error) {
+        if (!(error instanceof MergePending)) throw error
+        await error.done
+      }
+    }
   } finally {
     claim.end()
-  }
-}
-
-async function repeated<Result>(write: () => Promise<Result>): Promise<Result> {
-  for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-    try {
-      return await write()
-    } catch (error) {
-      if (!(error instanceof MergePending)) throw error
-      await error.done
-    }
   }
   throw new StateError(
     'overloaded',

@@ -6,11 +6,11 @@ import { LongList, PIECE_CHARACTERS } from '../fanout/long-list.ts'
 const MAX_SHORT = 1000
 const MAX_SHORT_CHARACTERS = 262_144
 /** Bytes of the list itself for each of its entries, and of the pieces that are under way with their buffers. */
-const BYTES_PER_ENTRY = 16
+const BYTES_PER_ENTRY = 8
 const PIECES_BYTES = 4 * PIECE_CHARACTERS
 
-/** The JSON of the entries in their order; to be sent in pieces when it is long. */
-export function listBody(entries: readonly Entry[]): string | LongList {
+/** The JSON of the entries in their order; to be sent in pieces when it is long. The entries are taken over then. */
+export function listBody(entries: Entry[]): string | LongList {
   if (entries.length > MAX_SHORT) return new LongList(entries)
   let characters = 0
   for (const { data } of entries) characters += data.length

@@ -14,7 +14,7 @@ const SMALL_ANSWER_BYTES = 16_384
 /** An answer of which nothing was taken for so long gives way to others, nanoseconds. */
 const PATIENCE_NS = 2_000_000_000n
 /** An answer waits for room for so long at most, nanoseconds. */
-const MAX_WAIT_NS = 5_000_000_000n
+const MAX_WAIT_NS = 30_000_000_000n
 /** Answers that may wait for room. */
 const MAX_WAITING = 1000
 /** Milliseconds between two looks for connections that take nothing, while somebody waits. */
@@ -78,7 +78,7 @@ export class UnreadAnswers {
 
   /**
    * Waits for room for an answer that is sent in pieces, and takes it until that is sent or its connection has ended.
-   * Rejects with StateError `overloaded` when there is none for five seconds, or too many wait.
+   * Rejects with StateError `overloaded` when there is none for thirty seconds, or too many wait.
    */
   async reserve(response: ServerResponse, bytes: number): Promise<void> {
     if (this.#waiting.size === 0 && this.#findRoom(bytes)) {

@@ -7,6 +7,7 @@ import type { Entry, RecordFields, StoredRecord } from '../core/entry.ts'
 import { newestFirst } from '../core/entry.ts'
 import { directoryOf, hasGlob, matchKey } from '../core/key.ts'
 import { OrderedList } from '../core/ordered-list.ts'
+import type { Steps } from '../core/steps.ts'
 import { isCreatedIn, isWholeDirectory, limited, pickingEntries } from './glob-scan.ts'
 import { type ListPace, SHORT_LIST } from './list-pace.ts'
 import { ownText } from './own-text.ts'
@@ -185,7 +186,7 @@ export class InMemoryState implements State {
     return stale
   }
 
-  /** What may be in the list is taken at once, as of one commit; then it is looked through. */
+  /** What may be in the list is taken in one turn, as of one commit; then it is looked through. */
   async #listInTurns(
     pattern: string,
     options: ListOptions,
@@ -193,10 +194,14 @@ export class InMemoryState implements State {
     pace: ListPace,
   ): Promise<FoundEntries> {
     await pace.enter(count)
+    return pace.run(this.#listing(pattern, options))
+  }
+
+  *#listing(pattern: string, options: ListOptions): Steps<FoundEntries> {
     const seq = this.#head()
     if (isWholeDirectory(pattern)) return { seq, entries: this.#entries(pattern, options) }
-    const entries = await pace.run(pickingEntries(this.#candidates(pattern), pattern, options))
-    return { seq, entries }
+    const candidates = this.#candidates(pattern)
+    return { seq, entries: yield* pickingEntries(candidates, pattern, options) }
   }
 
   /** How many entries a list takes or looks through. */
@@ -229,6 +234,7 @@ export class InMemoryState implements State {
       const list = this.#directories.get(directory)
       if (list === undefined) return []
       if (isRanged) return limited(inRange(list, options), options)
+      if (limit >= list.size) return oldest ? list.toArray().reverse() : list.toArray()
       return oldest ? list.last(limit).reverse() : list.first(limit)
     }
     const matches = this.#matches(pattern).sort(newestFirst)

@@ -15,7 +15,7 @@ function entriesOf(count: number, data: (i: number) => string): Entry[] {
 
 /** The body, and how long its pieces are. */
 function written(entries: readonly Entry[]): { text: string; pieces: number[] } {
-  const body = listBody(entries)
+  const body = listBody(entries.slice())
   if (typeof body === 'string') return { text: body, pieces: [] }
   const measured = atOnce(body.measuring())
   const pieces: Buffer[] = []
