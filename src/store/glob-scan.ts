@@ -29,8 +29,9 @@ export function* pickingEntries(
   return limited(yield* sortingEntries(found), options)
 }
 
-/** Newest first: short runs are sorted, then merged two by two. */
-export function* sortingEntries(entries: readonly Entry[]): Steps<Entry[]> {
+/** Newest first: short runs are sorted, then merged two by two. What is in order already is left so. */
+export function* sortingEntries(entries: Entry[]): Steps<Entry[]> {
+  if (yield* isInOrder(entries)) return entries
   let from: Entry[] = []
   for (let i = 0; i < entries.length; i += RUN) {
     yield
@@ -44,6 +45,15 @@ export function* sortingEntries(entries: readonly Entry[]): Steps<Entry[]> {
     from = into
   }
   return from
+}
+
+/** As entries of one directory in memory are. */
+function* isInOrder(entries: readonly Entry[]): Steps<boolean> {
+  for (let i = 1; i < entries.length; i++) {
+    yield
+    if (newestFirst(entries[i - 1] as Entry, entries[i] as Entry) > 0) return false
+  }
+  return true
 }
 
 /** Adds the two sorted runs of `width` from `start` on to `into`, merged. */

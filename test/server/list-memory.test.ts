@@ -49,8 +49,8 @@ async function read(url: string, headers: Record<string, string> = {}): Promise<
   let entries = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    // Each value is `{"n":…}`, and a piece may end within the name: values hold no other brace.
-    for (const byte of chunk) if (byte === 0x7d) entries++
+    // Each entry has two closing braces, one of them its value's; nothing else holds any.
+    for (let i = chunk.indexOf('}'); i !== -1; i = chunk.indexOf('}', i + 1)) entries++
   }
   const retryAfter = answer.headers['retry-after']
   return { status: answer.statusCode ?? 0, bytes, entries: entries / 2, retryAfter }
@@ -69,10 +69,10 @@ function expectWholeOrRefused(reads: readonly Read[]): void {
 
 it('a list of 100 MB is read by many at once, packed and not', async () => {
   const url = await start('all')
-  const asked = Array.from({ length: 8 }, (_, i) =>
-    read(`${url}/items/*`, i % 4 === 3 ? { 'Accept-Encoding': 'gzip' } : {}),
+  const asked = Array.from({ length: 5 }, (_, i) =>
+    read(`${url}/items/*`, i === 3 ? { 'Accept-Encoding': 'gzip' } : {}),
   )
-  const globs = ['items/k*', '*/*', 'items/*0*', '*/k*'].map((glob) => read(`${url}/${glob}`))
+  const globs = ['items/k*', '*/*'].map((glob) => read(`${url}/${glob}`))
   expectWholeOrRefused(await Promise.all(asked))
   for (const found of await Promise.all(globs)) expect([200, 503]).toContain(found.status)
   expect(await read(`${url}/items/*?limit=3`)).toMatchObject({ status: 200, entries: 3 })
@@ -87,7 +87,7 @@ it('readers that take nothing of it, while all of it is replaced, do not end the
     return request
   })
   await Promise.all(stalled.map((request) => once(request, 'response')))
-  for (let round = 0; round < 3; round++) {
+  for (let round = 0; round < 2; round++) {
     for (let i = 0; i < COUNT; i++) {
       const key = `items/k${String(i).padStart(7, '0')}`
       const body = JSON.stringify({ n: i, text: String(round).repeat(VALUE_BYTES) })

@@ -77,7 +77,9 @@ it('sorting in steps gives what sorting gives', () => {
           data: '1',
         }
       })
-      expect(atOnce(sortingEntries(entries))).toEqual(entries.toSorted(newestFirst))
+      const sorted = entries.toSorted(newestFirst)
+      expect(atOnce(sortingEntries(entries))).toEqual(sorted)
+      expect(atOnce(sortingEntries(sorted))).toEqual(sorted)
     }),
   )
 })
