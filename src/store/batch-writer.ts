@@ -8,6 +8,7 @@ import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { BatchOperation, Durability, StorageAdapter } from '../storage-adapter.ts'
 import type { QueueMetrics } from './commit-queue.ts'
+import type { Planner } from './operations.ts'
 import type { StorageBacklog } from './storage-backlog.ts'
 
 export interface BatchWriterOptions {
@@ -145,4 +146,10 @@ export function strongest(
     return known === 'memory' ? undefined : known
   }
   return STRENGTH.indexOf(a) >= STRENGTH.indexOf(b) ? a : b
+}
+
+/** An empty operation: its batch carries what waits to be written. */
+export const NOTHING: Planner<void> = {
+  reads: () => ({}),
+  plan: () => ({ plan: undefined, result: undefined }),
 }
