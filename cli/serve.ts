@@ -26,6 +26,7 @@ import { electionOf, warnOfNamelessVoter } from './election-settings.ts'
 import { admissionOf, sizesOf } from './limits-settings.ts'
 import { memoryOf } from './memory-settings.ts'
 import { warnOfMistyped } from './mistyped-variables.ts'
+import { openUnlessStopped } from './open-node.ts'
 import { type Outgoing, outgoingOf } from './outgoing.ts'
 import { pagesOf } from './page-settings.ts'
 import { settingsOf } from './resolve.ts'
@@ -34,7 +35,6 @@ import { storageOf } from './serve-storage.ts'
 import { explainStartFailure } from './start-failure.ts'
 import { followSupervisor, reportReady, SUPERVISED } from './supervised.ts'
 import { notifySystemd, writesToJournal } from './systemd.ts'
-import { openWithRoom } from './wait-for-room.ts'
 
 export const SERVE: Command = {
   name: 'serve',
@@ -66,7 +66,7 @@ export async function serve(config: ServeConfig, context: CommandContext): Promi
   try {
     if (!config.memory && config.postgres === undefined) refuseHalfRestored(config.data)
     const make = (): Promise<Server> => assemble(config, name, logger, context.env)
-    server = await openWithRoom(make, stop, logger)
+    server = await openUnlessStopped(make, stop, logger)
   } catch (error) {
     context.stderr(`ooo: ${explainStartFailure(error, config)}\n`)
     return isStateError(error, 'unprotected') ? EXIT.usage : EXIT.failed

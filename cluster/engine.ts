@@ -5,6 +5,7 @@
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import { type ErrorCode, errorText } from '../src/core/errors.ts'
+import { onceAMinute } from '../src/core/once-a-minute.ts'
 import type { MemberNode } from '../src/core/protocol-node.ts'
 import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
@@ -171,7 +172,7 @@ export class ClusterEngine {
         for (const listener of this.#progressListeners) listener()
       },
       limits,
-      logger,
+      logger: onceAMinute(logger, time),
     })
     this.#monitor = new Monitor({
       time,

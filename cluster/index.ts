@@ -25,7 +25,7 @@ import { resolveClusterOptions } from './options.ts'
 import { type PivotInfo, pivotInfo } from './pivot-info.ts'
 import { setupPivot2 } from './pivot2/pivot2.ts'
 import { planPlacement } from './placement.ts'
-import { reportCluster } from './status.ts'
+import { reportCluster, withoutBusAddress } from './status.ts'
 import { type NodeDoor, requireMember, requireToken, showsToken } from './token.ts'
 import { answerVoters, VOTERS_PATH } from './voter-routes.ts'
 import { linkWarnings } from './warnings.ts'
@@ -198,9 +198,11 @@ function route(host: PluginHost, nodeRole: NodeRole, resolved: ResolvedClusterOp
   host.management('pivot', () => pivotReport(nodeRole, host, resolved))
   host.warnings(() => warningsOf(nodeRole, resolved))
   setupPivot2(host, resolved, () => nodeRole.member?.pivot2)
-  host.route('/-/cluster', (_request, response, { pathname }) =>
-    answerStatus(response, pathname, viewOf(nodeRole), host),
-  )
+  const { token } = resolved
+  host.route('/-/cluster', (request, response, { pathname }) => {
+    const isMember = token !== undefined && showsToken(request, token)
+    return answerStatus(response, pathname, viewOf(nodeRole), host, isMember)
+  })
   host.route(LEADER_PATH, (request, response) =>
     answerLeader(nodeRole, resolved, request, response),
   )
@@ -250,7 +252,7 @@ async function pivotReport(
   const { engine, pivot2 } = member
   const isShown = engine.role === 'leader' && !options.nodesWritable
   const records = isShown ? await store.list(options.nodesKey) : []
-  const report = await reportCluster(view, store, clock)
+  const report = withoutBusAddress(await reportCluster(view, store, clock))
   return pivot2.describe(pivotInfo(engine, report, options, records))
 }
 
@@ -259,13 +261,15 @@ async function answerStatus(
   path: string,
   view: Pick<Member, 'status'> | undefined,
   { store, clock }: PluginHost,
+  isMember: boolean,
 ): Promise<void> {
   const isMetrics = path === '/-/cluster/metrics'
   if (!isMetrics && path !== '/-/cluster') {
     throw new StateError('not_found', `cluster: there is nothing at ${path.slice(0, 100)}`)
   }
   if (view === undefined) throw new StateError('not_open', 'cluster: the node is starting')
-  const report = await reportCluster(view, store, clock)
+  const full = await reportCluster(view, store, clock)
+  const report = isMember ? full : withoutBusAddress(full)
   response.writeHead(200, {
     'content-type': isMetrics ? METRICS_TYPE : 'application/json',
     'cache-control': 'no-store',

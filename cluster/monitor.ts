@@ -4,6 +4,7 @@
  */
 import type { HybridClock } from '../src/core/clock.ts'
 import type { Logger } from '../src/core/logger.ts'
+import { onceAMinute } from '../src/core/once-a-minute.ts'
 import { NS_PER_MS, type TimeSource } from '../src/core/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../src/core/transport.ts'
 import type { LinkStatus } from './follower.ts'
@@ -59,7 +60,8 @@ export class Monitor {
     this.#options = options
     const { time, limits, logger } = options
     this.#refusals = new Refusals(time)
-    this.#guard = new StreamGuard({ time, limits, logger, refusals: this.#refusals })
+    const refusals = this.#refusals
+    this.#guard = new StreamGuard({ time, limits, logger: onceAMinute(logger, time), refusals })
     this.committed(options.head)
   }
 

@@ -56,7 +56,7 @@ export class Refusals {
 
 /** What a peer is told of an error that its message led to; one that nobody foresaw is for the log only. */
 export function refusalText(error: unknown, logger: Logger): string {
-  if (isStateError(error)) return error.message
+  if (isStateError(error)) return error.clientText
   logger.error('a message of a peer could not be handled', { error: errorText(error) })
   return 'stream: the message could not be handled'
 }

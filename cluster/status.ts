@@ -1,7 +1,9 @@
 /** How a node stands in its cluster, in full: what `GET /-/cluster` answers. */
 import type { HybridClock } from '../src/core/clock.ts'
 import { versionOf } from '../src/core/entry.ts'
+import { withoutAddresses } from '../src/core/errors.ts'
 import { NS_PER_MS } from '../src/core/time.ts'
+import type { BusSide } from '../src/fanout/bus.ts'
 import type { Store } from '../src/store/store.ts'
 import type { ClusterEngine, ClusterStatus } from './engine.ts'
 import type { LinkReport } from './monitor.ts'
@@ -50,6 +52,16 @@ export async function reportCluster(
     }),
   )
   return { ...status, links, scopes: status.scopes.map((scope) => describeScope(scope, status)) }
+}
+
+/** For those who are no members: not where the bus is. */
+export function withoutBusAddress(report: ClusterReport): ClusterReport {
+  const { bus } = report
+  if (bus === undefined) return report
+  const shown = (side: BusSide): BusSide =>
+    side.lastError === undefined ? side : { ...side, lastError: withoutAddresses(side.lastError) }
+  const sides = { publishing: shown(bus.publishing), subscribing: shown(bus.subscribing) }
+  return { ...report, bus: { ...bus, ...sides, address: undefined } }
 }
 
 function describeScope({ path, leader }: Scope, status: ClusterStatus): ScopeReport {

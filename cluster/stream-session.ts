@@ -1,6 +1,6 @@
 /** One follower's stream at its leader: drives `leader-session.ts` over a socket and the store. */
 import type { Commit, Entry } from '../src/core/entry.ts'
-import { ERROR_TABLE, type ErrorCode, errorText, isStateError } from '../src/core/errors.ts'
+import { clientTextOf, ERROR_TABLE, type ErrorCode, isStateError } from '../src/core/errors.ts'
 import type { Ack, FollowerMessage, Hello, Push } from '../src/core/protocol.ts'
 import {
   commonProtocol,
@@ -311,7 +311,7 @@ export class StreamSession implements SocketHandlers {
       case 'read':
         this.#options.store.log(effect.after, effect.limit).then(
           (page) => this.#dispatch({ type: 'page', page }),
-          (error) => this.#end('storage_failed', errorText(error)),
+          (error) => this.#end('storage_failed', clientTextOf(error)),
         )
         break
       case 'ship':
@@ -347,13 +347,13 @@ export class StreamSession implements SocketHandlers {
       this.#pieces?.stored(push.records)
       this.#dispatch({ type: 'merged', n: push.n, ...taken, head: this.#options.store.head })
     } catch (error) {
-      this.#end('storage_failed', errorText(error))
+      this.#end('storage_failed', clientTextOf(error))
     }
   }
 
   #fail(error: unknown): void {
     const code = isStateError(error, 'invalid_message') ? error.code : 'storage_failed'
-    if (this.#state.kind !== 'closed') this.#end(code, errorText(error))
+    if (this.#state.kind !== 'closed') this.#end(code, clientTextOf(error))
   }
 
   #end(code: ErrorCode, reason: string): void {

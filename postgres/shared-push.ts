@@ -78,7 +78,7 @@ export class SharedPush {
       if (!refusal) throw error
       // One bad record must not hold up the others.
       if (rows.length > 1) for (const row of rows) await this.#send([row])
-      else for (const row of rows) this.#refuse(row, error.message)
+      else for (const row of rows) this.#refuse(row, error.clientText)
       return
     }
     const sent = rows.map(({ seq, record }) => ({ seq, key: record.key }))

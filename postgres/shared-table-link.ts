@@ -215,7 +215,7 @@ export class SharedTableLink {
       return [found]
     } catch (error) {
       this.#counts.malformed++
-      this.#lastError = `key "${record.key}": ${errorText(error)}`
+      this.#lastError = `key "${record.key}": ${clientTextOf(error)}`
       return []
     }
   }

@@ -2,7 +2,7 @@
  * Runs for a lease: drives `election-state.ts` over one lease and a clock. Says where the node stands
  * whenever that changes, and at any moment whether it may decide what does not merge.
  */
-import { errorText } from '../../src/core/errors.ts'
+import { clientTextOf, errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/logger.ts'
 import type { CancelTimer, Random, TimeSource } from '../../src/core/time.ts'
 import { Confirmation, type ConfirmationReport } from './confirmation.ts'
@@ -83,7 +83,9 @@ export class Election {
   /** The question under way, and what it leads to. */
   #asking: Promise<void> = Promise.resolve()
   #holder: Holder | undefined
+  /** As people are told it: without the address of the lease. */
   #lastError: string | undefined
+  #lastLogged: string | undefined
   #counts = { gained: 0, lost: 0, failures: 0 }
   #closing: Promise<void> | undefined
   /** What leaders left, as far as heard. */
@@ -258,6 +260,7 @@ export class Election {
     try {
       const view = await this.#inTime(questions[asked])
       this.#lastError = undefined
+      this.#lastLogged = undefined
       this.#isAsking = false
       this.#heard(view)
       const isNews = this.#state.kind === 'closed' || this.#state.seen !== view.token
@@ -334,11 +337,12 @@ export class Election {
   #failed(error: unknown): void {
     this.#counts.failures++
     const text = errorText(error)
-    if (text !== this.#lastError) {
+    if (text !== this.#lastLogged) {
       const { lease, logger } = this.#options
       logger.warn('the lease gives no answer', { kind: lease.kind, name: lease.name, error: text })
     }
-    this.#lastError = text
+    this.#lastLogged = text
+    this.#lastError = clientTextOf(error)
   }
 
   #note(decision: ElectionDecision): void {

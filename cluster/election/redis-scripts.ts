@@ -1,6 +1,6 @@
 /** Runs the scripts of a lease on a Redis server: nothing is queued, sent twice, or waited for long. */
 import { Cluster } from 'ioredis'
-import { errorText } from '../../src/core/errors.ts'
+import { errorText, StateError, withoutAddresses } from '../../src/core/errors.ts'
 import type { Random } from '../../src/core/time.ts'
 import { RedisConnection } from '../bus-redis-connection.ts'
 import { parseRedisUrl, type RedisTarget } from '../bus-redis-url.ts'
@@ -51,7 +51,7 @@ function serverScripts(
       await first.passed
       const { redis, side } = connection
       if (redis === undefined) {
-        throw new Error(`${target.address}: ${side.lastError ?? 'not connected yet'}`)
+        throw unreachable(target, side.lastError ?? 'not connected yet')
       }
       return redis.eval(script, keys.length, ...keys, ...args)
     },
@@ -89,11 +89,20 @@ function clusterScripts(
       try {
         return await cluster.eval(script, keys.length, ...keys, ...args)
       } catch (error) {
-        throw new Error(`${address}: ${errorText(error)}`, { cause: error })
+        throw unreachable({ address }, errorText(error), error)
       }
     },
     close: () => cluster.disconnect(),
   }
+}
+
+function unreachable(
+  { address }: Pick<RedisTarget, 'address'>,
+  reason: string,
+  cause?: unknown,
+): StateError {
+  const clientText = `Redis: ${withoutAddresses(reason)}`
+  return new StateError('unreachable', `${address}: ${reason}`, { cause, clientText })
 }
 
 /** The first question waits for the first connection, for half of its time; later ones wait for none. */

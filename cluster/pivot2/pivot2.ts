@@ -6,6 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { HybridClock } from '../../src/core/clock.ts'
 import type { Commit } from '../../src/core/entry.ts'
+import { onceAMinute } from '../../src/core/once-a-minute.ts'
 import type { TimeSource } from '../../src/core/time.ts'
 import type { SocketHandlers, Transport } from '../../src/core/transport.ts'
 import type { PluginHost } from '../../src/server/plugin.ts'
@@ -89,7 +90,7 @@ export class Pivot2 {
     this.#routes = {
       store,
       clock,
-      logger,
+      logger: onceAMinute(logger, time),
       scopes,
       maxBodyBytes: limits.maxMessageBytes,
       activity: (scope) => this.#activity.of(scope),

@@ -137,7 +137,28 @@ export function errorText(error: unknown): string {
   return error instanceof Error ? error.message : String(error)
 }
 
-/** The text of anything that was thrown, as clients may see it. */
+/**
+ * The text of anything that was thrown, as clients may see it: what the system and drivers say names hosts,
+ * ports and files, which are for the log only.
+ */
 export function clientTextOf(error: unknown): string {
-  return isStateError(error) ? error.clientText : errorText(error)
+  if (isStateError(error)) return error.clientText
+  // Several addresses were tried: the error of all has no text of its own.
+  if (error instanceof AggregateError && error.errors.length > 0) {
+    return [...new Set(error.errors.map(clientTextOf))].join(', ')
+  }
+  const { code, syscall } = (error instanceof Error ? error : {}) as NodeJS.ErrnoException
+  if (typeof code === 'string' && typeof syscall === 'string') return `${syscall} ${code}`
+  // The one text of TLS that names hosts.
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID') return `the certificate is of another host (${code})`
+  return withoutAddresses(errorText(error))
 }
+
+/** A text of a driver, with each host that has a port, and each URL, left out. */
+export function withoutAddresses(text: string): string {
+  return text.replace(HOST_AND_PORT, '…')
+}
+
+/** As in `MOVED 7 10.0.0.3:6379`, `[::1]:80` and `redis://cache.internal:6379/2`. */
+const HOST_AND_PORT =
+  /(?:[a-z][a-z0-9+.-]*:\/\/\S+)|(?:\[[\da-f:.]+\]|[\w-]+(?:\.[\w-]+)*):\d{1,5}\b(?:\/\S*)?/gi

@@ -36,8 +36,8 @@ export interface BusSide {
 export interface BusStatus {
   /** What carries it, such as `redis`. */
   readonly kind: string
-  /** Where, for people; holds no password. */
-  readonly address: string
+  /** Where, for people; holds no password. undefined: this is not told to who asks. */
+  readonly address: string | undefined
   readonly publishing: BusSide
   readonly subscribing: BusSide
   /** Messages handed over. */

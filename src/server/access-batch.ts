@@ -14,6 +14,7 @@ import {
   filterWrite,
   globNotAllowed,
   globRequired,
+  guardMerge,
   prepareDelete,
 } from './access-checks.ts'
 import { filteredMerge, untilAnswered } from './filtered-merge.ts'
@@ -79,6 +80,8 @@ async function prepareItem(
     case 'patch': {
       assertMergePath(key)
       if (hasGlob(key)) throw new StateError('not_found', 'ooo: not found')
+      const guarded = guardMerge(parts, key, operation.json, options)
+      if (guarded !== undefined) await guarded
       const filter = (merged: string): string | Promise<string> => {
         const json = filterWrite(parts, key, merged, options)
         // What a filter throws at once is located by the plan, what it rejects with only here.

@@ -114,6 +114,30 @@ export async function prepareDelete(
   await parts.filters.applyDelete(keyOrGlob)
 }
 
+/**
+ * Refuses a merge into an entry that is not there, where the guard refuses what would be merged: the filter of a
+ * merge sees only what is there, and who may not write at a key need not learn whether it has an entry.
+ * @returns undefined when the guard has nothing against it: a write that need not wait keeps its place.
+ * @throws what the guard throws.
+ */
+export function guardMerge(
+  parts: AccessParts,
+  key: string,
+  json: string,
+  { enforceStatic }: AccessOptions,
+): Promise<void> | undefined {
+  if (!enforceStatic) return undefined
+  try {
+    parts.guard?.(key, json)
+    return undefined
+  } catch (refusal) {
+    // What it makes of an entry may be allowed all the same: the filter of the merge asks for that.
+    return parts.store.get(key).then((entry) => {
+      if (entry === undefined) throw refusal
+    })
+  }
+}
+
 /** The JSON text to store for what was sent; static mode first, then the write filter. */
 export function filterWrite(
   parts: AccessParts,

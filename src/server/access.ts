@@ -21,6 +21,7 @@ import {
   filterWrite,
   globNotAllowed,
   globRequired,
+  guardMerge,
   prepareDelete,
 } from './access-checks.ts'
 import { filteredMerge, untilAnswered } from './filtered-merge.ts'
@@ -145,6 +146,8 @@ async function patch(
 ): Promise<WriteResult> {
   assertMergePath(key)
   if (hasGlob(key)) throw new StateError('not_found', 'ooo: not found')
+  const guarded = guardMerge(parts, key, json, options)
+  if (guarded !== undefined) await guarded
   const filter = (merged: string): string | Promise<string> => {
     return filterWrite(parts, key, merged, options)
   }

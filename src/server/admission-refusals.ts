@@ -1,7 +1,7 @@
 /** Refused clients: what they are told, when they are to come back, how many there were. */
 import type { Logger } from '../core/logger.ts'
 import { retryHeaders, withRetryHint } from '../core/retry-hint.ts'
-import { NS_PER_SECOND, type Random, type TimeSource } from '../core/time.ts'
+import type { Random, TimeSource } from '../core/time.ts'
 import { queueRetry, type RetryPace, type RetryQueue } from './retry-queue.ts'
 
 /**
@@ -21,6 +21,7 @@ export interface AdmissionRefusal {
 export interface AdmissionRefusalsOptions {
   readonly time: TimeSource
   readonly random: Random
+  /** Told of each refusal: one that leaves out most, see `once-a-minute.ts`. */
   readonly logger: Logger
   /** Handshakes served per second, more than 0: those refused for the rate are called back as fast. */
   readonly upgradesPerSecond: number
@@ -29,8 +30,6 @@ export interface AdmissionRefusalsOptions {
 /** Nobody knows when there will be room: that many may ask per second, and none sooner than after a second. */
 const FULL: RetryPace = { perSecond: 100, minMs: 1000 }
 const MIN_RATE_DELAY_MS = 100
-/** Each reason is logged once in this time. */
-const LOG_INTERVAL_NS = 60n * NS_PER_SECOND
 
 export class AdmissionRefusals {
   readonly #options: AdmissionRefusalsOptions
@@ -40,7 +39,6 @@ export class AdmissionRefusals {
     address: 0,
     rate: 0,
   }
-  readonly #loggedNs = new Map<RefusalReason, bigint>()
   #full: RetryQueue
   #rate: RetryQueue
 
@@ -59,7 +57,12 @@ export class AdmissionRefusals {
   refuse(reason: RefusalReason, sentence: string): AdmissionRefusal {
     this.#counts[reason]++
     const delayMs = this.#queue(reason)
-    this.#log(reason, sentence)
+    // A storm is one line a minute, not a line for each of its clients.
+    this.#options.logger.warn('clients are refused', {
+      code: reason,
+      because: sentence,
+      refused: this.#counts[reason],
+    })
     return {
       status: reason === 'address' ? 429 : 503,
       text: `${withRetryHint(`ooo: ${sentence}`, delayMs)}\n`,
@@ -79,17 +82,5 @@ export class AdmissionRefusals {
     const { queue, delayMs } = queueRetry(this.#full, FULL, now, random)
     this.#full = queue
     return delayMs
-  }
-
-  /** A storm is one line, not a line for each of its clients. */
-  #log(reason: RefusalReason, sentence: string): void {
-    const now = this.#options.time.monotonicNs()
-    const last = this.#loggedNs.get(reason)
-    if (last !== undefined && now - last < LOG_INTERVAL_NS) return
-    this.#loggedNs.set(reason, now)
-    this.#options.logger.warn('clients are refused', {
-      because: sentence,
-      refused: this.#counts[reason],
-    })
   }
 }

@@ -31,7 +31,7 @@ export function answerReady({ isStaying, lost, warnings }: HealthContext): Reply
   const reason = lost()
   const held = reason === undefined ? 'ready' : 'lost'
   const status = isStaying() ? held : 'closing'
-  const reasons = reason === undefined ? warnings() : [reason.message, ...warnings()]
+  const reasons = reason === undefined ? warnings() : [reason.clientText, ...warnings()]
   const reply = jsonReply(`${JSON.stringify({ status, reasons })}\n`)
   return status === 'ready' ? reply : { ...reply, status: 503 }
 }

@@ -22,6 +22,7 @@ import type { Change } from '../core/entry.ts'
 import { errorText, type StateError } from '../core/errors.ts'
 import { keysOverlap } from '../core/key.ts'
 import type { Logger } from '../core/logger.ts'
+import { onceAMinute } from '../core/once-a-minute.ts'
 import { Hub } from '../fanout/hub.ts'
 import { createDatabase, type DatabaseParts } from '../store/create-database.ts'
 import type { Database } from '../store/database.ts'
@@ -80,13 +81,15 @@ export async function openNode(
   const { time, logger, closeCallbackBudgetMs: budgetMs } = options
   assertProtected({ ...options, hasMiddleware: registry.middleware.list.length > 0 })
   const steps: CloseStep[] = []
+  // What requests bring about is logged through this one.
+  const guarded = { ...options, logger: onceAMinute(logger, time) }
   const closeHooks = new CloseHooks({ hooks: registry.hooks, budgetMs, time, logger })
   try {
     const clock = new HybridClock(time)
     const store = createStore(options, clock)
     const plugins = createPluginRoutes()
     const { newId, transport } = options
-    const data = openDatabase(options, registry, { store, clock })
+    const data = openDatabase(guarded, registry, { store, clock })
     const { database } = data
     const services = { store, database, clock, time, logger, newId, transport }
     const host = createPluginHost(services, plugins)
@@ -98,17 +101,18 @@ export async function openNode(
     // After the requests, whose writes may wait for locks, and before the writes end.
     steps.push({ name: 'locks and watches', run: () => database.close() })
 
-    const hub = startFanout(options, registry, { store, clock }, steps)
+    const hub = startFanout(guarded, registry, { store, clock }, steps)
     const { filters } = registry
     filters.start({ store, time, logger, refresh: (path) => hub.refresh(path) })
     steps.push({ name: 'filters', run: () => filters.stop() })
 
-    const admission = new Admission(options)
+    const admission = new Admission(guarded)
     const workers = await startWorkers(options, hub, steps)
     const shutdownReason = (open: number): string => admission.shutdownReason(open)
     const sockets = new Sockets({ ...options, workers, shutdownReason })
-    const context = createContext(options, registry, {
+    const context = createContext(guarded, registry, {
       store,
+      logger,
       ...data,
       plugins,
       hub,
@@ -121,7 +125,7 @@ export async function openNode(
     steps.push({ name: 'listener', run: () => stopListening(listener, context) })
     // Hooks belong to a node that was open: undoing half an open is not their business.
     let wasOpen = false
-    startProxies(options, registry, context, steps, async () => {
+    startProxies(guarded, registry, context, steps, async () => {
       if (wasOpen) await closeHooks.run('proxyTeardown')
     })
     steps.push({ name: 'clock', run: () => context.clock.stop() })

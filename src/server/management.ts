@@ -117,7 +117,7 @@ function storage({ options, store }: ManagementContext): object {
     refusedWrites: refused,
     silentMs,
     ...(refusal === undefined ? {} : { refusal }),
-    ...(store.lost === undefined ? {} : { lost: store.lost.message }),
+    ...(store.lost === undefined ? {} : { lost: store.lost.clientText }),
     damaged: damaged.length,
     damagedKeys: damaged.slice(0, MAX_DAMAGED_KEYS),
     findings: store.damageFindings,

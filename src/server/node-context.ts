@@ -1,6 +1,7 @@
 /** What every request and handshake of an open node is given to work with. */
 import type { HybridClock } from '../core/clock.ts'
 import { hasGlob, keysOverlap } from '../core/key.ts'
+import type { Logger } from '../core/logger.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { LockingStore } from '../store/locking-store.ts'
 import type { ReadHooks } from '../store/read-hooks.ts'
@@ -27,6 +28,8 @@ import { WriteStatusTracker } from './write-status-tracker.ts'
 
 /** What of an open node requests and handshakes work with. */
 export interface NodeParts {
+  /** Leaves nothing out, unlike that of the options. */
+  readonly logger: Logger
   readonly store: Store
   /** The store with writes that wait for locks: what requests write to. */
   readonly lockingStore: LockingStore
@@ -97,7 +100,7 @@ export function createContext(
     },
     name: options.name,
     uiDir: options.uiDir,
-    pages: new PageGuard({ ...options, plugins }),
+    pages: new PageGuard({ ...options, logger: parts.logger, plugins }),
     cors: options,
     compression: options.compression,
     hooks: registry.hooks,

@@ -3,7 +3,7 @@
  * writes.
  */
 import type * as http from 'node:http'
-import { errorText } from '../core/errors.ts'
+import { clientTextOf, errorText } from '../core/errors.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { ResolvedProxyRoute } from './proxy-config.ts'
 import { copyHead, openRequest } from './proxy-outgoing.ts'
@@ -134,7 +134,7 @@ class Exchange {
     } catch (error) {
       this.#state = 'waiting'
       for (const name of response.getHeaderNames()) response.removeHeader(name)
-      this.#end(badGateway(errorText(error)))
+      this.#end(badGateway(clientTextOf(error)))
       return
     }
     incoming.on('data', (chunk: Buffer) => {
@@ -157,7 +157,7 @@ class Exchange {
   #failed(error: NodeJS.ErrnoException): void {
     const isStale = this.#outgoing.reusedSocket && error.code === 'ECONNRESET'
     const mayRepeat = this.#request.method === 'GET' && this.#state === 'waiting'
-    this.#end(isStale && mayRepeat ? 'stale' : badGateway(errorText(error)))
+    this.#end(isStale && mayRepeat ? 'stale' : badGateway(clientTextOf(error)))
   }
 
   #end(result: ForwardFailure | 'stale' | undefined): void {

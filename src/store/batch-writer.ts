@@ -3,11 +3,12 @@
  * written; when its write then fails, its rows wait here and go with the next batch. While rows
  * wait, nothing more is answered early, so at most one batch of rows ever waits.
  */
-import { errorText, isStateError, StateError } from '../core/errors.ts'
+import { clientTextOf, errorText, isStateError, StateError } from '../core/errors.ts'
 import type { Logger } from '../core/logger.ts'
 import type { CancelTimer, TimeSource } from '../core/time.ts'
 import type { BatchOperation, Durability, StorageAdapter } from '../storage-adapter.ts'
 import type { QueueMetrics } from './commit-queue.ts'
+import type { Planner } from './operations.ts'
 import type { StorageBacklog } from './storage-backlog.ts'
 
 export interface BatchWriterOptions {
@@ -84,10 +85,13 @@ export class BatchWriter {
       await this.#options.adapter.batch(all, this.#levelOf(level))
     } catch (cause) {
       if (this.isBehind) this.#retryLater()
-      this.#refusal = errorText(cause)
+      this.#refusal = clientTextOf(cause)
       throw isStateError(cause)
         ? cause
-        : new StateError('storage_failed', `storage: ${errorText(cause)}`, { cause })
+        : new StateError('storage_failed', `storage: ${errorText(cause)}`, {
+            cause,
+            clientText: `storage: ${clientTextOf(cause)}`,
+          })
     }
     this.#refusal = undefined
     this.#isUnsynced = level !== 'disk'
@@ -142,4 +146,10 @@ export function strongest(
     return known === 'memory' ? undefined : known
   }
   return STRENGTH.indexOf(a) >= STRENGTH.indexOf(b) ? a : b
+}
+
+/** An empty operation: its batch carries what waits to be written. */
+export const NOTHING: Planner<void> = {
+  reads: () => ({}),
+  plan: () => ({ plan: undefined, result: undefined }),
 }

@@ -14,9 +14,10 @@ import type { Digest } from '../core/digest.ts'
 import type { Commit } from '../core/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
+import { onceAMinute } from '../core/once-a-minute.ts'
 import { inTurns } from '../core/steps.ts'
 import type { Durability, StorageAdapter } from '../storage-adapter.ts'
-import { BatchWriter, strongest } from './batch-writer.ts'
+import { BatchWriter, NOTHING, strongest } from './batch-writer.ts'
 import { BoundedState } from './bounded-state.ts'
 import { ChangeTail } from './change-tail.ts'
 import { CommitListeners } from './commit-listeners.ts'
@@ -91,11 +92,12 @@ export class Committer {
     this.adapter = new WatchedStorage(options.adapter, this.#silence, () => {
       if (this.#state === 'open') this.#guard.filesDamaged()
     })
-    this.#listeners = new CommitListeners(this.#logger)
+    const quiet = onceAMinute(this.#logger, options.time)
+    this.#listeners = new CommitListeners(quiet)
     this.refused = new RefusedRecords(this.#logger)
     this.limits = storeLimits(options)
     this.#queue = new CommitQueue({
-      flush: (jobs) => flushJobs(jobs, (some) => this.#commit(some), this.#logger),
+      flush: (jobs) => flushJobs(jobs, (some) => this.#commit(some), quiet),
       ...queueBounds(options),
     })
     this.#writer = new BatchWriter({
@@ -391,10 +393,4 @@ export class Committer {
     if (value === undefined) throw new StateError('not_open', 'storage: storage is not active')
     return value
   }
-}
-
-/** An empty operation: its batch carries what waits to be written. */
-const NOTHING: Planner<void> = {
-  reads: () => ({}),
-  plan: () => ({ plan: undefined, result: undefined }),
 }

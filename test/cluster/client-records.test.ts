@@ -80,18 +80,27 @@ test('every way to write is refused to clients, also by patterns that only cover
   const server = await startLeader()
   const url = server.address?.url ?? ''
   await server.store.set('nodes/x', '{"ip":"10.0.0.1","port":1}')
-  const batch = JSON.stringify({ operations: [{ op: 'set', path: 'nodes/y', data: 1 }] })
+  const batchOf = (op: string, path: string, data?: unknown): string =>
+    JSON.stringify({ operations: [{ op, path, data }] })
+  const record = { ip: '10.0.0.2' }
   const refused: [method: string, path: string, body?: string][] = [
     ['POST', '/nodes/y', '1'],
     ['POST', '/nodes/*', '1'],
     ['PATCH', '/nodes/x', '{"ip":"10.0.0.2"}'],
     ['DELETE', '/nodes/x'],
     ['DELETE', '/nodes/*'],
-    ['POST', '/-/batch', batch],
+    ['PATCH', '/nodes/absent', JSON.stringify(record)],
+    ['DELETE', '/nodes/absent'],
+    ['POST', '/-/batch', batchOf('set', 'nodes/y', 1)],
+    ['POST', '/-/batch', batchOf('push', 'nodes/*', 1)],
+    ['POST', '/-/batch', batchOf('patch', 'nodes/x', record)],
+    ['POST', '/-/batch', batchOf('patch', 'nodes/absent', record)],
+    ['POST', '/-/batch', batchOf('delete', 'nodes/absent')],
+    ['POST', '/-/batch', batchOf('delete', 'nodes/*')],
   ]
   for (const [method, path, body] of refused) {
     const answer = await request(method, url + path, body === undefined ? {} : { body })
-    expect([method, path, answer.status]).toEqual([method, path, 403])
+    expect([method, path, body, answer.status]).toEqual([method, path, body, 403])
     expect(answer.body).toContain('--nodes-writable')
   }
   expect((await server.store.list('nodes/*')).map(({ data }) => data)).toEqual([

@@ -274,14 +274,14 @@ describe('a storm of refusals', () => {
     await node.subscribe('/a')
     for (let i = 0; i < 5; i++) await upgrade(node, '/a')
     const because = '1 subscribers are connected, the limit is 1'
-    expect(lines).toEqual([{ because, refused: 1 }])
+    expect(lines).toEqual([{ code: 'subscribers', because, refused: 1 }])
     time.advance(59_000)
     await upgrade(node, '/a')
     time.advance(1000)
     await upgrade(node, '/a')
     expect(lines).toEqual([
-      { because, refused: 1 },
-      { because, refused: 7 },
+      { code: 'subscribers', because, refused: 1 },
+      { code: 'subscribers', because, refused: 7, leftOut: 5 },
     ])
   })
 

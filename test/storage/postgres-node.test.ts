@@ -62,6 +62,11 @@ describe('a server', () => {
     expect(refused.body).toMatch(/^(postgres|storage): /)
     expect(refused.body).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}|ooo_test|ECONNREFUSED \d/)
     expect(refused.headers['retry-after']).toBe('1')
+    for (const path of ['/-/readyz', '/?api=storage']) {
+      const { body } = await send('GET', `${url}${path}`)
+      expect(body).toMatch(/cannot connect|was lost|was closed/)
+      expect(body).not.toMatch(/127\.0\.0\.1|localhost|:\d{4,5}\/|ooo_test|ECONNREFUSED \d/)
+    }
     expect(JSON.parse((await send('GET', `${url}/items/before`)).body).data).toBe(1)
     await postgres().control.start()
     const written = async (): Promise<boolean> =>
@@ -137,10 +142,10 @@ describe('a server whose rows another node took over', () => {
     expect(ready.status).toBe(503)
     expect(JSON.parse(ready.body)).toMatchObject({
       status: 'lost',
-      reasons: [expect.stringContaining(`process ${process.pid} on `)],
+      reasons: ['storage: the rows of this node are used by another node'],
     })
     expect((await send('GET', `${url}/?api=storage`)).body).toContain(
-      `"lost":"storage: the rows of`,
+      `"lost":"storage: the rows of this node are used by another node"`,
     )
     await taker.close()
     await server.close()
