@@ -1,10 +1,15 @@
 /** How a follower takes part in the grant of an elected leader, over one link. */
 import type { Grant, Vote } from '../src/core/protocol-voting.ts'
+import type { Store } from '../src/store/store.ts'
 import type { Voting } from './election/voting.ts'
+import type { FollowerIdentity } from './follower-link.ts'
+import { hasMissedDeletes } from './missed-deletes.ts'
 
 export interface FollowerVotingOptions {
+  readonly store: Pick<Store, 'canResume' | 'meta' | 'retention'>
+  readonly identity: Pick<FollowerIdentity, 'scopes'>
   /** undefined: this leader is followed by configuration, or this node does not run for the lease. */
-  readonly voting: Voting | undefined
+  readonly voting?: Voting | undefined
   /** Runs after all durable steps so far, and before those that come then. */
   readonly queue: (work: () => Promise<void>) => void
   readonly send: (vote: Vote) => void
@@ -12,6 +17,8 @@ export interface FollowerVotingOptions {
   readonly drop: (reason: string) => void
   /** Records that the leader refused on this connection. */
   readonly refused: () => number
+  /** What is held is compared with the leader, whose log is new here. */
+  readonly isComparing: () => boolean
 }
 
 export class FollowerVoting {
@@ -45,9 +52,22 @@ export class FollowerVoting {
       drop(`it leads by grant ${grant.n}, this node took part in ${voting.n}`)
       return
     }
+    if (this.#hasMissed(grant)) {
+      // Before anything is taken from it.
+      this.#options.send({ ...voting.vote(grant.n, false, 0), missed: true })
+      drop('it has missed deletes that this node knows of, and is to let another one lead')
+      return
+    }
     voting.isTwin = grant.isTwin === true
     this.#grant = grant
     this.#takePart(grant)
+  }
+
+  /** A node that has given its own lease up judges nobody; see `election/yielding.ts`. */
+  #hasMissed({ places }: Grant): boolean {
+    const { voting, store, identity, isComparing } = this.#options
+    if (places === undefined || voting?.hasYielded !== false || !isComparing()) return false
+    return hasMissedDeletes(store, identity.scopes, places)
   }
 
   /** The leader holds all that this node held when it took part. */

@@ -100,13 +100,14 @@ export class FollowerLink {
     })
     this.#feeds = new FeedCounts(options)
     this.#voting = new FollowerVoting({
-      voting: options.voting,
+      ...options,
       queue: (work) => {
         this.#work = this.#work.then(work).catch((error) => this.#fail('a vote failed', error))
       },
       send: (vote) => this.#connection.send(encodeMessage(vote)),
       drop: (reason) => this.#connection.drop(ERROR_TABLE.out_of_order.closeCode, reason),
       refused: () => this.status().refused,
+      isComparing: () => this.#state.kind === 'comparing',
     })
     this.#listener = new BusListener({
       ...options,

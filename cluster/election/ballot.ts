@@ -37,6 +37,7 @@ import {
   waitsFor,
 } from './voters-report.ts'
 import type { Voting } from './voting.ts'
+import type { Yielding } from './yielding.ts'
 
 export interface BallotOptions {
   /** Fencing number of the grant. */
@@ -54,6 +55,8 @@ export interface BallotOptions {
   readonly heard: (ceiling: bigint) => void
   /** undefined: the grant is held now. */
   readonly lapse: () => Lapse | undefined
+  /** Lets a node lead that knows of deletes which this one has missed. Default: it never does. */
+  readonly yielding?: Yielding
   /** Has the lease keep `mark` soon. */
   readonly renewSoon: () => void
   readonly time: TimeSource
@@ -234,14 +237,25 @@ export class Ballot {
       lapse: this.#options.lapse(),
       sinceMs: (name) => this.#presence.sinceMs(name),
       twins: this.#twins.report(firstOf),
+      warning: this.#options.yielding?.warning,
     }
   }
 
   #voted({ id, node, scopes }: BallotPeer, vote: Vote): void {
     this.#options.heard(vote.ceiling)
+    if (vote.missed) {
+      this.#missed(vote)
+      return
+    }
     const isWide = this.#options.paths.every((path) => scopes.includes(path))
     const counted = isWide ? vote : { ...vote, held: false, whole: false }
     this.#dispatch({ type: 'vote', id, node, vote: counted })
+  }
+
+  /** A majority that has voted knew of no deletes that this node has missed: then it goes on leading. */
+  #missed({ n, name }: Vote): void {
+    if (n !== this.n || this.#isOver || this.phase === 'deciding') return
+    this.#options.yielding?.missed(name)
   }
 
   #left({ id }: BallotPeer): void {
@@ -284,6 +298,7 @@ export class Ballot {
   #grant(isTwin: boolean): Grant {
     const { n, phase, list } = this.#state
     const founds = phase === 'founding' || phase === 'marking'
+    const places = phase === 'deciding' ? undefined : this.#options.yielding?.placesToSend()
     return {
       t: 'grant',
       n,
@@ -291,6 +306,7 @@ export class Ballot {
       founds,
       voters: list,
       ...(isTwin ? { isTwin } : {}),
+      ...(places === undefined ? {} : { places }),
     }
   }
 

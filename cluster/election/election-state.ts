@@ -9,12 +9,16 @@
  *     └──granted───► leader ──lapsed──► demoting ──┘   │
  *                      │   ◄──renewed──                │
  *                      └───────────── lost ────────────┘          any ──close──► closed
+ *
+ *  leader, demoting ──yield──► yielding ──held by another──► follower
+ *                                 └──────time is over──────► candidate
  * ```
  *
  * A leader counts the time of its grant on its own monotonic clock from before it asked, and for a part of
  * the lease's duration only, so it has stopped believing before anybody else can be granted the lease: as
  * long as no clock is slower than the margin allows. `demoting` is a leader that had to stop believing and
- * does not know of another yet: it goes on serving, and decides nothing that does not merge.
+ * does not know of another yet: it goes on serving, and decides nothing that does not merge. `yielding` is one that
+ * has given its grant up for another node: it looks who holds the lease, and does not take it for a while.
  *
  * Exactly one thing is awaited at any time: the answer to the one question under way, or the next `wake`.
  */
@@ -32,6 +36,8 @@ export interface ElectionTimes {
   readonly pollMs: number
   /** After a failed renewal. */
   readonly retryMs: number
+  /** For so long a node that yields leaves the lease to others. */
+  readonly yieldMs: number
   /** A question without an answer has failed. */
   readonly timeoutMs: number
 }
@@ -44,6 +50,7 @@ export function electionTimes(durationMs: number): ElectionTimes {
     renewMs: durationMs / 5,
     pollMs: durationMs / 10,
     retryMs: durationMs / 20,
+    yieldMs: durationMs * 2,
     timeoutMs: durationMs * 0.3,
   }
 }
@@ -63,6 +70,7 @@ export type ElectionState =
   | ({ readonly kind: 'follower'; readonly holder: Holder } & Known)
   | ({ readonly kind: 'leader'; readonly validUntilNs: bigint } & Known)
   | ({ readonly kind: 'demoting' } & Known)
+  | ({ readonly kind: 'yielding'; readonly untilNs: bigint } & Known)
   | { readonly kind: 'closed' }
 
 export type Question = 'look' | 'take' | 'claim' | 'renew'
@@ -82,6 +90,8 @@ export type ElectionEvent =
   | { readonly type: 'failed' }
   /** The time that was to be watched has come. */
   | { readonly type: 'lapse'; readonly nowNs: bigint }
+  /** Another node is to lead. */
+  | { readonly type: 'yield'; readonly nowNs: bigint }
   | { readonly type: 'close' }
 
 /** Where a node stands. */
@@ -143,6 +153,8 @@ export function stepElection(
     }
     case 'lapse':
       return lapse(state, event.nowNs)
+    case 'yield':
+      return giveUp(state, event.nowNs, rules)
     case 'close':
       return { state: { kind: 'closed' }, effects: isHolding(state) ? [release(state.seen)] : [] }
   }
@@ -157,7 +169,7 @@ function afterClose(state: ElectionState, event: ElectionEvent): ElectionStep {
 function nextQuestion(state: Open, nowNs: bigint): ElectionEffect {
   const { seen, heldUntilNs } = state
   if (isHolding(state)) return { type: 'ask', question: 'renew', token: seen }
-  if (state.kind === 'unknown' || nowNs < heldUntilNs) {
+  if (state.kind === 'unknown' || nowNs < heldUntilNs || isYielding(state, nowNs)) {
     return { type: 'ask', question: 'look', token: seen }
   }
   const isForgotten = state.kind === 'candidate' && state.forgot
@@ -171,9 +183,28 @@ function lapse(state: Open, nowNs: bigint): ElectionStep {
   return { state: { kind: 'demoting', seen, heldUntilNs }, effects: [lapsed(seen)] }
 }
 
+function giveUp(state: Open, nowNs: bigint, rules: ElectionRules): ElectionStep {
+  if (!isHolding(state)) return { state, effects: [] }
+  const { seen } = state
+  const untilNs = nowNs + ns(rules.times.yieldMs)
+  return {
+    state: { kind: 'yielding', seen, heldUntilNs: nowNs, untilNs },
+    effects: [...(state.kind === 'leader' ? [lapsed(seen)] : []), release(seen), poll(rules)],
+  }
+}
+
+/** Whether it leaves the lease to others at this time. */
+function isYielding(state: Open, nowNs: bigint): boolean {
+  return state.kind === 'yielding' && nowNs < state.untilNs
+}
+
 function answered(state: Open, event: Answered, rules: ElectionRules): ElectionStep {
   const { view } = event
-  if (view.isMine && view.token >= state.seen) return mine(state, event, rules)
+  if (view.isMine && view.token >= state.seen) {
+    if (!isYielding(state, event.nowNs)) return mine(state, event, rules)
+    // It was not given up yet, or that request was lost.
+    return { state, effects: [release(view.token), poll(rules)] }
+  }
   const lost = state.kind === 'leader' ? [lapsed(state.seen)] : []
   const before: Exclude<Open, { kind: 'leader' }> =
     state.kind === 'leader'
@@ -240,6 +271,10 @@ function news(
   const { self } = rules
   const heldUntilNs = nowNs + ns(heldForMs)
   const take: ElectionEffect = { type: 'ask', question: 'take', token: seen }
+  const isElse = holder !== undefined && holder.url !== self.url && holder.url !== ''
+  if (isYielding(state, nowNs) && !isElse) {
+    return { state: { ...state, seen, heldUntilNs }, effects: [poll(rules)] }
+  }
   if (holder === undefined) {
     const effect = asked === 'take' || asked === 'claim' ? poll(rules) : take
     return {

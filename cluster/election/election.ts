@@ -153,12 +153,20 @@ export class Election {
     if (!this.#isAsking) this.#wakeIn(0)
   }
 
+  /** Gives the lease up for another node. @returns until when this one does not take it; monotonic. */
+  yieldLease(): bigint {
+    const nowNs = this.#now()
+    this.#dispatch({ type: 'yield', nowNs })
+    const state = this.#state
+    return state.kind === 'yielding' ? state.untilNs : nowNs
+  }
+
   report(): LeaseReport {
     const state = this.#state
     const { kind, name, durationMs } = this.#options.lease
     const wasGranted = state.kind === 'leader'
     const podLabel = this.#options.lease.podLabel?.()
-    const isDecided = state.kind !== 'candidate' && state.kind !== 'closed'
+    const isDecided = !['candidate', 'yielding', 'closed'].includes(state.kind)
     return {
       kind,
       name,

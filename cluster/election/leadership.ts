@@ -23,6 +23,7 @@ import { type CancelTimer, NS_PER_MS, type Random, type TimeSource } from '../..
 import { UNKNOWN_LEADER } from '../../src/core/unknown-leader.ts'
 import type { DecisionTerms, Store } from '../../src/store/store.ts'
 import type { ClusterEngine } from '../engine.ts'
+import { placesInStep } from '../missed-deletes.ts'
 import { type Placement, scopeOf } from '../placement.ts'
 import { Ballot } from './ballot.ts'
 import { Election, type LeaseReport } from './election.ts'
@@ -32,6 +33,7 @@ import type { Standing } from './standing.ts'
 import { enqueueUnshared, unsharedAfter } from './unshared.ts'
 import { type Lapse, unconfirmedText, type VotersReport } from './voters-report.ts'
 import { Voting } from './voting.ts'
+import { Yielding } from './yielding.ts'
 
 /** What runs under one placement. */
 export interface LeaderTerm {
@@ -94,6 +96,7 @@ export class Leadership<R extends LeaderTerm> {
   #cancelRetry: CancelTimer | undefined
   #closing: Promise<void> | undefined
   readonly #voting: Voting
+  readonly #yielding: Yielding
   /** Of the grant that this node leads by. */
   #ballot: Ballot | undefined
 
@@ -101,6 +104,10 @@ export class Leadership<R extends LeaderTerm> {
     this.#options = options
     this.#voting = new Voting({ store: options.store, name: options.voter })
     this.#voting.ceilingBefore = (n) => this.#election?.ceilingBefore(n) ?? 0n
+    this.#yielding = new Yielding({
+      ...{ ...options, voting: this.#voting },
+      giveUp: () => this.#election?.yieldLease() ?? 0n,
+    })
     this.#placement = options.plan(UNKNOWN_LEADER)
     const elected = this.#placement.scopes.filter(({ leader }) => leader === UNKNOWN_LEADER)
     this.#elected = new Set(elected.map(({ path }) => path))
@@ -228,8 +235,9 @@ export class Leadership<R extends LeaderTerm> {
   /** Begins to lead by a grant: nothing is decided before a majority of the voters has said so. */
   #makeBallot(n: number): Ballot {
     const { store, time, logger, voters } = this.#options
+    this.#yielding.begin(placesInStep(store))
     return new Ballot({
-      ...{ n, time, logger, voting: this.#voting, founders: voters },
+      ...{ n, time, logger, voting: this.#voting, founders: voters, yielding: this.#yielding },
       marked: this.#election?.remembered.voters ?? '',
       paths: [...this.#elected],
       head: () => store.head,
@@ -245,7 +253,7 @@ export class Leadership<R extends LeaderTerm> {
     if (election === undefined || election.grant === n) return undefined
     const { unconfirmedSinceMs, lastError: error } = election.report()
     const nowMs = Number(this.#options.time.wallNs() / NS_PER_MS)
-    return { sinceMs: unconfirmedSinceMs ?? nowMs, error }
+    return { sinceMs: unconfirmedSinceMs ?? nowMs, error: this.#yielding.reason ?? error }
   }
 
   #want(decision: ElectionDecision): void {

@@ -61,6 +61,8 @@ export interface BallotView {
   /** Since when a voter is connected, or is not; milliseconds since the Unix epoch. */
   readonly sinceMs: (name: string) => number
   readonly twins: readonly Twin[]
+  /** What else people should look at; undefined: nothing. */
+  readonly warning?: string | undefined
 }
 
 /** A leader that begins a list of its own waits so long at most for others to be in it, milliseconds. */
@@ -167,6 +169,11 @@ function missingOf({ voters, before = voters }: VoterList, has: (name: string) =
 }
 
 function warningsOf(view: BallotView): string[] {
+  const { warning } = view
+  return [...(warning === undefined ? [] : [warning]), ...votingWarnings(view)]
+}
+
+function votingWarnings(view: BallotView): string[] {
   const { state, twins } = view
   const { list, founder, phase, self } = state
   const same = twins.map(

@@ -47,6 +47,8 @@ export class Voting {
   #stopListening: () => void = () => undefined
   /** The leader says that another node goes by the name of this one. */
   isTwin = false
+  /** This node gave the lease up, as it has missed deletes, and was in step with no leader since; see `Yielding`. */
+  hasYielded = false
   /** The greatest ceiling that was heard of before a grant. */
   ceilingBefore: (n: number) => bigint = () => 0n
 
@@ -109,6 +111,7 @@ export class Voting {
    */
   async takePart({ n, decides, founds, voters }: Grant, isHeld: boolean): Promise<boolean> {
     if (n < this.n) return false
+    if (isHeld) this.hasYielded = false
     const isRefilled = isHeld && (decides || (founds && voters !== undefined))
     await this.save({
       n,

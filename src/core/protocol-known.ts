@@ -18,6 +18,12 @@ export interface KnownPlace {
   readonly seen: LogPosition | null
 }
 
+/** A place, and when the one that tells it was in step with it. */
+export interface InStepPlace extends KnownPlace {
+  /** Milliseconds since the Unix epoch; absent where it is not known. */
+  readonly heardMs?: number
+}
+
 /** What a welcome says of the places in the hello. */
 export interface Knowledge {
   /**
@@ -40,14 +46,19 @@ const MAX_KNOWN = 32
 /** @throws StateError `invalid_message`. */
 export function readKnownPlaces(fields: Fields): { known?: KnownPlace[] } {
   if (fields.known === undefined) return {}
-  const known = list(fields, 'known', MAX_KNOWN).map((value) => {
-    if (typeof value !== 'object' || value === null) throw invalid('known', value)
+  return { known: readPlaces(fields, 'known').map(({ place, seen }) => ({ place, seen })) }
+}
+
+/** @throws StateError `invalid_message`. */
+export function readPlaces(fields: Fields, name: string): InStepPlace[] {
+  return list(fields, name, MAX_KNOWN).map((value) => {
+    if (typeof value !== 'object' || value === null) throw invalid(name, value)
     const named = value as Fields
     const place = position(named, 'place')
-    if (place === null) throw invalid('known', value)
-    return { place, seen: position(named, 'seen') }
+    if (place === null) throw invalid(name, value)
+    const heard = named.heardMs === undefined ? {} : { heardMs: integer(named, 'heardMs') }
+    return { place, seen: position(named, 'seen'), ...heard }
   })
-  return { known }
 }
 
 /** @throws StateError `invalid_message`. */

@@ -7,6 +7,7 @@
  * | `vote`  | follower | once that is stored; when it has changed     | counted by the leader                       |
  */
 import { type Fields, integer, stamp, string } from './protocol-fields.ts'
+import { type InStepPlace, readPlaces } from './protocol-known.ts'
 import { decodeVoterList, encodeVoterList, MAX_VOTER_NAME, type VoterList } from './voter-list.ts'
 
 /** The first protocol of the stream that has these messages. */
@@ -25,6 +26,11 @@ export interface Grant {
   readonly voters: VoterList | undefined
   /** Another node goes by the name of the one that is told: it is told to people, and changes nothing else. */
   readonly isTwin?: true
+  /**
+   * What the leader was in step with before this grant, while it would give the lease to a node that finds that it
+   * has missed deletes. Absent: it decides, it would not, or it is of an earlier build.
+   */
+  readonly places?: readonly InStepPlace[]
 }
 
 /** How a node takes part in a grant. */
@@ -45,6 +51,8 @@ export interface Vote {
   readonly voters: VoterList | undefined
   /** The greatest ceiling of earlier leaders that the node has heard of, nanoseconds. */
   readonly ceiling: bigint
+  /** The leader has missed deletes that this node knows of: nothing is taken from it. Default: no. */
+  readonly missed?: true
 }
 
 /** The message as it is spelled, before it becomes JSON. */
@@ -66,6 +74,7 @@ export function decodeGrant(fields: Fields): Grant {
     founds: fields.founds === true,
     voters: decodeVoterList(string(fields, 'voters', MAX_LIST_TEXT)),
     ...(fields.twin === true ? { isTwin: true } : {}),
+    ...(fields.places === undefined ? {} : { places: readPlaces(fields, 'places') }),
   }
 }
 
@@ -80,6 +89,7 @@ export function decodeVote(fields: Fields): Vote {
     refused: integer(fields, 'refused'),
     voters: decodeVoterList(string(fields, 'voters', MAX_LIST_TEXT)),
     ceiling: stamp(fields.ceiling, 'ceiling'),
+    ...(fields.missed === true ? { missed: true } : {}),
   }
 }
 

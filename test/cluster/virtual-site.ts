@@ -1,7 +1,11 @@
 /** A few nodes, production engine and store, on a virtual network, each with a wall clock of its own. */
-import { ClusterEngine } from '../../cluster/engine.ts'
+import { Leadership, type LeaderTerm } from '../../cluster/election/leadership.ts'
+import type { LeaseView } from '../../cluster/election/lease.ts'
+import type { Standing } from '../../cluster/election/standing.ts'
+import type { VotersReport } from '../../cluster/election/voters-report.ts'
+import { ClusterEngine, type EngineOptions } from '../../cluster/engine.ts'
 import { resolveClusterOptions, type ScopeOptions } from '../../cluster/options.ts'
-import { planPlacement, scopeOf } from '../../cluster/placement.ts'
+import { type Placement, planPlacement, scopeOf } from '../../cluster/placement.ts'
 import { HybridClock } from '../../src/core/clock.ts'
 import type { StoredRecord } from '../../src/core/entry.ts'
 import type { Logger } from '../../src/core/logger.ts'
@@ -11,11 +15,14 @@ import { MemoryStorage } from '../../storage-adapters/memory.ts'
 import { VirtualNetwork } from '../simulation/network.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
+import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
 
 const KEYS: readonly ScopeOptions[] = [{ path: 'settings' }, { path: 'items/*' }]
 
 export interface SiteNodeOptions {
   readonly follows?: string
+  /** Those who vote first: the leader is elected by the lease of the site. */
+  readonly voters?: readonly string[]
   readonly keys?: readonly ScopeOptions[]
   readonly retentionMs?: number
   readonly driftMs?: number
@@ -30,6 +37,11 @@ export class VirtualSite {
   readonly random: SeededRandom = new SeededRandom(1)
   readonly network: VirtualNetwork = new VirtualNetwork(this.time, this.random)
   readonly nodes: SiteNode[] = []
+  readonly lease: LeaseServer = new LeaseServer(this.time)
+  /** Hosts that do not reach the lease. */
+  readonly cutFromLease: Set<string> = new Set()
+  /** Hosts that are always too late for it. */
+  readonly tooLate: Set<string> = new Set()
 
   async node(host: string, options: SiteNodeOptions = {}): Promise<SiteNode> {
     const node = new SiteNode(this, host, options)
@@ -80,6 +92,20 @@ export class VirtualSite {
   }
 }
 
+interface SiteTerm extends LeaderTerm {
+  readonly engine: ClusterEngine
+}
+
+/** What runs, with an engine of its own or one that changes with the leader. */
+interface Running {
+  readonly store: Store
+  readonly clock: HybridClock
+  readonly engine?: ClusterEngine
+  readonly leadership?: Leadership<SiteTerm>
+}
+
+type EngineParts = Pick<EngineOptions, 'store' | 'clock' | 'time' | 'newId'>
+
 export class SiteNode {
   readonly host: string
   /** What its wall clock is ahead, milliseconds; may be changed at any time. */
@@ -93,7 +119,7 @@ export class SiteNode {
   storage: MemoryStorage = new MemoryStorage()
   readonly #site: VirtualSite
   readonly #options: SiteNodeOptions
-  #running: { store: Store; engine: ClusterEngine; clock: HybridClock } | undefined
+  #running: Running | undefined
   #lives = 0
 
   constructor(site: VirtualSite, host: string, options: SiteNodeOptions) {
@@ -113,7 +139,19 @@ export class SiteNode {
   }
 
   get engine(): ClusterEngine {
-    return this.#parts().engine
+    const engine = this.#engine()
+    if (engine === undefined) throw new Error(`${this.host} changes its leader`)
+    return engine
+  }
+
+  /** Whether it holds the lease by which the leader is elected. */
+  get leads(): boolean {
+    return this.#running?.leadership?.leads === true
+  }
+
+  /** Of a node that elects its leader. */
+  get voters(): VotersReport | undefined {
+    return this.#parts().leadership?.voters()
   }
 
   get clock(): HybridClock {
@@ -121,24 +159,41 @@ export class SiteNode {
   }
 
   get isSettled(): boolean {
-    return this.engine.status().links.every(({ state, outbox }) => state === 'live' && outbox === 0)
+    const links = this.#engine()?.status().links
+    return links?.every(({ state, outbox }) => state === 'live' && outbox === 0) === true
   }
 
   async start(): Promise<void> {
-    const { network, random } = this.#site
-    const { keys = KEYS, retentionMs, driftMs } = this.#options
-    const { follows } = this
+    const { voters } = this.#options
     const life = ++this.#lives
     const time = this.#time(life)
     const clock = new HybridClock(time)
     let ids = 0
     const newId = (): string => `${this.host}x${life}x${ids++}`
     const store = new Store({ adapter: this.storage, clock, newId, time })
-    const placement = planPlacement(keys, follows, 'nodes/*')
-    store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
-    await store.open()
+    const parts = { store, clock, time, newId }
+    if (voters !== undefined) await this.#elect(life, parts, voters)
+    else {
+      const placement = planPlacement(this.#keys, this.follows, 'nodes/*')
+      store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
+      await store.open()
+      const engine = this.#makeEngine(parts, placement)
+      await engine.start()
+      this.#running = { store, clock, engine }
+    }
+    for (const host of this.#hosts()) this.answersAs(host)
+  }
+
+  get #keys(): readonly ScopeOptions[] {
+    return this.#options.keys ?? KEYS
+  }
+
+  #makeEngine(parts: EngineParts, placement: Placement, standing?: Standing): ClusterEngine {
+    const { network, random } = this.#site
+    const { retentionMs, driftMs } = this.#options
+    const { follows } = this
     const options = resolveClusterOptions({
-      keys,
+      keys: this.#keys,
       name: this.host,
       random: random.next,
       logger: this.#logger(),
@@ -148,16 +203,43 @@ export class SiteNode {
       ...(driftMs === undefined ? {} : { maxClockDriftMs: driftMs }),
     })
     const transport = network.transportOf(this.host)
-    const parts = { options, placement, store, clock, time, random: random.next, transport, newId }
-    const engine = new ClusterEngine(parts)
-    await engine.start()
-    this.#running = { store, engine, clock }
-    for (const host of this.#hosts()) this.answersAs(host)
+    const elected = standing === undefined ? {} : { standing }
+    return new ClusterEngine({
+      ...{ ...parts, options, placement, random: random.next, transport },
+      ...elected,
+    })
+  }
+
+  async #elect(life: number, parts: EngineParts, voters: readonly string[]): Promise<void> {
+    const { store, clock } = parts
+    const { lease, random, cutFromLease, tooLate } = this.#site
+    const leadership = new Leadership<SiteTerm>({
+      ...{ ...parts, random: random.next, logger: this.#logger(), voter: this.host, voters },
+      plan: (leader) => planPlacement(this.#keys, leader, 'nodes/*'),
+      run: async (placement, standing) => {
+        const engine = this.#makeEngine(parts, placement, standing)
+        await engine.start()
+        return { engine, stop: () => engine.stop() }
+      },
+    })
+    store.setLeaderOf((key) => leadership.leaderOf(key))
+    store.setDecisionTerms((key) => leadership.decisionTerms(key))
+    await store.open()
+    const self = { id: store.id, url: `http://${this.host}` }
+    const pass = async (): Promise<void> => {
+      if (life !== this.#lives) await new Promise(() => undefined)
+      if (cutFromLease.has(this.host)) throw new Error('out of reach')
+    }
+    const reached = leaseOver(lease, { ...self, session: `${this.host}x${life}` }, pass)
+    const take = (above: number): Promise<LeaseView> =>
+      tooLate.has(this.host) ? reached.look() : reached.take(above)
+    await leadership.start({ ...reached, take }, self)
+    this.#running = { store, clock, leadership }
   }
 
   /** From now on this host is another name of it. */
   answersAs(host: string): void {
-    this.#site.network.listen(host, (socket, from) => this.engine.accept(socket, from))
+    this.#site.network.listen(host, (socket, from) => this.#engine()?.accept(socket, from))
   }
 
   /** Ends it between two steps: nothing more is sent or stored. */
@@ -168,10 +250,10 @@ export class SiteNode {
   }
 
   async stop(): Promise<void> {
-    const { store, engine } = this.#parts()
+    const { store, engine, leadership } = this.#parts()
     this.#running = undefined
     for (const host of this.#hosts()) this.#site.network.unlisten(host)
-    await engine.stop()
+    await (leadership?.close() ?? engine?.stop())
     this.#lives++
     await store.close()
   }
@@ -210,9 +292,15 @@ export class SiteNode {
     return [this.host, ...(this.#options.aliases ?? [])]
   }
 
-  #parts(): { store: Store; engine: ClusterEngine; clock: HybridClock } {
+  #parts(): Running {
     if (this.#running === undefined) throw new Error(`${this.host} is down`)
     return this.#running
+  }
+
+  /** undefined while an elected leader changes. */
+  #engine(): ClusterEngine | undefined {
+    const { engine, leadership } = this.#parts()
+    return leadership?.term?.engine ?? engine
   }
 
   #logger(): Logger {

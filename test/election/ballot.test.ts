@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { Ballot } from '../../cluster/election/ballot.ts'
 import type { Lapse } from '../../cluster/election/voters-report.ts'
 import { Voting } from '../../cluster/election/voting.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import { Yielding } from '../../cluster/election/yielding.ts'
+import { type Logger, SILENT_LOGGER } from '../../src/core/logger.ts'
 import type { Grant } from '../../src/core/protocol-voting.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore } from '../support/store.ts'
@@ -13,6 +14,8 @@ interface Rig {
   readonly warnings: readonly string[]
   readonly time: FakeTime
   readonly ballot: Ballot
+  readonly voting: Voting
+  readonly yielding: Yielding | undefined
   /** Of its lease; none at first. */
   readonly lapse: { now: Lapse | undefined }
   /** A node with this name connects, and holds nothing that the leader has not. */
@@ -20,14 +23,19 @@ interface Rig {
 }
 
 /** A leader `a`; @param founders of its list, else it begins one for itself. */
-async function rig(founders?: readonly string[]): Promise<Rig> {
+async function rig(
+  founders?: readonly string[],
+  makeYielding?: (time: FakeTime, voting: Voting, logger: Logger) => Yielding,
+): Promise<Rig> {
   const time = new FakeTime()
   const voting = new Voting({ store: await openStore(), name: 'a' })
   voting.start()
   const warnings: string[] = []
   const lapse: { now: Lapse | undefined } = { now: undefined }
   const logger = { ...SILENT_LOGGER, warn: (text: string) => void warnings.push(text) }
+  const yielding = makeYielding?.(time, voting, logger)
   const ballot: Ballot = new Ballot({
+    ...(yielding === undefined ? {} : { yielding }),
     ...{ n: 1, voting, marked: '', founders, paths: ['items/*'], time, logger },
     head: () => 0,
     heard: () => undefined,
@@ -55,7 +63,7 @@ async function rig(founders?: readonly string[]): Promise<Rig> {
     })
     return session
   }
-  return { warnings, time, ballot, join, lapse }
+  return { warnings, time, ballot, voting, yielding, join, lapse }
 }
 
 const decided = (ballot: Ballot): Promise<unknown> => waitFor(() => ballot.phase === 'deciding')
@@ -137,5 +145,69 @@ describe('a leader that begins a list for itself', () => {
     expect(ballot.report().concerns).toEqual(warnings)
     join('b')
     await waitFor(() => ballot.list?.voters.length === 2)
+  })
+})
+
+describe('a leader that has missed deletes', () => {
+  const PLACES = [{ place: { epoch: 'x1', seq: 1 }, seen: null, heardMs: 1 }]
+  const GIVEN_MS = 10_000
+
+  /** @returns grants that a follower was told, and how often the lease was given up. */
+  async function missing(founders: readonly string[] = ['a', 'b', 'c']) {
+    const given = { times: 0 }
+    const made = await rig(founders, (time, voting, logger) => {
+      const giveUp = (): bigint => {
+        given.times++
+        return time.monotonicNs() + BigInt(GIVEN_MS) * 1_000_000n
+      }
+      return new Yielding({ voting, time, logger, giveUp })
+    })
+    made.yielding?.begin(PLACES)
+    const grants: Grant[] = []
+    const refuses = (name: string): void => {
+      const session = made.ballot.join({
+        ...{ id: `m-${name}`, node: `n-${name}`, scopes: ['items/*'] },
+        cursor: () => 0,
+        send: (grant) => grants.push(grant),
+      })
+      const rest = { held: false, whole: true, durable: true, refused: 0, ceiling: 0n } as const
+      session.voted({ t: 'vote', n: 1, name, ...rest, voters: undefined, missed: true })
+      session.left()
+    }
+    return { ...made, given, grants, refuses }
+  }
+
+  it('gives the lease up once, and leads all the same when nobody took it', async () => {
+    const { ballot, time, given, grants, refuses, warnings } = await missing()
+    refuses('b')
+    refuses('b')
+    expect([given.times, grants.map(({ places }) => places)]).toEqual([1, [PLACES, PLACES]])
+    expect(ballot.report().concerns?.join()).not.toContain('missed deletes')
+    time.advance(GIVEN_MS)
+    refuses('b')
+    expect([given.times, grants.at(-1)?.places]).toEqual([1, undefined])
+    expect(ballot.report().concerns?.[0]).toMatch(/missed deletes that b knows of.*may be back/)
+    expect(warnings.filter((text) => text.includes('may be back'))).toHaveLength(1)
+  })
+
+  it('keeps the lease when a majority has voted', async () => {
+    const { ballot, join, given, grants, refuses } = await missing()
+    join('b')
+    await decided(ballot)
+    refuses('c')
+    expect([given.times, grants.at(-1)?.places]).toEqual([0, undefined])
+  })
+
+  it('gives it up again only after it was in step with a leader', async () => {
+    const { yielding, voting, time, given, grants, refuses } = await missing()
+    refuses('b')
+    time.advance(GIVEN_MS)
+    yielding?.begin(PLACES)
+    refuses('b')
+    expect([given.times, grants.at(-1)?.places]).toEqual([1, undefined])
+    voting.hasYielded = false
+    yielding?.begin(PLACES)
+    refuses('b')
+    expect([given.times, grants.at(-1)?.places]).toEqual([2, PLACES])
   })
 })

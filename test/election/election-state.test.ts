@@ -33,6 +33,7 @@ const STATES = {
   follower: { kind: 'follower', holder: OTHER, ...KNOWN },
   leader: { kind: 'leader', validUntilNs: 99n * S, ...KNOWN },
   demoting: { kind: 'demoting', ...KNOWN },
+  yielding: { kind: 'yielding', untilNs: 100n * S, ...KNOWN },
   closed: { kind: 'closed' },
 } satisfies Record<ElectionState['kind'], ElectionState>
 
@@ -67,6 +68,7 @@ const EVENTS = {
   failed: { type: 'failed' },
   'lapse too early': { type: 'lapse', nowNs: 98n * S },
   lapse: { type: 'lapse', nowNs: 99n * S },
+  yield: { type: 'yield', nowNs: 98n * S },
   close: { type: 'close' },
 } satisfies Record<string, ElectionEvent>
 
@@ -117,6 +119,7 @@ const TABLE: Record<ElectionState['kind'], Record<keyof typeof EVENTS, string>> 
     failed: 'unknown 7: poll',
     'lapse too early': 'unknown 7: ',
     lapse: 'unknown 7: ',
+    yield: 'unknown 7: ',
     close: 'closed: ',
   },
   candidate: {
@@ -138,6 +141,7 @@ const TABLE: Record<ElectionState['kind'], Record<keyof typeof EVENTS, string>> 
     failed: 'candidate 7: poll',
     'lapse too early': 'candidate 7: ',
     lapse: 'candidate 7: ',
+    yield: 'candidate 7: ',
     close: 'closed: ',
   },
   follower: {
@@ -159,6 +163,7 @@ const TABLE: Record<ElectionState['kind'], Record<keyof typeof EVENTS, string>> 
     failed: 'follower 7: poll',
     'lapse too early': 'follower 7: ',
     lapse: 'follower 7: ',
+    yield: 'follower 7: ',
     close: 'closed: ',
   },
   leader: {
@@ -180,6 +185,7 @@ const TABLE: Record<ElectionState['kind'], Record<keyof typeof EVENTS, string>> 
     failed: 'leader 7: wake 250',
     'lapse too early': 'leader 7: watch 99',
     lapse: 'demoting 7: lapsed 7',
+    yield: 'yielding 7: lapsed 7, release 7, poll',
     close: 'closed: release 7',
   },
   demoting: {
@@ -201,7 +207,30 @@ const TABLE: Record<ElectionState['kind'], Record<keyof typeof EVENTS, string>> 
     failed: 'demoting 7: wake 250',
     'lapse too early': 'demoting 7: ',
     lapse: 'demoting 7: ',
+    yield: 'yielding 7: release 7, poll',
     close: 'closed: release 7',
+  },
+  yielding: {
+    'wake while held': 'yielding 7: look 7',
+    'wake after it': 'yielding 7: take 7',
+    'told: mine': 'yielding 7: release 8, poll',
+    'told: renewed': 'yielding 7: release 7, poll',
+    'told: mine, seen only': 'yielding 7: release 7, poll',
+    'told: mine, too late': 'yielding 7: release 7, poll',
+    'told: other': 'follower 7: follower 7, poll',
+    'told: another': 'follower 8: follower 8, poll',
+    'told: other of before': 'candidate 7: poll',
+    'told: own past': 'yielding 7: poll',
+    'told: own id elsewhere': 'follower 7: follower 7, poll',
+    'told: same address': 'yielding 7: poll',
+    'told: free': 'yielding 7: poll',
+    'told: free after a take': 'yielding 7: poll',
+    'told: forgotten': 'candidate 7: poll',
+    failed: 'yielding 7: poll',
+    'lapse too early': 'yielding 7: ',
+    lapse: 'yielding 7: ',
+    yield: 'yielding 7: ',
+    close: 'closed: ',
   },
   closed: {
     'wake while held': 'closed: ',
@@ -222,6 +251,7 @@ const TABLE: Record<ElectionState['kind'], Record<keyof typeof EVENTS, string>> 
     failed: 'closed: ',
     'lapse too early': 'closed: ',
     lapse: 'closed: ',
+    yield: 'closed: ',
     close: 'closed: ',
   },
 }
@@ -259,6 +289,18 @@ describe('the machine of an election', () => {
     )
     const refused = stepElection(cut, { ...later, nowNs: 110n * S } as ElectionEvent, RULES).state
     expect(refused).toMatchObject({ forgot: true, heldUntilNs: 115n * S })
+  })
+
+  it('that has given its grant up for another node takes the lease again once that had its time', () => {
+    const { state } = stepElection(STATES.leader, EVENTS.yield, RULES)
+    expect(state).toMatchObject({ kind: 'yielding', untilNs: 108n * S })
+    const at = (ns: bigint, event: ElectionEvent) =>
+      short(stepElection(state, { ...event, nowNs: ns, sentNs: ns } as ElectionEvent, RULES))
+    expect(at(107n * S, EVENTS['wake while held'])).toBe('yielding 7: look 7')
+    expect(at(107n * S, EVENTS['told: free'])).toBe('yielding 7: poll')
+    expect(at(108n * S, EVENTS['wake while held'])).toBe('yielding 7: take 7')
+    expect(at(108n * S, EVENTS['told: free'])).toBe('candidate 7: take 7')
+    expect(at(108n * S, EVENTS['told: mine'])).toBe('leader 8: watch 111.75, leader 8, wake 0')
   })
 
   it('without any memory takes a lease that nobody holds at once', () => {

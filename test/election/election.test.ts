@@ -146,6 +146,35 @@ describe('an election', () => {
     expect(server.holder?.session).not.toBe(old?.url)
   })
 
+  it('is over in a moment when the leader yields, which runs for the lease again later', async () => {
+    const { world, add, server } = trio()
+    for (const name of ['a', 'b', 'c']) add(name)
+    await world.advanceAsync(3000)
+    const [old] = leaders()
+    old?.election.yieldLease()
+    expect([old?.election.leads, old?.election.report().state]).toEqual([false, 'yielding'])
+    await world.advanceAsync(1300)
+    const [next] = leaders()
+    expect([agreed(), next === old]).toEqual([true, false])
+    expect(old?.last).toMatchObject({ kind: 'follower', token: 2 })
+    for (const candidate of candidates) if (candidate !== old) candidate.freeze()
+    await world.advanceAsync(8000)
+    expect([leaders().includes(old as Candidate), server.holder?.url]).toEqual([true, old?.url])
+  })
+
+  it('leaves the lease to others for a while, and has it again when nobody wants it', async () => {
+    const { world, add } = trio()
+    add('a')
+    await world.advanceAsync(3000)
+    const [alone] = leaders()
+    const untilNs = alone?.election.yieldLease() ?? 0n
+    expect(untilNs - world.monotonicNs()).toBe(10_000_000_000n)
+    await world.advanceAsync(9900)
+    expect(leaders()).toEqual([])
+    await world.advanceAsync(1500)
+    expect(alone?.last).toEqual({ kind: 'leader', token: 2 })
+  })
+
   it('demotes a frozen leader before anything else happens when it goes on', async () => {
     const { world, add } = trio()
     for (const name of ['a', 'b']) add(name)

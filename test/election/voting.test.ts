@@ -20,8 +20,24 @@ function votingOn(store: Store): Voting {
   return voting
 }
 
+type Judge = ConstructorParameters<typeof FollowerVoting>[0]['store']
+const PLACE = { epoch: 'x1', seq: 10 }
+/** When the leader was in step there, milliseconds; deletes of later than that may be forgotten. */
+const HEARD_MS = 5000
+const NOTHING_KNOWN: Judge = {
+  canResume: () => false,
+  meta: () => undefined,
+  retention: { floor: 0, forgotten: 0n },
+}
+/** Has led with the log of `PLACE`, and has forgotten deletes up to `forgottenMs`, up to seq 20. */
+const ledBefore = (forgottenMs: number): Judge => ({
+  ...NOTHING_KNOWN,
+  canResume: ({ epoch }) => epoch === PLACE.epoch,
+  retention: { floor: 20, forgotten: BigInt(forgottenMs) * 1_000_000n },
+})
+
 /** A link that notes what it sends, and why it was dropped. */
-function linkOf(voting: Voting) {
+function linkOf(voting: Voting, store: Judge = NOTHING_KNOWN, isComparing = true) {
   const sent: Vote[] = []
   const drops: string[] = []
   let work: Promise<void> = Promise.resolve()
@@ -34,6 +50,8 @@ function linkOf(voting: Voting) {
     send: (vote) => sent.push(vote),
     drop: (reason) => drops.push(reason),
     refused: () => counts.refused,
+    ...{ store, identity: { scopes: ['items/*'] } },
+    isComparing: () => isComparing,
   })
   link.up()
   return { link, sent, drops, counts, settled: () => work }
@@ -124,5 +142,54 @@ describe('a node that votes', () => {
     await voting.takePart(grant(5), false)
     await voting.takePart(grant(5, { voters: { ...LIST, change: 1, voters: ['x'] } }), false)
     expect(voting.list).toEqual(LIST)
+  })
+})
+
+describe('a leader that has missed deletes', () => {
+  const places = [{ place: PLACE, seen: null, heardMs: HEARD_MS }]
+  const isRefused = async (judge: Judge, ...more: unknown[]): Promise<boolean> => {
+    const [told = places, isComparing = true, hasYielded = false] = more
+    const voting = votingOn(await openStore())
+    voting.hasYielded = hasYielded === true
+    const { link, sent, drops, settled } = linkOf(voting, judge, isComparing === true)
+    link.granted(grant(5, { places: told as typeof places }))
+    await settled()
+    const isMissed = sent[0]?.missed === true
+    expect(sent).toMatchObject([{ n: 5, held: false }])
+    // It takes no part, so it stays free to take part in any later grant.
+    expect([drops.length, voting.n]).toEqual(isMissed ? [1, 0] : [0, 5])
+    return isMissed
+  }
+
+  it('is told so by one that knows them, which takes nothing from it', async () => {
+    expect(await isRefused(ledBefore(HEARD_MS + 1))).toBe(true)
+    // Of its own log a leader does not know when it was in step.
+    expect(await isRefused(ledBefore(1), [{ place: PLACE, seen: null }])).toBe(true)
+  })
+
+  it('is followed where nothing is known of what it was in step with', async () => {
+    expect(await isRefused(NOTHING_KNOWN)).toBe(false)
+    const elsewhere = [{ place: { epoch: 'u', seq: 1 }, seen: null, heardMs: 1 }]
+    expect(await isRefused(ledBefore(HEARD_MS + 1), elsewhere)).toBe(false)
+  })
+
+  it('is followed when all that is forgotten is older than when it was in step with anybody', async () => {
+    expect(await isRefused(ledBefore(HEARD_MS))).toBe(false)
+    const later = [...places, { place: { epoch: 'u', seq: 1 }, seen: null, heardMs: HEARD_MS + 1 }]
+    expect(await isRefused(ledBefore(HEARD_MS + 1), later)).toBe(false)
+  })
+
+  it('is followed by one that is in step with it, and by one that has yielded itself', async () => {
+    expect(await isRefused(ledBefore(HEARD_MS + 1), places, false)).toBe(false)
+    expect(await isRefused(ledBefore(HEARD_MS + 1), places, true, true)).toBe(false)
+  })
+
+  it('is judged again by one that has yielded once a leader holds all of that', async () => {
+    const voting = votingOn(await openStore())
+    voting.hasYielded = true
+    await voting.takePart(grant(5), false)
+    expect(voting.hasYielded).toBe(true)
+    await voting.takePart(grant(5), true)
+    expect(voting.hasYielded).toBe(false)
   })
 })
