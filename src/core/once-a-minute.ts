@@ -3,7 +3,7 @@
  * node must not flood its log. The first line of a kind is logged at once, then at most one in a minute, which
  * says how many were left out since the one before.
  */
-import type { LogFields, Logger } from './logger.ts'
+import { type LogFields, type Logger, SILENT_LOGGER } from './logger.ts'
 import { NS_PER_SECOND, type TimeSource } from './time.ts'
 
 /** Kinds that are told apart at a time; all others count as one. */
@@ -18,14 +18,18 @@ interface Kind {
   leftOut: number
 }
 
-/** What `logger` gets of a flood; `debug` is passed on as it is. Without `time` everything is. */
+/**
+ * What `logger` gets of a flood; `debug` is passed on as it is. Without `time` everything is. Errors, which are faults
+ * of this side, are told apart by their text too.
+ */
 export function onceAMinute(logger: Logger, time: TimeSource | undefined): Logger {
-  if (time === undefined) return logger
+  if (time === undefined || logger === SILENT_LOGGER) return logger
   const kinds = new Kinds(time)
   const limited =
     (level: 'info' | 'warn' | 'error') =>
     (message: string, fields?: LogFields): void => {
-      const leftOut = kinds.take([message, ...KIND_FIELDS.map((name) => fields?.[name])].join('\n'))
+      const names = level === 'error' ? [...KIND_FIELDS, 'error'] : KIND_FIELDS
+      const leftOut = kinds.take([message, ...names.map((name) => fields?.[name])].join('\n'))
       if (leftOut === undefined) return
       logger[level](message, leftOut === 0 ? fields : { ...fields, leftOut })
     }

@@ -36,7 +36,8 @@ describe('a log of what clients bring about', () => {
     for (let i = 0; i < 3; i++) {
       log.warn('failed', { code: 'overloaded', error: `${i}` })
       log.warn('failed', { code: 'deadline', error: `${i}` })
-      log.error('a hook failed', { hook: 'afterWrite', error: `${i}` })
+      log.error('a hook failed', { hook: 'afterWrite', error: 'first fault', key: `${i}` })
+      log.error('a hook failed', { hook: 'afterWrite', error: 'another fault', key: `${i}` })
       log.error('other', { from: `peer ${i}` })
       log.info('joins', { address: '10.0.0.1', follower: `f${i}` })
       log.info('joins', { address: '10.0.0.2', follower: `f${i}` })
@@ -49,6 +50,7 @@ describe('a log of what clients bring about', () => {
     ).toEqual([
       ['failed', 'overloaded'],
       ['failed', 'deadline'],
+      ['a hook failed', 'afterWrite'],
       ['a hook failed', 'afterWrite'],
       ['other', undefined],
       ['joins', '10.0.0.1'],
