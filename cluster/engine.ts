@@ -18,7 +18,7 @@ import { CloneGuard, type CloneReport } from './clone-guard.ts'
 import { ConflictRevision } from './conflict-revision.ts'
 import { DigestTable } from './digest-table.ts'
 import type { LeaseReport } from './election/election.ts'
-import type { Standing } from './election/standing.ts'
+import { grantsOf, type Standing } from './election/standing.ts'
 import type { VotersReport } from './election/voters-report.ts'
 import { FollowerLink } from './follower.ts'
 import { FollowerProgress } from './follower-progress.ts'
@@ -166,7 +166,7 @@ export class ClusterEngine {
       guard: this.#guard,
       conflicts: this.conflicts,
       partials: this.#partials,
-      ballot: engine.standing?.ballot,
+      ballot: grantsOf(engine.standing, store),
       progressed: () => {
         engine.standing?.ballot?.progressed()
         for (const listener of this.#progressListeners) listener()

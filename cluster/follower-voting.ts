@@ -1,13 +1,9 @@
 /** How a follower takes part in the grant of an elected leader, over one link. */
 import type { Grant, Vote } from '../src/core/protocol-voting.ts'
-import type { Store } from '../src/store/store.ts'
 import type { Voting } from './election/voting.ts'
-import type { FollowerIdentity } from './follower-link.ts'
-import { hasMissedDeletes } from './missed-deletes.ts'
+import { hasMissedDeletes, type JudgeOptions } from './missed-deletes.ts'
 
-export interface FollowerVotingOptions {
-  readonly store: Pick<Store, 'canResume' | 'meta' | 'retention'>
-  readonly identity: Pick<FollowerIdentity, 'scopes'>
+export interface FollowerVotingOptions extends JudgeOptions {
   /** undefined: this leader is followed by configuration, or this node does not run for the lease. */
   readonly voting?: Voting | undefined
   /** Runs after all durable steps so far, and before those that come then. */
@@ -65,9 +61,9 @@ export class FollowerVoting {
 
   /** A node that has given its own lease up judges nobody; see `election/yielding.ts`. */
   #hasMissed({ places }: Grant): boolean {
-    const { voting, store, identity, isComparing } = this.#options
+    const { voting, isComparing } = this.#options
     if (places === undefined || voting?.hasYielded !== false || !isComparing()) return false
-    return hasMissedDeletes(store, identity.scopes, places)
+    return hasMissedDeletes(this.#options, places)
   }
 
   /** The leader holds all that this node held when it took part. */

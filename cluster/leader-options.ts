@@ -29,8 +29,8 @@ export interface LeaderOptions {
   readonly partials: PartialValues
   /** Publishes what is committed; undefined: nothing does. */
   readonly publisher: BusPublisher | undefined
-  /** Of a leader that is elected: counts the votes of those who follow. */
-  readonly ballot?: Ballot | undefined
+  /** Of a node that elects its leader: tells those who follow the grant, and counts their votes. */
+  readonly ballot?: Pick<Ballot, 'join'> | undefined
   /** Hears that a follower may hold more than before, or is gone. */
   readonly progressed: () => void
   readonly limits: ClusterLimits

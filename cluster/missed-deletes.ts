@@ -8,7 +8,9 @@
 import type { InStepPlace } from '../src/core/protocol-known.ts'
 import { NS_PER_MS } from '../src/core/time.ts'
 import type { Store } from '../src/store/store.ts'
+import type { FollowerIdentity } from './follower-link.ts'
 import { marksBeside } from './link-progress.ts'
+import type { ClusterLimits } from './options.ts'
 import { proofOfPlace } from './proof-of-place.ts'
 
 /** What this node was in step with, for those who follow it. Of its own log it is not known when. */
@@ -19,16 +21,28 @@ export function placesInStep(store: Pick<Store, 'id' | 'meta' | 'pastEpochs'>): 
   }))
 }
 
+/** Who judges a leader. */
+export interface JudgeOptions {
+  readonly store: Pick<Store, 'canResume' | 'meta' | 'retention'>
+  /** Its scopes: what it follows the leader for. */
+  readonly identity: Pick<FollowerIdentity, 'scopes'>
+  readonly limits: Pick<ClusterLimits, 'beatIntervalMs' | 'maxSilentBeats'>
+  /** For how long deletes are kept; 0: for ever. */
+  readonly retentionMs: number
+}
+
+/** What is noted of when a node was in step may be late by this part of the retention: clocks differ. */
+const LATE = 8
+
 /**
  * Whether a leader that tells these places has missed deletes that this node knows of. Where nothing is known of any
  * of the places it is not known either: false.
- * @param scopes that this node follows it for.
  */
 export function hasMissedDeletes(
-  store: Pick<Store, 'canResume' | 'meta' | 'retention'>,
-  scopes: readonly string[],
+  { store, identity, limits, retentionMs }: JudgeOptions,
   places: readonly InStepPlace[],
 ): boolean {
+  const { scopes } = identity
   const { floor, forgotten } = store.retention
   const nowhere = { cursor: null, base: null, seen: null, scopes }
   const proofs = places.map((place) =>
@@ -37,7 +51,12 @@ export function hasMissedDeletes(
   const gone = proofs.map((proof) => (proof.knows === undefined ? 0n : BigInt(proof.forgotten)))
   // In step with any leader by then, it has heard of all deletes of before.
   const heard = places.map(({ heardMs = 0 }) => BigInt(heardMs) * NS_PER_MS)
-  return greatest(gone) > greatest(heard)
+  // A follower notices for some beats only that its leader is silent. What is forgotten is older than the retention,
+  // so who was away for clearly less is never taken for one that has missed something.
+  const silenceMs = limits.beatIntervalMs * (limits.maxSilentBeats + 1)
+  const lateMs = Math.max(retentionMs / LATE, silenceMs)
+  const most = greatest(gone)
+  return most > 0n && most + BigInt(Math.ceil(lateMs)) * NS_PER_MS > greatest(heard)
 }
 
 function greatest(stamps: readonly bigint[]): bigint {

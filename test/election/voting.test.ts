@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { Voting } from '../../cluster/election/voting.ts'
 import { FollowerVoting } from '../../cluster/follower-voting.ts'
+import type { JudgeOptions } from '../../cluster/missed-deletes.ts'
 import type { Grant, Vote } from '../../src/core/protocol-voting.ts'
 import type { VoterList } from '../../src/core/voter-list.ts'
 import type { Store } from '../../src/store/store.ts'
@@ -20,10 +21,13 @@ function votingOn(store: Store): Voting {
   return voting
 }
 
-type Judge = ConstructorParameters<typeof FollowerVoting>[0]['store']
+type Judge = JudgeOptions['store']
 const PLACE = { epoch: 'x1', seq: 10 }
 /** When the leader was in step there, milliseconds; deletes of later than that may be forgotten. */
-const HEARD_MS = 5000
+const HEARD_MS = 500_000
+const RETENTION_MS = 80_000
+/** An eighth of that: what is noted may be so much too late. */
+const LATE_MS = 10_000
 const NOTHING_KNOWN: Judge = {
   canResume: () => false,
   meta: () => undefined,
@@ -50,7 +54,8 @@ function linkOf(voting: Voting, store: Judge = NOTHING_KNOWN, isComparing = true
     send: (vote) => sent.push(vote),
     drop: (reason) => drops.push(reason),
     refused: () => counts.refused,
-    ...{ store, identity: { scopes: ['items/*'] } },
+    ...{ store, identity: { scopes: ['items/*'] }, retentionMs: RETENTION_MS },
+    limits: { beatIntervalMs: 1000, maxSilentBeats: 3 },
     isComparing: () => isComparing,
   })
   link.up()
@@ -162,26 +167,27 @@ describe('a leader that has missed deletes', () => {
   }
 
   it('is told so by one that knows them, which takes nothing from it', async () => {
-    expect(await isRefused(ledBefore(HEARD_MS + 1))).toBe(true)
+    expect(await isRefused(ledBefore(HEARD_MS - LATE_MS + 1))).toBe(true)
     // Of its own log a leader does not know when it was in step.
     expect(await isRefused(ledBefore(1), [{ place: PLACE, seen: null }])).toBe(true)
+    expect(await isRefused(ledBefore(0), [{ place: PLACE, seen: null }])).toBe(false)
   })
 
   it('is followed where nothing is known of what it was in step with', async () => {
     expect(await isRefused(NOTHING_KNOWN)).toBe(false)
     const elsewhere = [{ place: { epoch: 'u', seq: 1 }, seen: null, heardMs: 1 }]
-    expect(await isRefused(ledBefore(HEARD_MS + 1), elsewhere)).toBe(false)
+    expect(await isRefused(ledBefore(HEARD_MS - LATE_MS + 1), elsewhere)).toBe(false)
   })
 
   it('is followed when all that is forgotten is older than when it was in step with anybody', async () => {
-    expect(await isRefused(ledBefore(HEARD_MS))).toBe(false)
+    expect(await isRefused(ledBefore(HEARD_MS - LATE_MS))).toBe(false)
     const later = [...places, { place: { epoch: 'u', seq: 1 }, seen: null, heardMs: HEARD_MS + 1 }]
-    expect(await isRefused(ledBefore(HEARD_MS + 1), later)).toBe(false)
+    expect(await isRefused(ledBefore(HEARD_MS - LATE_MS + 1), later)).toBe(false)
   })
 
   it('is followed by one that is in step with it, and by one that has yielded itself', async () => {
-    expect(await isRefused(ledBefore(HEARD_MS + 1), places, false)).toBe(false)
-    expect(await isRefused(ledBefore(HEARD_MS + 1), places, true, true)).toBe(false)
+    expect(await isRefused(ledBefore(HEARD_MS - LATE_MS + 1), places, false)).toBe(false)
+    expect(await isRefused(ledBefore(HEARD_MS - LATE_MS + 1), places, true, true)).toBe(false)
   })
 
   it('is judged again by one that has yielded once a leader holds all of that', async () => {

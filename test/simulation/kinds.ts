@@ -4,6 +4,7 @@ import type { BusQuality } from './bus.ts'
 import { concurrentWrites } from './concurrent.ts'
 import type { NodePlan, StepName } from './history.ts'
 import {
+  awayVoter,
   clockAhead,
   JUMP_RETENTION_MS,
   jumpingClock,
@@ -253,6 +254,14 @@ export const KINDS: readonly Kind[] = [
     weights: {},
     script: jumpingClock,
     tombstoneRetentionMs: JUMP_RETENTION_MS,
+  },
+  {
+    name: 'elections, deletes expire, a voter away',
+    plans: ELECTED,
+    weights: {},
+    script: awayVoter,
+    keepsDeletes: true,
+    tombstoneRetentionMs: RESPELT_RETENTION_MS,
   },
   { name: 'elections, decisions', plans: ELECTED, weights: DECISIONS, writable: DECIDED },
   {

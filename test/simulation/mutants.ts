@@ -423,6 +423,21 @@ export const MUTANTS: readonly Mutant[] = [
     isQuick: true,
   },
   {
+    name: 'a leader that has missed deletes is followed like any other',
+    file: 'cluster/missed-deletes.ts',
+    find: 'return greatest(gone) > greatest(heard)',
+    replace: 'return greatest(gone) < greatest(heard) && places.length === 0',
+    kinds: 'a voter away',
+    isQuick: true,
+  },
+  {
+    name: 'a leader that has missed deletes keeps the lease',
+    file: 'cluster/election/yielding.ts',
+    find: 'untilNs: giveUp() }',
+    replace: 'untilNs: BigInt(typeof giveUp === "string") }',
+    kinds: 'a voter away',
+  },
+  {
     name: 'a majority counts voters that do not hold the write yet',
     file: 'cluster/election/ballot.ts',
     find: ' && this.#cursorOf(voter.id) >= seq',

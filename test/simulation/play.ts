@@ -32,6 +32,7 @@ export async function play(history: History): Promise<World> {
   world.hasRoles = has('roles')
   world.keepsDisks = !history.steps.some(takesFromDisk)
   world.keepsDeletes = world.keepsDisks || history.keepsDeletes === true
+  world.keepsElected = history.keepsDeletes === true
   await world.start()
   for (const step of history.steps) {
     await take(world, step)
@@ -264,7 +265,7 @@ function act(world: World, node: VirtualNode, action: Action): void {
   // The dead answer nobody, and what is not replicated is nobody else's.
   const isPromise = (key: string): boolean => node.store === store && node.holds(key)
   // Only where faults take nothing back, and one top stays, is what it has deleted gone for good.
-  const isFixed = node.plan.elects !== true
+  const isFixed = node.plan.elects !== true || world.keepsElected
   const isTop = isFixed && world.keepsDeletes && node.placement.upstreams.size === 0
   perform(world, { store, view, isPromise, isTop }, action).catch((error: unknown) => {
     if (!REFUSALS.some((code) => isStateError(error, code))) world.fail(error)

@@ -233,3 +233,46 @@ export const scaled: Script = (random) => {
     failover,
   ]
 }
+
+/**
+ * Z is away until what X deletes is forgotten, and wins the lease as X is lost. Y hears of that later. What Z takes
+ * before and after is kept.
+ */
+export const awayVoter: Script = (random) => {
+  let n = 0
+  const set = (node: string, key: string): Step => ({ t: 'set', node, key, n: n++ })
+  const down = (node: string): Step =>
+    random.chance(0.5) ? { t: 'stop', node } : { t: 'crash', node, lost: 0 }
+  const isCutOff = random.chance(0.4)
+  const goes: Step[] = isCutOff
+    ? [
+        { t: 'isolate', node: '@3' },
+        { t: 'freeze', node: '@3' },
+      ]
+    : [down('@3')]
+  const comesBack: Step[] = isCutOff ? [] : [{ t: 'start', node: '@3' }]
+  return [
+    ...begin,
+    set('@1', 'items/a'),
+    set(random.pick(['@1', '@2', '@3']), 'settings'),
+    { t: 'wait', ms: 4000 + random.below(4000) },
+    ...goes,
+    { t: 'wait', ms: 500 },
+    { t: 'delete', node: '@1', key: 'items/a' },
+    { t: 'delete', node: '@1', key: 'settings' },
+    ...(isCutOff && random.chance(0.5) ? [set('@3', 'items/b')] : []),
+    { t: 'wait', ms: 6 * RESPELT_RETENTION_MS },
+    { t: 'heal' },
+    { t: 'freeze', node: '@2' },
+    down('@1'),
+    ...comesBack,
+    failover,
+    ...(random.chance(0.5) ? [set('@3', 'users/u/posts/p')] : []),
+    { t: 'heal' },
+    { t: 'wait', ms: random.below(3000) },
+    ...(random.chance(0.3) ? [down('@3'), { t: 'start', node: '@3' } as const] : []),
+    failover,
+    { t: 'start', node: '@1' },
+    failover,
+  ]
+}

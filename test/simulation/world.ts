@@ -57,6 +57,8 @@ export class World {
   keepsDisks = true
   /** What the top has deleted is gone for good, whatever disks lose. */
   keepsDeletes = true
+  /** That holds of an elected top, too. */
+  keepsElected = false
   /** Clocks are wrong: records may be given other stamps. */
   hasWrongClocks = false
   /** How far two clocks may be apart, milliseconds: deletes may count as old so much too early. */
