@@ -3,6 +3,7 @@
  * leader is lost: it wins the lease, finds that it has missed deletes, and lets another voter lead.
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { backUp, restore } from './site-backup.ts'
 import { type SiteNode, VirtualSite } from './virtual-site.ts'
 
 const RETENTION_MS = 80_000
@@ -38,6 +39,11 @@ async function expectItems(nodes: readonly SiteNode[], expected: readonly string
 
 function decides(node: SiteNode): boolean {
   return node.isUp && node.leads && node.voters?.decides === true
+}
+
+/** Fencing number by which it leads, or led before. */
+function grantOf(node: SiteNode): number {
+  return Number(/^(\d+)-/.exec(node.store.epoch)?.[1] ?? 0)
 }
 
 /** X leads Y and Z; all hold `kept` and `gone`. */
@@ -135,4 +141,40 @@ test('a voter that was away for less than deletes are kept leads as ever', async
   await site.until('z decides', () => decides(z))
   await expectItems([y, z], ['kept'])
   expect(z.logged.join()).not.toContain('missed deletes')
+})
+
+test('a leader that is restored from a backup older than the deletes, and wins the lease, lets another one lead', async () => {
+  const [x, y, z] = await trio()
+  const backup = await backUp(site, x)
+  await deleteAndForget(x, y)
+  for (const { host } of [y, z]) site.tooLate.add(host)
+  await x.stop()
+  await restore(site, x, backup)
+  x.logged.length = 0
+  await x.start()
+  await site.until('x wins the lease', () => x.logged.includes('leads by the lease'))
+  site.tooLate.clear()
+  await site.until('another one decides', () => decides(y) || decides(z))
+  await expectItems([x, y, z], ['kept'])
+})
+
+test('of two voters that have each missed deletes of the other one leads in the end', async () => {
+  const [x, y, z] = await trio()
+  for (const node of [y, z, x]) await node.stop()
+  // Each leads alone, decides nothing, and what it deletes is forgotten before the other hears of it.
+  for (const node of [z, y]) {
+    await node.start()
+    await site.until('it leads', () => node.leads)
+    await node.store.set('items/own', '1')
+    await node.store.delete('items/own')
+    await site.run(AGES_MS)
+    expect(await tombstones(node)).toBe(0)
+    if (node === z) await node.stop()
+  }
+  await z.start()
+  await site.until('one of them decides', () => decides(y) || decides(z))
+  expect(y.logged.join()).toContain('this node has missed deletes')
+  const grant = Math.max(...[y, z].map(grantOf))
+  await site.run(AGES_MS)
+  expect([decides(y) || decides(z), Math.max(...[y, z].map(grantOf))]).toEqual([true, grant])
 })

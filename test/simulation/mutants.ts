@@ -425,8 +425,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: 'a leader that has missed deletes is followed like any other',
     file: 'cluster/missed-deletes.ts',
-    find: 'return greatest(gone) > greatest(heard)',
-    replace: 'return greatest(gone) < greatest(heard) && places.length === 0',
+    find: 'return most > 0n && most +',
+    replace: 'return most < 0n && most +',
     kinds: 'a voter away',
     isQuick: true,
   },
@@ -434,7 +434,21 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'a leader that has missed deletes keeps the lease',
     file: 'cluster/election/yielding.ts',
     find: 'untilNs: giveUp() }',
-    replace: 'untilNs: BigInt(typeof giveUp === "string") }',
+    replace: 'untilNs: 0n }',
+    kinds: 'a voter away',
+  },
+  {
+    name: 'it is taken for exact when a node was in step',
+    file: 'cluster/missed-deletes.ts',
+    find: 'const lateMs = Math.max(retentionMs / LATE, silenceMs)',
+    replace: 'const lateMs = Math.min(retentionMs / LATE, silenceMs, 0)',
+    kinds: 'a voter away',
+  },
+  {
+    name: 'a node that leads by no grant is not judged',
+    file: 'cluster/election/standing.ts',
+    find: 'if (ballot !== undefined) return ballot\n',
+    replace: 'return ballot\n',
     kinds: 'a voter away',
   },
   {
