@@ -1,7 +1,6 @@
 /** What a reader of a backup meets, in order. */
 import type { StoredRecord } from '../src/core/entry.ts'
-import type { BackupHeader, BackupTotals } from './backup-header.ts'
-import type { BackupFormat } from './write-backup.ts'
+import type { BackupFormat, BackupHeader, BackupTotals } from './backup-header.ts'
 
 /** Something in a backup that is not as it was written. */
 export interface BackupDamage {

@@ -5,11 +5,14 @@
 import { errorText, StateError } from '../src/core/errors.ts'
 import { type Lineage, readLineage } from '../src/store/lineage.ts'
 
+/** `binary`: compressed and checksummed by block. `jsonl`: one JSON object per line, for people. */
+export type BackupFormat = 'binary' | 'jsonl'
+
 /**
  * Version of the layout of a backup that is written: since 2 records have fields, since 3 lines for people have
  * checksums. A reader refuses a greater one.
  */
-export const BACKUP_FORMATS: Readonly<Record<'binary' | 'jsonl', number>> = Object.freeze({
+export const BACKUP_FORMATS: Readonly<Record<BackupFormat, number>> = Object.freeze({
   binary: 2,
   jsonl: 3,
 })

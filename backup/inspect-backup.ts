@@ -3,8 +3,7 @@ import { versionOf } from '../src/core/entry.ts'
 import { DEFAULT_JSON_BOUNDS } from '../src/core/json-bounds.ts'
 import { DEFAULT_MAX_VALUE_BYTES, excessOf, refusedRecord } from '../src/core/record-check.ts'
 import type { BackupDamage, BackupEvent } from './backup-event.ts'
-import type { BackupHeader, BackupTotals } from './backup-header.ts'
-import type { BackupFormat } from './write-backup.ts'
+import type { BackupFormat, BackupHeader, BackupTotals } from './backup-header.ts'
 
 /** Records beyond the limits that are named. */
 const MAX_EXCESS = 20

@@ -7,6 +7,7 @@ import { brotliCompress, constants } from 'node:zlib'
 import type { StoredRecord } from '../src/core/entry.ts'
 import {
   type BackupFlaws,
+  type BackupFormat,
   type BackupHeader,
   encodeHeader,
   encodeTotals,
@@ -15,9 +16,6 @@ import {
 import { TotalsCounter } from './backup-totals.ts'
 import { encodeFrame, MAGIC } from './frame.ts'
 import { encodeRecordLine, sealRecordLine } from './record-line.ts'
-
-/** `binary`: compressed and checksummed by block. `jsonl`: one JSON object per line, for people. */
-export type BackupFormat = 'binary' | 'jsonl'
 
 export interface WriteBackupOptions {
   /** Default `binary`. */

@@ -1,7 +1,7 @@
 /** The settings of `backup`, `restore`, `verify` and `import`, and what of them belongs together. */
 
 import { hostname } from 'node:os'
-import type { BackupFormat } from '../backup/write-backup.ts'
+import type { BackupFormat } from '../backup/backup-header.ts'
 import { StateError } from '../src/core/errors.ts'
 import type { ParsedArguments } from './arguments.ts'
 import { CLIENT_SETTINGS, SERVE_SETTINGS } from './config.ts'

@@ -1,8 +1,9 @@
 /** Backups from and restores into a running node, over HTTP. */
 
+import type { BackupFormat } from '../backup/backup-header.ts'
 import type { RestoreCounts } from '../backup/restore-records.ts'
 import { BACKUP_PATH, CONTENT_TYPES, RESTORE_PATH } from '../backup/routes.ts'
-import { type BackupFormat, recordBlocks } from '../backup/write-backup.ts'
+import { recordBlocks } from '../backup/write-backup.ts'
 import type { StoredRecord } from '../src/core/entry.ts'
 import { errorText, StateError } from '../src/core/errors.ts'
 import { TOKEN_HEADER } from '../src/core/protocol.ts'

@@ -8,17 +8,8 @@ import type { Random } from '../src/core/time.ts'
 import type { Bus } from '../src/fanout/bus.ts'
 import { type ElectedOptions, type LeaderOptions, resolveLeader } from './election/options.ts'
 import { ListedNodes } from './pivot2/listing.ts'
+import type { ScopeOptions } from './placement.ts'
 import type { NodeDoor } from './token.ts'
-
-/** One replicated key path. */
-export interface ScopeOptions {
-  /** A key (`settings`) or a glob (`items/*`, `users/*` + `/posts/*`). */
-  readonly path: string
-  /** Leader of this scope, when it is another one than `ClusterOptions.clusterUrl`. */
-  readonly clusterUrl?: string
-  /** True: this node leads the scope although it follows `clusterUrl` for others. */
-  readonly local?: boolean
-}
 
 export interface ClusterOptions {
   /** What is replicated. The first scope that matches a key decides who leads it. */

@@ -2,7 +2,16 @@
 import { StateError } from '../src/core/errors.ts'
 import { assertKey, matchKey } from '../src/core/key.ts'
 import { STREAM_PATH } from '../src/core/protocol.ts'
-import type { ScopeOptions } from './options.ts'
+
+/** One replicated key path. */
+export interface ScopeOptions {
+  /** A key (`settings`) or a glob (`items/*`, `users/*` + `/posts/*`). */
+  readonly path: string
+  /** Leader of this scope, when it is another one than `ClusterOptions.clusterUrl`. */
+  readonly clusterUrl?: string
+  /** True: this node leads the scope although it follows `clusterUrl` for others. */
+  readonly local?: boolean
+}
 
 /** A replicated path and its leader: `http(s)://host:port`, or undefined when it is this node. */
 export interface Scope {

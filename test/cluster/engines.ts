@@ -1,8 +1,9 @@
 /** Real engines and stores on a virtual clock and network, to be compared with each other. */
 import { ClusterEngine } from '../../cluster/engine.ts'
 import type { LinkStatus } from '../../cluster/follower.ts'
-import type { ClusterLimits, ScopeOptions } from '../../cluster/options.ts'
+import type { ClusterLimits } from '../../cluster/options.ts'
 import { resolveClusterOptions } from '../../cluster/options.ts'
+import type { ScopeOptions } from '../../cluster/placement.ts'
 import { planPlacement, scopeOf } from '../../cluster/placement.ts'
 import { HybridClock } from '../../src/core/clock.ts'
 import type { Entry, StoredRecord } from '../../src/core/entry.ts'

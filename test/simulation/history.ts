@@ -2,7 +2,7 @@
  * What happens to a cluster, as data: the nodes, and the steps one after the other. A history is
  * generated from a seed and then played, so it can be cut down, kept in a file and played again.
  */
-import type { ScopeOptions } from '../../cluster/options.ts'
+import type { ScopeOptions } from '../../cluster/placement.ts'
 import type { Durability } from '../../src/storage-adapter.ts'
 import type { BusQuality } from './bus.ts'
 

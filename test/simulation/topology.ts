@@ -1,6 +1,6 @@
 /** Who follows whom, and how that changes when another node is to lead. */
 
-import type { ScopeOptions } from '../../cluster/options.ts'
+import type { ScopeOptions } from '../../cluster/placement.ts'
 import { type Placement, planPlacement, scopeOf } from '../../cluster/placement.ts'
 import type { NodePlan } from './history.ts'
 
