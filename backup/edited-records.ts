@@ -3,10 +3,10 @@
  * name that such a line gives there may be another value elsewhere, and nodes compare names, not values. So
  * the record is merged as a change of its own.
  */
-import { encodeHash, hashText } from '../src/core/digest.ts'
-import { isSameChange, type StoredRecord } from '../src/core/entry.ts'
+import { encodeHash, hashText } from '../src/core/data/digest.ts'
+import { isSameChange, type StoredRecord } from '../src/core/data/entry.ts'
 import type { Store } from '../src/store/store.ts'
-import { encodeRecordLine } from './record-line.ts'
+import { encodeRecordLine } from './format/record-line.ts'
 
 /**
  * The record with its stamps, under an origin that stands for what the line says: the same line makes the

@@ -1,9 +1,9 @@
 /** Checks a whole backup and tells what it holds. */
-import { versionOf } from '../src/core/entry.ts'
-import { DEFAULT_JSON_BOUNDS } from '../src/core/json-bounds.ts'
-import { DEFAULT_MAX_VALUE_BYTES, excessOf, refusedRecord } from '../src/core/record-check.ts'
-import type { BackupDamage, BackupEvent } from './backup-event.ts'
-import type { BackupFormat, BackupHeader, BackupTotals } from './backup-header.ts'
+import { versionOf } from '../src/core/data/entry.ts'
+import { DEFAULT_JSON_BOUNDS } from '../src/core/json/bounds.ts'
+import { DEFAULT_MAX_VALUE_BYTES, excessOf, refusedRecord } from '../src/core/records/check.ts'
+import type { BackupDamage, BackupEvent } from './format/event.ts'
+import type { BackupFormat, BackupHeader, BackupTotals } from './format/header.ts'
 
 /** Records beyond the limits that are named. */
 const MAX_EXCESS = 20

@@ -4,11 +4,11 @@
  * takes it. Such a folder has no tombstones: what was deleted there is not in it.
  */
 import { Level } from 'level'
-import type { StoredRecord } from '../src/core/entry.ts'
+import type { StoredRecord } from '../src/core/data/entry.ts'
 import { errorText, StateError } from '../src/core/errors.ts'
-import { compactJson, type JsonNode, parseNodes } from '../src/core/json.ts'
-import { hasGlob, isValidKey } from '../src/core/key.ts'
-import { MAX_STAMP, reasonOf, shorten } from './record-line.ts'
+import { compactJson, type JsonNode, parseNodes } from '../src/core/json/json.ts'
+import { hasGlob, isValidKey } from '../src/core/keys/key.ts'
+import { MAX_STAMP, reasonOf, shorten } from './format/record-line.ts'
 
 /**
  * The origin of imported records: the same wherever they are imported, so that two imports of one folder

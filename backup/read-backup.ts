@@ -1,12 +1,13 @@
 /** Reads a backup of either format, telling what is damaged and giving what is not. */
-import type { BackupEvent, ReadBackupOptions } from './backup-event.ts'
-import { damageEvent } from './backup-event.ts'
-import { ByteSource } from './byte-source.ts'
-import { decodeHead, HEAD_BYTES, MAGIC } from './frame.ts'
-import { readBlocks } from './read-blocks.ts'
-import { readLines } from './read-lines.ts'
 
-export type { BackupDamage, BackupEvent, ReadBackupOptions } from './backup-event.ts'
+import { ByteSource } from './format/byte-source.ts'
+import type { BackupEvent, ReadBackupOptions } from './format/event.ts'
+import { damageEvent } from './format/event.ts'
+import { decodeHead, HEAD_BYTES, MAGIC } from './format/frame.ts'
+import { readBlocks } from './format/read-blocks.ts'
+import { readLines } from './format/read-lines.ts'
+
+export type { BackupDamage, BackupEvent, ReadBackupOptions } from './format/event.ts'
 
 const OPEN_BRACE = 123
 /** More than any block that can be written: strings end before it. */

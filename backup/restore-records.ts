@@ -1,18 +1,22 @@
 /** Takes the records of a backup into a store: a running node's, or a new one in an empty storage. */
-import { HybridClock, LATEST_STAMP } from '../src/core/clock.ts'
-import { encodeHash, hashText } from '../src/core/digest.ts'
-import { type StoredRecord, versionOf } from '../src/core/entry.ts'
+import { HybridClock, LATEST_STAMP } from '../src/core/data/clock.ts'
+import { encodeHash, hashText } from '../src/core/data/digest.ts'
+import { type StoredRecord, versionOf } from '../src/core/data/entry.ts'
+import { formatOrigin, isIdentifier, restoredOrigin } from '../src/core/data/origin.ts'
 import { type ErrorCode, StateError } from '../src/core/errors.ts'
-import { formatOrigin, isIdentifier, restoredOrigin } from '../src/core/origin.ts'
-import type { TimeSource } from '../src/core/time.ts'
-import type { BatchOperation, Durability, StorageAdapter } from '../src/storage-adapter.ts'
-import { beginningRow, ORIGIN_ROW } from '../src/store/identity.ts'
-import { lineageRows } from '../src/store/lineage.ts'
-import { metaRow, sealRow } from '../src/store/rows.ts'
+import type {
+  BatchOperation,
+  Durability,
+  StorageAdapter,
+} from '../src/core/ports/storage-adapter.ts'
+import type { TimeSource } from '../src/core/ports/time.ts'
+import { beginningRow, ORIGIN_ROW } from '../src/store/format/identity.ts'
+import { metaRow, sealRow } from '../src/store/format/rows.ts'
+import { lineageRows } from '../src/store/lineage/lineage.ts'
 import { Store } from '../src/store/store.ts'
-import type { BackupEvent } from './backup-event.ts'
-import type { BackupHeader, BackupTotals } from './backup-header.ts'
 import { asEdited } from './edited-records.ts'
+import type { BackupEvent } from './format/event.ts'
+import type { BackupHeader, BackupTotals } from './format/header.ts'
 import { UnfinishedStorage } from './unfinished-storage.ts'
 
 /** What became of the records of a backup. */

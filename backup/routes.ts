@@ -12,10 +12,10 @@
  */
 import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { HybridClock } from '../src/core/clock.ts'
+import type { HybridClock } from '../src/core/data/clock.ts'
 import { StateError } from '../src/core/errors.ts'
-import type { CredentialCheck, PluginHost, ServerPlugin } from '../src/server/plugin.ts'
-import type { BackupFormat } from './backup-header.ts'
+import type { CredentialCheck, PluginHost, ServerPlugin } from '../src/server/contract/plugin.ts'
+import type { BackupFormat } from './format/header.ts'
 import { readBackup } from './read-backup.ts'
 import { mergeBackup } from './restore-records.ts'
 import { backupOfStore } from './store-backup.ts'

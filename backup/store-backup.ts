@@ -1,12 +1,12 @@
 /** The contents of an open store, as a backup takes them. */
-import type { HybridClock } from '../src/core/clock.ts'
-import { type Digest, DigestSum, sameDigest } from '../src/core/digest.ts'
-import type { StoredRecord } from '../src/core/entry.ts'
-import type { TimeSource } from '../src/core/time.ts'
+import type { HybridClock } from '../src/core/data/clock.ts'
+import { type Digest, DigestSum, sameDigest } from '../src/core/data/digest.ts'
+import type { StoredRecord } from '../src/core/data/entry.ts'
+import type { TimeSource } from '../src/core/ports/time.ts'
 import { VERSION } from '../src/core/version.ts'
-import { beginLineage } from '../src/store/lineage.ts'
+import { beginLineage } from '../src/store/lineage/lineage.ts'
 import type { Store } from '../src/store/store.ts'
-import type { BackupFlaws, BackupHeader } from './backup-header.ts'
+import type { BackupFlaws, BackupHeader } from './format/header.ts'
 
 /** Damaged keys, and findings, that are named. */
 const MAX_DAMAGED = 100

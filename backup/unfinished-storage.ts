@@ -11,8 +11,8 @@ import type {
   RowRange,
   StorageAdapter,
   StorageCapabilities,
-} from '../src/storage-adapter.ts'
-import { FORMAT_ROW } from '../src/store/rows.ts'
+} from '../src/core/ports/storage-adapter.ts'
+import { FORMAT_ROW } from '../src/store/format/rows.ts'
 
 /** What the format row says meanwhile. */
 const RESTORING = 'restoring'

@@ -4,7 +4,8 @@
  */
 import { promisify } from 'node:util'
 import { brotliCompress, constants } from 'node:zlib'
-import type { StoredRecord } from '../src/core/entry.ts'
+import type { StoredRecord } from '../src/core/data/entry.ts'
+import { encodeFrame, MAGIC } from './format/frame.ts'
 import {
   type BackupFlaws,
   type BackupFormat,
@@ -12,10 +13,9 @@ import {
   encodeHeader,
   encodeTotals,
   NO_FLAWS,
-} from './backup-header.ts'
-import { TotalsCounter } from './backup-totals.ts'
-import { encodeFrame, MAGIC } from './frame.ts'
-import { encodeRecordLine, sealRecordLine } from './record-line.ts'
+} from './format/header.ts'
+import { encodeRecordLine, sealRecordLine } from './format/record-line.ts'
+import { TotalsCounter } from './format/totals.ts'
 
 export interface WriteBackupOptions {
   /** Default `binary`. */

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { WebSocket } from 'ws'
 import { createServer, type Server } from '../src/index.ts'
-import { MemoryStorage } from '../storage-adapters/memory.ts'
+import { MemoryStorage } from '../storage-adapters/memory/memory.ts'
 import { type Bench, wanted } from './kit/bench.ts'
 import { type Measurement, measure } from './kit/measure.ts'
 

@@ -2,7 +2,7 @@
 /** The `ooo` command: connects this process to `run`. */
 import { once } from 'node:events'
 import { text } from 'node:stream/consumers'
-import type { CommandContext, StopSignal } from './command.ts'
+import type { CommandContext, StopSignal } from './command/command.ts'
 import { run } from './run.ts'
 
 const STOP_SIGNALS: readonly StopSignal[] = ['SIGINT', 'SIGTERM', 'SIGHUP']

@@ -110,7 +110,7 @@ unpack() {
   # The service's user only reads.
   chmod -R u=rwX,go=rX "$new"
   version=$("$node" "$new/dist/cli/main.js" --version) || fail "the release does not run with $node"
-  "$node" -e 'import(process.argv[1])' "$new/dist/storage-adapters/leveldb.js" ||
+  "$node" -e 'import(process.argv[1])' "$new/dist/storage-adapters/leveldb/leveldb.js" ||
     fail 'the storage of the release can not be loaded on this machine'
   # What the service is started by belongs to the release.
   unit_text >"$new/ooo.service"

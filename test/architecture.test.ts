@@ -133,18 +133,18 @@ describe('the rules themselves', () => {
 
   it.each([
     ['src/core/a.ts', '../store/b.ts'],
-    ['src/storage-adapter.ts', './store/b.ts'],
+    ['src/core/ports/storage-adapter.ts', './store/b.ts'],
     ['src/fanout/a.ts', '../store/b.ts'],
     ['src/client/a.ts', '../server/b.ts'],
     ['src/store/a.ts', '../fanout/b.ts'],
     ['src/server/a.ts', '../client/b.ts'],
     ['src/server/a.ts', '../../cluster/b.ts'],
-    ['src/index.ts', '../storage-adapters/memory.ts'],
+    ['src/index.ts', '../storage-adapters/memory/memory.ts'],
     ['storage-adapters/a.ts', './b.ts'],
     ['storage-adapters/a.ts', '../src/store/b.ts'],
     ['cluster/a.ts', '../src/server/server.ts'],
     ['cluster/a.ts', '../src/fanout/hub.ts'],
-    ['cluster/a.ts', '../storage-adapters/memory.ts'],
+    ['cluster/a.ts', '../storage-adapters/memory/memory.ts'],
     ['cluster/a.ts', '../cli/b.ts'],
     ['ui/src/a.ts', '../../src/core/b.ts'],
     ['examples/a.ts', '../src/index.ts'],
@@ -158,11 +158,11 @@ describe('the rules themselves', () => {
   it.each([
     ['src/core/a.ts', './b.ts'],
     ['src/server/a.ts', '../fanout/hub.ts'],
-    ['cluster/a.ts', '../src/server/plugin.ts'],
+    ['cluster/a.ts', '../src/server/contract/plugin.ts'],
     ['cluster/a.ts', '../src/fanout/bus.ts'],
     ['storage-adapters/level.ts', './level-errors.ts'],
     ['ui/src/a.ts', '../../src/client/index.ts'],
-    ['cli/a.ts', '../storage-adapters/memory.ts'],
+    ['cli/a.ts', '../storage-adapters/memory/memory.ts'],
   ])('allow that %s imports %s', (path, target) => {
     expect(directionViolations([made(path, `import { b } from '${target}'`)])).toEqual([])
   })

@@ -2,7 +2,12 @@
 
 import { describe, expect, it } from 'vitest'
 import { parse } from 'yaml'
-import { configFrom, SERVE_SETTINGS, type ServeConfig, serveVariables } from '../cli/config.ts'
+import {
+  configFrom,
+  SERVE_SETTINGS,
+  type ServeConfig,
+  serveVariables,
+} from '../cli/settings/config.ts'
 import {
   type ComposeService,
   type Env,

@@ -29,8 +29,8 @@ else await runAsPeer(values.peer)
 
 async function measureAll() {
   const { createServer } = await import(join(DIST, 'src/index.js'))
-  const { MemoryStorage } = await import(join(DIST, 'storage-adapters/memory.js'))
-  const { LevelStorage } = await import(join(DIST, 'storage-adapters/leveldb.js'))
+  const { MemoryStorage } = await import(join(DIST, 'storage-adapters/memory/memory.js'))
+  const { LevelStorage } = await import(join(DIST, 'storage-adapters/leveldb/leveldb.js'))
   const { cluster } = await import(join(DIST, 'cluster/index.js'))
   const folder = mkdtempSync(join(tmpdir(), 'ooo-write-path-'))
   const inspector = new Session()
@@ -77,7 +77,7 @@ async function post(url) {
 async function runAsPeer(url) {
   const { createServer } = await import(join(DIST, 'src/index.js'))
   const { createClient } = await import(join(DIST, 'src/client/index.js'))
-  const { MemoryStorage } = await import(join(DIST, 'storage-adapters/memory.js'))
+  const { MemoryStorage } = await import(join(DIST, 'storage-adapters/memory/memory.js'))
   const { cluster } = await import(join(DIST, 'cluster/index.js'))
   const { WebSocket } = await import('ws')
   const replication = cluster({ keys: [{ path: 'items/*' }], clusterUrl: url })

@@ -2,9 +2,9 @@
  * For how long a node knows that the holder of a lease may decide. It lasts as long as the holder itself believes
  * in its grant after a renewal; what other nodes pass on lasts no longer than it does for them.
  */
-import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
-import type { ElectionTimes } from './election-state.ts'
-import type { LeaseView } from './lease.ts'
+import { NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
+import type { LeaseView } from './lease/lease.ts'
+import type { ElectionTimes } from './state.ts'
 
 /** What is known of the holder's right to decide. */
 export interface ConfirmationReport {

@@ -3,9 +3,17 @@
  * whenever that changes, and at any moment whether it may decide what does not merge.
  */
 import { clientTextOf, errorText } from '../../src/core/errors.ts'
-import type { Logger } from '../../src/core/logger.ts'
-import type { CancelTimer, Random, TimeSource } from '../../src/core/time.ts'
+import type { Logger } from '../../src/core/ports/logger.ts'
+import type { CancelTimer, Random, TimeSource } from '../../src/core/ports/time.ts'
 import { Confirmation, type ConfirmationReport } from './confirmation.ts'
+import {
+  type Holder,
+  type Lease,
+  type LeaseMark,
+  type LeaseView,
+  NO_MARK,
+  type PodLabelReport,
+} from './lease/lease.ts'
 import {
   type ElectionDecision,
   type ElectionEffect,
@@ -17,15 +25,7 @@ import {
   leadsAt,
   type Question,
   stepElection,
-} from './election-state.ts'
-import {
-  type Holder,
-  type Lease,
-  type LeaseMark,
-  type LeaseView,
-  NO_MARK,
-  type PodLabelReport,
-} from './lease.ts'
+} from './state.ts'
 
 export interface ElectionOptions {
   readonly lease: Lease

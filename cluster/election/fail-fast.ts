@@ -1,9 +1,9 @@
 /** Transports and calls that do not look for a leader while there is none. */
 
-import type { Transport } from '../../src/core/transport.ts'
+import type { Transport } from '../../src/core/ports/transport.ts'
 import { NO_LEADER, UNKNOWN_LEADER, undecidedWithoutLeader } from '../../src/core/unknown-leader.ts'
-import type { Replication } from '../../src/server/plugin.ts'
-import { streamUrl } from '../placement.ts'
+import type { Replication } from '../../src/server/contract/plugin.ts'
+import { streamUrl } from '../members/placement.ts'
 
 /** A transport that does not look for nobody. */
 export function failFast(transport: Transport): Transport {

@@ -1,11 +1,11 @@
 /** How a node finds out who leads: by configuration, or by a lease. */
 import { StateError } from '../../src/core/errors.ts'
-import type { Logger } from '../../src/core/logger.ts'
-import type { Random, TimeSource } from '../../src/core/time.ts'
+import type { Logger } from '../../src/core/ports/logger.ts'
+import type { Random, TimeSource } from '../../src/core/ports/time.ts'
 import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../../src/core/voter-list.ts'
-import { electionTimes } from './election-state.ts'
-import type { Candidate, Lease } from './lease.ts'
-import type { PodLabelChoice } from './pod-label.ts'
+import type { Candidate, Lease } from './lease/lease.ts'
+import type { PodLabelChoice } from './lease/pod-label.ts'
+import { electionTimes } from './state.ts'
 
 export interface VoterOptions {
   /**
@@ -162,22 +162,22 @@ export async function makeLease(
   const { timeoutMs } = electionTimes(durationMs)
   // Read when they are needed: other nodes need no client of Redis or Kubernetes in memory.
   if (leader.kind === 'redis') {
-    const { redisLease } = await import('./redis-lease.ts')
-    const { redisScripts } = await import('./redis-scripts.ts')
+    const { redisLease } = await import('./lease/redis-lease.ts')
+    const { redisScripts } = await import('./lease/redis-scripts.ts')
     const { url, ca } = leader
     const cas = ca === undefined ? undefined : [ca].flat()
     const scripts = redisScripts({ url, ca: cas, timeoutMs, random })
     return redisLease({ scripts, name, durationMs, self })
   }
-  const { KubeApi } = await import('./kube-api.ts')
-  const { loadKubeConfig } = await import('./kube-config.ts')
-  const { kubernetesLease } = await import('./kubernetes-lease.ts')
+  const { KubeApi } = await import('./lease/kube-api.ts')
+  const { loadKubeConfig } = await import('./lease/kube-config.ts')
+  const { kubernetesLease } = await import('./lease/kubernetes-lease.ts')
   const config = loadKubeConfig({ env: leader.env ?? process.env })
   const namespace = leader.namespace ?? config.namespace
   const api = new KubeApi(config, timeoutMs)
   const options = { api, namespace, name, durationMs, self, time }
   if (leader.podLabel === undefined) return kubernetesLease(options)
-  const { PodLabel, withPodLabel } = await import('./pod-label.ts')
+  const { PodLabel, withPodLabel } = await import('./lease/pod-label.ts')
   const label = new PodLabel({
     ...leader.podLabel,
     api: new KubeApi(config, timeoutMs),

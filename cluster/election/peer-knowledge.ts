@@ -2,12 +2,12 @@
  * What other nodes know of the lease, for a node that can not reach it itself: whom to follow. It is
  * never taken for a grant, and never for a reason to take the lease.
  */
-import type { Random } from '../../src/core/time.ts'
-import type { LeaderAnswer } from '../../src/server/plugin.ts'
-import type { LeaderCalls } from '../leader-call.ts'
-import { leaderUrl } from '../placement.ts'
-import { challenge, isProven } from '../proof.ts'
-import { type Holder, type Lease, type LeaseView, NO_MARK } from './lease.ts'
+import type { Random } from '../../src/core/ports/time.ts'
+import type { LeaderAnswer } from '../../src/server/contract/plugin.ts'
+import type { LeaderCalls } from '../members/leader-call.ts'
+import { leaderUrl } from '../members/placement.ts'
+import { challenge, isProven } from '../members/proof.ts'
+import { type Holder, type Lease, type LeaseView, NO_MARK } from './lease/lease.ts'
 
 export interface PeerKnowledgeOptions {
   readonly lease: Lease

@@ -1,9 +1,9 @@
 /** The client: REST calls and live subscriptions on one server. */
 
-import { encodeJson } from '../core/encode-json.ts'
 import { errorText, StateError } from '../core/errors.ts'
-import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/key.ts'
-import type { Transport } from '../core/transport.ts'
+import { encodeJson } from '../core/json/encode.ts'
+import { assertKey, assertWritableGlob, hasGlob, isGlob } from '../core/keys/key.ts'
+import type { Transport } from '../core/ports/transport.ts'
 import { type ClientEntry, entriesOfList, entryOfMeta } from './entry.ts'
 import { type ClientOptions, type ResolvedClientOptions, resolveClientOptions } from './options.ts'
 import { callRest, type RestRequest } from './rest.ts'

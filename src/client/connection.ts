@@ -2,11 +2,12 @@
  * The one reconnecting connection of the project: the driver of `connection-state.ts`. It owns the
  * socket and the timers; the browser client and the cluster's follower links both use it.
  */
-import { type BackoffOptions, backoffDelayMs, resolveBackoff } from '../core/backoff.ts'
+
 import { errorText, StateError } from '../core/errors.ts'
+import { type BackoffOptions, backoffDelayMs, resolveBackoff } from '../core/ports/backoff.ts'
+import type { CancelTimer, Random, TimeSource } from '../core/ports/time.ts'
+import type { DialRequest, MessageSocket, Transport } from '../core/ports/transport.ts'
 import { retryHintMs } from '../core/retry-hint.ts'
-import type { CancelTimer, Random, TimeSource } from '../core/time.ts'
-import type { DialRequest, MessageSocket, Transport } from '../core/transport.ts'
 import {
   type ConnectionEffect,
   type ConnectionEvent,

@@ -1,11 +1,17 @@
 /** Public API of the client: for browsers, workers and Node. */
-export type { BackoffOptions } from '../core/backoff.ts'
-export { encodeJson } from '../core/encode-json.ts'
+
 export { type ErrorCode, isStateError, StateError } from '../core/errors.ts'
-export { JsonNumber, parseWithJsonNumbers } from '../core/json-number.ts'
-export { hasGlob, isGlob, isValidKey } from '../core/key.ts'
-export type { Random, TimeSource } from '../core/time.ts'
-export type { DialRequest, MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
+export { encodeJson } from '../core/json/encode.ts'
+export { JsonNumber, parseWithJsonNumbers } from '../core/json/number.ts'
+export { hasGlob, isGlob, isValidKey } from '../core/keys/key.ts'
+export type { BackoffOptions } from '../core/ports/backoff.ts'
+export type { Random, TimeSource } from '../core/ports/time.ts'
+export type {
+  DialRequest,
+  MessageSocket,
+  SocketHandlers,
+  Transport,
+} from '../core/ports/transport.ts'
 export {
   type Client,
   createClient,

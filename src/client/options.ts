@@ -1,10 +1,11 @@
 /** Options of the client: defaults and checks, resolved once. */
-import { type BackoffOptions, resolveBackoff } from '../core/backoff.ts'
+
 import { StateError } from '../core/errors.ts'
-import { parseExact } from '../core/json.ts'
-import { parseWithJsonNumbers } from '../core/json-number.ts'
-import type { Random, TimeSource } from '../core/time.ts'
-import type { Transport } from '../core/transport.ts'
+import { parseExact } from '../core/json/json.ts'
+import { parseWithJsonNumbers } from '../core/json/number.ts'
+import { type BackoffOptions, resolveBackoff } from '../core/ports/backoff.ts'
+import type { Random, TimeSource } from '../core/ports/time.ts'
+import type { Transport } from '../core/ports/transport.ts'
 import { type BaseUrl, parseBaseUrl } from './key-url.ts'
 import { PLATFORM_TIME } from './platform-time.ts'
 import type { WebSocketConstructor } from './web-socket-transport.ts'

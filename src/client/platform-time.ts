@@ -1,5 +1,5 @@
 /** Time and timers of whatever runs the client: a browser, a worker, or Node. */
-import type { CancelTimer, TimeSource } from '../core/time.ts'
+import type { CancelTimer, TimeSource } from '../core/ports/time.ts'
 
 /** Wall clock of millisecond resolution; `setTimeout` for timers. */
 export const PLATFORM_TIME: TimeSource = Object.freeze({

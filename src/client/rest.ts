@@ -1,6 +1,7 @@
 /** REST calls on keys: deadlines, retries, and statuses turned into errors. */
-import { backoffDelayMs } from '../core/backoff.ts'
+
 import { type ErrorCode, errorText, isStateError, StateError } from '../core/errors.ts'
+import { backoffDelayMs } from '../core/ports/backoff.ts'
 import { retryHintMs } from '../core/retry-hint.ts'
 import { restUrl } from './key-url.ts'
 import type { ResolvedClientOptions } from './options.ts'

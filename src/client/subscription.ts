@@ -5,8 +5,8 @@
  */
 
 import { ERROR_TABLE, errorText, isStateError, StateError } from '../core/errors.ts'
-import { decodeEnvelope, type Envelope } from '../core/protocol-envelope.ts'
-import type { DialRequest, Transport } from '../core/transport.ts'
+import type { DialRequest, Transport } from '../core/ports/transport.ts'
+import { decodeEnvelope, type Envelope } from '../core/wire/envelope.ts'
 import { applyPatch } from './apply-patch.ts'
 import { Connection, type ConnectionDown } from './connection.ts'
 import { socketUrl } from './key-url.ts'

@@ -1,7 +1,12 @@
 /** The `Transport` over anything shaped like the browser's WebSocket, the `ws` package included. */
 import { errorText, StateError } from '../core/errors.ts'
+import type {
+  DialRequest,
+  MessageSocket,
+  SocketHandlers,
+  Transport,
+} from '../core/ports/transport.ts'
 import { refusedHandshake } from '../core/retry-hint.ts'
-import type { DialRequest, MessageSocket, SocketHandlers, Transport } from '../core/transport.ts'
 
 /** What `ws` gives of the answer to a handshake that was refused. */
 export interface HandshakeAnswer {

@@ -84,7 +84,7 @@ export const ERROR_TABLE: Readonly<Record<ErrorCode, ErrorMeaning>> = {
   closing: { status: 503, closeCode: 4002, retryable: true },
   slow_consumer: { status: 503, closeCode: 4003, retryable: true },
   clock_drift: { status: 409, closeCode: 4004, retryable: true },
-  /** A node runs from a copy of another one's data; see `cluster/incarnation-line.ts`. */
+  /** A node runs from a copy of another one's data; see `cluster/incarnation/line.ts`. */
   duplicate_node: { status: 409, closeCode: 4509, retryable: false },
   unreachable: { status: 502, closeCode: 4005, retryable: true },
   not_open: { status: 503, closeCode: 4006, retryable: true },

@@ -7,18 +7,13 @@
  * in that order, then a frame for each later commit that changed what it sees, in order; frames leave in
  * batches (see Pacer), and a full state replaces the frames that wait before it.
  */
-import type { Commit, StoredRecord } from '../core/entry.ts'
+import type { Commit, StoredRecord } from '../core/data/entry.ts'
 import { StateError } from '../core/errors.ts'
-import { matchKey } from '../core/key.ts'
-import type { Logger } from '../core/logger.ts'
-import { SILENT_LOGGER } from '../core/logger.ts'
-import { mayOverlap } from '../core/pattern-overlap.ts'
-import type { TimeSource } from '../core/time.ts'
-import { Pacer } from './pacer.ts'
-import { PatternIndex } from './pattern-index.ts'
-import { Pool, type PoolContext, type SnapshotSource } from './pool.ts'
-import { PoolMemory } from './pool-memory.ts'
-import { PLAIN_SHAPE, type ReadShape } from './read-shape.ts'
+import { matchKey } from '../core/keys/key.ts'
+import { mayOverlap } from '../core/keys/pattern-overlap.ts'
+import type { Logger } from '../core/ports/logger.ts'
+import { SILENT_LOGGER } from '../core/ports/logger.ts'
+import type { TimeSource } from '../core/ports/time.ts'
 import {
   type AskCatchUp,
   type FanoutCounters,
@@ -26,8 +21,13 @@ import {
   newFanoutCounters,
   type PoolMember,
   Subscriber,
-} from './subscriber.ts'
-import { UnreadLedger } from './unread-ledger.ts'
+} from './frames/subscriber.ts'
+import { UnreadLedger } from './frames/unread-ledger.ts'
+import { Pacer } from './pacer.ts'
+import { PatternIndex } from './pattern-index.ts'
+import { PoolMemory } from './pool/memory.ts'
+import { Pool, type PoolContext, type SnapshotSource } from './pool/pool.ts'
+import { PLAIN_SHAPE, type ReadShape } from './views/read-shape.ts'
 
 export interface HubOptions {
   readonly source: SnapshotSource

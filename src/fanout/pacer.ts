@@ -5,7 +5,7 @@
  * write per socket, so that throughput grows with the load, there is always time to read requests,
  * and a node that keeps up hardly waits.
  */
-import { type CancelTimer, NS_PER_MS, type TimeSource } from '../core/time.ts'
+import { type CancelTimer, NS_PER_MS, type TimeSource } from '../core/ports/time.ts'
 
 export interface PacerOptions {
   readonly time: TimeSource

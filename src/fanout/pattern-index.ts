@@ -3,7 +3,7 @@
  * over segments: because `*` never crosses a `/`, a pattern covers a key exactly when it has as
  * many segments and each one covers its counterpart.
  */
-import { hasGlob, matchKey } from '../core/key.ts'
+import { hasGlob, matchKey } from '../core/keys/key.ts'
 
 interface TrieNode {
   /** Children by literal segment. */

@@ -1,6 +1,6 @@
 /** Connections that are kept for another request, and when each was last used. */
 import type { Duplex } from 'node:stream'
-import { NS_PER_MS, type TimeSource } from '../core/time.ts'
+import { NS_PER_MS, type TimeSource } from '../core/ports/time.ts'
 
 export class KeptConnections {
   readonly #time: TimeSource

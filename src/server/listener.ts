@@ -5,10 +5,10 @@ import { createServer as createHttpServer, type Server as HttpServer } from 'nod
 import { createServer as createHttpsServer, type Server as HttpsServer } from 'node:https'
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net'
 import { StateError } from '../core/errors.ts'
+import type { ResolvedServerOptions } from './contract/options.ts'
+import type { ServerAddress } from './contract/plugin.ts'
+import { CertificateReloader, loadTls } from './contract/tls.ts'
 import { KeptConnections } from './kept-connections.ts'
-import type { ResolvedServerOptions } from './options.ts'
-import type { ServerAddress } from './plugin.ts'
-import { CertificateReloader, loadTls } from './tls.ts'
 
 /** What the listener hands on. */
 export interface ListenerHandlers {

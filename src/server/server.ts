@@ -9,22 +9,26 @@
 import { StateError } from '../core/errors.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { Database } from '../store/database.ts'
-import type { Filters } from '../store/filters.ts'
+import type { Filters } from '../store/filters/filters.ts'
 import type { Store } from '../store/store.ts'
-import type { AdmissionMetrics } from './admission.ts'
-import type { Endpoint } from './endpoint.ts'
-import { type Hooks, runRefusing } from './hooks.ts'
-import { createIo, type ServerIo } from './io.ts'
+import type { AdmissionMetrics } from './admission/admission.ts'
+import { type Hooks, runRefusing } from './connections/hooks.ts'
+import type { SocketMetrics } from './connections/sockets.ts'
+import { bodyLimitsOf, type MemoryMetrics } from './contract/memory-limits.ts'
+import {
+  type ResolvedServerOptions,
+  resolveServerOptions,
+  type ServerOptions,
+} from './contract/options.ts'
+import type { ServerAddress } from './contract/plugin.ts'
+import { createIo, type ServerIo } from './data/io.ts'
+import type { Middleware } from './exchange/middleware.ts'
 import { closeNode, openNode, type RunningNode } from './lifecycle.ts'
-import { bodyLimitsOf, type MemoryMetrics } from './memory-limits.ts'
-import type { Middleware } from './middleware.ts'
-import { type ResolvedServerOptions, resolveServerOptions, type ServerOptions } from './options.ts'
-import type { ServerAddress } from './plugin.ts'
-import type { Proxies } from './proxy.ts'
-import { createRegistry, type Registry } from './registry.ts'
-import type { SocketMetrics } from './sockets.ts'
+import { createRegistry, type Registry } from './management/registry.ts'
+import type { Proxies } from './reverse-proxy/proxy.ts'
+import type { Endpoint } from './routing/endpoint.ts'
 
-export type { ServerOptions } from './options.ts'
+export type { ServerOptions } from './contract/options.ts'
 
 export interface Server extends ServerIo {
   /**

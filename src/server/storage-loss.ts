@@ -3,12 +3,12 @@
  * and handshakes are refused by the store and `upgrade.ts`; here ends what is open already.
  */
 import { errorText, type StateError } from '../core/errors.ts'
-import type { Logger } from '../core/logger.ts'
+import type { Logger } from '../core/ports/logger.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { Database } from '../store/database.ts'
 import type { Store } from '../store/store.ts'
-import type { ServerPlugin } from './plugin.ts'
-import type { Sockets } from './sockets.ts'
+import type { Sockets } from './connections/sockets.ts'
+import type { ServerPlugin } from './contract/plugin.ts'
 
 export interface LosingNode {
   readonly store: Store

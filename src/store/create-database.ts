@@ -1,10 +1,10 @@
 /** A database over a store, with the parts of it that requests share. */
-import type { HybridClock } from '../core/clock.ts'
-import { type Logger, SILENT_LOGGER } from '../core/logger.ts'
-import type { TimeSource } from '../core/time.ts'
+import type { HybridClock } from '../core/data/clock.ts'
+import { type Logger, SILENT_LOGGER } from '../core/ports/logger.ts'
+import type { TimeSource } from '../core/ports/time.ts'
 import { Database } from './database.ts'
 import { LockingStore } from './locking-store.ts'
-import { KeyLocks } from './locks.ts'
+import { KeyLocks } from './locks/locks.ts'
 import { type BeforeRead, ReadHooks } from './read-hooks.ts'
 import type { Store } from './store.ts'
 

@@ -3,25 +3,25 @@
  * watch. Values are compact JSON text, given back digit for digit. Filters and static mode are for
  * what comes from outside and do not apply. `server.database` is one.
  */
-import type { HybridClock } from '../core/clock.ts'
-import type { Entry } from '../core/entry.ts'
+import type { HybridClock } from '../core/data/clock.ts'
+import type { Entry } from '../core/data/entry.ts'
 import { StateError } from '../core/errors.ts'
-import { assertKey, hasGlob, keysOverlap, MAX_KEY_SEGMENTS, matchKey } from '../core/key.ts'
-import type { LogPosition } from '../core/protocol.ts'
+import { assertKey, hasGlob, keysOverlap, MAX_KEY_SEGMENTS, matchKey } from '../core/keys/key.ts'
+import type { LogPosition } from '../core/wire/protocol.ts'
 import type { LockingBatchOptions, LockingStore, LockingWriteOptions } from './locking-store.ts'
-import type { KeyLocks, Lock, LockMetrics, LockOptions } from './locks.ts'
+import type { KeyLocks, Lock, LockMetrics, LockOptions } from './locks/locks.ts'
 import type {
   BatchItem,
   BatchResult,
   DeleteResult,
   DurabilityOption,
   WriteResult,
-} from './operations.ts'
-import { assertDrift, type EntryMeta, planSetWithMeta } from './plan-set-with-meta.ts'
-import { planSilentDelete } from './plan-silent-delete.ts'
-import { assertRange, assertSpan, definedRange, type ListRange } from './ranges.ts'
+} from './planning/operations.ts'
+import { assertDrift, type EntryMeta, planSetWithMeta } from './plans/set-with-meta.ts'
+import { planSilentDelete } from './plans/silent-delete.ts'
 import type { BeforeRead, ReadHooks } from './read-hooks.ts'
 import type { Store } from './store.ts'
+import { assertRange, assertSpan, definedRange, type ListRange } from './types/ranges.ts'
 import { type WatchEvent, Watcher } from './watcher.ts'
 
 export interface DatabaseOptions {

@@ -2,8 +2,8 @@
  * A store whose writes wait for the locks of their keys. Everything that writes on behalf of a user
  * goes through here; replication and the clean-up of limit filters write to the store itself.
  */
-import type { Entry } from '../core/entry.ts'
-import type { KeyLocks, LockedWriteOptions } from './locks.ts'
+import type { Entry } from '../core/data/entry.ts'
+import type { KeyLocks, LockedWriteOptions } from './locks/locks.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -13,7 +13,7 @@ import type {
   UpdateOptions,
   WriteOptions,
   WriteResult,
-} from './operations.ts'
+} from './planning/operations.ts'
 import type { Store } from './store.ts'
 
 /** Options of a write of several keys. */

@@ -1,7 +1,7 @@
 /** Functions that run before a read and are waited for, such as one that fetches what is read. */
 import { errorText } from '../core/errors.ts'
-import type { Logger } from '../core/logger.ts'
-import type { TimeSource } from '../core/time.ts'
+import type { Logger } from '../core/ports/logger.ts'
+import type { TimeSource } from '../core/ports/time.ts'
 
 /** Hears of the key or glob about to be read. What it throws is logged, and the read goes on. */
 export type BeforeRead = (keyOrGlob: string) => void | Promise<void>

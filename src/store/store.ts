@@ -1,15 +1,22 @@
 /** Ordered reads and writes over one storage adapter, and what replication needs of it. See `committer.ts`. */
-import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/entry.ts'
-import type { ChangeName } from '../core/marks.ts'
-import { parseOvertaken } from '../core/overtaken.ts'
-import type { LogPosition } from '../core/protocol.ts'
-import { type LogPage, readLog } from './change-log.ts'
-import { Committer } from './committer.ts'
-import { ConflictLog, type ConflictLogOptions } from './conflict-log.ts'
-import { currentEpoch, endsOfEpochs, isOnLog, planEpoch, previousEpoch } from './epochs.ts'
-import type { ListPace } from './list-pace.ts'
-import { mergeApart } from './merge-apart.ts'
-import { overtakenByFollowers } from './merged-versions.ts'
+import { type Commit, type Entry, type StoredRecord, versionOf } from '../core/data/entry.ts'
+import type { ChangeName } from '../core/data/marks.ts'
+import { parseOvertaken } from '../core/data/overtaken.ts'
+import type { LogPosition } from '../core/wire/protocol.ts'
+import { Committer } from './commit/committer.ts'
+import { StoreCondition } from './condition.ts'
+import { ConflictLog, type ConflictLogOptions } from './conflicts/conflict-log.ts'
+import { overtakenByFollowers } from './format/merged-versions.ts'
+import type { SequencedRow } from './format/rows.ts'
+import { type LogPage, readLog } from './log/change-log.ts'
+import { currentEpoch, endsOfEpochs, isOnLog, planEpoch, previousEpoch } from './log/epochs.ts'
+import {
+  decodeRetention,
+  type ForgetOptions,
+  planForget,
+  RETENTION_ROW,
+  type Retention,
+} from './log/tombstones.ts'
 import type {
   BatchItem,
   BatchResult,
@@ -19,15 +26,15 @@ import type {
   UpdateOptions,
   WriteOptions,
   WriteResult,
-} from './operations.ts'
-import { planDelete, planPush, planSet, planUpdate } from './operations.ts'
-import { readOutboxRows } from './outbox-rows.ts'
-import { planBatch } from './plan-batch.ts'
-import { lowerMaxStamp } from './plan-lower-max-stamp.ts'
-import { planMeta } from './plan-meta.ts'
-import { planRestamp } from './plan-restamp.ts'
-import { planSweep } from './plan-sweep.ts'
-import { type RecordStream, recordsOf } from './records-of.ts'
+} from './planning/operations.ts'
+import { planDelete, planPush, planSet, planUpdate } from './planning/operations.ts'
+import { planBatch } from './plans/batch.ts'
+import { lowerMaxStamp } from './plans/lower-max-stamp.ts'
+import { planMeta } from './plans/meta.ts'
+import { planRestamp } from './plans/restamp.ts'
+import { planSweep } from './plans/sweep.ts'
+import { mergeApart } from './replication/merge-apart.ts'
+import { type RecordStream, recordsOf } from './replication/records-of.ts'
 import type {
   AnyMergeOptions,
   AnyOutcome,
@@ -38,24 +45,17 @@ import type {
   SentRow,
   TakeOptions,
   TakeOutcome,
-} from './replication.ts'
-import { planAcknowledge, planRefill } from './replication.ts'
-import { resendAll } from './resend-all.ts'
-import type { SequencedRow } from './rows.ts'
-import type { RecordScan, ScanOptions } from './scan-records.ts'
-import type { KeyState, ListOptions } from './state.ts'
-import { StoreCondition } from './store-condition.ts'
-import type { DecisionTermsOf, LeaderOf, StoreOptions } from './store-options.ts'
-import { type PendingQuery, readPending, readPendingRow } from './superseded-writes.ts'
-import {
-  decodeRetention,
-  type ForgetOptions,
-  planForget,
-  RETENTION_ROW,
-  type Retention,
-} from './tombstones.ts'
+} from './replication/replication.ts'
+import { planAcknowledge, planRefill } from './replication/replication.ts'
+import { resendAll } from './replication/resend-all.ts'
+import { readOutboxRows } from './state/outbox-rows.ts'
+import type { RecordScan, ScanOptions } from './state/scan-records.ts'
+import type { KeyState, ListOptions } from './state/state.ts'
+import { type PendingQuery, readPending, readPendingRow } from './state/superseded-writes.ts'
+import type { ListPace } from './types/list-pace.ts'
+import type { DecisionTermsOf, LeaderOf, StoreOptions } from './types/store-options.ts'
 
-export type { DecisionTerms, LeaderOf, StoreOptions } from './store-options.ts'
+export type { DecisionTerms, LeaderOf, StoreOptions } from './types/store-options.ts'
 
 export class Store extends StoreCondition {
   readonly #committer: Committer

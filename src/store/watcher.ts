@@ -9,10 +9,10 @@
  * pages, which has each key's latest change only. So a slow reader may miss values that were
  * overwritten meanwhile, never the last one, and never a delete.
  */
-import type { Change, Commit } from '../core/entry.ts'
+import type { Change, Commit } from '../core/data/entry.ts'
 import type { StateError } from '../core/errors.ts'
-import type { LogPosition } from '../core/protocol.ts'
-import type { LogPage } from './change-log.ts'
+import type { LogPosition } from '../core/wire/protocol.ts'
+import type { LogPage } from './log/change-log.ts'
 
 /** What a watcher needs of a store. */
 export interface WatchSource {

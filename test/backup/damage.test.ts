@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { decodeHead, HEAD_BYTES, MAGIC } from '../../backup/frame.ts'
+import { decodeHead, HEAD_BYTES, MAGIC } from '../../backup/format/frame.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { backupBytes, makeRecords, readAll } from './fixtures.ts'
 

@@ -1,11 +1,11 @@
 /** Backups made in memory, for the tests of their format. */
 
-import type { BackupEvent } from '../../backup/backup-event.ts'
-import type { BackupHeader } from '../../backup/backup-header.ts'
+import type { BackupEvent } from '../../backup/format/event.ts'
+import type { BackupHeader } from '../../backup/format/header.ts'
 import { type BackupReport, inspectBackup } from '../../backup/inspect-backup.ts'
 import { readBackup } from '../../backup/read-backup.ts'
 import { type WriteBackupOptions, writeBackup } from '../../backup/write-backup.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 
 export const HEADER: BackupHeader = {
   node: 'node1',

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { decodeHeader, encodeHeader } from '../../backup/backup-header.ts'
+import { decodeHeader, encodeHeader } from '../../backup/format/header.ts'
+import { decodeRecordLine, encodeRecordLine } from '../../backup/format/record-line.ts'
 import { readBackup } from '../../backup/read-backup.ts'
-import { decodeRecordLine, encodeRecordLine } from '../../backup/record-line.ts'
 import { writeBackup } from '../../backup/write-backup.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { backupBytes, chunked, HEADER, makeRecords, readAll } from './fixtures.ts'
 
 const formats = ['binary', 'jsonl'] as const

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, test } from 'vitest'
 import { type BrokenRow, decodeKoRow, readKoFolder } from '../../backup/ko-records.ts'
-import type { Entry, StoredRecord } from '../../src/core/entry.ts'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
+import type { Entry, StoredRecord } from '../../src/core/data/entry.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { openStore } from '../support/store.ts'
 
 /** Written by `ko-fixture/main.go` with the engine and the values of the Go server. */

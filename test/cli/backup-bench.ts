@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeAll, beforeEach, expect } from 'vitest'
 import { createServer, type Server } from '../../src/server/server.ts'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { prepareBuild } from '../support/built.ts'
 import { type CliEnd, type CliOptions, CliProcess, runCli } from '../support/cli-process.ts'
 

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readFile, writeFile } from 'node:fs/promises'
 import { describe, expect, it } from 'vitest'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { OOO_COMMAND } from '../support/built.ts'
 import { runCli } from '../support/cli-process.ts'
 import { BackupBench, contentsOf, KO_FIXTURE } from './backup-bench.ts'

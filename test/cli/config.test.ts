@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type AnySetting, parseArguments } from '../../cli/arguments.ts'
 import {
   CLIENT_SETTINGS,
   configFrom,
@@ -12,9 +11,10 @@ import {
   type ServeConfig,
   serveConfig,
   serveVariables,
-} from '../../cli/config.ts'
-import { settingsOf } from '../../cli/resolve.ts'
-import { fieldOf } from '../../cli/secret-file.ts'
+} from '../../cli/settings/config.ts'
+import { type AnySetting, parseArguments } from '../../cli/settings/reading/arguments.ts'
+import { settingsOf } from '../../cli/settings/reading/resolve.ts'
+import { fieldOf } from '../../cli/settings/reading/secret-file.ts'
 
 type Env = Readonly<Record<string, string>>
 

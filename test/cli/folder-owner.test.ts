@@ -3,8 +3,8 @@ import { chownSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } fr
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { giveToOwnerOf } from '../../cli/folder-owner.ts'
-import { restoreFolder } from '../../cli/restore-folder.ts'
+import { giveToOwnerOf } from '../../cli/offline/folder-owner.ts'
+import { restoreFolder } from '../../cli/offline/restore-folder.ts'
 
 /** Of nobody here. */
 const OWNER = 61_234

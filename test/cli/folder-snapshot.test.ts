@@ -5,9 +5,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { SNAPSHOT_PREFIX, snapshotFolder } from '../../cli/folder-snapshot.ts'
-import { lockHolder } from '../../cli/lock-holder.ts'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
+import { SNAPSHOT_PREFIX, snapshotFolder } from '../../cli/offline/folder-snapshot.ts'
+import { lockHolder } from '../../cli/offline/lock-holder.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { waitFor } from '../support/wait.ts'
 
 const KO_FIXTURE = fileURLToPath(new URL('../backup/ko-fixture/db', import.meta.url))

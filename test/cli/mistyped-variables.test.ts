@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { serveVariables } from '../../cli/config.ts'
-import { warnOfMistyped } from '../../cli/mistyped-variables.ts'
+import { serveVariables } from '../../cli/settings/config.ts'
+import { warnOfMistyped } from '../../cli/settings/mistyped-variables.ts'
 
 function warnings(...names: string[]): unknown[] {
   const heard: unknown[] = []

@@ -1,6 +1,6 @@
 /** `ooo nodes` on a cluster in this process. */
 import { expect, it } from 'vitest'
-import { formatNodes } from '../../cli/nodes.ts'
+import { formatNodes } from '../../cli/commands/nodes.ts'
 import { startNode } from '../cluster/nodes.ts'
 import { KeptStorage } from '../support/kept-storage.ts'
 import { ooo } from '../support/run-command.ts'

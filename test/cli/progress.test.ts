@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createProgress, formatBytes, formatCount, plural } from '../../cli/progress.ts'
+import { createProgress, formatBytes, formatCount, plural } from '../../cli/terminal/progress.ts'
 
 /** A progress on a clock of its own, and what it wrote. */
 function recorded(options: { readonly isTerminal: boolean; readonly total?: number }) {

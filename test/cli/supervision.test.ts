@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { type ChildEvent, type ChildState, FIRST_START, stepChild } from '../../cli/supervision.ts'
+import {
+  type ChildEvent,
+  type ChildState,
+  FIRST_START,
+  stepChild,
+} from '../../cli/supervise/supervision.ts'
 
 type Row = Record<ChildEvent['name'], readonly [next: ChildState, ...effects: string[]]>
 

@@ -4,9 +4,9 @@ import { closeSync, existsSync, fstatSync, mkdtempSync, openSync, rmSync } from 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createConsoleLogger } from '../../cli/console-logger.ts'
-import { notifySystemd, writesToJournal } from '../../cli/systemd.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import { notifySystemd, writesToJournal } from '../../cli/start/systemd.ts'
+import { createConsoleLogger } from '../../cli/terminal/console-logger.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import { waitFor } from '../support/wait.ts'
 
 const LISTENER = `

@@ -1,12 +1,12 @@
 /** Under which name a node votes, and that people are told where it is not the one they gave. */
 import { expect, it } from 'vitest'
-import { parseArguments } from '../../cli/arguments.ts'
-import { SERVE_SETTINGS, serveConfig } from '../../cli/config.ts'
-import { warnOfNamelessVoter } from '../../cli/election-settings.ts'
-import { commandHelp } from '../../cli/help.ts'
-import { settingsOf } from '../../cli/resolve.ts'
-import { SERVE } from '../../cli/serve.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import { commandHelp } from '../../cli/commands/help.ts'
+import { SERVE } from '../../cli/commands/serve.ts'
+import { SERVE_SETTINGS, serveConfig } from '../../cli/settings/config.ts'
+import { warnOfNamelessVoter } from '../../cli/settings/groups/election.ts'
+import { parseArguments } from '../../cli/settings/reading/arguments.ts'
+import { settingsOf } from '../../cli/settings/reading/resolve.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 
 function warningsOf(...args: string[]): string[] {
   const config = serveConfig(parseArguments(['--key=a', ...args], settingsOf(SERVE_SETTINGS)), {})

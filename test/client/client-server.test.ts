@@ -8,7 +8,7 @@ import {
   type SubscriptionState,
 } from '../../src/client/index.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { freePort } from '../support/free-port.ts'
 import { waitFor } from '../support/wait.ts'
 

@@ -1,7 +1,7 @@
 import type { Browser, Page } from 'playwright-core'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { createServer, type Server } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { findChromium, launchChromium } from '../support/chromium.ts'
 import { freePort } from '../support/free-port.ts'
 import { bundleOooClient } from '../support/ooo-client-bundle.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { AnswerEvent, Answers } from '../../cluster/answer-state.ts'
-import { NO_ANSWERS, stepAnswers } from '../../cluster/answer-state.ts'
-import type { ComparisonMessage } from '../../src/core/protocol-comparison.ts'
+import type { AnswerEvent, Answers } from '../../cluster/anti-entropy/answer-state.ts'
+import { NO_ANSWERS, stepAnswers } from '../../cluster/anti-entropy/answer-state.ts'
+import type { ComparisonMessage } from '../../src/core/wire/comparison.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS } from './fixtures.ts'
 

@@ -1,10 +1,22 @@
 import { describe, expect, test } from 'vitest'
-import type { Walk } from '../../cluster/anti-entropy.ts'
-import { askNext, cutHashes, learn, portions, startWalk } from '../../cluster/anti-entropy.ts'
-import { childrenOf, DigestTree, leafMask, leafOf, leavesOf } from '../../cluster/digest-tree.ts'
-import { HashSet } from '../../cluster/hash-set.ts'
-import { EMPTY_DIGEST, encodeHash, hashRecord, hashText } from '../../src/core/digest.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
+import type { Walk } from '../../cluster/anti-entropy/anti-entropy.ts'
+import {
+  askNext,
+  cutHashes,
+  learn,
+  portions,
+  startWalk,
+} from '../../cluster/anti-entropy/anti-entropy.ts'
+import {
+  childrenOf,
+  DigestTree,
+  leafMask,
+  leafOf,
+  leavesOf,
+} from '../../cluster/anti-entropy/digest-tree.ts'
+import { HashSet } from '../../cluster/anti-entropy/hash-set.ts'
+import { EMPTY_DIGEST, encodeHash, hashRecord, hashText } from '../../src/core/data/digest.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { fc } from '../support/property.ts'
 import { entry } from './fixtures.ts'
 

@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { ERROR_TABLE, type ErrorCode } from '../../src/core/errors.ts'
-import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
+import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 import { type FakeDial, FakeTransport } from '../support/fake-transport.ts'
 import { BAD_RECORDS } from './bad-records.ts'

@@ -4,9 +4,9 @@
  */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { cluster } from '../../cluster/index.ts'
-import { encodeHash, hashText } from '../../src/core/digest.ts'
+import { encodeHash, hashText } from '../../src/core/data/digest.ts'
 import { ERROR_TABLE, type ErrorCode } from '../../src/core/errors.ts'
-import { STREAM_PATH } from '../../src/core/protocol.ts'
+import { STREAM_PATH } from '../../src/core/wire/protocol.ts'
 import { SocketClient, serve } from '../server/serve.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 import { waitFor } from '../support/wait.ts'

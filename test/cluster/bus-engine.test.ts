@@ -1,6 +1,6 @@
 /** Engines on a bus in memory: who sends what, and what becomes of followers when the bus fails. */
 import { afterEach, describe, expect, test } from 'vitest'
-import { type Delivery, MemoryBus } from '../../cluster/bus-memory.ts'
+import { type Delivery, MemoryBus } from '../../cluster/bus/memory.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { type EngineNode, Engines, recordsOf } from './engines.ts'
 

@@ -1,15 +1,19 @@
 /** The follower's machine between stream and bus: the whole table, and walks with the leader's machine. */
 import { describe, expect, test } from 'vitest'
-import type { SizedBatch } from '../../cluster/feed.ts'
-import type { FollowerEffect, FollowerEvent, FollowerState } from '../../cluster/follower-state.ts'
-import { initialFollower, stepFollower } from '../../cluster/follower-state.ts'
-import type { LeaderSessionEvent, LeaderSessionState } from '../../cluster/leader-session.ts'
-import { GREETING, isOnBus, stepLeaderSession } from '../../cluster/leader-session.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import type { FollowerMessage, LeaderMessage, Welcome } from '../../src/core/protocol.ts'
-import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
-import { unreadable } from '../../src/core/record-check.ts'
-import { keyFlaw } from '../../src/core/record-flaw.ts'
+import type { SizedBatch } from '../../cluster/follower/state/feed.ts'
+import type {
+  FollowerEffect,
+  FollowerEvent,
+  FollowerState,
+} from '../../cluster/follower/state/state.ts'
+import { initialFollower, stepFollower } from '../../cluster/follower/state/state.ts'
+import type { LeaderSessionEvent, LeaderSessionState } from '../../cluster/leader/session.ts'
+import { GREETING, isOnBus, stepLeaderSession } from '../../cluster/leader/session.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { unreadable } from '../../src/core/records/check.ts'
+import { keyFlaw } from '../../src/core/records/flaw.ts'
+import type { FollowerMessage, LeaderMessage, Welcome } from '../../src/core/wire/protocol.ts'
+import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS as USUAL } from './fixtures.ts'
 

@@ -1,4 +1,4 @@
-import { MemoryBus } from '../../cluster/bus-memory.ts'
+import { MemoryBus } from '../../cluster/bus/memory.ts'
 import { describeBus } from '../conformance/bus.ts'
 
 const bus = new MemoryBus()

@@ -1,7 +1,7 @@
 /** What people are told of the bus: in the status, as text, as metrics; and acknowledgements over it. */
 import { describe, expect, test } from 'vitest'
-import { formatStatus } from '../../cli/status-text.ts'
-import { MemoryBus } from '../../cluster/bus-memory.ts'
+import { formatStatus } from '../../cli/terminal/status-text.ts'
+import { MemoryBus } from '../../cluster/bus/memory.ts'
 import { waitFor } from '../support/wait.ts'
 import { startNode, type TestNode } from './nodes.ts'
 

@@ -1,8 +1,8 @@
 /** Records that no other node takes, or that are greater than one does: links go on past them. */
 import { expect, test } from 'vitest'
-import { standInOrigin } from '../../src/core/stand-in-origin.ts'
-import { encodeRecord, metaRow, recordRow } from '../../src/store/rows.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { standInOrigin } from '../../src/core/data/stand-in-origin.ts'
+import { encodeRecord, metaRow, recordRow } from '../../src/store/format/rows.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
 import { startNode, type TestNode } from './nodes.ts'

@@ -4,7 +4,7 @@ import * as http from 'node:http'
 import { expect, onTestFinished, test } from 'vitest'
 import { cluster } from '../../cluster/index.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { request } from '../support/http.ts'
 
 /** Speaks 2.0 to whoever asks, and has lists to be merged. */

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { measureOffset } from '../../cluster/clock-offset.ts'
+import { measureOffset } from '../../cluster/follower/clock-offset.ts'
 
 const MS = 1_000_000n
 const reading = { leaderNs: 1000n * MS, wallNs: 1000n * MS, roundTripNs: 20n * MS, knownNs: 0n }

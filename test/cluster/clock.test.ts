@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
-import { NS_PER_MS } from '../../src/core/time.ts'
+import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
+import { NS_PER_MS } from '../../src/core/ports/time.ts'
 import { type SiteNode, VirtualSite } from './virtual-site.ts'
 
 const YEARS_10_MS = 315_576_000_000

@@ -1,10 +1,10 @@
 /** Whom a leader lets in, by the incarnations that hellos name. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { CloneGuard } from '../../cluster/clone-guard.ts'
+import { CloneGuard } from '../../cluster/incarnation/clone-guard.ts'
 import { ERROR_TABLE } from '../../src/core/errors.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
-import type { Hello } from '../../src/core/protocol.ts'
-import { incarnationsOf } from '../../src/store/incarnations.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
+import type { Hello } from '../../src/core/wire/protocol.ts'
+import { incarnationsOf } from '../../src/store/recovery/incarnations.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 import { helloOf, RawPeer } from './raw-peer.ts'
 

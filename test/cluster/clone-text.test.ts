@@ -1,5 +1,10 @@
 import { describe, expect, it } from 'vitest'
-import { explainClone, isCloneRefusal, placeOf, refusalText } from '../../cluster/clone-text.ts'
+import {
+  explainClone,
+  isCloneRefusal,
+  placeOf,
+  refusalText,
+} from '../../cluster/members/clone-text.ts'
 
 describe('where a node is said to be', () => {
   it.each([

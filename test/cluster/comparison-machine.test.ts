@@ -1,9 +1,12 @@
 import { describe, expect, test } from 'vitest'
-import type { Comparison, ComparisonStep } from '../../cluster/comparison.ts'
-import { beginComparison, hasEnded, stepComparison } from '../../cluster/comparison.ts'
-import type { ComparisonEffect, ComparisonEvent } from '../../cluster/comparison-events.ts'
-import type { Digest } from '../../src/core/digest.ts'
-import type { Found } from '../../src/core/protocol-comparison.ts'
+import type { Comparison, ComparisonStep } from '../../cluster/anti-entropy/comparison.ts'
+import { beginComparison, hasEnded, stepComparison } from '../../cluster/anti-entropy/comparison.ts'
+import type {
+  ComparisonEffect,
+  ComparisonEvent,
+} from '../../cluster/anti-entropy/comparison-events.ts'
+import type { Digest } from '../../src/core/data/digest.ts'
+import type { Found } from '../../src/core/wire/comparison.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS } from './fixtures.ts'
 

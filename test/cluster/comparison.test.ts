@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { StoredRecord } from '../../src/core/entry.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { FAKE_START_NS } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { Engines, old, oldEntries, plant, recordsOf } from './engines.ts'

@@ -2,12 +2,12 @@
  * Stores linked as nodes of a cluster are, with messages that are held up, lost and repeated, next to a
  * model that knows of each write what its maker had seen.
  */
-import { LeaderStorage } from '../../cluster/leader-storage.ts'
-import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
-import type { Conflict, ConflictLog } from '../../src/store/conflict-log.ts'
-import type { SequencedRow } from '../../src/store/rows.ts'
+import { LeaderStorage } from '../../cluster/follower/leader-storage.ts'
+import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
+import type { Conflict, ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
+import type { SequencedRow } from '../../src/store/format/rows.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import type { SeededRandom } from '../support/seeded-random.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 

@@ -1,9 +1,9 @@
 /** Real servers whose leader is elected, on a lease in memory. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { formatStatus } from '../../cli/status-text.ts'
+import { formatStatus } from '../../cli/terminal/status-text.ts'
 import type { CustomLeaderOptions } from '../../cluster/election/options.ts'
-import { createSystemTime } from '../../src/server/system-time.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { createSystemTime } from '../../src/server/process/system-time.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { Subscriber } from '../support/subscriber.ts'
 import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
 import { waitFor } from '../support/wait.ts'

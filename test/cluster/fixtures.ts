@@ -1,8 +1,8 @@
 /** Records and limits shared by the tests of the cluster's machines. */
 
-import type { ClusterLimits } from '../../cluster/options.ts'
-import { DEFAULT_LIMITS } from '../../cluster/options.ts'
-import type { Entry, Tombstone } from '../../src/core/entry.ts'
+import type { ClusterLimits } from '../../cluster/config/options.ts'
+import { DEFAULT_LIMITS } from '../../cluster/config/options.ts'
+import type { Entry, Tombstone } from '../../src/core/data/entry.ts'
 
 export const LIMITS: ClusterLimits = {
   ...DEFAULT_LIMITS,

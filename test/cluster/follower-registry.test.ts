@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { FollowerRegistry } from '../../cluster/follower-registry.ts'
-import type { Logger } from '../../src/core/logger.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { FollowerRegistry } from '../../cluster/progress/follower-registry.ts'
+import type { Logger } from '../../src/core/ports/logger.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
 const FOLLOWER = { id: 'f', name: 'edge', scopes: ['items/*'] }

@@ -4,12 +4,12 @@ import type {
   FollowerEvent,
   FollowerState,
   LinkProgress,
-} from '../../cluster/follower-state.ts'
-import { initialFollower, stepFollower } from '../../cluster/follower-state.ts'
-import type { Digest } from '../../src/core/digest.ts'
-import type { Pushed, Rows, Welcome } from '../../src/core/protocol.ts'
-import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
-import type { Digests, Found, KeySet } from '../../src/core/protocol-comparison.ts'
+} from '../../cluster/follower/state/state.ts'
+import { initialFollower, stepFollower } from '../../cluster/follower/state/state.ts'
+import type { Digest } from '../../src/core/data/digest.ts'
+import type { Digests, Found, KeySet } from '../../src/core/wire/comparison.ts'
+import type { Pushed, Rows, Welcome } from '../../src/core/wire/protocol.ts'
+import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS } from './fixtures.ts'
 

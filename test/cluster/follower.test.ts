@@ -1,11 +1,15 @@
 import { beforeEach, describe, expect, test } from 'vitest'
-import { DigestTable } from '../../cluster/digest-table.ts'
-import { FollowerLink } from '../../cluster/follower.ts'
-import { laterSeen, loadProgress } from '../../cluster/link-progress.ts'
-import { PartialValues } from '../../cluster/pieces/partial-values.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
-import type { LeaderMessage } from '../../src/core/protocol.ts'
-import { decodeFollowerMessage, encodeMessage, STREAM_PROTOCOL } from '../../src/core/protocol.ts'
+import { DigestTable } from '../../cluster/anti-entropy/digest-table.ts'
+import { FollowerLink } from '../../cluster/follower/follower.ts'
+import { laterSeen, loadProgress } from '../../cluster/progress/link-progress.ts'
+import { PartialValues } from '../../cluster/stream/partial-values.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
+import type { LeaderMessage } from '../../src/core/wire/protocol.ts'
+import {
+  decodeFollowerMessage,
+  encodeMessage,
+  STREAM_PROTOCOL,
+} from '../../src/core/wire/protocol.ts'
 import type { Store } from '../../src/store/store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { FakeTransport } from '../support/fake-transport.ts'

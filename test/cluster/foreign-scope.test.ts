@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest'
-import type { Logger } from '../../src/core/logger.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import type { Logger } from '../../src/core/ports/logger.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import { waitFor } from '../support/wait.ts'
 import { startNode } from './nodes.ts'
 

@@ -1,7 +1,7 @@
 /** Writes that do not merge, asked of a node that does not lead the key, among real servers. */
 import { describe, expect, it } from 'vitest'
 import { StateError } from '../../src/core/errors.ts'
-import { TOKEN_HEADER } from '../../src/core/protocol.ts'
+import { TOKEN_HEADER } from '../../src/core/wire/protocol.ts'
 import { freePort } from '../support/free-port.ts'
 import { waitFor } from '../support/wait.ts'
 import { HeldStorage, startNode, type TestNode } from './nodes.ts'

@@ -1,7 +1,7 @@
 /** Links of nodes whose storage takes nothing, on virtual time. */
 import { describe, expect, test } from 'vitest'
 import { StateError } from '../../src/core/errors.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { Engines } from './engines.ts'
 
 /** A storage that can be full. */

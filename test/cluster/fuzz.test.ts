@@ -4,8 +4,8 @@
  * OOO_FUZZ_CASES how many.
  */
 import { expect, test } from 'vitest'
-import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
-import type { DialRequest, SocketHandlers, Transport } from '../../src/core/transport.ts'
+import type { DialRequest, SocketHandlers, Transport } from '../../src/core/ports/transport.ts'
+import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { damage, shuffle } from './fuzz-frames.ts'

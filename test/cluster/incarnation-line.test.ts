@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type IncarnationLine, judgeIncarnation } from '../../cluster/incarnation-line.ts'
-import { beginIncarnation, MAX_INCARNATIONS } from '../../src/store/incarnations.ts'
+import { type IncarnationLine, judgeIncarnation } from '../../cluster/incarnation/line.ts'
+import { beginIncarnation, MAX_INCARNATIONS } from '../../src/store/recovery/incarnations.ts'
 import { fc } from '../support/property.ts'
 
 const LINE: IncarnationLine = { chain: ['c', 'b', 'a'], replaced: ['x'] }

@@ -4,10 +4,10 @@
  */
 
 import { describe, expect, test } from 'vitest'
-import { HybridClock } from '../../src/core/clock.ts'
-import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
-import { compareRecords } from '../../src/core/merge.ts'
-import type { TimeSource } from '../../src/core/time.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
+import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
+import { compareRecords } from '../../src/core/data/merge.ts'
+import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { Store } from '../../src/store/store.ts'
 import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'

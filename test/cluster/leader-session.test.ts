@@ -4,12 +4,12 @@ import type {
   LeaderSessionEvent,
   LeaderSessionState,
   StreamingState,
-} from '../../cluster/leader-session.ts'
-import { GREETING, stepLeaderSession } from '../../cluster/leader-session.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import type { Hello } from '../../src/core/protocol.ts'
-import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
-import type { SequencedRow } from '../../src/store/rows.ts'
+} from '../../cluster/leader/session.ts'
+import { GREETING, stepLeaderSession } from '../../cluster/leader/session.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import type { Hello } from '../../src/core/wire/protocol.ts'
+import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
+import type { SequencedRow } from '../../src/store/format/rows.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { entry, LIMITS } from './fixtures.ts'
 

@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { cluster } from '../../cluster/index.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { waitForValue } from '../support/wait.ts'
 
 const servers: Server[] = []

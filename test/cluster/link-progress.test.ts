@@ -1,15 +1,15 @@
 /** What is kept on disk of the leaders that a node follows and followed. */
 import { expect, it } from 'vitest'
+import { planPlacement } from '../../cluster/members/placement.ts'
 import {
   encodeProgress,
   horizonRow,
   loadProgress,
   settlePlacement,
-} from '../../cluster/link-progress.ts'
-import { planPlacement } from '../../cluster/placement.ts'
-import { progressRow } from '../../src/store/link-rows.ts'
-import { metaRow } from '../../src/store/rows.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+} from '../../cluster/progress/link-progress.ts'
+import { metaRow } from '../../src/store/format/rows.ts'
+import { progressRow } from '../../src/store/lineage/link-rows.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
 it('leaders that were followed long ago leave nothing behind', async () => {

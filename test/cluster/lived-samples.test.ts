@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { Samples } from '../../cluster/lived-samples.ts'
+import { Samples } from '../../cluster/progress/lived-samples.ts'
 
 const MS = 1_000_000n
 const AGE_MS = 800

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { LivedTime } from '../../cluster/lived-time.ts'
-import { HybridClock } from '../../src/core/clock.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { LivedTime } from '../../cluster/progress/lived-time.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore } from '../support/store.ts'
 

@@ -1,8 +1,8 @@
 /** Who is a member of a cluster: who joined by the stream, until it leaves or is forgotten. */
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { challenge, isProven, type ProofHeaders } from '../../cluster/proof.ts'
-import { TOKEN_HEADER } from '../../src/core/protocol.ts'
+import { challenge, isProven, type ProofHeaders } from '../../cluster/members/proof.ts'
+import { TOKEN_HEADER } from '../../src/core/wire/protocol.ts'
 import { KeptStorage } from '../support/kept-storage.ts'
 import { waitFor, waitForValue } from '../support/wait.ts'
 import { startNode, type TestNode } from './nodes.ts'

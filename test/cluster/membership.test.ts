@@ -1,8 +1,8 @@
 /** Registration: a node's record says where it is as long as it is alive. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { hostAndPort, nodeAddress, Registrar } from '../../cluster/membership.ts'
-import type { Entry } from '../../src/core/entry.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import { hostAndPort, nodeAddress, Registrar } from '../../cluster/members/membership.ts'
+import type { Entry } from '../../src/core/data/entry.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import type { Store } from '../../src/store/store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore } from '../support/store.ts'

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import { type PartialValue, PartialValues } from '../../cluster/pieces/partial-values.ts'
-import { answered, FIRST_WINDOW } from '../../cluster/pieces/piece-window.ts'
-import { encodeHash, hashText } from '../../src/core/digest.ts'
-import { endOfPiece, type ValueName } from '../../src/core/protocol-pieces.ts'
+import { type PartialValue, PartialValues } from '../../cluster/stream/partial-values.ts'
+import { answered, FIRST_WINDOW } from '../../cluster/stream/piece-window.ts'
+import { encodeHash, hashText } from '../../src/core/data/digest.ts'
+import { endOfPiece, type ValueName } from '../../src/core/wire/pieces.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
 const TEXT = '"0123456789"'

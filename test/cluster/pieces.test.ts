@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from 'vitest'
-import type { ClusterLimits } from '../../cluster/options.ts'
+import type { ClusterLimits } from '../../cluster/config/options.ts'
 import { SlowLine } from '../support/slow-line.ts'
 import { waitFor } from '../support/wait.ts'
 import { startNode, type TestNode } from './nodes.ts'

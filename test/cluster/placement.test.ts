@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { leaderUrl, planPlacement, scopeOf, streamUrl } from '../../cluster/placement.ts'
+import { leaderUrl, planPlacement, scopeOf, streamUrl } from '../../cluster/members/placement.ts'
 
 describe('which node leads a key', () => {
   test('without a cluster URL this node leads everything, the nodes scope included', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { proofOfPlace } from '../../cluster/proof-of-place.ts'
-import { FORMER_LOGS_ROW, type FormerLog } from '../../src/store/former-logs.ts'
+import { proofOfPlace } from '../../cluster/progress/proof-of-place.ts'
+import { FORMER_LOGS_ROW, type FormerLog } from '../../src/store/lineage/former-logs.ts'
 import {
   type Apart,
   apartHash,
@@ -10,8 +10,8 @@ import {
   MAX_APART,
   moreApart,
   withInStep,
-} from '../../src/store/in-step.ts'
-import { readLineage } from '../../src/store/lineage.ts'
+} from '../../src/store/lineage/in-step.ts'
+import { readLineage } from '../../src/store/lineage/lineage.ts'
 import { entry } from './fixtures.ts'
 
 const OWN = { epoch: 'own', seq: 100 }

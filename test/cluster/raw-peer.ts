@@ -1,7 +1,7 @@
 /** The far end of a stream, played by a test: says what it likes, reads when it likes. */
 
-import { STREAM_PROTOCOL } from '../../src/core/protocol.ts'
-import type { MessageSocket, SocketHandlers } from '../../src/core/transport.ts'
+import type { MessageSocket, SocketHandlers } from '../../src/core/ports/transport.ts'
+import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
 import type { RigNode } from '../support/engine-rig.ts'
 
 export class RawPeer implements MessageSocket {

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import { HashSet } from '../../cluster/hash-set.ts'
-import { settleUnknown } from '../../cluster/set-rows.ts'
-import { hashText } from '../../src/core/digest.ts'
-import { versionOf } from '../../src/core/entry.ts'
+import { HashSet } from '../../cluster/anti-entropy/hash-set.ts'
+import { settleUnknown } from '../../cluster/anti-entropy/set-rows.ts'
+import { hashText } from '../../src/core/data/digest.ts'
+import { versionOf } from '../../src/core/data/entry.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 
 const LEADER = 'http://l'

@@ -3,7 +3,7 @@ import { readBackup } from '../../backup/read-backup.ts'
 import { restoreStorage } from '../../backup/restore-records.ts'
 import { backupOfStore } from '../../backup/store-backup.ts'
 import { writeBackup } from '../../backup/write-backup.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import type { SiteNode, VirtualSite } from './virtual-site.ts'
 
 interface Backup {

@@ -1,6 +1,6 @@
 /** What a node says when its leader does not take its token. */
 import { expect, it } from 'vitest'
-import { explainRefusal } from '../../cluster/token.ts'
+import { explainRefusal } from '../../cluster/members/token.ts'
 
 it('a leader that does not take the token is told from one that is away', () => {
   const advice = ": its cluster token is another one than this node's"

@@ -1,7 +1,7 @@
 /** What replication costs on the wire, counted by the engine itself on both sides. */
 import { afterEach, describe, expect, test } from 'vitest'
-import type { TrafficReport } from '../../cluster/traffic.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
+import type { TrafficReport } from '../../cluster/leader/traffic.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 import type { Store } from '../../src/store/store.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { horizonAt } from '../../cluster/retention.ts'
-import { countsInDigest, planForUnknown } from '../../cluster/unknown-entries.ts'
+import { countsInDigest, planForUnknown } from '../../cluster/anti-entropy/unknown-entries.ts'
+import { horizonAt } from '../../cluster/progress/retention.ts'
 import { entry, tombstone } from './fixtures.ts'
 
 const old = entry('a', 50)

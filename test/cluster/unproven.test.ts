@@ -1,6 +1,6 @@
 /** What is sent to a leader of which nothing tells whether it was deleted is told; what is refilled as usual is not. */
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { type SiteNode, VirtualSite } from './virtual-site.ts'
 
 const RETENTION_MS = 80_000

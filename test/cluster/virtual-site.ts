@@ -1,17 +1,23 @@
 /** A few nodes, production engine and store, on a virtual network, each with a wall clock of its own. */
-import { Leadership, type LeaderTerm } from '../../cluster/election/leadership.ts'
-import type { LeaseView } from '../../cluster/election/lease.ts'
-import type { Standing } from '../../cluster/election/standing.ts'
-import type { VotersReport } from '../../cluster/election/voters-report.ts'
-import { ClusterEngine, type EngineOptions } from '../../cluster/engine.ts'
-import { resolveClusterOptions } from '../../cluster/options.ts'
-import { type Placement, planPlacement, type ScopeOptions, scopeOf } from '../../cluster/placement.ts'
-import { HybridClock } from '../../src/core/clock.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import type { Logger } from '../../src/core/logger.ts'
-import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
+
+import { resolveClusterOptions } from '../../cluster/config/options.ts'
+import type { LeaseView } from '../../cluster/election/lease/lease.ts'
+import type { VotersReport } from '../../cluster/election/voters/report.ts'
+import type { Standing } from '../../cluster/election/voters/standing.ts'
+import {
+  type Placement,
+  planPlacement,
+  type ScopeOptions,
+  scopeOf,
+} from '../../cluster/members/placement.ts'
+import { ClusterEngine, type EngineOptions } from '../../cluster/node/engine.ts'
+import { Leadership, type LeaderTerm } from '../../cluster/node/leadership.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import type { Logger } from '../../src/core/ports/logger.ts'
+import { NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
 import { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { VirtualNetwork } from '../simulation/network.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'

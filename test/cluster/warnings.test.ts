@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { explainRefusal } from '../../cluster/token.ts'
-import { linkWarnings } from '../../cluster/warnings.ts'
+import { explainRefusal } from '../../cluster/members/token.ts'
+import { linkWarnings } from '../../cluster/node/warnings.ts'
 
 const LIVE = {
   url: 'http://leader:8800',

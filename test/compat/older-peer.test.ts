@@ -3,8 +3,8 @@
  * else each comparison with it would find a difference that no repair removes.
  */
 import { afterEach, describe, expect, it } from 'vitest'
-import { addDigests, EMPTY_DIGEST, encodeDigest, hashRecord } from '../../src/core/digest.ts'
-import { type StoredRecord, withMarks } from '../../src/core/entry.ts'
+import { addDigests, EMPTY_DIGEST, encodeDigest, hashRecord } from '../../src/core/data/digest.ts'
+import { type StoredRecord, withMarks } from '../../src/core/data/entry.ts'
 import type { Store } from '../../src/store/store.ts'
 import { helloOf, RawPeer } from '../cluster/raw-peer.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'

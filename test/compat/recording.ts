@@ -1,8 +1,8 @@
 /** What a follower and a leader of an earlier release said to one another, and the two of them played from it. */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { decodeFollowerMessage, decodeLeaderMessage } from '../../src/core/protocol.ts'
-import type { SocketHandlers, Transport } from '../../src/core/transport.ts'
+import type { SocketHandlers, Transport } from '../../src/core/ports/transport.ts'
+import { decodeFollowerMessage, decodeLeaderMessage } from '../../src/core/wire/protocol.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { RawPeer } from '../cluster/raw-peer.ts'
 

@@ -3,13 +3,13 @@
  * of this release: what a rolling upgrade brings about. And peers of other protocols are turned away by name.
  */
 import { afterEach, describe, expect, it } from 'vitest'
+import type { SocketHandlers } from '../../src/core/ports/transport.ts'
 import {
   decodeFollowerMessage,
   decodeLeaderMessage,
   encodeMessage,
   STREAM_PROTOCOL,
-} from '../../src/core/protocol.ts'
-import type { SocketHandlers } from '../../src/core/transport.ts'
+} from '../../src/core/wire/protocol.ts'
 import { helloOf, RawPeer } from '../cluster/raw-peer.ts'
 import { EngineRig } from '../support/engine-rig.ts'
 import { FAKE_START_NS } from '../support/fake-time.ts'

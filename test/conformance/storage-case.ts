@@ -1,8 +1,17 @@
 /** What the storage suite is given for each case, and the short words its cases share. */
 
 import assert from 'node:assert/strict'
-import type { BatchOperation, ErrorCode, Row, StorageAdapter } from '../../src/storage-adapter.ts'
-import { isStateError, type RowRange, type StateError } from '../../src/storage-adapter.ts'
+import type {
+  BatchOperation,
+  ErrorCode,
+  Row,
+  StorageAdapter,
+} from '../../src/core/ports/storage-adapter.ts'
+import {
+  isStateError,
+  type RowRange,
+  type StateError,
+} from '../../src/core/ports/storage-adapter.ts'
 
 /**
  * One adapter over empty storage, not opened yet, and what can be done to that storage. Each part

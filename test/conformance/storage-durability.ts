@@ -1,7 +1,7 @@
 /** Durability, persistence, ownership and failures of the engine; part of the storage suite. */
 
 import assert from 'node:assert/strict'
-import type { Durability, ErrorCode } from '../../src/storage-adapter.ts'
+import type { Durability, ErrorCode } from '../../src/core/ports/storage-adapter.ts'
 import {
   assertRejects,
   type ConformanceCase,

@@ -1,6 +1,6 @@
 /** Planting a fault in a storage adapter, to see the suite name it. */
 
-import type { StorageAdapter } from '../../src/storage-adapter.ts'
+import type { StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
 
 /** One way an adapter can be wrong. */
 export interface Fault {

@@ -1,7 +1,7 @@
 /** Faults of rows, batches and life, each with the case of the suite that must name it. */
 
-import type { BatchOperation, BatchOptions } from '../../src/storage-adapter.ts'
-import { StateError } from '../../src/storage-adapter.ts'
+import type { BatchOperation, BatchOptions } from '../../src/core/ports/storage-adapter.ts'
+import { StateError } from '../../src/core/ports/storage-adapter.ts'
 import { drain } from './storage-case.ts'
 import { type Fault, turns } from './storage-fault.ts'
 import { SCAN_FAULTS } from './storage-scan-faults.ts'

@@ -1,7 +1,7 @@
 /** What every method does in each state of an adapter's life; part of the storage suite. */
 
 import assert from 'node:assert/strict'
-import type { StorageAdapter } from '../../src/storage-adapter.ts'
+import type { StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
 import { assertRejects, type ConformanceCase, drain, put, rowsOf } from './storage-case.ts'
 
 const METHODS: Readonly<Record<string, (adapter: StorageAdapter) => Promise<unknown>>> = {

@@ -4,7 +4,12 @@
  */
 
 import assert from 'node:assert/strict'
-import type { BatchOperation, Row, RowRange, StorageAdapter } from '../../src/storage-adapter.ts'
+import type {
+  BatchOperation,
+  Row,
+  RowRange,
+  StorageAdapter,
+} from '../../src/core/ports/storage-adapter.ts'
 import { type CaseTools, type ConformanceCase, del, drain, put, rowsOf } from './storage-case.ts'
 import { selectRows } from './storage-scans.ts'
 

@@ -1,7 +1,7 @@
 /** Rows, batches and `getMany`; part of the storage suite. */
 
 import assert from 'node:assert/strict'
-import type { BatchOperation } from '../../src/storage-adapter.ts'
+import type { BatchOperation } from '../../src/core/ports/storage-adapter.ts'
 import { type ConformanceCase, del, put, rowsOf, startWriter } from './storage-case.ts'
 
 const MIB = 1024 * 1024

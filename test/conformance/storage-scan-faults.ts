@@ -1,7 +1,7 @@
 /** Faults of scans, each with the case of the suite that must name it. */
 
-import type { Row, RowRange, StorageAdapter } from '../../src/storage-adapter.ts'
-import { StateError } from '../../src/storage-adapter.ts'
+import type { Row, RowRange, StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
+import { StateError } from '../../src/core/ports/storage-adapter.ts'
 import { drain, rowsOf } from './storage-case.ts'
 import type { Fault } from './storage-fault.ts'
 

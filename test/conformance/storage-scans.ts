@@ -1,7 +1,7 @@
 /** Ranges, order and the life of scans; part of the storage suite. */
 
 import assert from 'node:assert/strict'
-import type { Row, RowRange, StorageAdapter } from '../../src/storage-adapter.ts'
+import type { Row, RowRange, StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
 import { type ConformanceCase, drain, put, rowsOf, startWriter } from './storage-case.ts'
 
 /** Rows of a model in a range, by the words of the contract. */

@@ -1,7 +1,7 @@
 /** What scans see of batches written beside them; part of the storage suite. */
 
 import assert from 'node:assert/strict'
-import type { Row } from '../../src/storage-adapter.ts'
+import type { Row } from '../../src/core/ports/storage-adapter.ts'
 import { type ConformanceCase, del, drain, put, rowsOf, startWriter } from './storage-case.ts'
 
 export const SNAPSHOT_CASES: readonly ConformanceCase[] = [

@@ -11,7 +11,7 @@
  * ```
  */
 
-import type { StorageAdapter } from '../../src/storage-adapter.ts'
+import type { StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
 import type { CaseTools, ConformanceCase, StorageCase } from './storage-case.ts'
 import { DURABILITY_CASES, FAILURE_CASES, OWNER_CASES } from './storage-durability.ts'
 import { LIFE_CASES } from './storage-lifecycle.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { backoffDelayMs, DEFAULT_BACKOFF, resolveBackoff } from '../../src/core/backoff.ts'
 import { isStateError } from '../../src/core/errors.ts'
+import { backoffDelayMs, DEFAULT_BACKOFF, resolveBackoff } from '../../src/core/ports/backoff.ts'
 import { fc } from '../support/property.ts'
 
 describe('backoff', () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { DEFAULT_MAX_DRIFT_NS, HybridClock, LATEST_STAMP } from '../../src/core/clock.ts'
+import { DEFAULT_MAX_DRIFT_NS, HybridClock, LATEST_STAMP } from '../../src/core/data/clock.ts'
 import { fc } from '../support/property.ts'
 import { ManualTime } from '../support/store.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { deepMerge } from '../../src/core/deep-merge.ts'
 import { isStateError } from '../../src/core/errors.ts'
-import { compactJson } from '../../src/core/json.ts'
+import { deepMerge } from '../../src/core/json/deep-merge.ts'
+import { compactJson } from '../../src/core/json/json.ts'
 import { fc } from '../support/property.ts'
 
 const objectText = fc

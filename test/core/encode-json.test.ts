@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
-import { encodeJson } from '../../src/core/encode-json.ts'
 import { isStateError } from '../../src/core/errors.ts'
-import { parseExact } from '../../src/core/json.ts'
-import { JsonNumber, parseWithJsonNumbers } from '../../src/core/json-number.ts'
+import { encodeJson } from '../../src/core/json/encode.ts'
+import { parseExact } from '../../src/core/json/json.ts'
+import { JsonNumber, parseWithJsonNumbers } from '../../src/core/json/number.ts'
 import { fc } from '../support/property.ts'
 
 describe('encoding values', () => {

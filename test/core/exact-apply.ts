@@ -1,5 +1,5 @@
 /** RFC 6902 add, remove and replace on JSON text, digit for digit: what a careful client does. */
-import { type JsonNode, parseNodes } from '../../src/core/json.ts'
+import { type JsonNode, parseNodes } from '../../src/core/json/json.ts'
 
 type Tree = Map<string, Tree> | Tree[] | string
 

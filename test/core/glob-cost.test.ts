@@ -1,6 +1,6 @@
 /** Matching a glob: against an oracle of its own, and with a cost that grows no faster than the texts. */
 import { describe, expect, it } from 'vitest'
-import { matchKey } from '../../src/core/key.ts'
+import { matchKey } from '../../src/core/keys/key.ts'
 import { fc } from '../support/property.ts'
 
 /** By dynamic programming over all prefixes, straight from the rules; nothing of the product's is used. */

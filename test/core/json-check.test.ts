@@ -1,9 +1,14 @@
 /** Reading JSON text without making values of it, against the engine's own parser. */
 import { describe, expect, it } from 'vitest'
-import { encodeJson } from '../../src/core/encode-json.ts'
 import { isStateError } from '../../src/core/errors.ts'
-import { compactJson, compactJsonInSlices, nodeValue, parseNodes } from '../../src/core/json.ts'
-import { jsonExcess } from '../../src/core/json-bounds.ts'
+import { jsonExcess } from '../../src/core/json/bounds.ts'
+import { encodeJson } from '../../src/core/json/encode.ts'
+import {
+  compactJson,
+  compactJsonInSlices,
+  nodeValue,
+  parseNodes,
+} from '../../src/core/json/json.ts'
 import { fc } from '../support/property.ts'
 
 const READABLE = { maxDepth: 1000, maxMembers: 1e9 }

@@ -7,7 +7,7 @@ import {
   parseExact,
   parseNodes,
   sameNode,
-} from '../../src/core/json.ts'
+} from '../../src/core/json/json.ts'
 import { fc } from '../support/property.ts'
 
 function refused(text: string): boolean {

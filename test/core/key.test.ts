@@ -11,7 +11,7 @@ import {
   isValidKey,
   keysOverlap,
   matchKey,
-} from '../../src/core/key.ts'
+} from '../../src/core/keys/key.ts'
 import { fc } from '../support/property.ts'
 
 function messageOf(run: () => void): string {

@@ -6,14 +6,14 @@ import {
   latestOfMarks,
   MAX_MARKS,
   unionMarks,
-} from '../../src/core/marks.ts'
+} from '../../src/core/data/marks.ts'
 import {
   isOriginOf,
   nextOrigin,
   nodeOf,
   parseOrigin,
   restoredOrigin,
-} from '../../src/core/origin.ts'
+} from '../../src/core/data/origin.ts'
 
 describe('origins', () => {
   test('a node writes under its id first, and then under one generation after the other', () => {

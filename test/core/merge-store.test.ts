@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import { compareRecords } from '../../src/core/merge.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { compareRecords } from '../../src/core/data/merge.ts'
 import type { Store } from '../../src/store/store.ts'
 import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import { marksOf, nameOf, withMarks, withWas } from '../../src/core/entry.ts'
-import { addLaterMarks, addMarks, isCovered, unionMarks } from '../../src/core/marks.ts'
-import { compareRecords, compareUnder, mergeRecords } from '../../src/core/merge.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { marksOf, nameOf, withMarks, withWas } from '../../src/core/data/entry.ts'
+import { addLaterMarks, addMarks, isCovered, unionMarks } from '../../src/core/data/marks.ts'
+import { compareRecords, compareUnder, mergeRecords } from '../../src/core/data/merge.ts'
 import { fc } from '../support/property.ts'
 
 const stamp = fc.bigInt({ min: 1n, max: 4n })

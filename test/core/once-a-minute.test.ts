@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { LogFields, Logger } from '../../src/core/logger.ts'
-import { onceAMinute } from '../../src/core/once-a-minute.ts'
+import type { LogFields, Logger } from '../../src/core/ports/logger.ts'
+import { onceAMinute } from '../../src/core/ports/once-a-minute.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
 type Line = [level: string, message: string, fields: LogFields | undefined]

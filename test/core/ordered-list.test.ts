@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { OrderedList } from '../../src/core/ordered-list.ts'
+import { OrderedList } from '../../src/core/data/ordered-list.ts'
 import { fc } from '../support/property.ts'
 
 const ascending = (a: number, b: number): number => a - b

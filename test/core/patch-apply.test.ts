@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import { compactJson, parseNodes } from '../../src/core/json.ts'
-import { diffJson } from '../../src/core/patch.ts'
-import { PatchedDocument } from '../../src/core/patch-apply.ts'
+import { compactJson, parseNodes } from '../../src/core/json/json.ts'
+import { diffJson } from '../../src/core/json/patch.ts'
+import { PatchedDocument } from '../../src/core/json/patch-apply.ts'
 import { fc } from '../support/property.ts'
 
 function patched(document: string, ...patches: string[]): string {

@@ -1,7 +1,7 @@
 import jsonPatch from 'fast-json-patch'
 import { describe, expect, it } from 'vitest'
-import { compactJson } from '../../src/core/json.ts'
-import { diffJson, diffTexts } from '../../src/core/patch.ts'
+import { compactJson } from '../../src/core/json/json.ts'
+import { diffJson, diffTexts } from '../../src/core/json/patch.ts'
 import { fc } from '../support/property.ts'
 import { applyExactly, canonicalText } from './exact-apply.ts'
 

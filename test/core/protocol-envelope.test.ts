@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import { decodeEnvelope } from '../../src/core/protocol-envelope.ts'
+import { decodeEnvelope } from '../../src/core/wire/envelope.ts'
 
 describe('decoding an envelope', () => {
   it('reads a snapshot, its members in any order, integers exact', () => {

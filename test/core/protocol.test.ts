@@ -1,14 +1,14 @@
 import { describe, expect, test } from 'vitest'
-import { LATEST_STAMP } from '../../src/core/clock.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
+import { LATEST_STAMP } from '../../src/core/data/clock.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
+import { flawOf } from '../../src/core/records/check.ts'
 import {
   decodeFollowerMessage,
   decodeLeaderMessage,
   encodeMessage,
   STREAM_PROTOCOL,
-} from '../../src/core/protocol.ts'
-import { flawOf } from '../../src/core/record-check.ts'
+} from '../../src/core/wire/protocol.ts'
 import { fc } from '../support/property.ts'
 
 const seq = fc.nat()

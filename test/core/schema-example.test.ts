@@ -1,8 +1,8 @@
 /** How schemas are shown to tools. */
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import type { Schema } from '../../src/core/schema.ts'
-import { schemaExample } from '../../src/core/schema-example.ts'
+import type { Schema } from '../../src/core/json/schema.ts'
+import { schemaExample } from '../../src/core/json/schema-example.ts'
 
 const cases: readonly [string, Schema, object | undefined][] = [
   ['nothing', {}, undefined],

@@ -1,8 +1,8 @@
 /** Records damaged on one node's disk come back from its peers, as real processes see it. */
 
 import { describe, expect, it } from 'vitest'
-import { recordRow } from '../../src/store/rows.ts'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
+import { recordRow } from '../../src/store/format/rows.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { type ProcessNode, waitUntilEqual } from '../support/process-cluster.ts'
 import { CATCH_UP_MS, dataOf, settle, startTrio, useClusters } from '../support/trio.ts'
 import { waitFor } from '../support/wait.ts'

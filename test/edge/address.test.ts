@@ -1,6 +1,6 @@
 /** A leader that is at another address all of a sudden, under the same name. */
 import { describe, expect, it } from 'vitest'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { startNode, type TestNode } from '../cluster/nodes.ts'
 import { waitFor } from '../support/wait.ts'
 import { startRelay } from './gateway.ts'

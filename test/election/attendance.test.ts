@@ -1,9 +1,9 @@
 /** What people are told of voters that are away, and how they change the list then. */
 import { describe, expect, it } from 'vitest'
-import { formatVoters } from '../../cli/voters.ts'
+import { formatVoters } from '../../cli/commands/voters.ts'
 import type { ElectedOptions } from '../../cluster/election/options.ts'
 import type { VotersReport } from '../../cluster/index.ts'
-import { createSystemTime } from '../../src/server/system-time.ts'
+import { createSystemTime } from '../../src/server/process/system-time.ts'
 import { startNode, type TestNode } from '../cluster/nodes.ts'
 import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
 import { waitFor } from '../support/wait.ts'

@@ -9,9 +9,9 @@ import {
   done,
   keeps,
   stepBallot,
-} from '../../cluster/election/ballot-state.ts'
-import type { Vote } from '../../src/core/protocol-voting.ts'
+} from '../../cluster/election/voters/ballot-state.ts'
 import { isLaterList, isMajority, type VoterList } from '../../src/core/voter-list.ts'
+import type { Vote } from '../../src/core/wire/voting.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 
 const LIST: VoterList = { voters: ['a', 'b', 'c'], lease: 1, change: 4 }

@@ -1,8 +1,8 @@
 /** A voter whose data was copied: two nodes with one id and one name do not count as two. */
 import { expect, it } from 'vitest'
 import type { ElectedOptions } from '../../cluster/election/options.ts'
-import { createSystemTime } from '../../src/server/system-time.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { createSystemTime } from '../../src/server/process/system-time.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { startNode, type TestNode } from '../cluster/nodes.ts'
 import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
 import { waitFor } from '../support/wait.ts'

@@ -1,9 +1,9 @@
 /** For how long a node knows who may decide, on a clock that the test moves. */
 import { expect, it } from 'vitest'
 import { Confirmation } from '../../cluster/election/confirmation.ts'
-import { electionTimes } from '../../cluster/election/election-state.ts'
-import { type LeaseView, NO_MARK } from '../../cluster/election/lease.ts'
-import { NS_PER_MS } from '../../src/core/time.ts'
+import { type LeaseView, NO_MARK } from '../../cluster/election/lease/lease.ts'
+import { electionTimes } from '../../cluster/election/state.ts'
+import { NS_PER_MS } from '../../src/core/ports/time.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
 const OTHER = { id: 'b', url: 'http://b:1' }

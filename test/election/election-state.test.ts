@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { type LeaseView, NO_MARK } from '../../cluster/election/lease/lease.ts'
 import {
   type ElectionEvent,
   type ElectionState,
@@ -7,8 +8,7 @@ import {
   initialElection,
   leadsAt,
   stepElection,
-} from '../../cluster/election/election-state.ts'
-import { type LeaseView, NO_MARK } from '../../cluster/election/lease.ts'
+} from '../../cluster/election/state.ts'
 
 const SELF = { id: 'me', url: 'http://me:1' }
 const OTHER = { id: 'other', url: 'http://other:1' }

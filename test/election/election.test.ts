@@ -1,9 +1,9 @@
 /** Candidates for one lease, on clocks that drift and a network that fails. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { Election } from '../../cluster/election/election.ts'
-import type { ElectionDecision } from '../../cluster/election/election-state.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
-import type { TimeSource } from '../../src/core/time.ts'
+import type { ElectionDecision } from '../../cluster/election/state.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
+import type { TimeSource } from '../../src/core/ports/time.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { KubeApi, type KubeRequest } from '../../cluster/election/kube-api.ts'
+import { KubeApi, type KubeRequest } from '../../cluster/election/lease/kube-api.ts'
 import { KUBECONFIG, makePod, realConfig, remove } from '../support/kube-cluster.ts'
 import { LeaseApi } from '../support/lease-api.ts'
 

@@ -1,9 +1,9 @@
 /** What an election decides, carried out on a real store, with what runs under a placement told only. */
 import { describe, expect, it } from 'vitest'
-import { Leadership, type LeaderTerm } from '../../cluster/election/leadership.ts'
-import { type Placement, planPlacement, scopeOf } from '../../cluster/placement.ts'
-import { HybridClock } from '../../src/core/clock.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import { type Placement, planPlacement, scopeOf } from '../../cluster/members/placement.ts'
+import { Leadership, type LeaderTerm } from '../../cluster/node/leadership.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import type { Store } from '../../src/store/store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'

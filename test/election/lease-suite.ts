@@ -6,7 +6,7 @@ import {
   type Lease,
   type LeaseView,
   NO_MARK,
-} from '../../cluster/election/lease.ts'
+} from '../../cluster/election/lease/lease.ts'
 import { waitFor } from '../support/wait.ts'
 
 /** One lease, as its candidates see it. */

@@ -1,9 +1,9 @@
 /** A node that can not reach the lease asks others who leads. */
 import type { IncomingHttpHeaders } from 'node:http'
 import { describe, expect, it } from 'vitest'
-import { type Lease, type LeaseView, NO_MARK } from '../../cluster/election/lease.ts'
+import { type Lease, type LeaseView, NO_MARK } from '../../cluster/election/lease/lease.ts'
 import { withPeerKnowledge } from '../../cluster/election/peer-knowledge.ts'
-import { proveAnswer } from '../../cluster/proof.ts'
+import { proveAnswer } from '../../cluster/members/proof.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 
 const SELF = { id: 'me', url: 'http://me:1' }

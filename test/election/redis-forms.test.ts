@@ -1,9 +1,9 @@
 /** The lease in every form that Redis runs in: behind TLS, under a Sentinel, as a Redis Cluster. */
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { NO_MARK } from '../../cluster/election/lease.ts'
-import { type RedisLeaseOptions, redisLease } from '../../cluster/election/redis-lease.ts'
-import { redisScripts } from '../../cluster/election/redis-scripts.ts'
+import { NO_MARK } from '../../cluster/election/lease/lease.ts'
+import { type RedisLeaseOptions, redisLease } from '../../cluster/election/lease/redis-lease.ts'
+import { redisScripts } from '../../cluster/election/lease/redis-scripts.ts'
 import { CertificateFolder, NO_OPENSSL } from '../support/certificates.ts'
 import { freePort } from '../support/free-port.ts'
 import { RedisForms } from '../support/redis-forms.ts'

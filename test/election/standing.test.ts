@@ -2,7 +2,7 @@
 import { expect, it } from 'vitest'
 import { Election } from '../../cluster/election/election.ts'
 import { withPeerKnowledge } from '../../cluster/election/peer-knowledge.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { LeaseServer, leaseOver } from '../support/virtual-lease.ts'
 

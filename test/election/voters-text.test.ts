@@ -1,10 +1,10 @@
 /** What people and programs are told of who leads. */
 import { expect, it } from 'vitest'
-import { formatStatus } from '../../cli/status-text.ts'
-import { formatVoters } from '../../cli/voters.ts'
+import { formatVoters } from '../../cli/commands/voters.ts'
+import { formatStatus } from '../../cli/terminal/status-text.ts'
 import type { LeaseReport } from '../../cluster/election/election.ts'
-import { leaseMetrics } from '../../cluster/election/lease-metrics.ts'
-import type { VotersReport } from '../../cluster/election/voters-report.ts'
+import type { VotersReport } from '../../cluster/election/voters/report.ts'
+import { leaseMetrics } from '../../cluster/metrics/lease-metrics.ts'
 import { startNode } from '../cluster/nodes.ts'
 
 const LEASE: LeaseReport = {

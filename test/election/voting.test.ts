@@ -1,12 +1,12 @@
 /** What a node keeps of its votes, and what it says to leaders over a link. */
 import { describe, expect, it } from 'vitest'
-import { Voting } from '../../cluster/election/voting.ts'
-import { FollowerVoting } from '../../cluster/follower-voting.ts'
-import type { JudgeOptions } from '../../cluster/missed-deletes.ts'
-import type { Grant, Vote } from '../../src/core/protocol-voting.ts'
+import { Voting } from '../../cluster/election/voters/voting.ts'
+import { FollowerVoting } from '../../cluster/follower/voting.ts'
+import type { JudgeOptions } from '../../cluster/progress/missed-deletes.ts'
 import type { VoterList } from '../../src/core/voter-list.ts'
+import type { Grant, Vote } from '../../src/core/wire/voting.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
 const LIST: VoterList = { voters: ['a', 'b', 'c'], lease: 3, change: 2 }

@@ -1,10 +1,10 @@
 /** A source the test commits to by hand, whose reads answer when it says; and connections to match. */
-import type { Change, Commit, Entry, StoredRecord } from '../../src/core/entry.ts'
-import { newestFirst } from '../../src/core/entry.ts'
-import { matchKey } from '../../src/core/key.ts'
-import type { FrameBatch } from '../../src/fanout/frame-batch.ts'
+import type { Change, Commit, Entry, StoredRecord } from '../../src/core/data/entry.ts'
+import { newestFirst } from '../../src/core/data/entry.ts'
+import { matchKey } from '../../src/core/keys/key.ts'
+import type { FrameBatch } from '../../src/fanout/frames/batch.ts'
+import type { FrameSink } from '../../src/fanout/frames/subscriber.ts'
 import { Hub, type HubOptions, type Subscription } from '../../src/fanout/hub.ts'
-import type { FrameSink } from '../../src/fanout/subscriber.ts'
 import { applyExactly, canonicalText } from '../core/exact-apply.ts'
 import { FakeTime } from '../support/fake-time.ts'
 

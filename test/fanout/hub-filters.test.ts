@@ -1,9 +1,9 @@
 /** Subscriptions to what filters show: the state is always what a fresh read would give. */
 
 import { describe, expect, it } from 'vitest'
-import { EMPTY_META, metaJson, metaListJson } from '../../src/core/entry.ts'
-import { hasGlob, matchKey } from '../../src/core/key.ts'
-import { Filters } from '../../src/store/filters.ts'
+import { EMPTY_META, metaJson, metaListJson } from '../../src/core/data/entry.ts'
+import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
+import { Filters } from '../../src/store/filters/filters.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import type { FakeTime } from '../support/fake-time.ts'
 import { fc } from '../support/property.ts'

@@ -1,6 +1,6 @@
 /** Which frames a change gives: wire format sections 4.3 to 4.7. */
 import { describe, expect, it } from 'vitest'
-import { EMPTY_META, metaJson, metaListJson } from '../../src/core/entry.ts'
+import { EMPTY_META, metaJson, metaListJson } from '../../src/core/data/entry.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import { createBench, join } from './fake-source.ts'
 

@@ -5,8 +5,8 @@
  */
 
 import { expect, it } from 'vitest'
-import { EMPTY_META, metaJson, metaListJson } from '../../src/core/entry.ts'
-import { hasGlob, matchKey } from '../../src/core/key.ts'
+import { EMPTY_META, metaJson, metaListJson } from '../../src/core/data/entry.ts'
+import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
 import type { Subscription } from '../../src/fanout/hub.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import { fc } from '../support/property.ts'

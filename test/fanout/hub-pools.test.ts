@@ -1,8 +1,8 @@
 /** The life of a pool: loading beside commits, resting, faults, bounds. */
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { metaListJson } from '../../src/core/entry.ts'
+import { metaListJson } from '../../src/core/data/entry.ts'
 import { isStateError } from '../../src/core/errors.ts'
-import { ListView } from '../../src/fanout/list-view.ts'
+import { ListView } from '../../src/fanout/views/list-view.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import { createBench, type FakeSink, join, settle } from './fake-source.ts'
 

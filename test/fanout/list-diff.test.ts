@@ -1,10 +1,10 @@
 /** The patch between two lists, applied by an independent implementation, gives the second list. */
 
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
-import { metaListJson } from '../../src/core/entry.ts'
-import { patchJson } from '../../src/core/patch.ts'
-import { diffEntries } from '../../src/fanout/list-diff.ts'
+import type { Entry } from '../../src/core/data/entry.ts'
+import { metaListJson } from '../../src/core/data/entry.ts'
+import { patchJson } from '../../src/core/json/patch.ts'
+import { diffEntries } from '../../src/fanout/views/list-diff.ts'
 import { applyExactly, canonicalText } from '../core/exact-apply.ts'
 import { fc } from '../support/property.ts'
 

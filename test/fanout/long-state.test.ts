@@ -1,8 +1,8 @@
 /** The full state of a long list is the same, however it is put together. */
 import { expect, it } from 'vitest'
-import { type Entry, metaListJson } from '../../src/core/entry.ts'
-import { encodeFrame, encodeState } from '../../src/fanout/frame.ts'
-import { ListView } from '../../src/fanout/list-view.ts'
+import { type Entry, metaListJson } from '../../src/core/data/entry.ts'
+import { encodeFrame, encodeState } from '../../src/fanout/frames/frame.ts'
+import { ListView } from '../../src/fanout/views/list-view.ts'
 
 it.each([3, 300, 3000])('%i entries', (count) => {
   const entries = Array.from({ length: count }, (_, i): Entry => {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { isValidKey, matchKey } from '../../src/core/key.ts'
+import { isValidKey, matchKey } from '../../src/core/keys/key.ts'
 import { PatternIndex } from '../../src/fanout/pattern-index.ts'
 import { fc } from '../support/property.ts'
 

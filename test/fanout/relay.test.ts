@@ -4,12 +4,12 @@
  */
 
 import { describe, expect, it } from 'vitest'
+import { newFanoutCounters, type Subscriber } from '../../src/fanout/frames/subscriber.ts'
+import { UnreadLedger } from '../../src/fanout/frames/unread-ledger.ts'
 import type { Subscription } from '../../src/fanout/hub.ts'
-import { Relay } from '../../src/fanout/relay.ts'
-import type { PoolNews, PoolQuestion } from '../../src/fanout/relay-messages.ts'
-import { RelayPool } from '../../src/fanout/relay-pool.ts'
-import { newFanoutCounters, type Subscriber } from '../../src/fanout/subscriber.ts'
-import { UnreadLedger } from '../../src/fanout/unread-ledger.ts'
+import type { PoolNews, PoolQuestion } from '../../src/fanout/relay/messages.ts'
+import { RelayPool } from '../../src/fanout/relay/pool.ts'
+import { Relay } from '../../src/fanout/relay/relay.ts'
 import { fc } from '../support/property.ts'
 import { type Bench, createBench, FakeSink, join, settle } from './fake-source.ts'
 

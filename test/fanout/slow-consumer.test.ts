@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { metaListJson } from '../../src/core/entry.ts'
+import { metaListJson } from '../../src/core/data/entry.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import { createBench, join } from './fake-source.ts'
 

@@ -1,7 +1,7 @@
 /** Reading a crashed database, and finding the point of the workload at which it stands. */
 
 import type { Store } from '../../src/store/store.ts'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { openStore } from '../support/store.ts'
 import { applyTo, type WorkloadState } from './workload.mjs'
 

@@ -4,7 +4,7 @@
 // file. Runs the built adapter.
 
 import { rmSync, writeFileSync, writeSync } from 'node:fs'
-import { LevelStorage } from '../../dist/storage-adapters/leveldb.js'
+import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 
 const [directory, failing] = process.argv.slice(2)
 let nowMs = 0

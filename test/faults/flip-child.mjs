@@ -5,9 +5,9 @@
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
-import { HybridClock } from '../../dist/src/core/clock.js'
+import { HybridClock } from '../../dist/src/core/data/clock.js'
 import { Store } from '../../dist/src/store/store.js'
-import { LevelStorage } from '../../dist/storage-adapters/leveldb.js'
+import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 
 const [plan, first, again] = process.argv.slice(2)
 const { sound, copy, files, entries, flips } = JSON.parse(readFileSync(plan, 'utf8'))

@@ -1,7 +1,7 @@
 /** The bus over Redis with TLS, under a Sentinel whose master dies, and over a Redis Cluster. */
 import { readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { redisBus } from '../../cluster/bus-redis.ts'
+import { redisBus } from '../../cluster/bus/redis.ts'
 import { BusTrio } from '../support/bus-trio.ts'
 import { CertificateFolder, NO_OPENSSL } from '../support/certificates.ts'
 import { freePort } from '../support/free-port.ts'

@@ -4,7 +4,7 @@
  */
 import { Agent } from 'node:http'
 import { setTimeout as delay } from 'node:timers/promises'
-import { parseExact } from '../../src/core/json.ts'
+import { parseExact } from '../../src/core/json/json.ts'
 import { type Answer, request } from '../support/http.ts'
 import type { ProcessNode } from '../support/process-cluster.ts'
 import { SeededRandom } from '../support/seeded-random.ts'

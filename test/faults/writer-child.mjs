@@ -4,10 +4,10 @@
 
 import { writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { HybridClock } from '../../dist/src/core/clock.js'
-import { createSystemTime } from '../../dist/src/server/system-time.js'
+import { HybridClock } from '../../dist/src/core/data/clock.js'
+import { createSystemTime } from '../../dist/src/server/process/system-time.js'
 import { Store } from '../../dist/src/store/store.js'
-import { LevelStorage } from '../../dist/storage-adapters/leveldb.js'
+import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 import { runOn } from './workload.mjs'
 
 const UNDER_WAY = 8

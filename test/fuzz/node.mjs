@@ -8,7 +8,7 @@
 import { backupRoutes } from '../../dist/backup/routes.js'
 import { cluster } from '../../dist/cluster/index.js'
 import { createServer } from '../../dist/src/index.js'
-import { LevelStorage } from '../../dist/storage-adapters/leveldb.js'
+import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 
 const MAX_DEPTH = 512
 

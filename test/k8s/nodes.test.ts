@@ -7,7 +7,7 @@ import {
   type ServeConfig,
   serveConfig,
   serveVariables,
-} from '../../cli/config.ts'
+} from '../../cli/settings/config.ts'
 import {
   imageCommand,
   named,

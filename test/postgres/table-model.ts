@@ -1,7 +1,7 @@
 /** What a table should hold, in plain memory: the same operations, told the stamps the table gave. */
 
 import type { TableEntry } from '../../postgres/index.ts'
-import { matchKey } from '../../src/core/key.ts'
+import { matchKey } from '../../src/core/keys/key.ts'
 
 export class TableModel {
   readonly #entries = new Map<string, TableEntry>()

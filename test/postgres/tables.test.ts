@@ -1,7 +1,7 @@
 import pg from 'pg'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { PostgresTables, TableEntry } from '../../postgres/index.ts'
-import { DEFAULT_JSON_BOUNDS } from '../../src/core/json-bounds.ts'
+import { DEFAULT_JSON_BOUNDS } from '../../src/core/json/bounds.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { usePostgres } from '../support/services.ts'
 import { openTables } from './table-fixtures.ts'

@@ -1,9 +1,13 @@
 /** Data access over a store, with filters of the test: order, atomicity, conditions. */
 import { describe, expect, it } from 'vitest'
-import { DEFAULT_JSON_BOUNDS } from '../../src/core/json-bounds.ts'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
-import { type AccessParts, createDataAccess, type DataAccess } from '../../src/server/access.ts'
-import { MergeRoom } from '../../src/server/merge-room.ts'
+import { DEFAULT_JSON_BOUNDS } from '../../src/core/json/bounds.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
+import {
+  type AccessParts,
+  createDataAccess,
+  type DataAccess,
+} from '../../src/server/data/access.ts'
+import { MergeRoom } from '../../src/server/turns/merge-room.ts'
 import type { Store } from '../../src/store/store.ts'
 import { openStore } from '../support/store.ts'
 

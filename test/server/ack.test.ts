@@ -1,7 +1,7 @@
 /** Where a write has to be before it is answered, on a node alone and with a plugin that replicates. */
 import { describe, expect, it } from 'vitest'
-import type { Holders, Replication, ServerPlugin } from '../../src/server/plugin.ts'
-import { MAX_WAITERS } from '../../src/server/write-status-tracker.ts'
+import type { Holders, Replication, ServerPlugin } from '../../src/server/contract/plugin.ts'
+import { MAX_WAITERS } from '../../src/server/write-status/tracker.ts'
 import { waitFor } from '../support/wait.ts'
 import { serve, type TestServer } from './serve.ts'
 

@@ -2,9 +2,13 @@ import { describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { createClient } from '../../src/client/index.ts'
 import { isStateError } from '../../src/core/errors.ts'
-import { addressGroup, clientAddress, trustProxies } from '../../src/server/client-address.ts'
+import {
+  addressGroup,
+  clientAddress,
+  trustProxies,
+} from '../../src/server/admission/client-address.ts'
 import { createServer } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { ask, get, hold, serveCalmly, until, upgrade } from './admission-fixtures.ts'
 
 const FIRST = '127.0.0.1'

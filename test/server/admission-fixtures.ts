@@ -1,8 +1,8 @@
 /** Bare connections from chosen addresses, and the answers they get. */
 import { once } from 'node:events'
 import * as net from 'node:net'
-import type { AdmissionMetrics } from '../../src/server/admission.ts'
-import type { ServerOptions } from '../../src/server/options.ts'
+import type { AdmissionMetrics } from '../../src/server/admission/admission.ts'
+import type { ServerOptions } from '../../src/server/contract/options.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest, handshake, serve, type TestServer } from './serve.ts'

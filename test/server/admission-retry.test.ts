@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { resolveAdmission } from '../../src/server/admission-options.ts'
-import { parseOpenFiles } from '../../src/server/open-files.ts'
+import { resolveAdmission } from '../../src/server/admission/options.ts'
 import {
   MAX_RETRY_DELAY_MS,
   queueRetry,
@@ -8,7 +7,8 @@ import {
   type RetryQueue,
   spreadReturn,
   takeToken,
-} from '../../src/server/retry-queue.ts'
+} from '../../src/server/admission/retry-queue.ts'
+import { parseOpenFiles } from '../../src/server/process/open-files.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 
 const SEEDS = Array.from({ length: 20 }, (_, seed) => seed)

@@ -1,8 +1,8 @@
 /** `POST /-/batch`: several writes, all or none. */
 
 import { describe, expect, it } from 'vitest'
-import type { BatchOperation } from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import type { BatchOperation } from '../../src/core/ports/storage-adapter.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import type { Answer } from '../support/http.ts'
 import { fc } from '../support/property.ts'
 import { serve, type TestServer } from './serve.ts'

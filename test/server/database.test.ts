@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import type { ServerOptions } from '../../src/server/server.ts'
 import { createServer } from '../../src/server/server.ts'
 import type { Database } from '../../src/store/database.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest, serve } from './serve.ts'
 

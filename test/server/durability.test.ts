@@ -7,8 +7,8 @@ import type {
   BatchOptions,
   Durability,
   StorageCapabilities,
-} from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+} from '../../src/core/ports/storage-adapter.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest, serve, type TestServer } from './serve.ts'
 

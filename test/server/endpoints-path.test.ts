@@ -1,8 +1,8 @@
 /** Path templates and the order in which routes are asked. */
 
 import { describe, expect, it } from 'vitest'
-import { compileTemplate } from '../../src/server/path-template.ts'
-import { type RoutedHandler, Router } from '../../src/server/router.ts'
+import { compileTemplate } from '../../src/server/routing/path-template.ts'
+import { type RoutedHandler, Router } from '../../src/server/routing/router.ts'
 import { fc } from '../support/property.ts'
 
 const cases: readonly [string, string, Record<string, string> | undefined][] = [

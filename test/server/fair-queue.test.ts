@@ -1,6 +1,6 @@
 /** Room that is handed out in the order in which it was asked for. */
 import { expect, it } from 'vitest'
-import { FairQueue } from '../../src/server/fair-queue.ts'
+import { FairQueue } from '../../src/server/turns/fair-queue.ts'
 
 const queueOf = (maxBytes: number, maxWaiting = 10): FairQueue =>
   new FairQueue({ maxBytes, maxWaiting, what: 'merges' })

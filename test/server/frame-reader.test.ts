@@ -1,8 +1,8 @@
 import type { Writable } from 'node:stream'
 import { describe, expect, it } from 'vitest'
 import * as ws from 'ws'
-import { FrameReader } from '../../src/server/frame-reader.ts'
-import { encodeFrames } from '../../src/server/frame-writer.ts'
+import { FrameReader } from '../../src/server/websocket/frame-reader.ts'
+import { encodeFrames } from '../../src/server/websocket/frame-writer.ts'
 import { fc } from '../support/property.ts'
 
 const LIMIT = 300

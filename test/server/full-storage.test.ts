@@ -1,7 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
 import { StateError } from '../../src/core/errors.ts'
 import { createServer } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { request } from '../support/http.ts'
 
 class FullStorage extends MemoryStorage {

@@ -1,7 +1,7 @@
 /** A glob obeys the limits of keys at every door. */
 import { describe, expect, it } from 'vitest'
-import { planPlacement } from '../../cluster/placement.ts'
-import { MAX_KEY_BYTES, MAX_KEY_SEGMENTS } from '../../src/core/key.ts'
+import { planPlacement } from '../../cluster/members/placement.ts'
+import { MAX_KEY_BYTES, MAX_KEY_SEGMENTS } from '../../src/core/keys/key.ts'
 import { exchange, handshake, serve, type TestServer } from './serve.ts'
 
 const GREATEST = `${'a'.repeat(MAX_KEY_BYTES - 2)}/*`

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { TimeSource } from '../../src/core/time.ts'
-import { Heartbeat, type HeartbeatPeer } from '../../src/server/heartbeat.ts'
+import type { TimeSource } from '../../src/core/ports/time.ts'
+import { Heartbeat, type HeartbeatPeer } from '../../src/server/websocket/heartbeat.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
 class FakePeer implements HeartbeatPeer {

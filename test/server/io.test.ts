@@ -1,8 +1,8 @@
 /** Typed data access inside the process. */
 import { describe, expect, it } from 'vitest'
-import { JsonNumber } from '../../src/core/json-number.ts'
+import { JsonNumber } from '../../src/core/json/number.ts'
 import { createServer } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { serve } from './serve.ts'
 
 interface Point {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { request } from '../support/http.ts'
 import { fc } from '../support/property.ts'
 import { waitFor } from '../support/wait.ts'

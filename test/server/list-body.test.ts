@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { type Entry, metaListJson } from '../../src/core/entry.ts'
+import { type Entry, metaListJson } from '../../src/core/data/entry.ts'
 import { atOnce } from '../../src/core/steps.ts'
-import { listBody } from '../../src/server/list-body.ts'
+import { listBody } from '../../src/server/lists/list-body.ts'
 
 const PIECE_BYTES = 64 * 1024
 

@@ -1,9 +1,9 @@
 /** Long lists leave turns of the event loop to others, and are one state however long they take. */
 import { expect, it } from 'vitest'
-import { type Entry, newestFirst } from '../../src/core/entry.ts'
+import { type Entry, newestFirst } from '../../src/core/data/entry.ts'
 import { atOnce, type Steps } from '../../src/core/steps.ts'
-import { Turns } from '../../src/server/turns.ts'
-import { sortingEntries } from '../../src/store/glob-scan.ts'
+import { Turns } from '../../src/server/turns/turns.ts'
+import { sortingEntries } from '../../src/store/state/glob-scan.ts'
 import { fc } from '../support/property.ts'
 import { countTurns } from '../support/turns.ts'
 import { serve, type TestServer } from './serve.ts'

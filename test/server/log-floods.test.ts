@@ -4,9 +4,9 @@ import { afterEach, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import { cluster } from '../../cluster/index.ts'
 import { StateError } from '../../src/core/errors.ts'
-import type { LogFields, Logger } from '../../src/core/logger.ts'
+import type { LogFields, Logger } from '../../src/core/ports/logger.ts'
 import { createServer, type Server } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { request } from '../support/http.ts'
 
 const MANY = 30

@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import * as net from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { memoryLimits } from '../../src/server/memory-limits.ts'
+import { memoryLimits } from '../../src/server/contract/memory-limits.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest, serve, type TestServer } from './serve.ts'
 

@@ -1,7 +1,7 @@
 /** Middleware over real sockets: what it sees, in which order, and what its errors become. */
 import { describe, expect, it } from 'vitest'
 import { StateError } from '../../src/core/errors.ts'
-import type { Middleware } from '../../src/server/middleware.ts'
+import type { Middleware } from '../../src/server/exchange/middleware.ts'
 import { waitFor } from '../support/wait.ts'
 import { exchange, handshake, serve, type TestServer } from './serve.ts'
 

@@ -1,9 +1,9 @@
 /** What plugins add: routes ahead of the data, and sockets. */
 import { describe, expect, it } from 'vitest'
 import { StateError } from '../../src/core/errors.ts'
-import type { MessageSocket } from '../../src/core/transport.ts'
-import type { PluginHost, ServerPlugin } from '../../src/server/plugin.ts'
-import { createWsTransport } from '../../src/server/ws-transport.ts'
+import type { MessageSocket } from '../../src/core/ports/transport.ts'
+import type { PluginHost, ServerPlugin } from '../../src/server/contract/plugin.ts'
+import { createWsTransport } from '../../src/server/dial/ws-transport.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest, exchange, handshake, serve } from './serve.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { createServer, type ServerOptions } from '../../src/server/server.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { afterTest, serve } from './serve.ts'
 
 const unprotected = { code: 'unprotected', message: expect.stringContaining('--open (open: true)') }

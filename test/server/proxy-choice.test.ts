@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { proxyChoice } from '../../src/server/proxy-choice.ts'
+import { proxyChoice } from '../../src/server/dial/choice.ts'
 
 const P = 'http://proxy.example:3128'
 const Q = 'http://other.example:8080'

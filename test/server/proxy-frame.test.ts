@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import { readFrame, TargetState } from '../../src/server/proxy-frame.ts'
+import { readFrame, TargetState } from '../../src/server/reverse-proxy/frame.ts'
 
 const bytes = (text: string): Buffer => Buffer.from(text)
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { ProxyNodeFilter, ProxyRoute } from '../../src/server/proxy.ts'
-import { globTemplate, listBase } from '../../src/server/proxy-path.ts'
+import { globTemplate, listBase } from '../../src/server/reverse-proxy/path.ts'
+import type { ProxyNodeFilter, ProxyRoute } from '../../src/server/reverse-proxy/proxy.ts'
 import { addressOf, httpTarget } from './proxy-fixtures.ts'
 import { serve } from './serve.ts'
 

@@ -1,8 +1,8 @@
 /** One look-up per name at a time, whatever the number of dials that wait for it. */
 import type { LookupFunction } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { createSharedLookup } from '../../src/server/shared-lookup.ts'
-import { createWsTransport } from '../../src/server/ws-transport.ts'
+import { createSharedLookup } from '../../src/server/dial/shared-lookup.ts'
+import { createWsTransport } from '../../src/server/dial/ws-transport.ts'
 import { waitFor } from '../support/wait.ts'
 
 type Callback = Parameters<LookupFunction>[2]

@@ -2,9 +2,9 @@
 import { once } from 'node:events'
 import * as net from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { FrameBatch } from '../../src/fanout/frame-batch.ts'
-import { SubscriberSocket } from '../../src/server/subscriber-socket.ts'
-import { createSystemTime } from '../../src/server/system-time.ts'
+import { FrameBatch } from '../../src/fanout/frames/batch.ts'
+import { createSystemTime } from '../../src/server/process/system-time.ts'
+import { SubscriberSocket } from '../../src/server/websocket/subscriber-socket.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest } from './serve.ts'
 

@@ -13,8 +13,8 @@ import {
   metaJson,
   metaListJson,
   newestFirst,
-} from '../../src/core/entry.ts'
-import { hasGlob, matchKey } from '../../src/core/key.ts'
+} from '../../src/core/data/entry.ts'
+import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
 import { applyExactly, canonicalText } from '../core/exact-apply.ts'
 import { parseEnvelope } from '../fanout/fake-source.ts'
 import { type Places, StateHistory } from '../fanout/state-history.ts'

@@ -1,7 +1,7 @@
 /** WebSocket subscriptions over real sockets: wire format section 4. */
 import { once } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { EMPTY_META } from '../../src/core/entry.ts'
+import { EMPTY_META } from '../../src/core/data/entry.ts'
 import { canonicalText } from '../core/exact-apply.ts'
 import { waitFor } from '../support/wait.ts'
 import { exchange, handshake, SocketClient, serve, type TestServer } from './serve.ts'

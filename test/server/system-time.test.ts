@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, vi } from 'vitest'
-import { createSystemTime } from '../../src/server/system-time.ts'
+import { createSystemTime } from '../../src/server/process/system-time.ts'
 
 afterEach(() => {
   vi.restoreAllMocks()

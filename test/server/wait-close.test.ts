@@ -1,6 +1,10 @@
 import { EventEmitter } from 'node:events'
 import { describe, expect, it } from 'vitest'
-import { type CloseSignal, type SignalSource, waitClose } from '../../src/server/wait-close.ts'
+import {
+  type CloseSignal,
+  type SignalSource,
+  waitClose,
+} from '../../src/server/process/wait-close.ts'
 import { serve } from './serve.ts'
 
 describe('waitClose', () => {

@@ -1,6 +1,6 @@
 /** What the record of a key tells of a write. */
 import { describe, expect, it } from 'vitest'
-import { standingOf } from '../../src/server/write-status.ts'
+import { standingOf } from '../../src/server/write-status/status.ts'
 import { openStore } from '../support/store.ts'
 
 const LEADER = 'http://leader'

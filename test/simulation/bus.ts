@@ -1,6 +1,6 @@
 /** The bus of a virtual cluster: a good one, or one that loses, repeats, delays and goes away. */
-import { type Delivery, MemoryBus } from '../../cluster/bus-memory.ts'
-import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
+import { type Delivery, MemoryBus } from '../../cluster/bus/memory.ts'
+import { NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
 import type { Bus } from '../../src/fanout/bus.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 

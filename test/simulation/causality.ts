@@ -7,7 +7,7 @@
  * other are concurrent, and either may win. A record is known by its data, which no two writes share; a
  * tombstone by its spelling, which a node that gives it another stamp tells of.
  */
-import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
+import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
 
 /** An operation's name. */
 export type Op = string

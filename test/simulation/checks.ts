@@ -2,9 +2,9 @@
  * What must hold once everything is healed: all nodes agree, nothing promised is lost, subscribers
  * know what is stored, no table has grown, and the cluster still takes writes.
  */
-import { parseOrigin } from '../../src/core/origin.ts'
-import { ORIGIN_ROW } from '../../src/store/identity.ts'
-import { metaRow } from '../../src/store/rows.ts'
+import { parseOrigin } from '../../src/core/data/origin.ts'
+import { ORIGIN_ROW } from '../../src/store/format/identity.ts'
+import { metaRow } from '../../src/store/format/rows.ts'
 import type { VirtualNode } from './node.ts'
 import { configurationOf } from './topology.ts'
 import type { World } from './world.ts'

@@ -1,8 +1,8 @@
 /** Conditional writes on a virtual node: decided there or refused, and waited for until a majority holds them. */
-import type { Change, StoredRecord } from '../../src/core/entry.ts'
-import { versionOf } from '../../src/core/entry.ts'
+import type { Change, StoredRecord } from '../../src/core/data/entry.ts'
+import { versionOf } from '../../src/core/data/entry.ts'
+import type { Precondition } from '../../src/core/data/precondition.ts'
 import { isStateError } from '../../src/core/errors.ts'
-import type { Precondition } from '../../src/core/precondition.ts'
 import type { VirtualNode } from './node.ts'
 import type { World } from './world.ts'
 

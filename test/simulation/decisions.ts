@@ -3,8 +3,8 @@
  * while its leader's lease held. Nothing is decided from a state before such a write, whoever leads, and a
  * decision of an earlier grant never beats one of a later.
  */
-import { type StoredRecord, versionOf } from '../../src/core/entry.ts'
-import { compareRecords } from '../../src/core/merge.ts'
+import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
+import { compareRecords } from '../../src/core/data/merge.ts'
 import type { VoterList } from '../../src/core/voter-list.ts'
 import { isMajority } from '../../src/core/voter-list.ts'
 import type { VirtualDisk } from './disk.ts'

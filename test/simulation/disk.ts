@@ -4,10 +4,10 @@
  * synced.
  */
 
-import { DigestSum } from '../../src/core/digest.ts'
-import type { StoredRecord } from '../../src/core/entry.ts'
+import { DigestSum } from '../../src/core/data/digest.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { restoredOrigin } from '../../src/core/data/origin.ts'
 import { StateError } from '../../src/core/errors.ts'
-import { restoredOrigin } from '../../src/core/origin.ts'
 import type {
   BatchOperation,
   BatchOptions,
@@ -15,10 +15,9 @@ import type {
   RowRange,
   StorageAdapter,
   StorageCapabilities,
-} from '../../src/storage-adapter.ts'
-import { decodeHead, encodeHead } from '../../src/store/head.ts'
-import { beginningRow, ORIGIN_ROW } from '../../src/store/identity.ts'
-import { INCARNATIONS_ROW } from '../../src/store/incarnations.ts'
+} from '../../src/core/ports/storage-adapter.ts'
+import { decodeHead, encodeHead } from '../../src/store/format/head.ts'
+import { beginningRow, ORIGIN_ROW } from '../../src/store/format/identity.ts'
 import {
   DAMAGE_ROWS,
   damageRow,
@@ -39,7 +38,8 @@ import {
   TIME_ROWS,
   timeRow,
   unsealRow,
-} from '../../src/store/rows.ts'
+} from '../../src/store/format/rows.ts'
+import { INCARNATIONS_ROW } from '../../src/store/recovery/incarnations.ts'
 import { lineageOfRows } from './lineage-of-rows.ts'
 
 const HEAD = metaRow('head')

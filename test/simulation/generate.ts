@@ -1,5 +1,5 @@
 /** Random histories: the same seed and kind give the same history. */
-import type { Durability } from '../../src/storage-adapter.ts'
+import type { Durability } from '../../src/core/ports/storage-adapter.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import type { History, NodePlan, Step, StepName } from './history.ts'
 import { type Kind, WRITABLE } from './kinds.ts'

@@ -2,8 +2,8 @@
  * What happens to a cluster, as data: the nodes, and the steps one after the other. A history is
  * generated from a seed and then played, so it can be cut down, kept in a file and played again.
  */
-import type { ScopeOptions } from '../../cluster/placement.ts'
-import type { Durability } from '../../src/storage-adapter.ts'
+import type { ScopeOptions } from '../../cluster/members/placement.ts'
+import type { Durability } from '../../src/core/ports/storage-adapter.ts'
 import type { BusQuality } from './bus.ts'
 
 /** A node and what it replicates from whom. */

@@ -1,5 +1,5 @@
 /** The kinds of histories: which nodes there are, and how often each step comes. */
-import type { ScopeOptions } from '../../cluster/placement.ts'
+import type { ScopeOptions } from '../../cluster/members/placement.ts'
 import type { BusQuality } from './bus.ts'
 import { concurrentWrites } from './concurrent.ts'
 import type { NodePlan, StepName } from './history.ts'

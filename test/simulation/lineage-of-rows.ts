@@ -1,10 +1,6 @@
 /** What `ooo backup` and `ooo restore` pass on of where records come from, between the rows of two disks. */
-import { currentEpoch, endsOfEpochs } from '../../src/store/epochs.ts'
-import { readFormerLogs } from '../../src/store/former-logs.ts'
-import { decodeHead, NEW_HEAD } from '../../src/store/head.ts'
-import { type InStep, readInStep, withInStep } from '../../src/store/in-step.ts'
-import { lineageRows } from '../../src/store/lineage.ts'
-import { marksNow } from '../../src/store/link-rows.ts'
+
+import { decodeHead, NEW_HEAD } from '../../src/store/format/head.ts'
 import {
   decodePending,
   metaRow,
@@ -12,8 +8,13 @@ import {
   sealRow,
   seqOfRow,
   unsealRow,
-} from '../../src/store/rows.ts'
-import { decodeRetention, RETENTION_ROW } from '../../src/store/tombstones.ts'
+} from '../../src/store/format/rows.ts'
+import { readFormerLogs } from '../../src/store/lineage/former-logs.ts'
+import { type InStep, readInStep, withInStep } from '../../src/store/lineage/in-step.ts'
+import { lineageRows } from '../../src/store/lineage/lineage.ts'
+import { marksNow } from '../../src/store/lineage/link-rows.ts'
+import { currentEpoch, endsOfEpochs } from '../../src/store/log/epochs.ts'
+import { decodeRetention, RETENTION_ROW } from '../../src/store/log/tombstones.ts'
 
 /**
  * Rows of the disk that is made from a backup of this one; seqs stay what they are.

@@ -3,7 +3,7 @@
  * (`causality.ts`). A write that no other one follows was replaced without anybody having seen it, unless it
  * is what its key holds. Then some node's log has it. And no log has what the winner followed.
  */
-import type { Conflict } from '../../src/store/conflict-log.ts'
+import type { Conflict } from '../../src/store/conflicts/conflict-log.ts'
 import type { Op, Operation } from './causality.ts'
 import type { World } from './world.ts'
 

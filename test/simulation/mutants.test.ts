@@ -13,7 +13,7 @@ describe('bugs planted in the engine', () => {
   })
 
   test('that fit no source are refused', async () => {
-    const mutant = { name: 'none', file: 'src/core/merge.ts', find: 'not in it', replace: '' }
+    const mutant = { name: 'none', file: 'src/core/data/merge.ts', find: 'not in it', replace: '' }
     await expect(catchMutant(mutant, 1)).rejects.toThrow('occurs 0 times')
   })
 
@@ -24,7 +24,7 @@ describe('bugs planted in the engine', () => {
 
   test('are what is noticed: a change without effect is not', { timeout: 60_000 }, async () => {
     const find = 'return record.updated > record.created ? record.updated : record.created'
-    const mutant = { name: 'no bug', file: 'src/core/entry.ts', find, replace: `${find} ` }
+    const mutant = { name: 'no bug', file: 'src/core/data/entry.ts', find, replace: `${find} ` }
     expect((await catchMutant(mutant, 1)).caught).toBeUndefined()
   })
 })

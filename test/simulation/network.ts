@@ -2,13 +2,13 @@
  * A virtual network. Messages of a connection arrive in order after random delays; a cut path
  * swallows messages and lets both ends find out only when they time out or the path heals.
  */
-import type { TimeSource } from '../../src/core/time.ts'
+import type { TimeSource } from '../../src/core/ports/time.ts'
 import type {
   DialRequest,
   MessageSocket,
   SocketHandlers,
   Transport,
-} from '../../src/core/transport.ts'
+} from '../../src/core/ports/transport.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { hostOf } from './topology.ts'
 

@@ -1,8 +1,8 @@
 /** Plays a history on a virtual cluster and checks at its end what clients were promised. */
-import type { StoredRecord } from '../../src/core/entry.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { isStateError } from '../../src/core/errors.ts'
-import { hasGlob, matchKey } from '../../src/core/key.ts'
-import type { WriteResult } from '../../src/store/operations.ts'
+import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
+import type { WriteResult } from '../../src/store/planning/operations.ts'
 import type { Store } from '../../src/store/store.ts'
 import { checkEnd } from './checks.ts'
 import { decide } from './decide.ts'

@@ -1,7 +1,7 @@
 /** Who follows whom, and how that changes when another node is to lead. */
 
-import type { ScopeOptions } from '../../cluster/placement.ts'
-import { type Placement, planPlacement, scopeOf } from '../../cluster/placement.ts'
+import type { ScopeOptions } from '../../cluster/members/placement.ts'
+import { type Placement, planPlacement, scopeOf } from '../../cluster/members/placement.ts'
 import type { NodePlan } from './history.ts'
 
 /** Host of the leader of each host; undefined for the node at the top. */

@@ -2,9 +2,9 @@
  * What a subscriber of one node knows: the records as of its start, and every commit since. Fails
  * at once when a key goes back to an older record, or a read differs from what was told.
  */
-import type { Commit, Entry, StoredRecord } from '../../src/core/entry.ts'
-import { marksOf, newestFirst, versionOf } from '../../src/core/entry.ts'
-import { hasGlob, matchKey } from '../../src/core/key.ts'
+import type { Commit, Entry, StoredRecord } from '../../src/core/data/entry.ts'
+import { marksOf, newestFirst, versionOf } from '../../src/core/data/entry.ts'
+import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
 import type { Store } from '../../src/store/store.ts'
 import type { Causality, Op } from './causality.ts'
 

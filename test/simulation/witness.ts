@@ -4,7 +4,7 @@
  * write that a fault took from the last disk that held it (a power cut, a lost disk) from one that the
  * engine lost. Its order is its own: see `causality.ts`.
  */
-import type { StoredRecord } from '../../src/core/entry.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { Causality, type Op } from './causality.ts'
 import type { VirtualDisk } from './disk.ts'
 import { tellRecord } from './view.ts'

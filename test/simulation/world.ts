@@ -1,6 +1,6 @@
 /** A whole cluster in one process: production engine and store on virtual time, network and disk. */
-import type { StoredRecord } from '../../src/core/entry.ts'
-import { NS_PER_MS } from '../../src/core/time.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { NS_PER_MS } from '../../src/core/ports/time.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { LeaseServer } from '../support/virtual-lease.ts'

@@ -2,7 +2,7 @@
 // the folder. Runs the built adapter.
 
 import { writeSync } from 'node:fs'
-import { LevelStorage } from '../../dist/storage-adapters/leveldb.js'
+import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 
 const [directory] = process.argv.slice(2)
 await new LevelStorage({ directory }).open()

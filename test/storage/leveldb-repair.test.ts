@@ -2,13 +2,17 @@ import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
-import { readBlock } from '../../storage-adapters/leveldb-block.ts'
-import { findFlippedBit, maskedCrc32c } from '../../storage-adapters/leveldb-crc32c.ts'
-import { openDatabase } from '../../storage-adapters/leveldb-database.ts'
-import { readLogFile, repairLog, writeLog } from '../../storage-adapters/leveldb-log.ts'
-import { isSoundTable, listedBlocks, readFooter } from '../../storage-adapters/leveldb-table.ts'
-import { repairTable } from '../../storage-adapters/leveldb-table-repair.ts'
+import { readBlock } from '../../storage-adapters/leveldb/files/block.ts'
+import { findFlippedBit, maskedCrc32c } from '../../storage-adapters/leveldb/files/crc32c.ts'
+import { openDatabase } from '../../storage-adapters/leveldb/files/database.ts'
+import { readLogFile, repairLog, writeLog } from '../../storage-adapters/leveldb/files/log.ts'
+import {
+  isSoundTable,
+  listedBlocks,
+  readFooter,
+} from '../../storage-adapters/leveldb/files/table.ts'
+import { repairTable } from '../../storage-adapters/leveldb/files/table-repair.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { put, rowsOf } from '../conformance/storage-case.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import { openDatabase, writeRows } from '../../storage-adapters/leveldb-database.ts'
+import { openDatabase, writeRows } from '../../storage-adapters/leveldb/files/database.ts'
 
 it('a large batch is handed to LevelDB in turns of the event loop', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'turns-'))

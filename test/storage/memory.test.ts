@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { describeStorage } from '../conformance/describe-storage.ts'
 import { put, rowsOf } from '../conformance/storage-case.ts'
 

@@ -1,9 +1,9 @@
 /** What a database can not hold, or refuses for a while, seen through a store and a server. */
 import { randomBytes } from 'node:crypto'
 import { afterEach, describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
+import type { Entry } from '../../src/core/data/entry.ts'
 import { createServer } from '../../src/server/server.ts'
-import { PostgresStorage } from '../../storage-adapters/postgres.ts'
+import { PostgresStorage } from '../../storage-adapters/postgres/postgres.ts'
 import { request } from '../support/http.ts'
 import { usePostgres } from '../support/services.ts'
 import { openStore } from '../support/store.ts'

@@ -1,8 +1,8 @@
 /** The connection under everything that uses PostgreSQL: pool, listener, migrations. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { PostgresPool } from '../../postgres/connection.ts'
-import { type Migration, migrate } from '../../postgres/migrations.ts'
-import type { PostgresOptions } from '../../postgres/options.ts'
+import { PostgresPool } from '../../postgres/connection/connection.ts'
+import { type Migration, migrate } from '../../postgres/connection/migrations.ts'
+import type { PostgresOptions } from '../../postgres/connection/options.ts'
 import { isStateError, StateError } from '../../src/core/errors.ts'
 import { usePostgres } from '../support/services.ts'
 import { ServiceLink } from '../support/services-link.ts'

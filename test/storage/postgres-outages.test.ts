@@ -1,7 +1,10 @@
 /** What `PostgresStorage` does when its server, or the way to it, goes away and comes back. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import { PostgresStorage, type PostgresStorageOptions } from '../../storage-adapters/postgres.ts'
+import {
+  PostgresStorage,
+  type PostgresStorageOptions,
+} from '../../storage-adapters/postgres/postgres.ts'
 import { put, rowsOf } from '../conformance/storage-case.ts'
 import { usePostgres } from '../support/services.ts'
 import { ServiceLink } from '../support/services-link.ts'

@@ -1,8 +1,11 @@
 /** What `PostgresStorage` does beyond the storage suite. */
 import { afterEach, describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import type { Row } from '../../src/storage-adapter.ts'
-import { PostgresStorage, type PostgresStorageOptions } from '../../storage-adapters/postgres.ts'
+import type { Row } from '../../src/core/ports/storage-adapter.ts'
+import {
+  PostgresStorage,
+  type PostgresStorageOptions,
+} from '../../storage-adapters/postgres/postgres.ts'
 import { del, put, rowsOf } from '../conformance/storage-case.ts'
 import { usePostgres } from '../support/services.ts'
 import { waitFor, waitForValue } from '../support/wait.ts'

@@ -1,5 +1,5 @@
 import { afterAll } from 'vitest'
-import { PostgresStorage } from '../../storage-adapters/postgres.ts'
+import { PostgresStorage } from '../../storage-adapters/postgres/postgres.ts'
 import { describeStorage } from '../conformance/describe-storage.ts'
 import { usePostgres } from '../support/services.ts'
 import { ServiceLink } from '../support/services-link.ts'

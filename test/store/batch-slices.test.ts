@@ -1,6 +1,6 @@
 /** Writes that come together are made in batches that leave time for others. */
 import { describe, expect, it } from 'vitest'
-import { CommitQueue, type Sized } from '../../src/store/commit-queue.ts'
+import { CommitQueue, type Sized } from '../../src/store/commit/queue.ts'
 import { openStore } from '../support/store.ts'
 
 const MIB = 1024 * 1024

@@ -1,10 +1,10 @@
 /** Batches and conditions at the store: rows, commits, pending changes. */
 
 import { describe, expect, test } from 'vitest'
-import type { Commit, Entry } from '../../src/core/entry.ts'
-import { versionOf } from '../../src/core/entry.ts'
-import { holds, type Precondition } from '../../src/core/precondition.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import type { Commit, Entry } from '../../src/core/data/entry.ts'
+import { versionOf } from '../../src/core/data/entry.ts'
+import { holds, type Precondition } from '../../src/core/data/precondition.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'
 

@@ -1,7 +1,7 @@
 /** One check of records, whatever way they come into a store. */
 import { describe, expect, it } from 'vitest'
-import { LATEST_STAMP } from '../../src/core/clock.ts'
-import type { Entry, StoredRecord } from '../../src/core/entry.ts'
+import { LATEST_STAMP } from '../../src/core/data/clock.ts'
+import type { Entry, StoredRecord } from '../../src/core/data/entry.ts'
 import type { StateError } from '../../src/core/errors.ts'
 import type { Store } from '../../src/store/store.ts'
 import { openStore } from '../support/store.ts'

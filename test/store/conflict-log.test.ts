@@ -1,13 +1,13 @@
 /** The conflict log by itself: bounds, order, restarts, and what is told of pushes. */
 import { describe, expect, it, test } from 'vitest'
-import { contextCovers, contextFrom, isCausalContext } from '../../src/core/causal-context.ts'
-import type { Entry, Tombstone } from '../../src/core/entry.ts'
-import { isOvertakenName, overtakenName } from '../../src/core/overtaken.ts'
-import { decodeFollowerMessage, encodeMessage } from '../../src/core/protocol.ts'
-import type { ConflictLog } from '../../src/store/conflict-log.ts'
-import { MergedVersions, mergedVersionsRow } from '../../src/store/merged-versions.ts'
+import { contextCovers, contextFrom, isCausalContext } from '../../src/core/data/causal-context.ts'
+import type { Entry, Tombstone } from '../../src/core/data/entry.ts'
+import { isOvertakenName, overtakenName } from '../../src/core/data/overtaken.ts'
+import { decodeFollowerMessage, encodeMessage } from '../../src/core/wire/protocol.ts'
+import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
+import { MergedVersions, mergedVersionsRow } from '../../src/store/format/merged-versions.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 
 const SECOND = 1_000_000_000n

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { Damage } from '../../src/store/damage.ts'
+import { Damage } from '../../src/store/integrity/damage.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore, type TestStoreOptions } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
 

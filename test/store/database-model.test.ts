@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import { matchKey } from '../../src/core/key.ts'
+import { matchKey } from '../../src/core/keys/key.ts'
 import type { Database } from '../../src/store/database.ts'
 import type { StoreOptions } from '../../src/store/store.ts'
 import { openDatabase } from '../support/database.ts'

@@ -5,8 +5,8 @@ import type {
   BatchOptions,
   Durability,
   StorageCapabilities,
-} from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+} from '../../src/core/ports/storage-adapter.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore, type TestStoreOptions } from '../support/store.ts'
 

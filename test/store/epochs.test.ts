@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { beginEpoch, currentEpoch, isOnLog, previousEpoch } from '../../src/store/epochs.ts'
+import { beginEpoch, currentEpoch, isOnLog, previousEpoch } from '../../src/store/log/epochs.ts'
 
 const list = beginEpoch(beginEpoch(beginEpoch(undefined, 'e1', 0), 'e2', 10), 'e3', 15)
 

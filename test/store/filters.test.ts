@@ -1,8 +1,8 @@
 /** The registry of filters: which one applies, what it may answer, and what it says when it may not. */
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
+import type { Entry } from '../../src/core/data/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import { Filters } from '../../src/store/filters.ts'
+import { Filters } from '../../src/store/filters/filters.ts'
 
 function entry(key: string, data = '1', created = 1n): Entry {
   return { kind: 'entry', key, created, updated: 0n, origin: 'test', data }

@@ -1,11 +1,11 @@
 /** Under which name a node writes: stamps of one origin never go down, and no write is covered by marks. */
 import { describe, expect, test } from 'vitest'
-import { marksOf, type StoredRecord, versionOf } from '../../src/core/entry.ts'
-import { isCovered } from '../../src/core/marks.ts'
-import { parseOrigin } from '../../src/core/origin.ts'
-import { WritingIdentity } from '../../src/store/identity.ts'
+import { marksOf, type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
+import { isCovered } from '../../src/core/data/marks.ts'
+import { parseOrigin } from '../../src/core/data/origin.ts'
+import { WritingIdentity } from '../../src/store/format/identity.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { fc } from '../support/property.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 

@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest'
-import { HybridClock } from '../../src/core/clock.ts'
-import { INCARNATIONS_ROW, incarnationsOf, MAX_INCARNATIONS } from '../../src/store/incarnations.ts'
-import { giveNewIdentity } from '../../src/store/new-identity.ts'
-import { metaRow } from '../../src/store/rows.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
+import { metaRow } from '../../src/store/format/rows.ts'
+import {
+  INCARNATIONS_ROW,
+  incarnationsOf,
+  MAX_INCARNATIONS,
+} from '../../src/store/recovery/incarnations.ts'
+import { giveNewIdentity } from '../../src/store/recovery/new-identity.ts'
 import { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
 let ids = 0

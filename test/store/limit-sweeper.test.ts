@@ -1,8 +1,8 @@
 /** When limits are swept: by the clock and after writes, one sweep at a time, and never after stop. */
 import { expect, it } from 'vitest'
-import { SILENT_LOGGER } from '../../src/core/logger.ts'
-import { createLimitFilter } from '../../src/store/limit-filter.ts'
-import { LimitSweeper } from '../../src/store/limit-sweeper.ts'
+import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
+import { createLimitFilter } from '../../src/store/filters/limit-filter.ts'
+import { LimitSweeper } from '../../src/store/filters/limit-sweeper.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore } from '../support/store.ts'
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import { type LogFields, SILENT_LOGGER } from '../../src/core/logger.ts'
-import { progressOf } from '../../src/store/load-progress.ts'
+import { type LogFields, SILENT_LOGGER } from '../../src/core/ports/logger.ts'
+import { progressOf } from '../../src/store/recovery/load-progress.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
 const lines: (LogFields | undefined)[] = []

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import { KeyLocks, type KeyLocksOptions, type Lock } from '../../src/store/locks.ts'
+import { KeyLocks, type KeyLocksOptions, type Lock } from '../../src/store/locks/locks.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 

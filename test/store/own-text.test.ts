@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { ownText } from '../../src/store/own-text.ts'
+import { ownText } from '../../src/store/format/own-text.ts'
 import { fc } from '../support/property.ts'
 
 describe('a text of its own', () => {

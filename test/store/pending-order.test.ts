@@ -1,11 +1,11 @@
 /** Changes go up in the order in which they were made: a leader takes what comes out of turn for a repetition. */
 import { describe, expect, test } from 'vitest'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import { withMarks } from '../../src/core/entry.ts'
-import { addMarks } from '../../src/core/marks.ts'
-import type { Row, RowRange } from '../../src/storage-adapter.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { withMarks } from '../../src/core/data/entry.ts'
+import { addMarks } from '../../src/core/data/marks.ts'
+import type { Row, RowRange } from '../../src/core/ports/storage-adapter.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
 const LEADER = 'http://l'

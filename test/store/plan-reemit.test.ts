@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
-import type { Commit } from '../../src/core/entry.ts'
-import { planReemit } from '../../src/store/plan-reemit.ts'
-import type { SequencedRow } from '../../src/store/rows.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import type { Commit } from '../../src/core/data/entry.ts'
+import type { SequencedRow } from '../../src/store/format/rows.ts'
+import { planReemit } from '../../src/store/plans/reemit.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { entry, tombstone } from '../cluster/fixtures.ts'
 import { openStore } from '../support/store.ts'
 

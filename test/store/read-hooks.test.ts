@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import type { Logger } from '../../src/core/logger.ts'
+import type { Logger } from '../../src/core/ports/logger.ts'
 import type { BeforeRead } from '../../src/store/read-hooks.ts'
 import { openDatabase } from '../support/database.ts'
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import { versionOf, withMarks } from '../../src/core/entry.ts'
-import type { SentRow } from '../../src/store/replication.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { versionOf, withMarks } from '../../src/core/data/entry.ts'
+import type { SentRow } from '../../src/store/replication/replication.ts'
 import type { Store } from '../../src/store/store.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 

@@ -1,8 +1,8 @@
 /** Records of a backup that are stamped too far in the future, merged into a running node. */
 import { describe, expect, test } from 'vitest'
-import type { StoredRecord } from '../../src/core/entry.ts'
-import { versionOf } from '../../src/core/entry.ts'
-import type { RestoreOutcome } from '../../src/store/replication.ts'
+import type { StoredRecord } from '../../src/core/data/entry.ts'
+import { versionOf } from '../../src/core/data/entry.ts'
+import type { RestoreOutcome } from '../../src/store/replication/replication.ts'
 import type { Store } from '../../src/store/store.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 

@@ -1,9 +1,9 @@
 /** Another node leads, without the store being opened again. */
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
-import { outboxRowsAfter } from '../../src/store/rows.ts'
+import type { Entry } from '../../src/core/data/entry.ts'
+import { outboxRowsAfter } from '../../src/store/format/rows.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { HeldStorage } from '../cluster/nodes.ts'
 import { openStore } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'

@@ -1,9 +1,9 @@
 /** Checking values against JSON Schemas and Standard Schemas. */
 import { describe, expect, it } from 'vitest'
 import { z } from 'zod'
-import { parseExact } from '../../src/core/json.ts'
-import { issuesText, type Schema } from '../../src/core/schema.ts'
-import { assertSchema, validateSchema } from '../../src/store/schema-validator.ts'
+import { parseExact } from '../../src/core/json/json.ts'
+import { issuesText, type Schema } from '../../src/core/json/schema.ts'
+import { assertSchema, validateSchema } from '../../src/store/filters/schema-validator.ts'
 
 async function issuesOf(schema: Schema, json: string): Promise<string> {
   const { issues } = await validateSchema(schema, parseExact(json))

@@ -1,9 +1,9 @@
 /** Records that an earlier release stored, and that no other node takes. */
 import { describe, expect, it } from 'vitest'
-import { standInOrigin } from '../../src/core/stand-in-origin.ts'
-import { encodeRecord, metaRow, recordRow } from '../../src/store/rows.ts'
+import { standInOrigin } from '../../src/core/data/stand-in-origin.ts'
+import { encodeRecord, metaRow, recordRow } from '../../src/store/format/rows.ts'
 import type { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore, type TestStoreOptions } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
 

@@ -1,9 +1,9 @@
 /** A storage that refuses one row for what it holds: only what wrote that row is refused. */
 import { describe, expect, it } from 'vitest'
-import type { Entry } from '../../src/core/entry.ts'
+import type { Entry } from '../../src/core/data/entry.ts'
 import { StateError } from '../../src/core/errors.ts'
-import type { BatchOperation, BatchOptions } from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import type { BatchOperation, BatchOptions } from '../../src/core/ports/storage-adapter.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
 /** Takes no row whose key or value holds `poison`. */

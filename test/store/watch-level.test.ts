@@ -2,8 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, it } from 'vitest'
-import type { LogPosition } from '../../src/core/protocol.ts'
-import { LevelStorage } from '../../storage-adapters/leveldb.ts'
+import type { LogPosition } from '../../src/core/wire/protocol.ts'
+import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { openDatabase } from '../support/database.ts'
 
 it('a reader that is slow under load, and goes on after each restart, ends with the state on disk', async () => {

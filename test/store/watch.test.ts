@@ -4,11 +4,11 @@ import type {
   BatchOperation,
   BatchOptions,
   StorageCapabilities,
-} from '../../src/storage-adapter.ts'
+} from '../../src/core/ports/storage-adapter.ts'
 import type { Watch, WatchOptions } from '../../src/store/database.ts'
 import type { StoreOptions } from '../../src/store/store.ts'
 import type { WatchEvent } from '../../src/store/watcher.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openDatabase } from '../support/database.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 

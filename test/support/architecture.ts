@@ -43,39 +43,49 @@ const POSTGRES_ROWS = [
   'row-tables',
 ].map((name) => `postgres/${name}.ts`)
 
-const SERVER_NEEDS = ['src/core', 'src/storage-adapter.ts', 'src/store', 'src/fanout']
+const SERVER_NEEDS = ['src/core', 'src/core/ports/storage-adapter.ts', 'src/store', 'src/fanout']
 
 export const IMPORT_RULES: readonly PartRule[] = [
   { part: 'src/core', may: [] },
-  { part: 'src/storage-adapter.ts', may: ['src/core'] },
+  { part: 'src/core/ports/storage-adapter.ts', may: ['src/core'] },
   { part: 'src/fanout', may: ['src/core'] },
   { part: 'src/client', may: ['src/core'] },
-  { part: 'src/store', may: ['src/core', 'src/storage-adapter.ts'] },
+  { part: 'src/store', may: ['src/core', 'src/core/ports/storage-adapter.ts'] },
   { part: 'src/server', may: SERVER_NEEDS },
   { part: 'src/index.ts', may: [...SERVER_NEEDS, 'src/server'] },
   {
-    part: 'storage-adapters/postgres.ts',
-    may: ['src/core', 'src/storage-adapter.ts', ...POSTGRES_ROWS],
+    part: 'storage-adapters/postgres/postgres.ts',
+    may: ['src/core', 'src/core/ports/storage-adapter.ts', ...POSTGRES_ROWS],
   },
-  { part: 'storage-adapters', may: ['src/core', 'src/storage-adapter.ts'] },
+  { part: 'storage-adapters', may: ['src/core', 'src/core/ports/storage-adapter.ts'] },
   {
     part: 'postgres',
-    may: ['src/core', 'src/storage-adapter.ts', 'src/store', 'src/server/plugin.ts'],
+    may: [
+      'src/core',
+      'src/core/ports/storage-adapter.ts',
+      'src/store',
+      'src/server/contract/plugin.ts',
+    ],
   },
   {
     part: 'cluster',
     may: [
       'src/core',
-      'src/storage-adapter.ts',
+      'src/core/ports/storage-adapter.ts',
       'src/store',
       'src/client',
       'src/fanout/bus.ts',
-      'src/server/plugin.ts',
+      'src/server/contract/plugin.ts',
     ],
   },
   {
     part: 'backup',
-    may: ['src/core', 'src/storage-adapter.ts', 'src/store', 'src/server/plugin.ts'],
+    may: [
+      'src/core',
+      'src/core/ports/storage-adapter.ts',
+      'src/store',
+      'src/server/contract/plugin.ts',
+    ],
   },
   { part: 'ui', may: ['src/client'] },
   { part: 'examples', may: [] },

@@ -3,7 +3,7 @@
  * followers. In the end all must hold what was acknowledged, and subscribers must have seen it.
  */
 import { expect } from 'vitest'
-import { redisBus } from '../../cluster/bus-redis.ts'
+import { redisBus } from '../../cluster/bus/redis.ts'
 import { startNode, type TestNode } from '../cluster/nodes.ts'
 import { dataByPath, Subscriber } from './subscriber.ts'
 import { waitFor, waitForValue } from './wait.ts'

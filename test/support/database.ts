@@ -1,9 +1,9 @@
 /** A database over a store in memory, or over the adapter given, on a virtual clock. */
-import { HybridClock } from '../../src/core/clock.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
 import { createDatabase, type DatabaseServices } from '../../src/store/create-database.ts'
 import type { Database } from '../../src/store/database.ts'
 import { Store, type StoreOptions } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from './fake-time.ts'
 
 export interface TestDatabaseOptions extends Partial<Omit<DatabaseServices, 'time'>> {

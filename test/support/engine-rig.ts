@@ -2,14 +2,15 @@
  * Sync engines in one process, over memory and a network that loses nothing: timers run on a virtual
  * clock, messages arrive in order as soon as the event loop turns.
  */
-import { ClusterEngine } from '../../cluster/engine.ts'
-import type { ClusterLimits } from '../../cluster/options.ts'
-import { resolveClusterOptions } from '../../cluster/options.ts'
-import { planPlacement, scopeOf } from '../../cluster/placement.ts'
-import { HybridClock } from '../../src/core/clock.ts'
-import type { MessageSocket, SocketHandlers, Transport } from '../../src/core/transport.ts'
+
+import type { ClusterLimits } from '../../cluster/config/options.ts'
+import { resolveClusterOptions } from '../../cluster/config/options.ts'
+import { planPlacement, scopeOf } from '../../cluster/members/placement.ts'
+import { ClusterEngine } from '../../cluster/node/engine.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
+import type { MessageSocket, SocketHandlers, Transport } from '../../src/core/ports/transport.ts'
 import { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from './fake-time.ts'
 import { SeededRandom } from './seeded-random.ts'
 import { waitFor } from './wait.ts'

@@ -2,8 +2,8 @@
  * A virtual clock. Time stands still until `advance` moves it; timers run in the order of their
  * due time, equal times in the order they were set, so every run is the same.
  */
-import type { CancelTimer, TimeSource } from '../../src/core/time.ts'
-import { NS_PER_MS } from '../../src/core/time.ts'
+import type { CancelTimer, TimeSource } from '../../src/core/ports/time.ts'
+import { NS_PER_MS } from '../../src/core/ports/time.ts'
 
 interface Timer {
   readonly dueNs: bigint

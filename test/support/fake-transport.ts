@@ -4,7 +4,7 @@ import type {
   MessageSocket,
   SocketHandlers,
   Transport,
-} from '../../src/core/transport.ts'
+} from '../../src/core/ports/transport.ts'
 
 export class FakeTransport implements Transport {
   /** Every dial so far, oldest first. */

@@ -3,8 +3,8 @@ import type {
   BatchOperation,
   BatchOptions,
   StorageCapabilities,
-} from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+} from '../../src/core/ports/storage-adapter.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 
 /** Each batch that came while it hung is done, and answered, once it goes on. */
 export class HangingStorage extends MemoryStorage {

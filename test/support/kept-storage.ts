@@ -1,6 +1,6 @@
 /** Memory that says that it keeps what is in it, as a disk does: a node that stops comes back as the same. */
-import type { StorageCapabilities } from '../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import type { StorageCapabilities } from '../../src/core/ports/storage-adapter.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 
 export class KeptStorage extends MemoryStorage {
   override readonly capabilities: StorageCapabilities = {

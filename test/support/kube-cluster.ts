@@ -3,7 +3,7 @@
  * context. What a test makes there it removes.
  */
 import { spawnSync } from 'node:child_process'
-import { type KubeConfig, loadKubeConfig } from '../../cluster/election/kube-config.ts'
+import { type KubeConfig, loadKubeConfig } from '../../cluster/election/lease/kube-config.ts'
 
 /** Empty: there is none, and tests that need one are skipped. */
 export const KUBECONFIG: string = process.env.KUBECONFIG ?? ''

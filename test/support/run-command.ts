@@ -1,5 +1,5 @@
 /** Runs a command of `ooo` in this process, for tests of what it prints. */
-import type { CommandContext } from '../../cli/command.ts'
+import type { CommandContext } from '../../cli/command/command.ts'
 import { run } from '../../cli/run.ts'
 
 export async function ooo(

@@ -5,7 +5,7 @@
 
 import { readFileSync } from 'node:fs'
 import { createServer } from '../../dist/src/index.js'
-import { LevelStorage } from '../../dist/storage-adapters/leveldb.js'
+import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 
 const [directory, cache, fill, valueBytes] = process.argv.slice(2)
 const count = Number(fill)

@@ -1,10 +1,10 @@
 /** Stores over memory for tests, with ids that say which store made them. */
-import { HybridClock } from '../../src/core/clock.ts'
-import type { TimeSource } from '../../src/core/time.ts'
-import type { StorageAdapter } from '../../src/storage-adapter.ts'
+import { HybridClock } from '../../src/core/data/clock.ts'
+import type { StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
+import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { LeaderOf, StoreOptions } from '../../src/store/store.ts'
 import { Store } from '../../src/store/store.ts'
-import { MemoryStorage } from '../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 
 /** A wall clock the test moves by hand; timers never run. */
 export class ManualTime implements TimeSource {

@@ -5,8 +5,8 @@ import {
   type LeaseMark,
   type LeaseView,
   NO_MARK,
-} from '../../cluster/election/lease.ts'
-import { NS_PER_MS, type TimeSource } from '../../src/core/time.ts'
+} from '../../cluster/election/lease/lease.ts'
+import { NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
 
 interface Grant {
   readonly by: Candidate

@@ -1,11 +1,11 @@
 /** What counts as deleted at a 2.0 peer, and how long a node keeps its address from pulling. */
 import { expect, test } from 'vitest'
-import { Absence, type OwnRecord } from '../../../cluster/pivot2/absence.ts'
-import { HeldByPeer } from '../../../cluster/pivot2/held.ts'
-import { NodeHold } from '../../../cluster/pivot2/node-hold.ts'
-import { NodePlace, placeOf } from '../../../cluster/pivot2/node-place.ts'
-import type { Entry } from '../../../src/core/entry.ts'
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { NodeHold } from '../../../cluster/pivot2/nodes/hold.ts'
+import { NodePlace, placeOf } from '../../../cluster/pivot2/nodes/place.ts'
+import { Absence, type OwnRecord } from '../../../cluster/pivot2/peer/absence.ts'
+import { HeldByPeer } from '../../../cluster/pivot2/peer/held.ts'
+import type { Entry } from '../../../src/core/data/entry.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { openStore } from '../../support/store.ts'
 
 const entry = (key: string, created: bigint, updated = 0n): Entry => {

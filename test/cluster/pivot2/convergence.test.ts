@@ -1,6 +1,6 @@
 /** Random writes and deletes on all sides, with cuts and lost calls; then all must hold the same. */
 import { expect, test } from 'vitest'
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { freePort } from '../../support/free-port.ts'
 import { SeededRandom } from '../../support/seeded-random.ts'
 import { waitFor } from '../../support/wait.ts'

@@ -1,6 +1,6 @@
 /** Our follower and a leader that has nothing but protocol 2.0. */
 import { expect, test } from 'vitest'
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { waitFor, waitForValue } from '../../support/wait.ts'
 import { startOwn, startPeer, thingsOf } from './own-node.ts'
 

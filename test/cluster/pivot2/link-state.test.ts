@@ -6,7 +6,7 @@ import {
   type PivotLinkEvent,
   type PivotLinkState,
   stepPivotLink,
-} from '../../../cluster/pivot2/link-state.ts'
+} from '../../../cluster/pivot2/link/state.ts'
 import { SeededRandom } from '../../support/seeded-random.ts'
 
 const STATES = {

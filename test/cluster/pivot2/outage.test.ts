@@ -1,6 +1,6 @@
 /** What 2.0 nodes wrote and deleted while they or our leader were away, once both are back. */
 import { expect, test } from 'vitest'
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { freePort } from '../../support/free-port.ts'
 import { waitFor, waitForValue } from '../../support/wait.ts'
 import { KEYS, type OwnNode, startOwn, startPeer, thingsOf } from './own-node.ts'

@@ -1,10 +1,10 @@
 /** Our own nodes beside 2.0 peers: real servers of one process, and the questions tests ask of them. */
 import { onTestFinished } from 'vitest'
 import { type ClusterPlugin, cluster } from '../../../cluster/index.ts'
-import type { Logger } from '../../../src/core/logger.ts'
+import type { Logger } from '../../../src/core/ports/logger.ts'
+import type { StorageAdapter } from '../../../src/core/ports/storage-adapter.ts'
 import { createServer, type Server } from '../../../src/server/server.ts'
-import type { StorageAdapter } from '../../../src/storage-adapter.ts'
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { type Answer, type RequestOptions, request } from '../../support/http.ts'
 import { waitFor } from '../../support/wait.ts'
 import { type PeerOptions, PivotPeer } from './peer.ts'

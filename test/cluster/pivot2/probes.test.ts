@@ -1,9 +1,9 @@
 /** How many probes of 2.0 nodes there are, at once and in time. */
 import * as net from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { ProbePace } from '../../../cluster/pivot2/probe-pace.ts'
-import { Turns } from '../../../cluster/turns.ts'
-import { NS_PER_SECOND } from '../../../src/core/time.ts'
+import { ProbePace } from '../../../cluster/pivot2/nodes/probe-pace.ts'
+import { Turns } from '../../../cluster/stream/turns.ts'
+import { NS_PER_SECOND } from '../../../src/core/ports/time.ts'
 import { waitFor } from '../../support/wait.ts'
 import { startOwn } from './own-node.ts'
 

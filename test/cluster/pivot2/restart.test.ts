@@ -1,6 +1,6 @@
 /** Nodes that are started again on what they had stored. */
 import { expect, test } from 'vitest'
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { waitFor, waitForValue } from '../../support/wait.ts'
 import { startOwn, startPeer, thingsOf } from './own-node.ts'
 

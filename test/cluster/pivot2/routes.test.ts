@@ -1,6 +1,6 @@
 /** The routes of protocol 2.0: statuses, bodies and what is refused. */
 import { expect, test } from 'vitest'
-import { STREAM_PROTOCOL } from '../../../src/core/protocol.ts'
+import { STREAM_PROTOCOL } from '../../../src/core/wire/protocol.ts'
 import { freePort } from '../../support/free-port.ts'
 import { waitFor } from '../../support/wait.ts'
 import { KEYS, type OwnNode, type OwnOptions, startOwn, startPeer } from './own-node.ts'

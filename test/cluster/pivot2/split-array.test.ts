@@ -1,6 +1,6 @@
 /** Cutting a list that arrives in pieces. */
 import { expect, test } from 'vitest'
-import { splitArray } from '../../../cluster/pivot2/split-array.ts'
+import { splitArray } from '../../../cluster/pivot2/peer/split-array.ts'
 
 async function split(chunks: readonly (string | Uint8Array)[], max = 1000): Promise<string[]> {
   async function* pieces(): AsyncGenerator<Uint8Array> {

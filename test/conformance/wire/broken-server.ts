@@ -8,7 +8,7 @@ import {
 import type { AddressInfo } from 'node:net'
 import { WebSocket, WebSocketServer } from 'ws'
 import { createServer } from '../../../src/server/server.ts'
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { type HttpAnswer, send } from './exchange.ts'
 import type { OwnServer, OwnServerOptions } from './target.ts'
 

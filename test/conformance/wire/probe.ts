@@ -1,7 +1,7 @@
 /** A subscriber that keeps every frame and applies patches digit for digit. */
 import { once } from 'node:events'
 import { type ClientOptions, WebSocket } from 'ws'
-import { parseNodes } from '../../../src/core/json.ts'
+import { parseNodes } from '../../../src/core/json/json.ts'
 import { applyExactly, canonicalText } from '../../core/exact-apply.ts'
 import { waitFor } from '../../support/wait.ts'
 import { WireFailure } from './assert.ts'

@@ -1,5 +1,5 @@
 /** Section 3.6: the deadline, and what every answer varies by; the rows of a failing storage. */
-import { MemoryStorage } from '../../../storage-adapters/memory.ts'
+import { MemoryStorage } from '../../../storage-adapters/memory/memory.ts'
 import { ensure, equal, listOf, matches } from './assert.ts'
 import { section, type WireCase } from './case.ts'
 

@@ -1,6 +1,6 @@
 /** Section 8: routes forwarded to a second server, as clients see them. */
 
-import type { ProxyRoute } from '../../../src/server/proxy.ts'
+import type { ProxyRoute } from '../../../src/server/reverse-proxy/proxy.ts'
 import { canonicalText } from '../../core/exact-apply.ts'
 import { waitFor } from '../../support/wait.ts'
 import { equal, matches } from './assert.ts'

@@ -1,5 +1,0 @@
-/** What people are told of the bus of a node. */
-import type { BusStatus } from '../src/fanout/bus.ts'
-import type { PublisherReport } from './bus-publisher.ts'
-
-export interface BusReport extends BusStatus, PublisherReport {}

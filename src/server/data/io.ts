@@ -1,0 +1,189 @@
+/**
+ * Typed data access inside the process: values in and out, filters applied, static mode not asked.
+ * Values are encoded as the client does: `bigint` and `JsonNumber` digit for digit; read
+ * back, integers that a double cannot hold are `bigint`. Values are not checked against `T`.
+ */
+import { encodeJson } from '../../core/json/encode.ts'
+import { type Entry, indexOfKey } from '../../core/data/entry.ts'
+import { StateError } from '../../core/errors.ts'
+import { parseExact } from '../../core/json/json.ts'
+import { assertKey, hasGlob, isGlob } from '../../core/keys/key.ts'
+import type { Precondition } from '../../core/data/precondition.ts'
+import type { Durability } from '../../core/ports/storage-adapter.ts'
+import type { ChangeEnd, WriteResult } from '../../store/planning/operations.ts'
+import type { DataAccess } from './access.ts'
+import { type AckLevel, type Acks, resolveAck } from '../write-status/ack.ts'
+import { formatWriteId } from '../contract/write-id.ts'
+
+/** A value and what the server knows about it. */
+export interface IoEntry<T = unknown> {
+  /** Nanoseconds since the Unix epoch at which the key came into being. */
+  readonly created: bigint
+  /** Nanoseconds since the Unix epoch of the latest overwrite; 0n when there was none. */
+  readonly updated: bigint
+  /** Last segment of the key. */
+  readonly index: string
+  /** The whole key. */
+  readonly path: string
+  readonly data: T
+}
+
+/** What a write did. */
+export interface IoWritten {
+  /** Last segment of the key written. */
+  readonly index: string
+  readonly path: string
+  /** Stamp of the write, nanoseconds since the Unix epoch; what a precondition names. */
+  readonly version: bigint
+  /** Names the write: `<origin>:<version>`, which `/-/writes/<id>` tells the status of. */
+  readonly id: string
+}
+
+export interface IoListOptions {
+  /** By `created`: `oldest` first (default) or `newest` first. A limit filter orders by its own rule. */
+  readonly order?: 'newest' | 'oldest'
+  /** At most this many entries, an integer from 1. Default: all. */
+  readonly limit?: number | undefined
+  /** Only entries with `created` from here on, nanoseconds. Default: from the first. */
+  readonly from?: bigint | undefined
+  /** Only entries with `created` up to and including this, nanoseconds. Default: to the last. */
+  readonly to?: bigint | undefined
+}
+
+/** How far a write has to be before it is done. */
+export interface IoAckOptions {
+  /** `local` (default), `leader`, `majority`, or how many other nodes have to hold it. See `ack.ts`. */
+  readonly ack?: AckLevel | undefined
+  /** Milliseconds to wait for that; then `ack_timeout`, and the write is kept. Default 5000, at most 60 000. */
+  readonly ackTimeoutMs?: number | undefined
+}
+
+export interface IoWriteOptions extends IoAckOptions {
+  /** What must hold of the key at the moment of the write. Default: nothing. */
+  readonly precondition?: Precondition | undefined
+  /** Token of the lock of the key, where the caller holds it. Without it a write waits for the lock. */
+  readonly lock?: string | undefined
+  /** When the write counts as done. Default: the node's own. */
+  readonly durability?: Durability | undefined
+}
+
+/** @throws StateError everywhere: of the key or glob, a filter, the condition or the storage. */
+export interface ServerIo {
+  /** The entry of a plain key as its read filter shows it; undefined when there is none. */
+  get<T = unknown>(key: string): Promise<IoEntry<T> | undefined>
+  /** The entries of a glob that ends in `*` as a segment, oldest first, as the read filter shows them. */
+  getList<T = unknown>(glob: string, options?: IoListOptions): Promise<IoEntry<T>[]>
+  /** Writes a value under a plain key. */
+  set<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
+  /** Writes a value under a new key made from a glob. */
+  push<T = unknown>(
+    glob: string,
+    value: T,
+    options?: Pick<IoWriteOptions, 'durability' | 'ack' | 'ackTimeoutMs'>,
+  ): Promise<IoWritten>
+  /** Merges a value deeply into what is stored; conflicts are refused, nothing is written then. */
+  patch<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
+  /** Deletes a plain key. */
+  delete(key: string, options?: IoWriteOptions): Promise<void>
+}
+
+/** What the open server is written to through. */
+export interface IoTarget {
+  readonly access: DataAccess
+  readonly acks: Acks
+}
+
+/** @param target gives the open server's, or throws `not_open` */
+export function createIo(target: () => IoTarget): ServerIo {
+  const access = (): DataAccess => target().access
+  return {
+    async get<T>(key: string) {
+      assertPlain(key)
+      const entry = await access().get(key, IN_PROCESS)
+      return entry === undefined ? undefined : ioEntry<T>(entry)
+    },
+    async getList<T>(glob: string, options: IoListOptions = {}) {
+      assertKey(glob)
+      if (!isGlob(glob)) throw new StateError('invalid_glob', 'io: path glob required')
+      assertLimit(options.limit)
+      const entries = await access().list(glob, {
+        ...options,
+        ...IN_PROCESS,
+        order: options.order ?? 'oldest',
+      })
+      return entries.map((entry) => ioEntry<T>(entry))
+    },
+    async set(key, value, options) {
+      assertPlain(key)
+      const json = encodeJson(value)
+      const write = (): Promise<WriteResult> =>
+        access().set(key, json, { ...IN_PROCESS, ...options })
+      return written(await confirmed(target(), [key], options, write))
+    },
+    async push(glob, value, options) {
+      const json = encodeJson(value)
+      const write = (): Promise<WriteResult> =>
+        access().push(glob, json, { ...options, ...IN_PROCESS })
+      return written(await confirmed(target(), [glob], options, write))
+    },
+    async patch(key, value, options) {
+      assertPlain(key)
+      const json = encodeJson(value)
+      const write = (): Promise<WriteResult> =>
+        access().patch(key, json, { ...IN_PROCESS, ...options })
+      return written(await confirmed(target(), [key], options, write))
+    },
+    async delete(key, options) {
+      assertPlain(key)
+      await confirmed(target(), [key], options, async () => {
+        const { ends } = await access().delete(key, { ...IN_PROCESS, ...options })
+        return ends?.at(-1)
+      })
+    },
+  }
+}
+
+const IN_PROCESS = Object.freeze({ enforceStatic: false })
+
+function ioEntry<T>({ key, created, updated, data }: Entry): IoEntry<T> {
+  // The promise of the signature: the caller says what the type is.
+  return { created, updated, index: indexOfKey(key), path: key, data: parseExact(data) as T }
+}
+
+/** Makes a write and waits until it is where it has to be. @throws StateError `ack_timeout`. */
+async function confirmed<Result extends ChangeEnd | undefined>(
+  { acks }: IoTarget,
+  keys: readonly string[],
+  {
+    ack: level,
+    ackTimeoutMs,
+    durability,
+  }: Pick<IoWriteOptions, 'ack' | 'ackTimeoutMs' | 'durability'> = {},
+  write: () => Promise<Result>,
+): Promise<Result> {
+  const ack = resolveAck(level, ackTimeoutMs, durability)
+  const leave = acks.begin(ack, keys)
+  try {
+    const result = await write()
+    if (ack === undefined || result === undefined) return result
+    const { shortfall } = await acks.confirm(ack, [result])
+    if (shortfall !== undefined) throw new StateError('ack_timeout', shortfall)
+    return result
+  } finally {
+    leave()
+  }
+}
+
+function written({ key, index, version, origin }: WriteResult): IoWritten {
+  return { index, path: key, version, id: formatWriteId({ origin, version }) }
+}
+
+function assertPlain(key: string): void {
+  assertKey(key)
+  if (hasGlob(key)) throw new StateError('invalid_glob', 'io: path glob not allowed')
+}
+
+function assertLimit(limit: number | undefined): void {
+  if (limit === undefined || (Number.isInteger(limit) && limit >= 1)) return
+  throw new StateError('invalid_option', `io: limit must be an integer from 1, not ${limit}`)
+}

@@ -1,0 +1,164 @@
+/** What plugins registered, and the host they registered it with. */
+import { StateError } from '../../core/errors.ts'
+import type { LeaderOf } from '../../store/store.ts'
+import type {
+  ManagementProvider,
+  MemberLocator,
+  PluginHost,
+  RouteHandler,
+  SocketRoute,
+  WarningProvider,
+  WriteGuard,
+} from '../contract/plugin.ts'
+import type { Replication } from '../contract/replication.ts'
+import { hostNameOf } from '../doors/host-name.ts'
+import type { CredentialCheck } from '../doors/page-guard.ts'
+
+/** Management APIs that the server answers itself. */
+const OWN_APIS: readonly string[] = [
+  'keys',
+  'info',
+  'filters',
+  'state',
+  'endpoints',
+  'proxies',
+  'storage',
+  'orphan-keys',
+]
+
+/** Names of either kind that are remembered. */
+const MAX_HOST_NAMES = 1000
+
+/** Routes of all plugins of one `open`. */
+export interface PluginRoutes {
+  /** By prefix, which covers itself and every path below it. */
+  readonly handlers: Map<string, RouteHandler>
+  /** By exact path. */
+  readonly sockets: Map<string, SocketRoute>
+  /** By the name of the management API. */
+  readonly management: Map<string, ManagementProvider>
+  readonly warnings: WarningProvider[]
+  /** Names of this node, also for pages. */
+  readonly ownNames: Set<string>
+  /** Names by which requests may call it. */
+  readonly hostNames: Set<string>
+  readonly credentials: CredentialCheck[]
+  readonly guards: WriteGuard[]
+  readonly locators: MemberLocator[]
+  /** What replicates; undefined on a node that stands alone. */
+  replication: Replication | undefined
+}
+
+export function createPluginRoutes(): PluginRoutes {
+  return {
+    handlers: new Map(),
+    sockets: new Map(),
+    management: new Map(),
+    warnings: [],
+    ownNames: new Set(),
+    hostNames: new Set(),
+    credentials: [],
+    guards: [],
+    locators: [],
+    replication: undefined,
+  }
+}
+
+/**
+ * The host given to each plugin's `setup`; it fills `routes`.
+ * `route` and `socket` throw `invalid_option` for a path that a key could have, or that is taken;
+ * `management` for a name that is.
+ */
+export function createPluginHost(
+  services: Omit<
+    PluginHost,
+    | 'addLeaderOf'
+    | 'route'
+    | 'socket'
+    | 'management'
+    | 'warnings'
+    | 'replicate'
+    | 'hostName'
+    | 'credential'
+    | 'guardWrites'
+    | 'locateMembers'
+    | 'replicate'
+  >,
+  routes: PluginRoutes,
+): PluginHost {
+  const leaders: LeaderOf[] = []
+  return {
+    ...services,
+    addLeaderOf: (leaderOf) => {
+      leaders.push(leaderOf)
+      services.store.setLeaderOf((key) => firstLeader(leaders, key))
+    },
+    route: (prefix, handler) => {
+      assertFree(routes.handlers, prefix)
+      routes.handlers.set(prefix, handler)
+    },
+    socket: (path, route) => {
+      assertFree(routes.sockets, path)
+      routes.sockets.set(path, route)
+    },
+    management: (name, provider) => {
+      if (OWN_APIS.includes(name) || routes.management.has(name)) {
+        throw new StateError('invalid_option', `ooo: management API "${name}" is taken`)
+      }
+      routes.management.set(name, provider)
+    },
+    warnings: (provider) => {
+      routes.warnings.push(provider)
+    },
+    hostName: (authority, { isOwn }) => {
+      const name = hostNameOf(authority)
+      const names = isOwn ? routes.ownNames : routes.hostNames
+      if (name !== undefined && names.size < MAX_HOST_NAMES) names.add(name)
+    },
+    credential: (check) => {
+      routes.credentials.push(check)
+    },
+    guardWrites: (guard) => {
+      routes.guards.push(guard)
+    },
+    locateMembers: (locate) => {
+      routes.locators.push(locate)
+    },
+    replicate: (replication) => {
+      if (routes.replication !== undefined) {
+        throw new StateError('invalid_option', 'ooo: another plugin replicates already')
+      }
+      routes.replication = replication
+    },
+  }
+}
+
+/** The handler of the longest prefix that covers `path`. */
+export function findHandler(routes: PluginRoutes, path: string): RouteHandler | undefined {
+  if (routes.handlers.size === 0) return undefined
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+    const handler = routes.handlers.get(path.slice(0, end))
+    if (handler !== undefined) return handler
+  }
+  return undefined
+}
+
+function firstLeader(leaders: readonly LeaderOf[], key: string): string | undefined {
+  for (const leaderOf of leaders) {
+    const leader = leaderOf(key)
+    if (leader !== undefined) return leader
+  }
+  return undefined
+}
+
+function assertFree(taken: ReadonlyMap<string, unknown>, path: string): void {
+  if (!/^\/(?:_|-\/)./.test(path) || path.endsWith('/')) {
+    throw new StateError(
+      'invalid_option',
+      `ooo: plugin path "${path}" must start with /_ or /-/ and not end with /`,
+    )
+  }
+  if (taken.has(path)) {
+    throw new StateError('invalid_option', `ooo: plugin path "${path}" is taken`)
+  }
+}
