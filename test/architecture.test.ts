@@ -6,6 +6,8 @@ import { beforeAll, describe, expect, it } from 'vitest'
 import {
   browserViolations,
   directionViolations,
+  folderCycles,
+  folderViolations,
   importCycles,
   loadSources,
   missingTargets,
@@ -47,6 +49,14 @@ describe('the source tree', () => {
 
   it('has no import cycle', () => {
     expect(importCycles(modules)).toEqual([])
+  })
+
+  it('has no folders that import each other in circles', () => {
+    expect(folderCycles(modules.filter(isProduct))).toEqual([])
+  })
+
+  it('has folders that can be taken in at one look', () => {
+    expect(folderViolations(files.filter(isProduct))).toEqual([])
   })
 
   it('keeps core, client and web UI free of Node', () => {
@@ -133,15 +143,17 @@ describe('the rules themselves', () => {
 
   it.each([
     ['src/core/a.ts', '../store/b.ts'],
-    ['src/core/ports/storage-adapter.ts', './store/b.ts'],
+    ['src/core/ports/storage-adapter.ts', '../../store/b.ts'],
     ['src/fanout/a.ts', '../store/b.ts'],
     ['src/client/a.ts', '../server/b.ts'],
     ['src/store/a.ts', '../fanout/b.ts'],
     ['src/server/a.ts', '../client/b.ts'],
     ['src/server/a.ts', '../../cluster/b.ts'],
     ['src/index.ts', '../storage-adapters/memory/memory.ts'],
+    ['storage-adapters/memory/a.ts', '../leveldb/b.ts'],
     ['storage-adapters/a.ts', './b.ts'],
-    ['storage-adapters/a.ts', '../src/store/b.ts'],
+    ['storage-adapters/memory/a.ts', '../../src/store/b.ts'],
+    ['postgres/connection/a.ts', '../tables/b.ts'],
     ['cluster/a.ts', '../src/server/server.ts'],
     ['cluster/a.ts', '../src/fanout/hub.ts'],
     ['cluster/a.ts', '../storage-adapters/memory/memory.ts'],
@@ -160,7 +172,7 @@ describe('the rules themselves', () => {
     ['src/server/a.ts', '../fanout/hub.ts'],
     ['cluster/a.ts', '../src/server/contract/plugin.ts'],
     ['cluster/a.ts', '../src/fanout/bus.ts'],
-    ['storage-adapters/level.ts', './level-errors.ts'],
+    ['storage-adapters/leveldb/a.ts', './files/b.ts'],
     ['ui/src/a.ts', '../../src/client/index.ts'],
     ['cli/a.ts', '../storage-adapters/memory/memory.ts'],
   ])('allow that %s imports %s', (path, target) => {
@@ -174,6 +186,25 @@ describe('the rules themselves', () => {
     expect(importCycles([a, b, c])).toEqual([[a.path, b.path, c.path, a.path]])
     expect(importCycles([made('src/core/a.ts', "import './a.ts'")])).toHaveLength(1)
     expect(importCycles([a, b])).toEqual([])
+  })
+
+  it('find folders that import each other, though their files do not', () => {
+    const a = made('src/core/a/a.ts', "import { B } from '../b/b.ts'")
+    const b = made('src/core/b/b.ts', 'export const B = 1')
+    const c = made('src/core/b/c.ts', "import type { D } from '../a/d.ts'")
+    const d = made('src/core/a/d.ts', "import { A } from './a.ts'")
+    expect(importCycles([a, b, c, d])).toEqual([])
+    expect(folderCycles([a, b, c, d])).toEqual([['src/core/a', 'src/core/b', 'src/core/a']])
+    expect(folderCycles([a, b, d])).toEqual([])
+  })
+
+  it('find full folders, and names that stutter', () => {
+    const files = (count: number) =>
+      Array.from({ length: count }, (_, i) => ({ path: `src/core/${i}.ts` }))
+    expect(folderViolations(files(15))).toEqual([])
+    expect(folderViolations(files(16))).toEqual(['src/core: 16 files, 15 allowed'])
+    expect(folderViolations([{ path: 'cluster/bus/bus-redis.ts' }])).toHaveLength(1)
+    expect(folderViolations([{ path: 'cluster/bus/bus.ts' }])).toEqual([])
   })
 
   it('find Node in what a browser part reaches', () => {
