@@ -129,16 +129,16 @@ export type {
 } from './store/filters/filters.ts'
 export type { LockingBatchOptions, LockingWriteOptions } from './store/locking-store.ts'
 export type { Lock, LockedWriteOptions, LockMetrics, LockOptions } from './store/locks/locks.ts'
-export type {
-  BatchItem,
-  BatchResult,
-  DeleteResult,
-  WriteOptions,
-  WriteResult,
-} from './store/planning/operations.ts'
 export type { EntryMeta } from './store/plans/set-with-meta.ts'
 export type { BeforeRead } from './store/read-hooks.ts'
 export type { StoreOptions } from './store/store.ts'
 export { Store } from './store/store.ts'
 export type { ListRange } from './store/types/ranges.ts'
+export type {
+  DeleteResult,
+  Write,
+  WriteOptions,
+  WriteResult,
+  Written,
+} from './store/types/write.ts'
 export type { WatchEvent } from './store/watcher.ts'

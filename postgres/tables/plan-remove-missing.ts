@@ -1,6 +1,6 @@
 /** Deleting on a node what its table has deleted and forgotten about. */
 import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
-import type { Planner } from '../../src/store/planning/operations.ts'
+import type { Planner } from '../../src/store/planning/planner.ts'
 
 /**
  * Deletes the entries among `records` that are still the ones given and pending for nobody. The delete

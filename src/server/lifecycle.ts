@@ -33,7 +33,8 @@ import { Sockets } from './connections/sockets.ts'
 import { jsonBoundsOf, type MemoryMetrics } from './contract/memory-limits.ts'
 import type { ResolvedServerOptions } from './contract/options.ts'
 import type { ServerAddress } from './contract/plugin.ts'
-import type { DataAccess } from './data/access.ts'
+import { readList } from './data/read.ts'
+import type { DataParts } from './data/request.ts'
 import { assertProtected } from './doors/protection.ts'
 import { handleRequest } from './http/http.ts'
 import { createPluginHost, createPluginRoutes } from './http/plugin-host.ts'
@@ -52,7 +53,7 @@ export interface RunningNode {
   readonly store: Store
   readonly database: Database
   /** Data as requests get it: with filters. */
-  readonly access: DataAccess
+  readonly data: DataParts
   /** Waits for writes to get to other nodes. */
   readonly acks: Acks
   readonly memory: () => MemoryMetrics
@@ -89,8 +90,8 @@ export async function openNode(
     const store = createStore(options, clock)
     const plugins = createPluginRoutes()
     const { newId, transport } = options
-    const data = openDatabase(guarded, registry, { store, clock })
-    const { database } = data
+    const opened = openDatabase(guarded, registry, { store, clock })
+    const { database } = opened
     const services = { store, database, clock, time, logger, newId, transport }
     const host = createPluginHost(services, plugins)
     for (const plugin of options.plugins) plugin.setup(host)
@@ -113,7 +114,7 @@ export async function openNode(
     const context = createContext(guarded, registry, {
       store,
       logger,
-      ...data,
+      ...opened,
       plugins,
       hub,
       sockets,
@@ -145,7 +146,7 @@ export async function openNode(
     // No sweep begins while the rest goes down.
     steps.push({ name: 'sweeps', run: () => filters.stop() })
     steps.push({ name: 'notice', run: () => giveNotice(listener, context, options) })
-    const { access, acks } = context
+    const { data, acks } = context
     const { address } = listener
     const stopPlugins = async (): Promise<void> => {
       for (const stop of stops) await stop()
@@ -155,7 +156,7 @@ export async function openNode(
       address,
       store,
       database,
-      access,
+      data,
       acks,
       memory: () => context.metrics().memory,
       hub,
@@ -208,7 +209,7 @@ async function startWorkers(
 function startProxies(
   options: ResolvedServerOptions,
   { proxies }: Registry,
-  { sockets, access, plugins }: NodeContext,
+  { sockets, data, plugins }: NodeContext,
   steps: CloseStep[],
   beforeClose: () => Promise<void>,
 ): void {
@@ -223,7 +224,7 @@ function startProxies(
     ...options,
     sockets,
     nodes: {
-      list: (glob) => access.list(glob, { enforceStatic: false }),
+      list: (key) => readList(data, { key, caller: 'process' }),
       member: (id) => plugins.locators.map((locate) => locate(id)).find((found) => found),
       mayReach: (host) => options.proxyHosts.includes(host.toLowerCase()),
     },

@@ -13,7 +13,7 @@ import type { MemoryMetrics } from './contract/memory-limits.ts'
 import type { ResolvedServerOptions } from './contract/options.ts'
 import type { ServerAddress } from './contract/plugin.ts'
 import type { Replication } from './contract/replication.ts'
-import { createDataAccess, type DataAccess } from './data/access.ts'
+import type { DataParts } from './data/request.ts'
 import type { WriteContext } from './data/write-answer.ts'
 import { PageGuard } from './doors/page-guard.ts'
 import { storageWarnings } from './exchange/health.ts'
@@ -85,7 +85,7 @@ export function createContext(
       memory: memory(),
     }),
     filters: options.static ? registry.filters : undefined,
-    access: createAccess(options, registry, parts),
+    data: dataParts(options, registry, parts),
     beforeRead: (keyOrGlob) => parts.reads.run(keyOrGlob),
     clock: clockSocket,
     registry,
@@ -137,7 +137,7 @@ export function createContext(
 function createWrites(
   { deadlineMs, time, logger }: ResolvedServerOptions,
   { store, plugins, hub }: NodeParts,
-): Omit<WriteContext, 'bodies'> & { readonly writeStatuses: WriteStatusTracker } {
+): Omit<WriteContext, 'bodies' | 'data'> & { readonly writeStatuses: WriteStatusTracker } {
   const replication = (): Replication | undefined => plugins.replication
   const leaderOf = (key: string): string | undefined => store.leaderOf(key)
   const writeStatuses = new WriteStatusTracker({ store, replication, time, logger })
@@ -154,20 +154,20 @@ function createWrites(
   }
 }
 
-function createAccess(
+function dataParts(
   { static: isStatic, logger, maxBodiesBytes }: ResolvedServerOptions,
   { filters, bodies }: Registry,
-  { lockingStore: store, reads, plugins }: NodeParts,
-): DataAccess {
+  { store, lockingStore, reads, plugins }: NodeParts,
+): DataParts {
   const beforeRead = (keyOrGlob: string): Promise<void> | undefined => reads.run(keyOrGlob)
   const guard = (keyOrGlob: string, json: string | undefined): void => {
     for (const ask of plugins.guards) ask(keyOrGlob, json)
   }
-  return createDataAccess({
-    ...{ store, filters, isStatic, logger, guard, beforeRead },
+  return {
+    ...{ store, lockingStore, filters, isStatic, logger, guard, beforeRead },
     jsonBounds: bodies.limits.jsonBounds,
     merges: new MergeRoom(maxBodiesBytes),
-  })
+  }
 }
 
 /** Whether two globs have keys in common is not asked: where there are unsent changes, no glob resumes. */

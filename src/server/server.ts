@@ -108,8 +108,8 @@ class NodeServer implements Server {
   readonly #registry: Registry
   #state: ServerState = { kind: 'idle' }
   readonly #io: ServerIo = createIo(() => {
-    const { access, acks } = this.#node()
-    return { access, acks }
+    const { data, acks } = this.#node()
+    return { data, acks }
   })
   readonly get: ServerIo['get'] = this.#io.get
   readonly getList: ServerIo['getList'] = this.#io.getList

@@ -10,18 +10,20 @@ import { assertKey, hasGlob, keysOverlap, MAX_KEY_SEGMENTS, matchKey } from '../
 import type { LogPosition } from '../core/wire/protocol.ts'
 import type { LockingBatchOptions, LockingStore, LockingWriteOptions } from './locking-store.ts'
 import type { KeyLocks, Lock, LockMetrics, LockOptions } from './locks/locks.ts'
-import type {
-  BatchItem,
-  BatchResult,
-  DeleteResult,
-  DurabilityOption,
-  WriteResult,
-} from './planning/operations.ts'
 import { assertDrift, type EntryMeta, planSetWithMeta } from './plans/set-with-meta.ts'
 import { planSilentDelete } from './plans/silent-delete.ts'
 import type { BeforeRead, ReadHooks } from './read-hooks.ts'
 import type { Store } from './store.ts'
 import { assertRange, assertSpan, definedRange, type ListRange } from './types/ranges.ts'
+import {
+  type DeleteResult,
+  type DurabilityOption,
+  deletedOf,
+  resultOf,
+  type Write,
+  type WriteResult,
+  type Written,
+} from './types/write.ts'
 import { type WatchEvent, Watcher } from './watcher.ts'
 
 export interface DatabaseOptions {
@@ -139,12 +141,12 @@ export class Database {
 
   /** Writes under a plain key. Errors of `Store.set`; `locked`, `lock_lost`. */
   set(key: string, json: string, options?: LockingWriteOptions): Promise<WriteResult> {
-    return this.#lockingStore.set(key, json, options)
+    return this.#write({ op: 'set', key, json, precondition: options?.precondition }, options)
   }
 
   /** Writes under a new key made from a glob that ends in `*` as a segment. */
   push(glob: string, json: string, options?: DurabilityOption): Promise<WriteResult> {
-    return this.#lockingStore.push(glob, json, options)
+    return this.#write({ op: 'push', key: glob, json }, options)
   }
 
   /**
@@ -162,7 +164,7 @@ export class Database {
     const planner = planSetWithMeta(key, json, meta)
     const { clock } = this.#options
     clock.observe(assertDrift(key, meta, clock))
-    return this.#lockingStore.run([key], options, planner)
+    return resultOf([await this.#lockingStore.run([key], options, planner)])
   }
 
   /** Replaces the data by what `change` makes of it, atomically. @throws `not_found`; else as `set`. */
@@ -171,12 +173,13 @@ export class Database {
     change: (current: Entry) => string,
     options?: LockingWriteOptions,
   ): Promise<WriteResult> {
-    return this.#lockingStore.update(key, change, options)
+    return this.#write({ op: 'update', key, change, precondition: options?.precondition }, options)
   }
 
   /** Deletes a plain key (`not_found` when absent), or all that a glob matches, in one commit. */
-  delete(keyOrGlob: string, options?: LockingWriteOptions): Promise<DeleteResult> {
-    return this.#lockingStore.delete(keyOrGlob, options)
+  async delete(keyOrGlob: string, options?: LockingWriteOptions): Promise<DeleteResult> {
+    const write: Write = { op: 'delete', key: keyOrGlob, precondition: options?.precondition }
+    return deletedOf(await this.#lockingStore.write([write], options))
   }
 
   /**
@@ -184,12 +187,13 @@ export class Database {
    * showing the entries until they get a snapshot read again; other nodes delete, and tell theirs.
    */
   async deleteSilent(keyOrGlob: string, options: LockingWriteOptions = {}): Promise<DeleteResult> {
-    return this.#lockingStore.run([keyOrGlob], options, planSilentDelete(keyOrGlob, options))
+    const planner = planSilentDelete(keyOrGlob, options)
+    return deletedOf([await this.#lockingStore.run([keyOrGlob], options, planner)])
   }
 
   /** All of the operations in order, or none; one commit. */
-  batch(items: readonly BatchItem[], options?: LockingBatchOptions): Promise<BatchResult[]> {
-    return this.#lockingStore.batch(items, options)
+  batch(writes: readonly Write[], options?: LockingBatchOptions): Promise<Written[]> {
+    return this.#lockingStore.write(writes, { ...options, isBatch: true })
   }
 
   /**
@@ -198,17 +202,15 @@ export class Database {
    */
   async clear(options?: LockingBatchOptions): Promise<DeleteResult> {
     const depths = new Set<number>()
-    const items: BatchItem[] = []
+    const writes: Write[] = []
     for (const key of await this.#store.keys()) {
       const depth = key.split('/').length
       // No glob reaches what an earlier release wrote deeper than keys may be now.
-      if (depth > MAX_KEY_SEGMENTS) items.push({ op: 'delete', key })
+      if (depth > MAX_KEY_SEGMENTS) writes.push({ op: 'delete', key })
       else depths.add(depth)
     }
-    for (const depth of depths) items.push({ op: 'delete', key: Array(depth).fill('*').join('/') })
-    if (items.length === 0) return { deleted: 0 }
-    const results = await this.#lockingStore.batch(items, options)
-    return { deleted: results.reduce((sum, { deleted }) => sum + deleted, 0) }
+    for (const depth of depths) writes.push({ op: 'delete', key: Array(depth).fill('*').join('/') })
+    return deletedOf(await this.#lockingStore.write(writes, options))
   }
 
   /** Takes the lock of a plain key, whether there is an entry or not. See `KeyLocks.lock`. */
@@ -243,7 +245,7 @@ export class Database {
     assertPlain(key)
     this.#locks.assertHeld(key, token)
     try {
-      return await this.#lockingStore.set(key, json, { lock: token })
+      return await this.set(key, json, { lock: token })
     } finally {
       this.#release(key, token)
     }
@@ -316,6 +318,10 @@ export class Database {
   close(reason?: StateError): void {
     this.#locks.close(reason)
     for (const watcher of [...this.#watchers]) watcher.close(reason)
+  }
+
+  async #write(write: Write, options?: LockingBatchOptions): Promise<WriteResult> {
+    return resultOf(await this.#lockingStore.write([write], options))
   }
 
   /** Ends a lock that may have ended by itself. */

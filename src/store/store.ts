@@ -17,22 +17,13 @@ import {
   RETENTION_ROW,
   type Retention,
 } from './log/tombstones.ts'
-import type {
-  BatchItem,
-  BatchResult,
-  DeleteResult,
-  DurabilityOption,
-  Planner,
-  UpdateOptions,
-  WriteOptions,
-  WriteResult,
-} from './planning/operations.ts'
-import { planDelete, planPush, planSet, planUpdate } from './planning/operations.ts'
+import type { Planner } from './planning/planner.ts'
 import { planBatch } from './plans/batch.ts'
 import { lowerMaxStamp } from './plans/lower-max-stamp.ts'
 import { planMeta } from './plans/meta.ts'
 import { planRestamp } from './plans/restamp.ts'
 import { planSweep } from './plans/sweep.ts'
+import { planWrite } from './plans/write.ts'
 import { mergeApart } from './replication/merge-apart.ts'
 import { type RecordStream, recordsOf } from './replication/records-of.ts'
 import type {
@@ -54,6 +45,17 @@ import type { KeyState, ListOptions } from './state/state.ts'
 import { type PendingQuery, readPending, readPendingRow } from './state/superseded-writes.ts'
 import type { ListPace } from './types/list-pace.ts'
 import type { DecisionTermsOf, LeaderOf, StoreOptions } from './types/store-options.ts'
+import {
+  type DeleteResult,
+  type DurabilityOption,
+  deletedOf,
+  resultOf,
+  type StoreWriteOptions,
+  type Write,
+  type WriteOptions,
+  type WriteResult,
+  type Written,
+} from './types/write.ts'
 
 export type { DecisionTerms, LeaderOf, StoreOptions } from './types/store-options.ts'
 
@@ -189,45 +191,58 @@ export class Store extends StoreCondition {
   }
 
   /**
-   * Writes `json` (compact JSON text) under a concrete key.
-   * @throws StateError `invalid_key`, `invalid_glob`, `storage_failed`, `overloaded`, `not_open`; with a
-   * precondition also `precondition_failed`, and `not_leader` where another node leads the key.
+   * Makes one write, or several of which each sees what those before it did: all or none, in one commit.
+   * @throws StateError `invalid_key`, `invalid_glob`, `not_found`, `storage_failed`, `overloaded`, `not_open`; with a
+   * precondition also `precondition_failed`, and `not_leader` where another node leads the key. Of a batch the text
+   * is led by `operations[<i>]: `.
    */
+  async write(writes: readonly Write[], options: StoreWriteOptions = {}): Promise<Written[]> {
+    const [only] = writes
+    if (only === undefined || options.isBatch === true || writes.length > 1) {
+      return this.#committer.run(planBatch(writes), options.durability)
+    }
+    return [await this.#committer.run(planWrite(only), options.durability)]
+  }
+
+  /** Writes `json` (compact JSON text) under a plain key. Errors as `write`. */
   async set(key: string, json: string, options?: WriteOptions): Promise<WriteResult> {
-    return this.#committer.run(planSet(key, json, options), options?.durability)
+    return resultOf(
+      await this.write([{ op: 'set', key, json, precondition: options?.precondition }], options),
+    )
   }
 
-  /** Writes under a new key made from `glob`, whose last segment is `*`. Errors as `set`. */
+  /** Writes under a new key made from `glob`, whose last segment is `*`. Errors as `write`. */
   async push(glob: string, json: string, options?: DurabilityOption): Promise<WriteResult> {
-    return this.#committer.run(planPush(glob, json), options?.durability)
+    return resultOf(await this.write([{ op: 'push', key: glob, json }], options))
   }
 
-  /**
-   * Replaces an entry's data by what `change` makes of it, atomically. What `change` throws is
-   * thrown. @throws StateError `not_found` when the key is absent; else as `set`.
-   */
+  /** Replaces an entry's data by what `change` makes of it, atomically. Errors as `write`, and what `change` throws. */
   async update(
     key: string,
     change: (current: Entry) => string,
-    options?: UpdateOptions,
+    options?: WriteOptions,
   ): Promise<WriteResult> {
-    return this.#committer.run(planUpdate(key, change, options), options?.durability)
+    return resultOf(
+      await this.write(
+        [{ op: 'update', key, change, precondition: options?.precondition }],
+        options,
+      ),
+    )
   }
 
-  /**
-   * Deletes a key, or every key that matches a glob, leaving tombstones.
-   * @throws StateError `not_found` when a plain key is absent; else as `set`.
-   */
+  /** Deletes a key, or every key that matches a glob, leaving tombstones. Errors as `write`. */
   async delete(keyOrGlob: string, options?: WriteOptions): Promise<DeleteResult> {
-    return this.#committer.run(planDelete(keyOrGlob, options), options?.durability)
+    return deletedOf(
+      await this.write(
+        [{ op: 'delete', key: keyOrGlob, precondition: options?.precondition }],
+        options,
+      ),
+    )
   }
 
-  /**
-   * Does all of the operations, each seeing what those before it did, or none of them; one commit.
-   * @throws StateError what an operation would throw alone, its text led by `operations[<i>]: `.
-   */
-  async batch(items: readonly BatchItem[], options?: DurabilityOption): Promise<BatchResult[]> {
-    return this.#committer.run(planBatch(items), options?.durability)
+  /** All of the writes or none, in one commit. Errors as `write`. */
+  batch(writes: readonly Write[], options?: DurabilityOption): Promise<Written[]> {
+    return this.write(writes, { ...options, isBatch: true })
   }
 
   /** Deletes what `choose` picks of the entries of `glob`, in one step. Errors as `set`. */

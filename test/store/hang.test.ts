@@ -76,10 +76,9 @@ describe.each(sizes)('a storage that hangs, %s', (_name, options) => {
     await store.set('doc', '{}')
     adapter.hang()
     const first = store.set('k', text(3600))
-    const changeBytes = 2000
-    await expect(store.update('doc', () => '{"a":1}', { changeBytes })).rejects.toMatchObject({
-      code: 'overloaded',
-    })
+    const change = (): string => '{"a":1}'
+    const patch = { op: 'update', key: 'doc', change, changeBytes: 2000 } as const
+    await expect(store.write([patch])).rejects.toMatchObject({ code: 'overloaded' })
     await expect(store.delete('doc')).rejects.toMatchObject({ code: 'overloaded' })
     adapter.goOn()
     await first

@@ -6,7 +6,7 @@
 import { type Entry, marksOf, type StoredRecord, versionOf } from '../../../src/core/data/entry.ts'
 import { hasGlob } from '../../../src/core/keys/key.ts'
 import type { SequencedRow } from '../../../src/store/format/rows.ts'
-import type { PlanContext, Planned, Planner } from '../../../src/store/planning/operations.ts'
+import type { PlanContext, Planned, Planner } from '../../../src/store/planning/planner.ts'
 import type { KeyState } from '../../../src/store/state/state.ts'
 import { heldByRecords } from '../../../src/store/types/held-bytes.ts'
 import { PIVOT_ORIGIN } from './wire.ts'

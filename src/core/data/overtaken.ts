@@ -5,8 +5,9 @@
  *
  * As text: `<version>@<origin>`; of a delete, which may share its version with others, `<version>@<origin>@<key>`.
  */
-import { type StoredRecord, versionOf } from './entry.ts'
+
 import { isValidKey } from '../keys/key.ts'
+import { type StoredRecord, versionOf } from './entry.ts'
 import type { ChangeName } from './marks.ts'
 
 /** Names that a follower tells, and its leader remembers, at most; others count as repetitions. */

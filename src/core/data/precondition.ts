@@ -2,8 +2,9 @@
  * Conditions on the entry a write replaces: compare-and-set. The version of an entry is the stamp of its
  * last change (`versionOf`); each write gives a key a version it never had before.
  */
-import { type Entry, versionOf } from './entry.ts'
+
 import { StateError } from '../errors.ts'
+import { type Entry, versionOf } from './entry.ts'
 
 /**
  * What must hold at the moment of the write. `absent`: there is no entry. `present`: there is one.

@@ -11,18 +11,18 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { indexOfKey } from '../../core/data/entry.ts'
+import type { Precondition } from '../../core/data/precondition.ts'
 import { StateError } from '../../core/errors.ts'
 import { type JsonNode, parseNodes } from '../../core/json/json.ts'
-import type { Precondition } from '../../core/data/precondition.ts'
-import type { BatchResult, ChangeEnd } from '../../store/planning/operations.ts'
 import { ownText } from '../../store/format/own-text.ts'
 import { located } from '../../store/plans/batch.ts'
-import type { AccessOperation } from './access.ts'
-import { matching, notMatching } from './conditional.ts'
-import type { DataContext } from './routes.ts'
-import { durabilityOf } from './durability-query.ts'
+import type { Written } from '../../store/types/write.ts'
 import { jsonReply, methodNotAllowedReply, type Reply } from '../exchange/reply.ts'
-import { answerWrite, type KeepWrite, type Written } from './write-answer.ts'
+import { matching, notMatching } from './conditional.ts'
+import { durabilityOf } from './durability-query.ts'
+import type { RequestedWrite, WriteRequest } from './request.ts'
+import type { DataContext } from './routes.ts'
+import { type AskedWrite, answerWrite } from './write-answer.ts'
 
 /** Where batches are posted. */
 export const BATCH_PATH = '/-/batch'
@@ -33,30 +33,26 @@ export const MAX_BATCH_OPERATIONS = 1000
 /** Answers a request for `BATCH_PATH`. @throws StateError with the status and text of the refusal. */
 export function answerBatch(context: DataContext, request: IncomingMessage): Promise<Reply> {
   if (request.method !== 'POST') return Promise.resolve(methodNotAllowedReply('POST'))
-  return answerWrite(context, request, (keep) => batch(context, request, keep))
+  return answerWrite(context, request, () => askedBatch(context, request), batchReply)
 }
 
-async function batch(
-  { access, bodies, assertRoom }: DataContext,
+async function askedBatch(
+  { bodies, assertRoom }: DataContext,
   request: IncomingMessage,
-  keep: KeepWrite,
-): Promise<Written> {
+): Promise<AskedWrite> {
   const durability = durabilityOf(request)
   const body = await bodies.readJson(request, assertRoom)
-  const operations = parseBatch(body)
-  keep({ keys: operations.map(({ path }) => path), body })
-  const results = await access.batch(operations, { enforceStatic: true, durability })
-  const texts = results.map((result, i) => resultJson(result, operations[i]?.op === 'delete'))
-  const reply = jsonReply(`{"results":[${texts.join(',')}]}`)
-  return { reply, ends: results.flatMap(endsOf) }
+  const writes = parseBatch(body)
+  return { request: { writes, caller: 'client', isBatch: true, durability }, body }
 }
 
-function endsOf({ key, version, origin, ends }: BatchResult): readonly ChangeEnd[] {
-  return ends ?? (version === undefined || origin === undefined ? [] : [{ key, version, origin }])
+function batchReply(written: readonly Written[], { writes }: WriteRequest): Reply {
+  const texts = written.map((result, i) => resultJson(result, writes[i]?.op === 'delete'))
+  return jsonReply(`{"results":[${texts.join(',')}]}`)
 }
 
 /** Keys hold no character that JSON escapes. */
-function resultJson({ key, version, deleted }: BatchResult, isDelete: boolean): string {
+function resultJson({ key, version, deleted }: Written, isDelete: boolean): string {
   const stamp = version === undefined ? '' : `,"version":"${version}"`
   const count = isDelete ? `,"deleted":${deleted}` : ''
   return `{"index":"${indexOfKey(key)}","path":"${key}"${stamp}${count}}`
@@ -66,7 +62,7 @@ function resultJson({ key, version, deleted }: BatchResult, isDelete: boolean): 
  * The operations of a batch's body, compact JSON.
  * @throws StateError `invalid_message` for another shape; `too_large` above 1000 operations.
  */
-export function parseBatch(body: string): AccessOperation[] {
+export function parseBatch(body: string): RequestedWrite[] {
   const root = membersOf(parseNodes(body), 'the batch', ['operations'])
   const list = root.get('operations')
   if (list?.kind !== 'array') {
@@ -83,22 +79,22 @@ export function parseBatch(body: string): AccessOperation[] {
 
 const FIELDS: readonly string[] = ['op', 'path', 'data', 'ifMatch', 'ifNoneMatch']
 
-function parseOperation(node: JsonNode): AccessOperation {
+function parseOperation(node: JsonNode): RequestedWrite {
   const members = membersOf(node, 'an operation', FIELDS)
   const op = textOf(members, 'op')
-  const path = textOf(members, 'path')
+  const key = textOf(members, 'path')
   const precondition = preconditionOf(members)
   const data = members.get('data')
   switch (op) {
     case 'delete':
       if (data !== undefined) throw invalid('a delete takes no "data"')
-      return { op, path, precondition }
+      return { op, key, precondition }
     case 'set':
     case 'push':
     case 'patch':
       if (data === undefined) throw invalid(`a ${op} needs "data"`)
       // What is stored must not hold the whole request in memory.
-      return { op, path, json: ownText(data.raw), precondition }
+      return { op, key, json: ownText(data.raw), precondition }
     default:
       throw invalid(`"op" must be set, push, patch or delete, not ${JSON.stringify(op)}`)
   }

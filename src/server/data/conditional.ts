@@ -4,8 +4,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { type Entry, versionOf } from '../../core/data/entry.ts'
-import { StateError } from '../../core/errors.ts'
 import { assertPrecondition, type Precondition } from '../../core/data/precondition.ts'
+import { StateError } from '../../core/errors.ts'
 
 /** What a conditional header lists; tags that no entry can have are left out. */
 type TagList = '*' | readonly bigint[]

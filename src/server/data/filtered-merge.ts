@@ -4,10 +4,10 @@
  * result counts if the value that it was made for is still the same. Nothing is locked meanwhile.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { deepMerge, deepMerging } from '../../core/json/deep-merge.ts'
 import type { Entry } from '../../core/data/entry.ts'
 import { StateError } from '../../core/errors.ts'
 import { type JsonBounds, jsonExcess } from '../../core/json/bounds.ts'
+import { deepMerge, deepMerging } from '../../core/json/deep-merge.ts'
 import { inTurns } from '../../core/steps.ts'
 import { MAX_MERGED_AT_ONCE, type MergeClaim } from '../turns/merge-room.ts'
 
@@ -31,23 +31,20 @@ class MergePending {
 }
 
 /**
- * The change of `Store.update` that merges `patch` and passes the result through `filter`, unless it is beyond
+ * The change of a write that makes a document of what is stored and passes it through `filter`, unless it is beyond
  * the bounds: filters may take it apart. Run the write in `untilAnswered`. A filter that answers later may be
  * asked more than once.
- * @param claim that of the write, where a large merge takes its room from
  */
-export function filteredMerge(
-  patch: string,
+export function filteredChange(
+  change: (current: Entry) => string,
   bounds: JsonBounds,
   filter: JsonFilter,
-  claim: MergeClaim,
 ): (current: Entry) => string {
   let known: { readonly merged: string; readonly json: string } | undefined
-  const merge = mergeInTurns(patch, claim)
-  return ({ data }) => {
-    const merged = merge(data)
+  return (current) => {
+    const merged = change(current)
     if (known?.merged === merged) return known.json
-    const excess = jsonExcess(merged, bounds, data)
+    const excess = jsonExcess(merged, bounds, current.data)
     if (excess !== undefined) throw excess
     const json = filter(merged)
     if (typeof json === 'string') return json
@@ -59,13 +56,16 @@ export function filteredMerge(
   }
 }
 
-/** Merges into a document, at once where both are short. */
-function mergeInTurns(patch: string, claim: MergeClaim): (document: string) => string {
+/**
+ * The change that merges into a document, at once where both are short.
+ * @param claim that of the write, where a large merge takes its room from
+ */
+export function mergeInTurns(patch: string, claim: MergeClaim): (current: Entry) => string {
   let made: { readonly document: string; readonly merged: string } | undefined
   let overtaken = 0
   let counted = 0
   claim.add()
-  return (document) => {
+  return ({ data: document }) => {
     if (made?.document === document) return made.merged
     const characters = document.length + patch.length
     // Waited for without the document, which others may change meanwhile: it is read again then.

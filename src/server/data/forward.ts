@@ -6,13 +6,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { versionOf } from '../../core/data/entry.ts'
 import { isStateError, StateError } from '../../core/errors.ts'
-import { RETRY_AFTER_MS_HEADER } from '../../core/retry-hint.ts'
 import { NS_PER_MS, type TimeSource } from '../../core/ports/time.ts'
+import { RETRY_AFTER_MS_HEADER } from '../../core/retry-hint.ts'
 import type { Store } from '../../store/store.ts'
-import { type Ack, MAX_ACK_TIMEOUT_MS } from '../write-status/ack.ts'
 import type { LeaderAnswer, Replication } from '../contract/replication.ts'
-import type { Reply } from '../exchange/reply.ts'
 import { parseWriteId, WRITE_ID_HEADER } from '../contract/write-id.ts'
+import type { Reply } from '../exchange/reply.ts'
+import { type Ack, MAX_ACK_TIMEOUT_MS } from '../write-status/ack.ts'
 
 export interface ForwardContext {
   readonly store: Pick<Store, 'id' | 'keyState' | 'onCommit'>

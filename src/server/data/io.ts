@@ -3,17 +3,20 @@
  * Values are encoded as the client does: `bigint` and `JsonNumber` digit for digit; read
  * back, integers that a double cannot hold are `bigint`. Values are not checked against `T`.
  */
-import { encodeJson } from '../../core/json/encode.ts'
+
 import { type Entry, indexOfKey } from '../../core/data/entry.ts'
+import type { Precondition } from '../../core/data/precondition.ts'
 import { StateError } from '../../core/errors.ts'
+import { encodeJson } from '../../core/json/encode.ts'
 import { parseExact } from '../../core/json/json.ts'
 import { assertKey, hasGlob, isGlob } from '../../core/keys/key.ts'
-import type { Precondition } from '../../core/data/precondition.ts'
 import type { Durability } from '../../core/ports/storage-adapter.ts'
-import type { ChangeEnd, WriteResult } from '../../store/planning/operations.ts'
-import type { DataAccess } from './access.ts'
-import { type AckLevel, type Acks, resolveAck } from '../write-status/ack.ts'
+import { resultOf, type Written } from '../../store/types/write.ts'
 import { formatWriteId } from '../contract/write-id.ts'
+import { type AckLevel, type Acks, resolveAck } from '../write-status/ack.ts'
+import { execute } from './execute.ts'
+import { readEntry, readList } from './read.ts'
+import type { DataParts, ListRequest, RequestedWrite } from './request.ts'
 
 /** A value and what the server knows about it. */
 export interface IoEntry<T = unknown> {
@@ -87,63 +90,58 @@ export interface ServerIo {
   delete(key: string, options?: IoWriteOptions): Promise<void>
 }
 
-/** What the open server is written to through. */
+/** What the open server's data is reached through. */
 export interface IoTarget {
-  readonly access: DataAccess
+  readonly data: DataParts
   readonly acks: Acks
 }
 
 /** @param target gives the open server's, or throws `not_open` */
 export function createIo(target: () => IoTarget): ServerIo {
-  const access = (): DataAccess => target().access
   return {
     async get<T>(key: string) {
       assertPlain(key)
-      const entry = await access().get(key, IN_PROCESS)
-      return entry === undefined ? undefined : ioEntry<T>(entry)
+      const { shown } = await readEntry(target().data, { key, caller: 'process' })
+      return shown === undefined ? undefined : ioEntry<T>(shown)
     },
     async getList<T>(glob: string, options: IoListOptions = {}) {
       assertKey(glob)
       if (!isGlob(glob)) throw new StateError('invalid_glob', 'io: path glob required')
       assertLimit(options.limit)
-      const entries = await access().list(glob, {
-        ...options,
-        ...IN_PROCESS,
-        order: options.order ?? 'oldest',
-      })
-      return entries.map((entry) => ioEntry<T>(entry))
+      const { order = 'oldest', ...range } = options
+      const request: ListRequest = { ...range, order, key: glob, caller: 'process' }
+      return (await readList(target().data, request)).map((entry) => ioEntry<T>(entry))
     },
     async set(key, value, options) {
       assertPlain(key)
-      const json = encodeJson(value)
-      const write = (): Promise<WriteResult> =>
-        access().set(key, json, { ...IN_PROCESS, ...options })
-      return written(await confirmed(target(), [key], options, write))
+      const write: RequestedWrite = {
+        op: 'set',
+        key,
+        json: encodeJson(value),
+        precondition: options?.precondition,
+      }
+      return ioWritten(await make(target(), write, options))
     },
     async push(glob, value, options) {
-      const json = encodeJson(value)
-      const write = (): Promise<WriteResult> =>
-        access().push(glob, json, { ...options, ...IN_PROCESS })
-      return written(await confirmed(target(), [glob], options, write))
+      const write: RequestedWrite = { op: 'push', key: glob, json: encodeJson(value) }
+      return ioWritten(await make(target(), write, options))
     },
     async patch(key, value, options) {
       assertPlain(key)
-      const json = encodeJson(value)
-      const write = (): Promise<WriteResult> =>
-        access().patch(key, json, { ...IN_PROCESS, ...options })
-      return written(await confirmed(target(), [key], options, write))
+      const write: RequestedWrite = {
+        op: 'patch',
+        key,
+        json: encodeJson(value),
+        precondition: options?.precondition,
+      }
+      return ioWritten(await make(target(), write, options))
     },
     async delete(key, options) {
       assertPlain(key)
-      await confirmed(target(), [key], options, async () => {
-        const { ends } = await access().delete(key, { ...IN_PROCESS, ...options })
-        return ends?.at(-1)
-      })
+      await make(target(), { op: 'delete', key, precondition: options?.precondition }, options)
     },
   }
 }
-
-const IN_PROCESS = Object.freeze({ enforceStatic: false })
 
 function ioEntry<T>({ key, created, updated, data }: Entry): IoEntry<T> {
   // The promise of the signature: the caller says what the type is.
@@ -151,30 +149,29 @@ function ioEntry<T>({ key, created, updated, data }: Entry): IoEntry<T> {
 }
 
 /** Makes a write and waits until it is where it has to be. @throws StateError `ack_timeout`. */
-async function confirmed<Result extends ChangeEnd | undefined>(
-  { acks }: IoTarget,
-  keys: readonly string[],
-  {
-    ack: level,
-    ackTimeoutMs,
-    durability,
-  }: Pick<IoWriteOptions, 'ack' | 'ackTimeoutMs' | 'durability'> = {},
-  write: () => Promise<Result>,
-): Promise<Result> {
+async function make(
+  { data, acks }: IoTarget,
+  write: RequestedWrite,
+  { ack: level, ackTimeoutMs, durability, lock }: IoWriteOptions = {},
+): Promise<Written[]> {
   const ack = resolveAck(level, ackTimeoutMs, durability)
-  const leave = acks.begin(ack, keys)
+  const leave = acks.begin(ack, [write.key])
   try {
-    const result = await write()
-    if (ack === undefined || result === undefined) return result
-    const { shortfall } = await acks.confirm(ack, [result])
+    const written = await execute(data, { writes: [write], caller: 'process', durability, lock })
+    if (ack === undefined) return written
+    const { shortfall } = await acks.confirm(
+      ack,
+      written.flatMap(({ ends }) => ends),
+    )
     if (shortfall !== undefined) throw new StateError('ack_timeout', shortfall)
-    return result
+    return written
   } finally {
     leave()
   }
 }
 
-function written({ key, index, version, origin }: WriteResult): IoWritten {
+function ioWritten(written: readonly Written[]): IoWritten {
+  const { key, index, version, origin } = resultOf(written)
   return { index, path: key, version, id: formatWriteId({ origin, version }) }
 }
 

@@ -4,23 +4,21 @@ import { metaJson, versionOf } from '../../core/data/entry.ts'
 import { StateError } from '../../core/errors.ts'
 import { assertKey, hasGlob, isGlob } from '../../core/keys/key.ts'
 import type { Filters } from '../../store/filters/filters.ts'
-import type { WriteResult } from '../../store/planning/operations.ts'
-import type { DataAccess } from './access.ts'
-import { assertMergePath, assertUnconditional, assertWritePath } from './access-checks.ts'
+import { resultOf, type Written } from '../../store/types/write.ts'
+import { jsonReply, methodNotAllowedReply, type Reply } from '../exchange/reply.ts'
+import { listBody } from '../lists/list-body.ts'
+import type { Lists } from '../lists/lists.ts'
 import { assertReadCondition, etagOf, isUnchanged, writePrecondition } from './conditional.ts'
 import { durabilityOf } from './durability-query.ts'
-import { listBody } from '../lists/list-body.ts'
 import { listRangeOf } from './list-query.ts'
-import type { Lists } from '../lists/lists.ts'
-import { jsonReply, methodNotAllowedReply, type Reply } from '../exchange/reply.ts'
-import { answerWrite, type KeepWrite, type WriteContext, type Written } from './write-answer.ts'
-
-export { assertReadable } from './access-checks.ts'
+import { readEntry, readList } from './read.ts'
+import type { RequestedWrite } from './request.ts'
+import { validateWrite } from './validate.ts'
+import { type AskedWrite, answerWrite, type WriteContext } from './write-answer.ts'
 
 export interface DataContext extends WriteContext {
   /** What is opened in static mode; undefined when everything is. */
   readonly filters: Filters | undefined
-  readonly access: DataAccess
   readonly lists: Lists
   /** How many stored records of a key or glob are damaged. */
   readonly damagedCount: (keyOrGlob: string) => number
@@ -49,11 +47,11 @@ export function answerData(
     case 'HEAD':
       return hasGlob(key) ? getList(context, request, response, key) : get(context, request, key)
     case 'POST':
-      return answerWrite(context, request, (keep) => post(context, request, key, keep))
+      return writeValue(context, request, isGlob(key) ? 'push' : 'set', key)
     case 'PATCH':
-      return answerWrite(context, request, (keep) => patch(context, request, key, keep))
+      return writeValue(context, request, 'patch', key)
     case 'DELETE':
-      return answerWrite(context, request, (keep) => remove(context, request, key, keep))
+      return answerWrite(context, request, () => askedDelete(request, key), deletedReply)
     case 'OPTIONS':
       return Promise.resolve({ status: 204, headers: { Allow: ALLOWED_METHODS } })
     default:
@@ -62,9 +60,7 @@ export function answerData(
 }
 
 async function get(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {
-  const { access } = context
-  assertKey(key)
-  const { shown, stored } = await access.view(key, { enforceStatic: true })
+  const { shown, stored } = await readEntry(context.data, { key, caller: 'client' })
   if (shown === undefined) throw new StateError('not_found', 'ooo: empty key')
   // What a read filter invented has no version that a write could name.
   if (stored === undefined) return jsonReply(metaJson(shown))
@@ -77,7 +73,7 @@ async function get(context: DataContext, request: IncomingMessage, key: string):
 }
 
 async function getList(
-  { access, lists, damagedCount }: DataContext,
+  { data, lists, damagedCount }: DataContext,
   request: IncomingMessage,
   response: ServerResponse,
   glob: string,
@@ -85,7 +81,7 @@ async function getList(
   assertKey(glob)
   const range = listRangeOf(request.url)
   const pace = lists.paceOf(response)
-  const body = listBody(await access.list(glob, { enforceStatic: true, ...range, pace }))
+  const body = listBody(await readList(data, { ...range, key: glob, caller: 'client', pace }))
   if (typeof body === 'string') return withDamage(jsonReply(body), damagedCount(glob))
   await lists.begin(response, glob, body, range.order === 'oldest')
   const { status, headers = {} } = jsonReply('')
@@ -99,57 +95,41 @@ function withDamage(reply: Reply, damaged: number): Reply {
   return { ...reply, headers: { ...reply.headers, [DAMAGED_HEADER]: String(damaged) } }
 }
 
-async function post(
-  { access, bodies, assertRoom }: DataContext,
+function writeValue(
+  context: DataContext,
   request: IncomingMessage,
+  op: 'set' | 'push' | 'patch',
   key: string,
-  keep: KeepWrite,
-): Promise<Written> {
-  assertWritePath(key)
-  const durability = durabilityOf(request)
-  const precondition = writePrecondition(request)
-  if (isGlob(key)) assertUnconditional(key, precondition)
-  const json = await bodies.readJson(request, assertRoom)
-  keep({ keys: [key], body: json })
-  const options = { enforceStatic: true, precondition, durability }
-  const written = isGlob(key)
-    ? await access.push(key, json, options)
-    : await access.set(key, json, options)
-  return writtenReply(written)
+): Promise<Reply> {
+  const ask = (): Promise<AskedWrite> => askedWrite(context, request, op, key)
+  return answerWrite(context, request, ask, writtenReply)
 }
 
-async function patch(
-  { access, bodies, assertRoom }: DataContext,
+/** A write of one value: its key and condition are judged before its body is read. */
+async function askedWrite(
+  { bodies, assertRoom }: DataContext,
   request: IncomingMessage,
+  op: 'set' | 'push' | 'patch',
   key: string,
-  keep: KeepWrite,
-): Promise<Written> {
-  assertMergePath(key)
+): Promise<AskedWrite> {
   const durability = durabilityOf(request)
   const precondition = writePrecondition(request)
-  const json = await bodies.readJson(request, assertRoom)
-  keep({ keys: [key], body: json })
-  const options = { enforceStatic: true, precondition, durability }
-  return writtenReply(await access.patch(key, json, options))
+  validateWrite({ op, key, precondition })
+  const body = await bodies.readJson(request, assertRoom)
+  const write: RequestedWrite = { op, key, json: body, precondition }
+  return { request: { writes: [write], caller: 'client', durability }, body }
 }
 
-async function remove(
-  { access }: DataContext,
-  request: IncomingMessage,
-  key: string,
-  keep: KeepWrite,
-): Promise<Written> {
-  assertKey(key)
-  const durability = durabilityOf(request)
-  const precondition = writePrecondition(request)
-  keep({ keys: [key] })
-  const { ends = [] } = await access.delete(key, { enforceStatic: true, precondition, durability })
-  return { reply: { status: 204 }, ends }
+async function askedDelete(request: IncomingMessage, key: string): Promise<AskedWrite> {
+  const write: RequestedWrite = { op: 'delete', key, precondition: writePrecondition(request) }
+  return { request: { writes: [write], caller: 'client', durability: durabilityOf(request) } }
 }
+
+const deletedReply = (): Reply => ({ status: 204 })
 
 /** An index has only characters that JSON takes as they are. */
-function writtenReply({ key, index, version, origin }: WriteResult): Written {
+function writtenReply(written: readonly Written[]): Reply {
+  const { index, version } = resultOf(written)
   const reply = jsonReply(`{"index":"${index}"}`)
-  const headers = { ...reply.headers, ETag: etagOf(version) }
-  return { reply: { ...reply, headers }, ends: [{ key, version, origin }] }
+  return { ...reply, headers: { ...reply.headers, ETag: etagOf(version) } }
 }

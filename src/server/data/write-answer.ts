@@ -4,14 +4,17 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../../core/errors.ts'
-import type { ChangeEnd } from '../../store/planning/operations.ts'
-import { ACK_HEADER, type Acks, ackOf } from '../write-status/ack.ts'
-import { type ForwardContext, forwardWrite, isForElsewhere } from './forward.ts'
+import type { ChangeEnd, Written } from '../../store/types/write.ts'
+import { formatWriteId, WRITE_ID_HEADER } from '../contract/write-id.ts'
 import { type Reply, textReply } from '../exchange/reply.ts'
 import type { RequestBodies } from '../exchange/request-bodies.ts'
-import { formatWriteId, WRITE_ID_HEADER } from '../contract/write-id.ts'
+import { ACK_HEADER, type Acks, ackOf } from '../write-status/ack.ts'
+import { execute } from './execute.ts'
+import { type ForwardContext, forwardWrite, isForElsewhere } from './forward.ts'
+import type { DataParts, WriteRequest } from './request.ts'
 
 export interface WriteContext {
+  readonly data: DataParts
   readonly acks: Acks
   readonly forward: ForwardContext
   readonly leaderOf: (key: string) => string | undefined
@@ -20,43 +23,41 @@ export interface WriteContext {
   readonly bodies: RequestBodies
 }
 
-/** A write that was made. */
-export interface Written {
-  readonly reply: Reply
-  /** What it changed; of a delete of many keys, the last per leader. */
-  readonly ends: readonly ChangeEnd[]
-}
-
-/** What a write is about to do. */
-export interface WriteIntent {
-  /** Keys and globs. */
-  readonly keys: readonly string[]
-  /** JSON text. */
+/** What a request over HTTP asks to be written. */
+export interface AskedWrite {
+  readonly request: WriteRequest
+  /** JSON text that was sent; undefined where there is none. */
   readonly body?: string
 }
 
-/** To be told of a write right before it is made. @throws StateError when it can not be waited for as asked. */
-export type KeepWrite = (intent: WriteIntent) => void
-
-/** @throws StateError what `write` throws, `deadline`, and what waiting and passing on throw. */
+/**
+ * Makes the write that `ask` reads from a request, and answers it as `render` says.
+ * @throws StateError what asking, the write, waiting and passing on throw, and `deadline`.
+ */
 export async function answerWrite(
   context: WriteContext,
   request: IncomingMessage,
-  write: (keep: KeepWrite) => Promise<Written>,
+  ask: () => Promise<AskedWrite>,
+  render: (written: readonly Written[], request: WriteRequest) => Reply,
 ): Promise<Reply> {
   const ack = ackOf(request)
-  let intent: WriteIntent = { keys: [] }
+  let asked: AskedWrite | undefined
   let leave = (): void => undefined
   let isOver = false
-  const keep: KeepWrite = (kept) => {
-    if (isOver) return
-    intent = kept
-    leave = context.acks.begin(ack, kept.keys)
+  const write = async (): Promise<Reply & { ends: readonly ChangeEnd[] }> => {
+    const { request: given } = (asked = await ask())
+    if (!isOver)
+      leave = context.acks.begin(
+        ack,
+        given.writes.map(({ key }) => key),
+      )
+    const written = await execute(context.data, given)
+    return { ...render(written, given), ends: written.flatMap(({ ends }) => ends) }
   }
   try {
-    const work = write(keep)
+    const work = write()
     context.bodies.holdUntil(request, work)
-    const { reply, ends } = await underDeadline(context.forward, work)
+    const { ends, ...reply } = await underDeadline(context.forward, work)
     // Subscribers first: who has the answer can count on the frames being on their way.
     await context.flushed()
     const last = ends.at(-1)
@@ -66,14 +67,14 @@ export async function answerWrite(
     const answer = shortfall === undefined ? named : late(named, shortfall)
     return withHeader(answer, ACK_HEADER, String(reached))
   } catch (error) {
-    const leader = intent.keys.map(context.leaderOf).find((url) => url !== undefined)
+    const keys = asked?.request.writes.map(({ key }) => key) ?? []
+    const leader = keys.map(context.leaderOf).find((url) => url !== undefined)
     if (!isForElsewhere(error) || leader === undefined) throw error
-    const { body } = intent
-    const keysOf = (answer: string): readonly string[] => keysInAnswer(answer) ?? intent.keys
+    const keysOf = (answer: string): readonly string[] => keysInAnswer(answer) ?? keys
     return await forwardWrite(context.forward, request, {
       refusal: error,
       leader,
-      body,
+      body: asked?.body,
       ack,
       keysOf,
     })

@@ -11,15 +11,15 @@ import { clientTextOf, errorText, isStateError, StateError } from '../../core/er
 import { assertKey, hasGlob } from '../../core/keys/key.ts'
 import type { Logger } from '../../core/ports/logger.ts'
 import type { Filters } from '../../store/filters/filters.ts'
-import { assertReadable } from './access-checks.ts'
-import { type Ack, ackOf } from '../write-status/ack.ts'
 import type { Admission } from '../admission/admission.ts'
+import { parseWriteId, type WriteId } from '../contract/write-id.ts'
 import { jsonReply, type Reply } from '../exchange/reply.ts'
 import { parseTarget } from '../exchange/request-url.ts'
-import { parseWriteId, type WriteId } from '../contract/write-id.ts'
+import { closeSocket } from '../websocket/ws-socket.ts'
+import { type Ack, ackOf } from '../write-status/ack.ts'
 import { statusForMajorityJson, statusJson, type WriteStatus } from '../write-status/status.ts'
 import { type StatusWait, WRITES_PREFIX, type WriteStatusTracker } from '../write-status/tracker.ts'
-import { closeSocket } from '../websocket/ws-socket.ts'
+import { assertReadable } from './permit.ts'
 
 export interface WriteStatusContext {
   readonly writeStatuses: WriteStatusTracker

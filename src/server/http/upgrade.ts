@@ -19,7 +19,7 @@ import {
   type Sockets,
 } from '../connections/sockets.ts'
 import type { SocketRoute } from '../contract/plugin.ts'
-import { assertReadable } from '../data/routes.ts'
+import { assertReadable } from '../data/permit.ts'
 import { serveWriteStatus, statusQuestion } from '../data/write-route.ts'
 import { runMiddleware } from '../exchange/middleware.ts'
 import { keyOfPath, parseTarget, type RequestTarget } from '../exchange/request-url.ts'

@@ -11,7 +11,7 @@ import type {
   StorageAdapter,
 } from '../../core/ports/storage-adapter.ts'
 import type { CancelTimer, TimeSource } from '../../core/ports/time.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 import type { QueueMetrics } from './queue.ts'
 import type { StorageBacklog } from './storage-backlog.ts'
 

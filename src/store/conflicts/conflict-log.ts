@@ -23,7 +23,7 @@ import {
   sealRow,
   unsealRow,
 } from '../format/rows.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 
 /** A write that lost, or was refused. */
 export interface Conflict {

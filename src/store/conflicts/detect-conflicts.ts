@@ -19,7 +19,7 @@ import { isCovered, unionMarks } from '../../core/data/marks.ts'
 import { parseOrigin } from '../../core/data/origin.ts'
 import type { BatchOperation } from '../../core/ports/storage-adapter.ts'
 import { MergedVersions, mergedVersionsRow } from '../format/merged-versions.ts'
-import type { PlanContext } from '../planning/operations.ts'
+import type { PlanContext } from '../planning/planner.ts'
 import type { ConflictLog } from './conflict-log.ts'
 
 /** Where pushed records come from. */

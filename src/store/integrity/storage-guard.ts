@@ -33,7 +33,7 @@ import {
 } from '../format/rows.ts'
 import { beginEpoch } from '../log/epochs.ts'
 import type { Plan } from '../planning/draft.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 import { Damage } from './damage.ts'
 import { FileRepair } from './file-repair.ts'
 import { compareWithLog } from './integrity.ts'

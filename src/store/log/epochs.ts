@@ -6,7 +6,7 @@
  */
 
 import type { LogPosition } from '../../core/wire/protocol.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 
 /** Oldest epochs are forgotten beyond this many; positions in them mean a full comparison. */
 const MAX_EPOCHS = 256

@@ -4,7 +4,7 @@
  */
 import { lastStampOf } from '../../core/data/entry.ts'
 import type { SequencedRow } from '../format/rows.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 import type { KeyState } from '../state/state.ts'
 
 /** What the change log does not tell any more. */

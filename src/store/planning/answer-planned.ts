@@ -1,6 +1,6 @@
 /** Whether a decision stands that was made by the node that led the key when it was planned. */
 import { StateError } from '../../core/errors.ts'
-import type { PlanContext, Planner } from './operations.ts'
+import type { PlanContext, Planner } from '../planning/planner.ts'
 
 /**
  * Answers an operation that is durable. One that decided a condition is refused when this node may not have

@@ -2,10 +2,10 @@
 import type { HybridClock } from '../../core/data/clock.ts'
 import { excessOf, flawOf } from '../../core/records/check.ts'
 import type { WritingIdentity } from '../format/identity.ts'
+import type { PlanContext } from '../planning/planner.ts'
 import { rowExcess, type StoreLimits } from '../types/store-limits.ts'
 import type { DecisionTermsOf, LeaderOf } from '../types/store-options.ts'
 import type { Draft } from './draft.ts'
-import type { PlanContext } from './operations.ts'
 import type { RefusedRecords } from './refused-records.ts'
 
 export interface ContextParts extends StoreLimits {

@@ -3,26 +3,16 @@
  * A key that is written twice takes one change, to its last state, so that listeners hear of the
  * batch as one step.
  */
-import { versionOf } from '../../core/data/entry.ts'
 import { isStateError, StateError } from '../../core/errors.ts'
 import { matchKey } from '../../core/keys/key.ts'
 import { atOnce, type Steps } from '../../core/steps.ts'
+import { assertLeads, deciding } from '../planning/deciding.ts'
 import type { Plan } from '../planning/draft.ts'
-import {
-  assertLeads,
-  type BatchItem,
-  type BatchResult,
-  deciding,
-  type PlanContext,
-  type Planned,
-  type Planner,
-  planDelete,
-  planned,
-  planPush,
-  planSet,
-  planUpdate,
-} from '../planning/operations.ts'
+import { type PlanContext, type Planned, type Planner, planned } from '../planning/planner.ts'
 import type { KeyState, Reads } from '../state/state.ts'
+
+import type { Write, Written } from '../types/write.ts'
+import { planWrite } from './write.ts'
 
 /** Keys that the globs of one batch may match or be compared with, together, after the first glob. */
 export const MAX_GLOB_KEYS = 1_000_000
@@ -30,13 +20,13 @@ export const MAX_GLOB_KEYS = 1_000_000
 type PlannedKeyState = Plan['keyStates'][number]
 
 /** @throws StateError as `Store.batch`, here or when planned. */
-export function planBatch(items: readonly BatchItem[]): Planner<BatchResult[]> {
-  const planners = items.map((item, i) => located(i, () => plannerOf(item)))
-  const isConditional = items.some(
-    (item) => 'precondition' in item && item.precondition !== undefined,
+export function planBatch(writes: readonly Write[]): Planner<Written[]> {
+  const planners = writes.map((write, i) => located(i, () => planWrite(write)))
+  const isConditional = writes.some(
+    (write) => write.op !== 'push' && write.precondition !== undefined,
   )
-  const steps = (context: PlanContext): Steps<Planned<BatchResult[]>> => {
-    const keys = items.map(({ key }) => key)
+  const steps = (context: PlanContext): Steps<Planned<Written[]>> => {
+    const keys = writes.map(({ key }) => key)
     return planAll(isConditional ? deciding(context, keys) : context, planners, isConditional)
   }
   return {
@@ -57,12 +47,12 @@ function joined(reads: readonly Reads[]): Reads {
 
 function* planAll(
   context: PlanContext,
-  planners: readonly Planner<BatchResult>[],
+  planners: readonly Planner<Written>[],
   isConditional: boolean,
-): Steps<Planned<BatchResult[]>> {
+): Steps<Planned<Written[]>> {
   const written = new Map<string, PlannedKeyState>()
   const layered = overlay(context, written)
-  const results: BatchResult[] = []
+  const results: Written[] = []
   for (const [i, planner] of planners.entries()) {
     yield
     try {
@@ -115,44 +105,6 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedKeySt
 /** Its seq is given when the batch is taken; planners of writes do not look at it. */
 function plannedState({ record, pendingFor }: PlannedKeyState): KeyState {
   return { record, pendingFor, seq: 0 }
-}
-
-function plannerOf(item: BatchItem): Planner<BatchResult> {
-  switch (item.op) {
-    case 'set':
-      return resultOf(planSet(item.key, item.json, item), ({ key }) => ({ key, deleted: 0 }))
-    case 'push':
-      return resultOf(planPush(item.key, item.json), ({ key }) => ({ key, deleted: 0 }))
-    case 'update':
-      return resultOf(planUpdate(item.key, item.change, item), ({ key }) => ({ key, deleted: 0 }))
-    case 'delete':
-      return resultOf(planDelete(item.key, item), ({ deleted, ends = [] }) => ({
-        key: item.key,
-        deleted,
-        ...(ends.length === 0 ? {} : { ends }),
-      }))
-  }
-}
-
-function resultOf<Result>(
-  planner: Planner<Result>,
-  describe: (result: Result) => Omit<BatchResult, 'version' | 'origin'>,
-): Planner<BatchResult> {
-  const { decides, bytes = 0 } = planner
-  return {
-    ...(decides === undefined ? {} : { decides }),
-    bytes,
-    reads: (now) => planner.reads(now),
-    plan: (context) => atOnce(steps(context)),
-    steps,
-  }
-
-  function* steps(context: PlanContext): Steps<Planned<BatchResult>> {
-    const { plan, result } = yield* planned(planner, context)
-    const record = plan?.keyStates[0]?.record
-    const version = record === undefined ? undefined : versionOf(record)
-    return { plan, result: { ...describe(result), version, origin: record?.origin } }
-  }
 }
 
 /** Says of an error which operation it was. */

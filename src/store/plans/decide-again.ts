@@ -6,7 +6,7 @@ import { marksOf, nameOf, type StoredRecord, versionOf } from '../../core/data/e
 import { isCovered } from '../../core/data/marks.ts'
 import { compareRecords, mergeRecords } from '../../core/data/merge.ts'
 import type { Conflict, ConflictLog } from '../conflicts/conflict-log.ts'
-import type { PlanContext, Planner } from '../planning/operations.ts'
+import type { PlanContext, Planner } from '../planning/planner.ts'
 
 /**
  * Gives the key what lost, where it wins now, and notes what loses instead. Local readers, followers and

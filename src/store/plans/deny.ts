@@ -5,7 +5,8 @@
 import type { StoredRecord } from '../../core/data/entry.ts'
 import { marksOf, versionOf } from '../../core/data/entry.ts'
 import type { PlannedKeyState } from '../planning/draft.ts'
-import { local, type PlanContext, type Planner } from '../planning/operations.ts'
+import type { PlanContext, Planner } from '../planning/planner.ts'
+import { local } from '../plans/write.ts'
 
 /** @param refused records whose stamps are not too far in the future. @returns how many keys were written again. */
 export function planDeny(refused: readonly StoredRecord[]): Planner<number> {

@@ -5,7 +5,7 @@
  */
 import { type Tombstone, versionOf } from '../../core/data/entry.ts'
 import type { SequencedRow } from '../format/rows.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 
 /** Drops the given entries unless they changed since or are pending. @returns how many were dropped. */
 export function planExpireUnknown(source: string, rows: readonly SequencedRow[]): Planner<number> {

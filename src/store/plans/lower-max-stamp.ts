@@ -1,6 +1,6 @@
 /** Taking back a clock that was too far ahead, and what the node writes under with it. */
 import type { HybridClock } from '../../core/data/clock.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 
 /**
  * Takes the clock back to `stamp`.

@@ -1,5 +1,5 @@
 /** Small values kept beside the data; an empty one is removed. */
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 
 export function planMeta(meta: ReadonlyMap<string, string>): Planner<void> {
   return {

@@ -4,7 +4,7 @@
  */
 import type { StoredRecord } from '../../core/data/entry.ts'
 import type { SequencedRow } from '../format/rows.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 
 /**
  * Takes up the records under these keys again that `isMissing` says so of, unchanged and with the

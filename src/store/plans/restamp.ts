@@ -21,7 +21,7 @@ import {
 } from '../../core/data/entry.ts'
 import { addLaterMarks, addMarks, type ChangeName, isCovered } from '../../core/data/marks.ts'
 import { pushedSince } from '../format/merged-versions.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 import type { SentRow } from '../replication/replication.ts'
 import { justBefore, nextWas, stampsOf, withStamps } from '../replication/restamped-record.ts'
 import type { KeyState } from '../state/state.ts'

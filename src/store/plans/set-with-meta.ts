@@ -3,12 +3,13 @@
  * one like any other: a node that holds a greater version keeps it, and gives it back.
  */
 import { type HybridClock, LATEST_STAMP } from '../../core/data/clock.ts'
-import { type Entry, indexOfKey, versionOf } from '../../core/data/entry.ts'
+import { type Entry, versionOf } from '../../core/data/entry.ts'
 import { standInOrigin } from '../../core/data/stand-in-origin.ts'
 import { StateError } from '../../core/errors.ts'
 import { assertKey, hasGlob } from '../../core/keys/key.ts'
-import type { PlanContext, Planner, WriteResult } from '../planning/operations.ts'
+import type { PlanContext, Planner } from '../planning/planner.ts'
 import { heldBytes } from '../types/held-bytes.ts'
+import type { Written } from '../types/write.ts'
 
 /** Stamps of an entry, nanoseconds since the Unix epoch, 0 to the year 2200. */
 export interface EntryMeta {
@@ -23,7 +24,7 @@ export function planSetWithMeta(
   key: string,
   json: string,
   { created, updated }: EntryMeta,
-): Planner<WriteResult> {
+): Planner<Written> {
   assertKey(key)
   if (hasGlob(key)) {
     throw new StateError('invalid_glob', 'storage: glob pattern not allowed for this operation')
@@ -38,9 +39,10 @@ export function planSetWithMeta(
       const origin = originOf(context, key)
       const record: Entry = { kind: 'entry', key, created, updated, origin, data: json }
       const pendingFor = context.leaderOf(key)
+      const end = { key, version: versionOf(record), origin }
       return {
         plan: { keyStates: [{ record, pendingFor }] },
-        result: { key, index: indexOfKey(key), version: versionOf(record), origin },
+        result: { ...end, deleted: 0, ends: [end] },
       }
     },
   }

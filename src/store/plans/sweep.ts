@@ -1,8 +1,9 @@
 /** Deletes by choice: the entries of a glob are looked at and thinned out in one step. */
 import type { Entry } from '../../core/data/entry.ts'
 import { isStateError } from '../../core/errors.ts'
-import type { DeleteResult, PlanContext, Planned, Planner } from '../planning/operations.ts'
-import { deciding, localDelete } from '../planning/operations.ts'
+import { deciding } from '../planning/deciding.ts'
+import type { PlanContext, Planned, Planner } from '../planning/planner.ts'
+import { localDelete } from './write.ts'
 
 /**
  * `choose` gets the entries of `glob` in any order and returns those to delete. Of these, the ones that
@@ -12,7 +13,7 @@ import { deciding, localDelete } from '../planning/operations.ts'
 export function planSweep(
   glob: string,
   choose: (entries: readonly Entry[]) => readonly Entry[],
-): Planner<DeleteResult> {
+): Planner<void> {
   return {
     reads: () => ({ globs: [glob] }),
     plan: (context) => {
@@ -20,7 +21,7 @@ export function planSweep(
         return thinOut(context, glob, choose)
       } catch (error) {
         if (!isStateError(error, 'undecided')) throw error
-        return { plan: undefined, result: { deleted: 0 } }
+        return { plan: undefined, result: undefined }
       }
     },
   }
@@ -30,7 +31,7 @@ function thinOut(
   given: PlanContext,
   glob: string,
   choose: (entries: readonly Entry[]) => readonly Entry[],
-): Planned<DeleteResult> {
+): Planned<void> {
   const context = deciding(given, [glob])
   const entries: Entry[] = []
   for (const key of context.matching(glob)) {
@@ -40,8 +41,8 @@ function thinOut(
   const isLed = ({ key }: Entry): boolean =>
     context.leaderOf(key) === undefined && context.decisionTerms(key)?.refusal === undefined
   const chosen = choose(entries).filter(isLed)
-  if (chosen.length === 0) return { plan: undefined, result: { deleted: 0 } }
+  if (chosen.length === 0) return { plan: undefined, result: undefined }
   const stamp = context.now()
   const keyStates = chosen.map(({ key }) => localDelete(context, key, stamp))
-  return { plan: { keyStates }, result: { deleted: chosen.length } }
+  return { plan: { keyStates }, result: undefined }
 }

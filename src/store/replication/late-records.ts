@@ -19,7 +19,7 @@ import {
 } from '../../core/data/entry.ts'
 import { addLaterMarks, addMarks, changesIn, isCovered, unionMarks } from '../../core/data/marks.ts'
 import { mergeRecords } from '../../core/data/merge.ts'
-import type { PlanContext } from '../planning/operations.ts'
+import type { PlanContext } from '../planning/planner.ts'
 import { firstStampOf, justBefore, nextWas, stampsOf, withStamps } from './restamped-record.ts'
 
 /** The late ones among records that are merged together. */

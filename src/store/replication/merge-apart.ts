@@ -4,7 +4,7 @@
  */
 import type { StoredRecord } from '../../core/data/entry.ts'
 import type { Durability } from '../../core/ports/storage-adapter.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 import type { RefusedRecords } from '../planning/refused-records.ts'
 import { isOfContent } from '../types/content-error.ts'
 import { type AnyMergeOptions, type AnyOutcome, planMerge, senderOf } from './replication.ts'

@@ -1,7 +1,7 @@
 /** Owing a leader everything it leads, for one whose log is new to this node. */
 
 import type { SequencedRow } from '../format/rows.ts'
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 import { planRefill } from './replication.ts'
 
 /** Rows of a scan that are queued in one step. */

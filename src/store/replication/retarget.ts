@@ -1,6 +1,6 @@
 /** Another node leads: what is pending is pending for it from now on, without the store being opened again. */
 
-import type { Planner } from '../planning/operations.ts'
+import type { Planner } from '../planning/planner.ts'
 import type { State } from '../state/state.ts'
 import type { SupersededWrites } from '../state/superseded-writes.ts'
 import type { LeaderOf } from '../types/store-options.ts'

@@ -1,19 +1,22 @@
-/** Data access over a store, with filters of the test: order, atomicity, conditions. */
+/** Requests over a store, with filters of the test: order, atomicity, conditions. */
 import { describe, expect, it } from 'vitest'
 import { DEFAULT_JSON_BOUNDS } from '../../src/core/json/bounds.ts'
 import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
-import {
-  type AccessParts,
-  createDataAccess,
-  type DataAccess,
-} from '../../src/server/data/access.ts'
+import { execute } from '../../src/server/data/execute.ts'
+import { readEntry, readList } from '../../src/server/data/read.ts'
+import type {
+  DataFilters,
+  DataParts,
+  ListRequest,
+  RequestedWrite,
+  WriteRequest,
+} from '../../src/server/data/request.ts'
 import { MergeRoom } from '../../src/server/turns/merge-room.ts'
 import type { Store } from '../../src/store/store.ts'
+import type { Conditional, Written } from '../../src/store/types/write.ts'
 import { openStore } from '../support/store.ts'
 
-type Filters = AccessParts['filters']
-
-const OPEN: Filters = {
+const OPEN: DataFilters = {
   permits: () => true,
   applyWrite: (_key, json) => json,
   applyDelete: () => undefined,
@@ -23,18 +26,46 @@ const OPEN: Filters = {
   isFiltered: () => true,
 }
 
-const OUTSIDE = { enforceStatic: true }
-const INSIDE = { enforceStatic: false }
+type Asking = Pick<WriteRequest, 'caller'> & Conditional
+
+const OUTSIDE: Asking = { caller: 'client' }
+const INSIDE: Asking = { caller: 'process' }
+
+/** Builds requests as routes do. */
+class Requests {
+  readonly #parts: DataParts
+
+  constructor(parts: DataParts) {
+    this.#parts = parts
+  }
+
+  get = async (key: string, { caller }: Asking) => (await this.view(key, { caller })).shown
+  view = (key: string, { caller }: Asking) => readEntry(this.#parts, { key, caller })
+  list = (key: string, range: Omit<ListRequest, 'key'>) => readList(this.#parts, { ...range, key })
+  set = (key: string, json: string, asking: Asking) => this.#write({ op: 'set', key, json }, asking)
+  push = (key: string, json: string, asking: Asking) =>
+    this.#write({ op: 'push', key, json }, asking)
+  patch = (key: string, json: string, asking: Asking) =>
+    this.#write({ op: 'patch', key, json, precondition: asking.precondition }, asking)
+  delete = (key: string, asking: Asking) => this.#write({ op: 'delete', key }, asking)
+  batch = (writes: readonly RequestedWrite[], { caller }: Asking) =>
+    execute(this.#parts, { writes, caller, isBatch: true })
+
+  #write(write: RequestedWrite, { caller }: Asking): Promise<Written[]> {
+    return execute(this.#parts, { writes: [write], caller })
+  }
+}
 
 async function open(
-  filters: Partial<Filters>,
-  parts: Partial<AccessParts> = {},
-): Promise<{ access: DataAccess; store: Store }> {
+  filters: Partial<DataFilters>,
+  parts: Partial<DataParts> = {},
+): Promise<{ access: Requests; store: Store }> {
   const store = await openStore()
-  const access = createDataAccess({
+  const access = new Requests({
     jsonBounds: DEFAULT_JSON_BOUNDS,
     merges: new MergeRoom(64 * 1024 * 1024),
-    ...{ store, filters: { ...OPEN, ...filters }, isStatic: false, logger: SILENT_LOGGER },
+    ...{ store, lockingStore: store, filters: { ...OPEN, ...filters } },
+    ...{ isStatic: false, logger: SILENT_LOGGER },
     ...parts,
   })
   return { access, store }
@@ -59,7 +90,7 @@ describe('a write filter that answers later', () => {
     await Promise.all(
       numbered(100).map((name, i) =>
         i % 10 === 0
-          ? access.batch([{ op: 'patch', path: 'a', json: `{"${name}":1}` }], OUTSIDE)
+          ? access.batch([{ op: 'patch', key: 'a', json: `{"${name}":1}` }], OUTSIDE)
           : access.patch('a', `{"${name}":1}`, OUTSIDE),
       ),
     )
@@ -126,9 +157,9 @@ describe('filters', () => {
     await access.delete('a', OUTSIDE)
     await access.batch(
       [
-        { op: 'set', path: 'b', json: '1' },
-        { op: 'delete', path: 'l/*' },
-        { op: 'push', path: 'l/*', json: '2' },
+        { op: 'set', key: 'b', json: '1' },
+        { op: 'delete', key: 'l/*' },
+        { op: 'push', key: 'l/*', json: '2' },
       ],
       OUTSIDE,
     )
@@ -188,7 +219,7 @@ describe('a view', () => {
 })
 
 describe('static mode', () => {
-  const closed: Partial<Filters> = { permits: () => false }
+  const closed: Partial<DataFilters> = { permits: () => false }
 
   it('refuses what no filter opens, from outside only', async () => {
     const { access, store } = await open(closed, { isStatic: true })
@@ -200,14 +231,14 @@ describe('static mode', () => {
       access.push('l/*', '1', OUTSIDE),
       access.patch('a', '{}', OUTSIDE),
       access.delete('a', OUTSIDE),
-      access.batch([{ op: 'set', path: 'a', json: '1' }], OUTSIDE),
+      access.batch([{ op: 'set', key: 'a', json: '1' }], OUTSIDE),
     ]
     for (const refusal of refusals) {
       await expect(refusal).rejects.toMatchObject({ code: 'not_routed' })
     }
     await access.patch('a', '{"x":1}', INSIDE)
     await access.delete('a', INSIDE)
-    await access.batch([{ op: 'set', path: 'a', json: '1' }], INSIDE)
+    await access.batch([{ op: 'set', key: 'a', json: '1' }], INSIDE)
     expect((await access.get('a', INSIDE))?.data).toBe('1')
     expect(await access.list('*', INSIDE)).toHaveLength(1)
   })
