@@ -5,7 +5,7 @@
  */
 import { encodeHash, hashText } from '../src/core/data/digest.ts'
 import { isSameChange, type StoredRecord } from '../src/core/data/entry.ts'
-import type { Store } from '../src/store/store.ts'
+import type { ReplicationStore } from '../src/store/replication-store.ts'
 import { encodeRecordLine } from './format/record-line.ts'
 
 /**
@@ -18,7 +18,10 @@ export function editedRecord(record: StoredRecord): StoredRecord {
 }
 
 /** The records, edited ones but where the store holds just what they say. */
-export function asEdited(store: Store, page: readonly StoredRecord[]): Promise<StoredRecord[]> {
+export function asEdited(
+  store: ReplicationStore,
+  page: readonly StoredRecord[],
+): Promise<StoredRecord[]> {
   return Promise.all(
     page.map(async (record) => {
       const held = (await store.keyState(record.key))?.record

@@ -13,7 +13,7 @@ import type { TimeSource } from '../src/core/ports/time.ts'
 import { beginningRow, ORIGIN_ROW } from '../src/store/format/identity.ts'
 import { metaRow, sealRow } from '../src/store/format/rows.ts'
 import { lineageRows } from '../src/store/lineage/lineage.ts'
-import { Store } from '../src/store/store.ts'
+import { ReplicationStore } from '../src/store/replication-store.ts'
 import { asEdited } from './edited-records.ts'
 import type { BackupEvent } from './format/event.ts'
 import type { BackupHeader, BackupTotals } from './format/header.ts'
@@ -66,7 +66,7 @@ const PAGE_BYTES = 8 * 1024 * 1024
  *   what the store throws.
  */
 export async function mergeBackup(
-  store: Store,
+  store: ReplicationStore,
   events: AsyncIterable<BackupEvent>,
   options: RestoreOptions = {},
 ): Promise<RestoreCounts> {
@@ -162,7 +162,7 @@ export async function restoreStorage(
     const origin = restoredOrigin(id, draw)
     await adapter.batch([put('id', id), put(ORIGIN_ROW, beginningRow(origin))])
     const clock = new HybridClock(time)
-    const store = new Store({ adapter: unfinished, clock, newId, cacheBytes })
+    const store = new ReplicationStore({ adapter: unfinished, clock, newId, cacheBytes })
     const counts = await fillStore(store, clock, header, events, options)
     await adapter.open()
     await unfinished.finish()
@@ -178,7 +178,7 @@ function put(name: string, value: string): BatchOperation {
 
 /** Opens the store, fills it and closes it. */
 async function fillStore(
-  store: Store,
+  store: ReplicationStore,
   clock: HybridClock,
   header: BackupHeader | undefined,
   events: AsyncIterable<BackupEvent>,
@@ -225,7 +225,10 @@ function isWhole({ damaged, findings }: BackupTotals): boolean {
   return damaged.length === 0 && findings.length === 0
 }
 
-function lineageOf(store: Store, header: BackupHeader | undefined): Iterable<[string, string]> {
+function lineageOf(
+  store: ReplicationStore,
+  header: BackupHeader | undefined,
+): Iterable<[string, string]> {
   if (header?.lineage === undefined) return []
   return lineageRows(store, header.lineage, { epoch: header.epoch, seq: header.seq })
 }

@@ -93,7 +93,7 @@ type Work = (
 ) => Promise<void>
 
 async function sendBackup(
-  { store, clock, time }: PluginHost,
+  { replicationStore: store, clock, time }: PluginHost,
   scopes: readonly string[],
   response: ServerResponse,
   url: URL,
@@ -131,7 +131,7 @@ function latestStamp(clock: HybridClock): bigint {
 }
 
 async function takeRestore(
-  { store, clock }: PluginHost,
+  { replicationStore: store, clock }: PluginHost,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {

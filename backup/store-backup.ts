@@ -5,7 +5,7 @@ import type { StoredRecord } from '../src/core/data/entry.ts'
 import type { TimeSource } from '../src/core/ports/time.ts'
 import { VERSION } from '../src/core/version.ts'
 import { beginLineage } from '../src/store/lineage/lineage.ts'
-import type { Store } from '../src/store/store.ts'
+import type { ReplicationStore } from '../src/store/replication-store.ts'
 import type { BackupFlaws, BackupHeader } from './format/header.ts'
 
 /** Damaged keys, and findings, that are named. */
@@ -22,7 +22,7 @@ export interface StoreBackup {
 
 /** Reads nothing yet but the header; writes to the store go on meanwhile and after. */
 export async function backupOfStore(
-  store: Store,
+  store: ReplicationStore,
   options: {
     /** The clock that stamps the store's writes. */
     readonly clock: HybridClock

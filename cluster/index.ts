@@ -108,7 +108,7 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
       const own = createNodeRole({ ...parts, progressed, nodes })
       nodeRole = own
       host.addLeaderOf((key) => own.leaderOf(key))
-      host.store.setDecisionTerms((key) => own.decisionTerms(key))
+      host.replicationStore.setDecisionTerms((key) => own.decisionTerms(key))
       const { nodesKey, nodesWritable, pivot2 } = resolved
       const isListed = (address: string): boolean => pivot2.has(address)
       host.guardWrites(guardNodes({ nodesKey, nodesWritable, isListed }))
@@ -244,7 +244,7 @@ function viewOf(nodeRole: NodeRole): Pick<Member, 'status'> | undefined {
 /** Until the node has started there is nothing to tell. */
 async function pivotReport(
   nodeRole: NodeRole,
-  { store, clock }: PluginHost,
+  { replicationStore: store, clock }: PluginHost,
   options: ResolvedClusterOptions,
 ): Promise<PivotInfo | undefined> {
   const view = viewOf(nodeRole)
@@ -261,7 +261,7 @@ async function answerStatus(
   response: ServerResponse,
   path: string,
   view: Pick<Member, 'status'> | undefined,
-  { store, clock }: PluginHost,
+  { replicationStore: store, clock }: PluginHost,
   isMember: boolean,
 ): Promise<void> {
   const isMetrics = path === '/-/cluster/metrics'

@@ -127,13 +127,13 @@ export type {
   ReadObjectFilter,
   WriteFilter,
 } from './store/filters/filters.ts'
+export { KeyValueStore } from './store/key-value-store.ts'
 export type { LockingBatchOptions, LockingWriteOptions } from './store/locking-store.ts'
 export type { Lock, LockedWriteOptions, LockMetrics, LockOptions } from './store/locks/locks.ts'
 export type { EntryMeta } from './store/plans/set-with-meta.ts'
 export type { BeforeRead } from './store/read-hooks.ts'
-export type { StoreOptions } from './store/store.ts'
-export { Store } from './store/store.ts'
 export type { ListRange } from './store/types/ranges.ts'
+export type { StoreOptions } from './store/types/store-options.ts'
 export type {
   DeleteResult,
   Write,

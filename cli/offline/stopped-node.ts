@@ -14,7 +14,7 @@ import { newNodeId } from '../../src/server/process/node-id.ts'
 import { createSystemTime } from '../../src/server/process/system-time.ts'
 import { decodeHead } from '../../src/store/format/head.ts'
 import { META_ROWS, metaRow, unsealRow } from '../../src/store/format/rows.ts'
-import { Store } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
 import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { PostgresStorage } from '../../storage-adapters/postgres/postgres.ts'
 import type { Place } from '../settings/backup-settings.ts'
@@ -75,7 +75,7 @@ async function withStorage<Result>(
 ): Promise<Result> {
   const time = createSystemTime()
   const clock = new HybridClock(time)
-  const store = new Store({ adapter, clock, newId: newNodeId, cacheBytes: CACHE_BYTES })
+  const store = new ReplicationStore({ adapter, clock, newId: newNodeId, cacheBytes: CACHE_BYTES })
   try {
     await adapter.open()
     await assertOurs(adapter, name)

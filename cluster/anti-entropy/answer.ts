@@ -7,7 +7,7 @@
 import type { Entry, StoredRecord } from '../../src/core/data/entry.ts'
 import { HASH_DIGITS } from '../../src/core/wire/comparison.ts'
 import { isLarge, PIECES_PROTOCOL } from '../../src/core/wire/pieces.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ClusterLimits } from '../config/options.ts'
 import { recordBytes } from '../stream/page.ts'
 import { HashSet } from './hash-set.ts'
@@ -34,7 +34,7 @@ export class Answer {
   readonly #limits: ClusterLimits
   readonly #rows: AsyncGenerator<HashedRow, undefined>
   readonly #hashes = new HashSet()
-  readonly #store: Pick<Store, 'keyState'>
+  readonly #store: Pick<ReplicationStore, 'keyState'>
   /** Above it values travel in pieces; undefined: none does. */
   readonly #pieceBytes: number | undefined
   /** Keys of records that come after the others. */

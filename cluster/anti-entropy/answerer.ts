@@ -1,14 +1,14 @@
 /** Does what `answer-state.ts` decides: reads digests and records for one follower's comparisons. */
 import type { Entry } from '../../src/core/data/entry.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ClusterLimits } from '../config/options.ts'
 import { Answer } from './answer.ts'
 import type { AnswerEffect, AnswerEvent } from './answer-state.ts'
 import type { DigestTable } from './digest-table.ts'
 
 export interface AnswererOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly time: TimeSource
   readonly digests: DigestTable
   readonly limits: ClusterLimits

@@ -14,7 +14,7 @@ import { literalPrefix } from '../../src/core/keys/key.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { KeySet } from '../../src/core/wire/comparison.ts'
 import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { DigestTree, leafOf } from './digest-tree.ts'
 import { coversKey, setName } from './key-set.ts'
 import { breathe } from './set-rows.ts'
@@ -51,7 +51,7 @@ interface Count {
 }
 
 export class DigestTable {
-  readonly #store: Pick<Store, 'scanRows'>
+  readonly #store: Pick<ReplicationStore, 'scanRows'>
   readonly #time: TimeSource
   readonly #usual: readonly KeySet[]
   /** By name of the set, the one asked for longest ago first. */
@@ -60,7 +60,11 @@ export class DigestTable {
   #generation = 0
 
   /** @param usual sets that are counted together, once, at the start. */
-  constructor(store: Pick<Store, 'scanRows'>, time: TimeSource, usual: readonly KeySet[]) {
+  constructor(
+    store: Pick<ReplicationStore, 'scanRows'>,
+    time: TimeSource,
+    usual: readonly KeySet[],
+  ) {
     this.#store = store
     this.#time = time
     this.#usual = usual

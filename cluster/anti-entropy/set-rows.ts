@@ -8,7 +8,7 @@ import type { TimeSource } from '../../src/core/ports/time.ts'
 import { type KeySet, MAX_HASHES } from '../../src/core/wire/comparison.ts'
 import type { SequencedRow } from '../../src/store/format/rows.ts'
 import { planExpireUnknown } from '../../src/store/plans/expire-unknown.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { leafMask, leafOf } from './digest-tree.ts'
 import type { HashSet } from './hash-set.ts'
 import { coversKey } from './key-set.ts'
@@ -16,7 +16,7 @@ import { countsInDigest, planForUnknown } from './unknown-entries.ts'
 
 /** What to read, and from where. */
 export interface SetReading {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly time: TimeSource
   readonly set: KeySet
   readonly nodes: readonly string[]
@@ -67,7 +67,7 @@ export async function hashesOf(
   return hashes.join('')
 }
 
-function scanOf({ store, set }: SetReading): ReturnType<Store['scanRows']> {
+function scanOf({ store, set }: SetReading): ReturnType<ReplicationStore['scanRows']> {
   return store.scanRows({ prefix: literalPrefix(set.path) })
 }
 
@@ -170,7 +170,7 @@ function isAcknowledged(acknowledged: HashSet, key: string): boolean {
  * node may have removed them already.
  */
 export async function leaveForgotten(
-  store: Store,
+  store: ReplicationStore,
   records: readonly StoredRecord[],
   horizon: bigint,
 ): Promise<StoredRecord[]> {
@@ -182,7 +182,7 @@ export async function leaveForgotten(
   return wanted
 }
 
-async function holdsEntry(store: Store, key: string): Promise<boolean> {
+async function holdsEntry(store: ReplicationStore, key: string): Promise<boolean> {
   if (store.damagedCount(key) > 0) return true
   return (await store.get(key)) !== undefined
 }

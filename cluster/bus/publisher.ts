@@ -9,7 +9,7 @@ import type { CancelTimer, TimeSource } from '../../src/core/ports/time.ts'
 import { type Batch, type BusInvitation, encodeBatch } from '../../src/core/wire/bus.ts'
 import type { Bus } from '../../src/fanout/bus.ts'
 import type { SequencedRow } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ClusterLimits } from '../config/options.ts'
 import { type Placement, scopeOf } from '../members/placement.ts'
 import { recordBytes } from '../stream/page.ts'
@@ -17,7 +17,7 @@ import { sealText } from './seal.ts'
 
 export interface BusPublisherOptions {
   readonly bus: Bus
-  readonly store: Pick<Store, 'id' | 'epoch' | 'head'>
+  readonly store: Pick<ReplicationStore, 'id' | 'epoch' | 'head'>
   readonly placement: Placement
   readonly time: TimeSource
   readonly limits: ClusterLimits

@@ -3,14 +3,14 @@ import { StateError } from '../../src/core/errors.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { Digests } from '../../src/core/wire/comparison.ts'
 import { encodeMessage } from '../../src/core/wire/protocol.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { DigestTable } from '../anti-entropy/digest-table.ts'
 import { hashesOf } from '../anti-entropy/set-rows.ts'
 import type { FollowerEffect, FollowerEvent, FollowerState } from './state/link.ts'
 import { isFollowing } from './state/link.ts'
 
 export interface ComparisonWorkOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly time: TimeSource
   readonly digests: DigestTable
   readonly leader: string

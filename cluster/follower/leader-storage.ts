@@ -8,11 +8,11 @@
 import type { Welcome } from '../../src/core/wire/protocol.ts'
 import type { SequencedRow } from '../../src/store/format/rows.ts'
 import { progressRow } from '../../src/store/lineage/link-rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { storageRow } from '../progress/link-progress.ts'
 
 export interface LeaderStorageOptions {
-  readonly store: Pick<Store, 'meta' | 'head'>
+  readonly store: Pick<ReplicationStore, 'meta' | 'head'>
   readonly leader: string
 }
 

@@ -6,7 +6,7 @@ import type { Transport } from '../../src/core/ports/transport.ts'
 import type { KeySet } from '../../src/core/wire/comparison.ts'
 import type { Bus } from '../../src/fanout/bus.ts'
 import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { DigestTable } from '../anti-entropy/digest-table.ts'
 import type { ClusterLimits } from '../config/options.ts'
 import type { Voting } from '../election/voters/voting.ts'
@@ -28,7 +28,7 @@ export interface FollowerLinkOptions {
   readonly partials: PartialValues
   /** Id of the placement the progress belongs to. */
   readonly placementId: string
-  readonly store: Store
+  readonly store: ReplicationStore
   /** Corrected to this leader's time; undefined when another link does that. */
   readonly clock: HybridClock | undefined
   readonly time: TimeSource

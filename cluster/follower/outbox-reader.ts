@@ -1,12 +1,12 @@
 /** Reads a link's outbox for the latest request, one reading at a time. */
 import type { SequencedRow } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ClusterLimits } from '../config/options.ts'
 import { cutRows } from '../stream/page.ts'
 import type { FollowerEffect, FollowerEvent } from './state/link.ts'
 
 export interface OutboxReaderOptions {
-  readonly store: Pick<Store, 'pending' | 'pendingRow' | 'overtakenFor'>
+  readonly store: Pick<ReplicationStore, 'pending' | 'pendingRow' | 'overtakenFor'>
   readonly leader: string
   readonly limits: Pick<ClusterLimits, 'messageBytes'>
   /** Rows as they may be told to the leader. */

@@ -14,7 +14,7 @@ import type { LogPosition, Welcome } from '../../src/core/wire/protocol.ts'
 import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
 import { type Apart, apartHash, apartOf, MAX_APART } from '../../src/store/lineage/in-step.ts'
 import { progressRow } from '../../src/store/lineage/link-rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { HashSet } from '../anti-entropy/hash-set.ts'
 import { leaveForgotten, setRows, settleUnknown } from '../anti-entropy/set-rows.ts'
 import {
@@ -60,7 +60,7 @@ export function keptBy(
 }
 
 export interface FollowerStepsOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly time: TimeSource
   readonly logger: Logger
   /** Takes what the leader refused for good. */

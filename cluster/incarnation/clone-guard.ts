@@ -10,7 +10,7 @@ import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import type { Hello } from '../../src/core/wire/protocol.ts'
 import { incarnationsOf } from '../../src/store/recovery/incarnations.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { placeOf, refusalText } from '../members/clone-text.ts'
 import { type IncarnationLine, judgeIncarnation } from './line.ts'
 
@@ -42,7 +42,7 @@ export interface GuardedStream {
 
 export interface CloneGuardOptions {
   /** Open. */
-  readonly store: Pick<Store, 'id' | 'meta' | 'saveMeta'>
+  readonly store: Pick<ReplicationStore, 'id' | 'meta' | 'saveMeta'>
   /** Where others reach this node, as a URL; undefined: not known. */
   readonly url: string | undefined
   /** This node's time, milliseconds since the Unix epoch. */

@@ -3,7 +3,7 @@ import type { HybridClock } from '../../src/core/data/clock.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { DigestTable } from '../anti-entropy/digest-table.ts'
 import type { BusPublisher } from '../bus/publisher.ts'
 import type { ClusterLimits } from '../config/options.ts'
@@ -14,7 +14,7 @@ import type { FollowerProgress } from '../progress/follower-progress.ts'
 import type { PartialValues } from '../stream/partial-values.ts'
 
 export interface LeaderOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly placement: Placement
   readonly clock: HybridClock
   readonly time: TimeSource

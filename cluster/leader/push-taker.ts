@@ -10,7 +10,7 @@ import type { Push, PushOutcome, PushReason } from '../../src/core/wire/protocol
 import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
 import { planDeny } from '../../src/store/plans/deny.ts'
 import type { TakeOutcome } from '../../src/store/replication/replication.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { inScopes, type Placement, scopeOf } from '../members/placement.ts'
 import type { FollowerProgress } from '../progress/follower-progress.ts'
 import { isTooLong } from '../stream/page.ts'
@@ -18,7 +18,7 @@ import { DriftLog } from './drift-log.ts'
 import type { StreamingState } from './session.ts'
 
 export interface PushTakerOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly placement: Placement
   readonly clock: HybridClock
   readonly time: TimeSource

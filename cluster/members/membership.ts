@@ -11,7 +11,7 @@ import type { Logger } from '../../src/core/ports/logger.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
 import { VERSION } from '../../src/core/version.ts'
 import type { ServerAddress } from '../../src/server/contract/plugin.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 
 /** The record of a node, as stored under `nodes/<id>`. */
 export interface NodeRecord {
@@ -27,7 +27,7 @@ export interface NodeRecord {
 }
 
 export interface RegistrarOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly time: TimeSource
   readonly logger: Logger
   /** The glob under which nodes register. */

@@ -9,10 +9,10 @@ import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
 import { planDecideAgain } from '../../src/store/plans/decide-again.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 
 export interface ConflictRevisionOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly conflicts: ConflictLog
   readonly logger: Logger

@@ -16,7 +16,7 @@ import type { MessageSocket, SocketHandlers, Transport } from '../../src/core/po
 import type { MemberNode } from '../../src/core/wire/node.ts'
 import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
 import { incarnationsOf } from '../../src/store/recovery/incarnations.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { DigestTable } from '../anti-entropy/digest-table.ts'
 import { followedSets, usualSets } from '../anti-entropy/key-set.ts'
 import { BusPublisher } from '../bus/publisher.ts'
@@ -72,7 +72,7 @@ export interface EngineOptions {
   readonly options: ResolvedClusterOptions
   readonly placement: Placement
   /** Open, with `setLeaderOf` already told the placement. */
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly random: Random

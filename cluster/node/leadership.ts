@@ -26,7 +26,8 @@ import {
   type TimeSource,
 } from '../../src/core/ports/time.ts'
 import { UNKNOWN_LEADER } from '../../src/core/unknown-leader.ts'
-import type { DecisionTerms, Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
+import type { DecisionTerms } from '../../src/store/types/store-options.ts'
 import { Election, type LeaseReport } from '../election/election.ts'
 import type { Holder, Lease, LeaseMark } from '../election/lease/lease.ts'
 import type { ElectionDecision } from '../election/state.ts'
@@ -51,7 +52,7 @@ export interface LeadershipOptions<R extends LeaderTerm> {
    * Opened with `setLeaderOf` told `leaderOf`, and `setDecisionTerms` told `decisionTerms`, of this
    * leadership, before `start`.
    */
-  readonly store: Store
+  readonly store: ReplicationStore
   /** Stamps what the store writes. */
   readonly clock: HybridClock
   /** By which the list of voters knows this node. Default: its id. */
@@ -153,7 +154,7 @@ export class Leadership<R extends LeaderTerm> {
     return scope !== undefined && this.#elected.has(scope.path)
   }
 
-  /** How what this node leads is decided; for `Store.setDecisionTerms`. */
+  /** How what this node leads is decided; for `ReplicationStore.setDecisionTerms`. */
   decisionTerms(key: string): DecisionTerms | undefined {
     if (!this.isElected(key)) return undefined
     const ballot = this.#ballot
@@ -171,7 +172,7 @@ export class Leadership<R extends LeaderTerm> {
     return url === null && this.#election?.grant === token
   }
 
-  /** For whom changes of a key are pending; for `Store.setLeaderOf`. */
+  /** For whom changes of a key are pending; for `ReplicationStore.setLeaderOf`. */
   leaderOf(key: string): string | undefined {
     const scope = scopeOf(this.#placement, key)
     if (scope === undefined || scope.leader !== undefined) return scope?.leader

@@ -4,7 +4,7 @@ import type { Transport } from '../../src/core/ports/transport.ts'
 import { VERSION } from '../../src/core/version.ts'
 import { LEAVING, type MemberNode } from '../../src/core/wire/node.ts'
 import type { PluginHost, ServerAddress } from '../../src/server/contract/plugin.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { DigestTable } from '../anti-entropy/digest-table.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
 import type { Standing } from '../election/voters/standing.ts'
@@ -44,7 +44,7 @@ export class Member {
 
   constructor({ options, placement, host, address, ...parts }: MemberOptions) {
     const { transport, digests, standing, progressed, nodes, isEnding } = parts
-    const { store, clock, time, newId } = host
+    const { replicationStore: store, clock, time, newId } = host
     this.#parts = { host, options, isEnding }
     const spoken = { options, placement, store, clock, time, transport }
     this.pivot2 = new Pivot2({ ...spoken, nodes })
@@ -82,7 +82,7 @@ export class Member {
     await this.#registrar?.stop()
     await this.pivot2.stop()
     const { host, isEnding } = this.#parts
-    await this.engine.stop(isEnding() && !keepsData(host.store) ? LEAVING : undefined)
+    await this.engine.stop(isEnding() && !keepsData(host.replicationStore) ? LEAVING : undefined)
     await Promise.all(this.#removals)
   }
 
@@ -100,14 +100,14 @@ export class Member {
       await Promise.all(this.#removals)
       return true
     }
-    if (options.nodesWritable || id === host.store.id) return false
+    if (options.nodesWritable || id === host.replicationStore.id) return false
     return this.#deleteRecord(nodeKey(options.nodesKey, id))
   }
 
   /** @returns whether it was there. @throws StateError of the storage. */
   async #deleteRecord(key: string): Promise<boolean> {
     try {
-      await this.#parts.host.store.delete(key)
+      await this.#parts.host.replicationStore.delete(key)
       return true
     } catch (error) {
       if (isStateError(error, 'not_found')) return false
@@ -135,12 +135,12 @@ export class Member {
   }
 }
 
-function keepsData({ durability }: Store): boolean {
+function keepsData({ durability }: ReplicationStore): boolean {
   return durability.strongest !== 'memory'
 }
 
 function memberNode(
-  store: Store,
+  store: ReplicationStore,
   { advertise }: ResolvedClusterOptions,
   address: ServerAddress,
 ): MemberNode {
@@ -152,7 +152,7 @@ function memberNode(
 /** Followers register; a node that leads the nodes scope is known by its address already. */
 function registrarOf(
   { name, role }: ClusterEngine,
-  { store, time }: PluginHost,
+  { replicationStore: store, time }: PluginHost,
   placement: Placement,
   { nodesKey, nodesWritable, advertise, logger }: ResolvedClusterOptions,
   address: ServerAddress,

@@ -10,7 +10,7 @@ import { onceAMinute } from '../../src/core/ports/once-a-minute.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { SocketHandlers, Transport } from '../../src/core/ports/transport.ts'
 import type { PluginHost } from '../../src/server/contract/plugin.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
 import type { Pivot2Listing } from '../members/listed-nodes.ts'
 import { hostAndPort, nodeAddress } from '../members/membership.ts'
@@ -41,7 +41,7 @@ export interface Pivot2Options {
   readonly options: ResolvedClusterOptions
   readonly placement: Placement
   /** Open. */
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly transport: Transport

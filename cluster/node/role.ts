@@ -3,7 +3,7 @@ import { nanoid } from 'nanoid'
 import { errorText } from '../../src/core/errors.ts'
 import { UNKNOWN_LEADER } from '../../src/core/unknown-leader.ts'
 import type { PluginHost, ServerAddress } from '../../src/server/contract/plugin.ts'
-import type { DecisionTerms } from '../../src/store/store.ts'
+import type { DecisionTerms } from '../../src/store/types/store-options.ts'
 import { DigestTable } from '../anti-entropy/digest-table.ts'
 import { usualSets } from '../anti-entropy/key-set.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
@@ -46,7 +46,7 @@ export interface NodeRole {
   readonly ballot: Ballot | undefined
   /** Whether the key has an elected leader. */
   isElected(key: string): boolean
-  /** For `Store.setDecisionTerms`. */
+  /** For `ReplicationStore.setDecisionTerms`. */
   decisionTerms(key: string): DecisionTerms | undefined
   start(address: ServerAddress): Promise<void>
   stop(): Promise<void>
@@ -75,7 +75,7 @@ function fixedRole(parts: NodeRoleOptions): NodeRole {
   const leadsNodes = leaderOfNodes(placement, options) === undefined
   // While the store is read nothing is written, and its id is not known yet.
   const isOthersRecord = (key: string): boolean => {
-    const id = host.store.meta('id')
+    const id = host.replicationStore.meta('id')
     return id !== undefined && !followsAllNodes(options) && key !== nodeKey(options.nodesKey, id)
   }
   let member: Member | undefined
@@ -104,7 +104,7 @@ function fixedRole(parts: NodeRoleOptions): NodeRole {
     async start(address) {
       url = advertisedAddress({ advertise: options.advertise, address }).url
       // What an earlier release queued of other nodes' records is pending no more.
-      if (!followsAllNodes(options)) await host.store.retarget(() => undefined)
+      if (!followsAllNodes(options)) await host.replicationStore.retarget(() => undefined)
       const ending = { isEnding: () => isEnding }
       const { transport } = host
       const started = new Member({ ...parts, ...ending, placement, address, transport })
@@ -121,7 +121,7 @@ function fixedRole(parts: NodeRoleOptions): NodeRole {
 
 function electedRole(parts: NodeRoleOptions, leader: ElectedOptions): NodeRole {
   const { options, host } = parts
-  const { store, time, clock, newId } = host
+  const { replicationStore: store, time, clock, newId } = host
   const { random, logger, keys, nodesKey, advertise } = options
   let address: ServerAddress | undefined
   let url: string | undefined
@@ -197,10 +197,10 @@ interface KeptDigests {
 
 /** Counted once, so that a change of leader does not cost a scan of everything. */
 function keepDigests({ host, options }: NodeRoleOptions, placement: Placement): KeptDigests {
-  const { store, time } = host
+  const { replicationStore: store, time } = host
   const digests = new DigestTable(store, time, usualSets(placement))
   const unsubscribe = store.onCommit((commit) => digests.committed(commit))
-  const oldNs = livedTimeOf({ ...host, options }).oldNs('tombstones')
+  const oldNs = livedTimeOf({ ...host, store, options }).oldNs('tombstones')
   const horizon = horizonAt(oldNs, options.tombstoneRetentionMs)
   digests.recount(horizon).catch((error: unknown) => {
     // They are counted when they are asked for.

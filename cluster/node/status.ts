@@ -4,7 +4,7 @@ import { versionOf } from '../../src/core/data/entry.ts'
 import { withoutAddresses } from '../../src/core/errors.ts'
 import { NS_PER_MS } from '../../src/core/ports/time.ts'
 import type { BusSide } from '../../src/fanout/bus.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { Scope } from '../members/placement.ts'
 import type { ClusterEngine, ClusterStatus } from './engine.ts'
 import type { LinkReport } from './monitor.ts'
@@ -39,7 +39,7 @@ export interface ClusterReport extends Omit<ClusterStatus, 'scopes' | 'links'> {
 /** @throws StateError of the store when the outbox can not be read. */
 export async function reportCluster(
   engine: Pick<ClusterEngine, 'status'>,
-  store: Store,
+  store: ReplicationStore,
   clock: HybridClock,
 ): Promise<ClusterReport> {
   const status = engine.status()

@@ -1,13 +1,13 @@
 /** What a leader wrote and no follower has got: it goes to the outbox when another node leads. */
 import type { SequencedRow } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ClusterEngine } from './engine.ts'
 
 const PAGE = 1000
 
 /** The greatest seq of this node's log up to which somebody has it all; `sharedTo` at least. */
 export function unsharedAfter(
-  store: Pick<Store, 'canResume'>,
+  store: Pick<ReplicationStore, 'canResume'>,
   engine: Pick<ClusterEngine, 'followers' | 'status'>,
   sharedTo: number,
 ): number {
@@ -20,7 +20,7 @@ export function unsharedAfter(
 
 /** Owes `leader` every record that it leads and that changed after `after`. @throws StateError. */
 export async function enqueueUnshared(
-  store: Pick<Store, 'head' | 'log' | 'leaderOf' | 'enqueue'>,
+  store: Pick<ReplicationStore, 'head' | 'log' | 'leaderOf' | 'enqueue'>,
   leader: string,
   after: number,
 ): Promise<void> {

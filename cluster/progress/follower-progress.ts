@@ -11,7 +11,7 @@ import { NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
 import type { LeaderClock } from '../../src/core/wire/leader-clock.ts'
 import type { Hello } from '../../src/core/wire/protocol.ts'
 import { planReemit } from '../../src/store/plans/reemit.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { type Placement, scopeOf } from '../members/placement.ts'
 import {
   FollowerRegistry,
@@ -24,7 +24,7 @@ import { horizonAt, TombstoneRemover } from './retention.ts'
 
 export interface FollowerProgressOptions {
   /** Open. */
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly placement: Placement
   readonly clock: HybridClock
   readonly time: TimeSource

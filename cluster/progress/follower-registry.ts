@@ -9,7 +9,7 @@
 import type { Logger } from '../../src/core/ports/logger.ts'
 import type { MemberNode } from '../../src/core/wire/node.ts'
 import type { LogPosition } from '../../src/core/wire/protocol.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 
 export interface RegisteredFollower {
   readonly id: string
@@ -42,7 +42,7 @@ export interface Registration {
 }
 
 export interface FollowerRegistryOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   /** This node's time, milliseconds since the Unix epoch. */
   readonly nowMs: () => number
   /** How long this node has lived, milliseconds; see `lived-time.ts`. */

@@ -20,7 +20,7 @@ import {
   readProgress,
   type StoredPlacement,
 } from '../../src/store/lineage/link-rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { LinkProgress } from '../follower/state/state.ts'
 import type { Placement } from '../members/placement.ts'
 
@@ -50,7 +50,11 @@ export function laterSeen(known: LogPosition | null, seen: LogPosition): LogPosi
  * The stored progress with `leader`. None when it belongs to another placement: then a comparison begins from
  * the latest of the marks that are kept, should it be of this leader.
  */
-export function loadProgress(store: Store, leader: string, placementId: string): LinkProgress {
+export function loadProgress(
+  store: ReplicationStore,
+  leader: string,
+  placementId: string,
+): LinkProgress {
   const stored = readProgress(store, leader, placementId)
   if (stored !== undefined) {
     const { placementId: _, ...progress } = stored
@@ -71,7 +75,7 @@ export function startFrom(mark: InStep): LinkProgress {
  * leaders, the latest first.
  */
 export function marksBeside(
-  store: Pick<Store, 'id' | 'meta' | 'pastEpochs'>,
+  store: Pick<ReplicationStore, 'id' | 'meta' | 'pastEpochs'>,
   progress: LinkProgress,
 ): InStep[] {
   const { cursor, base = null } = progress
@@ -86,7 +90,7 @@ export function marksBeside(
 }
 
 /** What this node held when it was stopped was in its own log. */
-function ownLog({ id, pastEpochs }: Pick<Store, 'id' | 'pastEpochs'>): InStep[] {
+function ownLog({ id, pastEpochs }: Pick<ReplicationStore, 'id' | 'pastEpochs'>): InStep[] {
   return pastEpochs.slice(0, MAX_OWN).map((place) => {
     return { leader: id, place, seen: null, apart: { after: place.seq }, own: place }
   })
@@ -98,7 +102,7 @@ function ownLog({ id, pastEpochs }: Pick<Store, 'id' | 'pastEpochs'>): InStep[] 
  * long ago is forgotten.
  */
 export async function settlePlacement(
-  store: Store,
+  store: ReplicationStore,
   { fingerprint, upstreams }: Pick<Placement, 'fingerprint' | 'upstreams'>,
   newId: () => string,
 ): Promise<string> {
@@ -132,7 +136,10 @@ export async function settlePlacement(
  * The engine has stopped: who leads may be another one from now on, and changes be pending for nobody. So what
  * holds of the leaders up to here is noted. Never fails: what could not be noted is compared without proof.
  */
-export async function leavePlacement(store: Store, logger: Pick<Logger, 'warn'>): Promise<void> {
+export async function leavePlacement(
+  store: ReplicationStore,
+  logger: Pick<Logger, 'warn'>,
+): Promise<void> {
   try {
     const { head } = store
     const placement = readPlacement(store)
@@ -148,12 +155,18 @@ export async function leavePlacement(store: Store, logger: Pick<Logger, 'warn'>)
   }
 }
 
-function inStepRow(store: Pick<Store, 'meta'>, marks: readonly InStep[]): [string, string] {
+function inStepRow(
+  store: Pick<ReplicationStore, 'meta'>,
+  marks: readonly InStep[],
+): [string, string] {
   return [IN_STEP_ROW, withInStep(readInStep(store), marks)]
 }
 
 /** Another log is met under the address of this leader: what held of the one before, as a row to store. */
-export async function leaveLog(store: Store, leader: string): Promise<[string, string][]> {
+export async function leaveLog(
+  store: ReplicationStore,
+  leader: string,
+): Promise<[string, string][]> {
   const marks = await marksNow(store, [leader])
   return marks.length === 0 ? [] : [inStepRow(store, marks)]
 }

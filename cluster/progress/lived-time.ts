@@ -21,7 +21,7 @@ import type { HybridClock } from '../../src/core/data/clock.ts'
 import { errorText } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
 import { type Sample, Samples } from './lived-samples.ts'
 
@@ -30,7 +30,7 @@ export type AgedName = 'tombstones' | 'conflicts'
 
 export interface LivedTimeOptions {
   /** Open. */
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly logger: Logger

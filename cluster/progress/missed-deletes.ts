@@ -8,14 +8,16 @@
 
 import { NS_PER_MS } from '../../src/core/ports/time.ts'
 import type { InStepPlace } from '../../src/core/wire/known.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ClusterLimits } from '../config/options.ts'
 import type { FollowerIdentity } from '../follower/state/link.ts'
 import { marksBeside } from './link-progress.ts'
 import { proofOfPlace } from './proof-of-place.ts'
 
 /** What this node was in step with, for those who follow it. Of its own log it is not known when. */
-export function placesInStep(store: Pick<Store, 'id' | 'meta' | 'pastEpochs'>): InStepPlace[] {
+export function placesInStep(
+  store: Pick<ReplicationStore, 'id' | 'meta' | 'pastEpochs'>,
+): InStepPlace[] {
   return marksBeside(store, { cursor: null, seen: null }).map(({ place, seen, heardMs }) => ({
     ...{ place, seen },
     ...(heardMs === undefined ? {} : { heardMs }),
@@ -24,7 +26,7 @@ export function placesInStep(store: Pick<Store, 'id' | 'meta' | 'pastEpochs'>): 
 
 /** Who judges a leader. */
 export interface JudgeOptions {
-  readonly store: Pick<Store, 'canResume' | 'meta' | 'retention'>
+  readonly store: Pick<ReplicationStore, 'canResume' | 'meta' | 'retention'>
   /** Its scopes: what it follows the leader for. */
   readonly identity: Pick<FollowerIdentity, 'scopes'>
   readonly limits: Pick<ClusterLimits, 'beatIntervalMs' | 'maxSilentBeats'>

@@ -18,7 +18,7 @@ import { goneOf } from '../../src/store/lineage/gone.ts'
 import { type InStep, readInStep } from '../../src/store/lineage/in-step.ts'
 import { appliedNow } from '../../src/store/lineage/link-rows.ts'
 import type { Retention } from '../../src/store/log/tombstones.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 
 export interface PlaceProof {
   /** The own log goes on from the follower's own place. */
@@ -38,7 +38,7 @@ type Places = Pick<Hello, 'cursor' | 'base' | 'seen' | 'known' | 'scopes'>
  * inherited (`gone.ts`).
  */
 export function proofOfPlace(
-  store: Pick<Store, 'canResume' | 'meta'>,
+  store: Pick<ReplicationStore, 'canResume' | 'meta'>,
   { floor, forgotten }: Retention,
   { cursor, base, seen, known = [], scopes }: Places,
 ): PlaceProof {

@@ -11,12 +11,12 @@ import type { Logger } from '../../src/core/ports/logger.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
 import type { SequencedRow } from '../../src/store/format/rows.ts'
 import type { Retention } from '../../src/store/log/tombstones.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { breathe } from '../anti-entropy/set-rows.ts'
 import type { FollowerRegistry } from './follower-registry.ts'
 
 export interface TombstoneRemoverOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly registry: FollowerRegistry
   readonly time: TimeSource
   readonly logger: Logger

@@ -4,7 +4,7 @@ import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { MessageSocket } from '../../src/core/ports/transport.ts'
 import { type PieceMessage, type Whole, withValues } from '../../src/core/wire/pieces.ts'
 import { encodeMessage } from '../../src/core/wire/protocol.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { ClusterLimits } from '../config/options.ts'
 import { StreamLife } from './life.ts'
 import type { PartialValues } from './partial-values.ts'
@@ -12,7 +12,7 @@ import { PieceSender } from './piece-sender.ts'
 import { PieceTaker } from './piece-taker.ts'
 
 export interface PieceLineOptions {
-  readonly store: Pick<Store, 'keyState'>
+  readonly store: Pick<ReplicationStore, 'keyState'>
   readonly time: TimeSource
   readonly limits: Pick<ClusterLimits, 'pieceBytes' | 'windowBytes'>
   readonly partials: PartialValues

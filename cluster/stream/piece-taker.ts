@@ -4,11 +4,11 @@ import { StateError } from '../../src/core/errors.ts'
 import { flaw, type RecordFlaw } from '../../src/core/records/flaw.ts'
 import type { Got, Offer, Piece } from '../../src/core/wire/pieces.ts'
 import { isSameValue, nameOfValue, type ValueName } from '../../src/core/wire/pieces.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { PartialValue, PartialValues } from './partial-values.ts'
 
 export interface PieceTakerOptions {
-  readonly store: Pick<Store, 'keyState'>
+  readonly store: Pick<ReplicationStore, 'keyState'>
   readonly partials: PartialValues
   /** Who sends; the same in its next connection. */
   readonly peer: string

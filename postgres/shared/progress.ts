@@ -3,7 +3,7 @@
  * same tables hold the same keys and the plugin ran in every opening of the store: otherwise changes
  * may have been made that are pending for nobody, and everything has to be sent and compared.
  */
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { TableCursor } from '../tables/row.ts'
 import type { SharedScope } from './options.ts'
 
@@ -31,7 +31,7 @@ export function encodeCursor(
 
 /** The stored cursor; undefined when there is none of this placement. */
 export function loadCursor(
-  store: Store,
+  store: ReplicationStore,
   table: string,
   placementId: string,
 ): SharedCursor | undefined {
@@ -47,7 +47,7 @@ export function loadCursor(
  * one when nothing changed since the opening before, else `newId`.
  */
 export async function settleScopes(
-  store: Store,
+  store: ReplicationStore,
   scopes: readonly SharedScope[],
   newId: () => string,
 ): Promise<string> {

@@ -4,7 +4,7 @@ import { isStateError } from '../../src/core/errors.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import { NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
 import type { SequencedRow } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { PostgresTables } from '../tables/tables.ts'
 import type { ResolvedSharedSettings } from './options.ts'
 
@@ -14,7 +14,7 @@ export interface SharedPushOptions {
   readonly leader: string
   readonly tables: PostgresTables
   readonly settings: ResolvedSharedSettings
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly time: TimeSource
   readonly logger: Logger
   /** Gives up waiting for the database when the node closes. */

@@ -12,7 +12,7 @@ import { backoffDelayMs } from '../../src/core/ports/backoff.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import { NS_PER_MS, type Random, type TimeSource } from '../../src/core/ports/time.ts'
 import { assertRecord } from '../../src/core/records/check.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { Bell } from '../tables/bell.ts'
 import { planRemoveMissing } from '../tables/plan-remove-missing.ts'
 import type { TableChange, TableChanges } from '../tables/row.ts'
@@ -26,7 +26,7 @@ export interface SharedTableLinkOptions {
   readonly table: string
   readonly tables: PostgresTables
   readonly settings: ResolvedSharedSettings
-  readonly store: Store
+  readonly store: ReplicationStore
   /** undefined: everything is sent and compared first. */
   readonly cursor: SharedCursor | undefined
   readonly placementId: string

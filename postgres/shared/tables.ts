@@ -76,7 +76,7 @@ async function startTables(
   settings: ResolvedSharedSettings,
   host: PluginHost,
 ): Promise<RunningTables> {
-  const { store, time, logger, newId } = host
+  const { replicationStore: store, time, logger, newId } = host
   const placementId = await settleScopes(store, settings.scopes, newId)
   // The links try again by themselves, so one attempt to connect is enough at a time.
   const ownPool = 'pool' in options ? undefined : new PostgresPool({ ...options, openTimeoutMs: 0 })

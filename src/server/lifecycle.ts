@@ -26,7 +26,7 @@ import { onceAMinute } from '../core/ports/once-a-minute.ts'
 import { Hub } from '../fanout/hub.ts'
 import { createDatabase, type DatabaseParts } from '../store/create-database.ts'
 import type { Database } from '../store/database.ts'
-import { Store } from '../store/store.ts'
+import { ReplicationStore } from '../store/replication-store.ts'
 import { Admission } from './admission/admission.ts'
 import { announce, CloseHooks } from './connections/hooks.ts'
 import { Sockets } from './connections/sockets.ts'
@@ -50,7 +50,7 @@ import type { Acks } from './write-status/ack.ts'
 /** Everything of an open node. */
 export interface RunningNode {
   readonly address: ServerAddress
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly database: Database
   /** Data as requests get it: with filters. */
   readonly data: DataParts
@@ -92,7 +92,16 @@ export async function openNode(
     const { newId, transport } = options
     const opened = openDatabase(guarded, registry, { store, clock })
     const { database } = opened
-    const services = { store, database, clock, time, logger, newId, transport }
+    const services = {
+      store,
+      replicationStore: store,
+      database,
+      clock,
+      time,
+      logger,
+      newId,
+      transport,
+    }
     const host = createPluginHost(services, plugins)
     for (const plugin of options.plugins) plugin.setup(host)
 
@@ -177,7 +186,7 @@ export async function openNode(
 function startFanout(
   options: ResolvedServerOptions,
   registry: Registry,
-  { store, clock }: { readonly store: Store; readonly clock: HybridClock },
+  { store, clock }: { readonly store: ReplicationStore; readonly clock: HybridClock },
   steps: CloseStep[],
 ): Hub {
   const hub = createHub(options, registry, store, clock)
@@ -248,7 +257,7 @@ export async function closeNode(node: RunningNode): Promise<void> {
 function hearCommits(
   { noBroadcastKeys, logger }: ResolvedServerOptions,
   { hooks, filters }: Registry,
-  store: Store,
+  store: ReplicationStore,
   hub: Hub,
 ): () => void {
   const isSent = ({ key }: Change): boolean =>
@@ -304,8 +313,8 @@ async function runSteps(steps: readonly CloseStep[], logger: Logger): Promise<vo
   }
 }
 
-function createStore(options: ResolvedServerOptions, clock: HybridClock): Store {
-  return new Store({
+function createStore(options: ResolvedServerOptions, clock: HybridClock): ReplicationStore {
+  return new ReplicationStore({
     adapter: options.storage,
     clock,
     newId: options.newId,
@@ -321,7 +330,7 @@ function createStore(options: ResolvedServerOptions, clock: HybridClock): Store 
 function openDatabase(
   options: ResolvedServerOptions,
   { hooks }: Registry,
-  parts: { readonly store: Store; readonly clock: HybridClock },
+  parts: { readonly store: ReplicationStore; readonly clock: HybridClock },
 ): DatabaseParts {
   return createDatabase({ ...options, ...parts, beforeRead: () => hooks.list('beforeRead') })
 }
@@ -329,7 +338,7 @@ function openDatabase(
 function createHub(
   options: ResolvedServerOptions,
   { filters }: Registry,
-  store: Store,
+  store: ReplicationStore,
   clock: HybridClock,
 ): Hub {
   return new Hub({

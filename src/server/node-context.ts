@@ -5,7 +5,7 @@ import type { Logger } from '../core/ports/logger.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { LockingStore } from '../store/locking-store.ts'
 import type { ReadHooks } from '../store/read-hooks.ts'
-import type { Store } from '../store/store.ts'
+import type { ReplicationStore } from '../store/replication-store.ts'
 import type { Admission } from './admission/admission.ts'
 import { ClockSocket } from './connections/clock-socket.ts'
 import type { Sockets } from './connections/sockets.ts'
@@ -30,7 +30,7 @@ import { WriteStatusTracker } from './write-status/tracker.ts'
 export interface NodeParts {
   /** Leaves nothing out, unlike that of the options. */
   readonly logger: Logger
-  readonly store: Store
+  readonly store: ReplicationStore
   /** The store with writes that wait for locks: what requests write to. */
   readonly lockingStore: LockingStore
   /** What runs before each read. */

@@ -10,7 +10,7 @@ import { StateError } from '../core/errors.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { Database } from '../store/database.ts'
 import type { Filters } from '../store/filters/filters.ts'
-import type { Store } from '../store/store.ts'
+import type { ReplicationStore } from '../store/replication-store.ts'
 import type { AdmissionMetrics } from './admission/admission.ts'
 import { type Hooks, runRefusing } from './connections/hooks.ts'
 import type { SocketMetrics } from './connections/sockets.ts'
@@ -72,7 +72,7 @@ export interface Server extends ServerIo {
    * What is below the database: its writes wait for no lock, its reads ask no hook.
    * @throws StateError `not_open` unless open.
    */
-  readonly store: Store
+  readonly store: ReplicationStore
   /** @throws StateError `not_open` unless open. */
   readonly hub: Hub
   /**
@@ -155,7 +155,7 @@ class NodeServer implements Server {
     return this.#node().database
   }
 
-  get store(): Store {
+  get store(): ReplicationStore {
     return this.#node().store
   }
 

@@ -6,12 +6,12 @@ import { errorText, type StateError } from '../core/errors.ts'
 import type { Logger } from '../core/ports/logger.ts'
 import type { Hub } from '../fanout/hub.ts'
 import type { Database } from '../store/database.ts'
-import type { Store } from '../store/store.ts'
+import type { ReplicationStore } from '../store/replication-store.ts'
 import type { Sockets } from './connections/sockets.ts'
 import type { ServerPlugin } from './contract/plugin.ts'
 
 export interface LosingNode {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly sockets: Sockets
   readonly hub: Hub
   readonly database: Database

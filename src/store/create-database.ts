@@ -3,13 +3,13 @@ import type { HybridClock } from '../core/data/clock.ts'
 import { type Logger, SILENT_LOGGER } from '../core/ports/logger.ts'
 import type { TimeSource } from '../core/ports/time.ts'
 import { Database } from './database.ts'
+import type { KeyValueStore } from './key-value-store.ts'
 import { LockingStore } from './locking-store.ts'
 import { KeyLocks } from './locks/locks.ts'
 import { type BeforeRead, ReadHooks } from './read-hooks.ts'
-import type { Store } from './store.ts'
 
 export interface DatabaseServices {
-  readonly store: Store
+  readonly store: KeyValueStore
   /** The clock that stamps the store's writes. */
   readonly clock: HybridClock
   readonly time: TimeSource

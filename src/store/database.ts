@@ -8,12 +8,12 @@ import type { Entry } from '../core/data/entry.ts'
 import { StateError } from '../core/errors.ts'
 import { assertKey, hasGlob, keysOverlap, MAX_KEY_SEGMENTS, matchKey } from '../core/keys/key.ts'
 import type { LogPosition } from '../core/wire/protocol.ts'
+import type { KeyValueStore } from './key-value-store.ts'
 import type { LockingBatchOptions, LockingStore, LockingWriteOptions } from './locking-store.ts'
 import type { KeyLocks, Lock, LockMetrics, LockOptions } from './locks/locks.ts'
 import { assertDrift, type EntryMeta, planSetWithMeta } from './plans/set-with-meta.ts'
 import { planSilentDelete } from './plans/silent-delete.ts'
 import type { BeforeRead, ReadHooks } from './read-hooks.ts'
-import type { Store } from './store.ts'
 import { assertRange, assertSpan, definedRange, type ListRange } from './types/ranges.ts'
 import {
   type DeleteResult,
@@ -27,7 +27,7 @@ import {
 import { type WatchEvent, Watcher } from './watcher.ts'
 
 export interface DatabaseOptions {
-  readonly store: Store
+  readonly store: KeyValueStore
   /** Its writes wait for `locks`. */
   readonly lockingStore: LockingStore
   readonly locks: KeyLocks
@@ -78,7 +78,7 @@ const DEFAULT_BUFFERED_BYTES = 1024 * 1024
 /** @throws StateError everywhere; each operation names the codes of its own. */
 export class Database {
   readonly #options: DatabaseOptions
-  readonly #store: Store
+  readonly #store: KeyValueStore
   readonly #lockingStore: LockingStore
   readonly #locks: KeyLocks
   readonly #watchers = new Set<Watcher>()
@@ -139,7 +139,7 @@ export class Database {
     return entries.map(({ key }) => key)
   }
 
-  /** Writes under a plain key. Errors of `Store.set`; `locked`, `lock_lost`. */
+  /** Writes under a plain key. Errors of `KeyValueStore.set`; `locked`, `lock_lost`. */
   set(key: string, json: string, options?: LockingWriteOptions): Promise<WriteResult> {
     return this.#write({ op: 'set', key, json, precondition: options?.precondition }, options)
   }

@@ -2,9 +2,10 @@
  * A store whose writes wait for the locks of their keys. Everything that writes on behalf of a user
  * goes through here; replication and the clean-up of limit filters write to the store itself.
  */
+
+import type { KeyValueStore } from './key-value-store.ts'
 import type { KeyLocks, LockedWriteOptions } from './locks/locks.ts'
 import type { Planner } from './planning/planner.ts'
-import type { Store } from './store.ts'
 import type {
   DurabilityOption,
   StoreWriteOptions,
@@ -19,18 +20,18 @@ export interface LockingBatchOptions extends DurabilityOption, LockedWriteOption
 /** Options of a write of one key. */
 export interface LockingWriteOptions extends WriteOptions, LockedWriteOptions {}
 
-/** Errors everywhere: those of `Store`, and `locked`, `lock_lost`, `overloaded`, `closing` of the locks. */
+/** Errors everywhere: those of `KeyValueStore`, and `locked`, `lock_lost`, `overloaded`, `closing` of the locks. */
 export class LockingStore {
-  readonly #store: Store
+  readonly #store: KeyValueStore
   readonly #locks: KeyLocks
 
-  constructor(store: Store, locks: KeyLocks) {
+  constructor(store: KeyValueStore, locks: KeyLocks) {
     this.#store = store
     this.#locks = locks
   }
 
   /**
-   * As `Store.write`. A glob waits for every lock of a key that it matches; a push for none, since nobody can hold
+   * As `KeyValueStore.write`. A glob waits for every lock of a key that it matches; a push for none, since nobody can hold
    * that of a key which does not exist yet.
    */
   write(

@@ -5,7 +5,7 @@ import { readBackup } from '../../backup/read-backup.ts'
 import { mergeBackup, restoreStorage } from '../../backup/restore-records.ts'
 import { backupRoutes, CONTENT_TYPES } from '../../backup/routes.ts'
 import type { Entry, StoredRecord } from '../../src/core/data/entry.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { serve, type TestServer } from '../server/serve.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -32,7 +32,7 @@ const asBefore = (text: string): string =>
 async function restored(
   bytes: Buffer,
   salvage: boolean,
-): Promise<{ store: Store; damage: number }> {
+): Promise<{ store: ReplicationStore; damage: number }> {
   const adapter = new MemoryStorage()
   let ids = 0
   const options = { time: new ManualTime(), newId: () => `new-${ids++}`, cacheBytes: 0, salvage }
@@ -40,13 +40,13 @@ async function restored(
   return { store: await openStore({ adapter }), damage }
 }
 
-async function originOf(store: Store, key: string): Promise<string | undefined> {
+async function originOf(store: ReplicationStore, key: string): Promise<string | undefined> {
   return (await store.keyState(key))?.record.origin
 }
 
 /** Merges the records of both into each other, as two nodes that meet. */
-async function meet(a: Store, b: Store): Promise<void> {
-  const all = async (store: Store): Promise<StoredRecord[]> => {
+async function meet(a: ReplicationStore, b: ReplicationStore): Promise<void> {
+  const all = async (store: ReplicationStore): Promise<StoredRecord[]> => {
     const found: StoredRecord[] = []
     for await (const record of (await store.scan()).records) found.push(record)
     return found

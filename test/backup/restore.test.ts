@@ -8,12 +8,12 @@ import { HybridClock } from '../../src/core/data/clock.ts'
 import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
 import { isOriginOf } from '../../src/core/data/origin.ts'
 import { type FormerLog, isOnFormer, readFormerLogs } from '../../src/store/lineage/former-logs.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 import { backupBytes, chunked, HEADER, makeRecords } from './fixtures.ts'
 
-async function recordsOf(store: Store): Promise<StoredRecord[]> {
+async function recordsOf(store: ReplicationStore): Promise<StoredRecord[]> {
   const records: StoredRecord[] = []
   for await (const record of (await store.scan()).records) records.push(record)
   return records
@@ -31,7 +31,7 @@ const newOptions = () => {
 }
 
 /** A backup of a store, as bytes. */
-async function backUp(store: Store, clock: HybridClock): Promise<Buffer> {
+async function backUp(store: ReplicationStore, clock: HybridClock): Promise<Buffer> {
   const { header, records } = await backupOfStore(store, {
     clock,
     time: new ManualTime(),

@@ -6,7 +6,7 @@ import { encodeHash, hashRecord } from '../../src/core/data/digest.ts'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore } from '../support/store.ts'
 import { entry, LIMITS, tombstone } from './fixtures.ts'
@@ -15,7 +15,7 @@ const LEADER = 'http://leader'
 const set = { path: 'items/*', except: [] }
 const time = new FakeTime()
 
-let store: Store
+let store: ReplicationStore
 
 beforeEach(async () => {
   store = await openStore()

@@ -6,7 +6,7 @@ import { LeaderStorage } from '../../cluster/follower/leader-storage.ts'
 import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
 import type { Conflict, ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
 import type { SequencedRow } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import type { SeededRandom } from '../support/seeded-random.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -35,7 +35,7 @@ export class ModelNode {
   readonly #cacheBytes: number | undefined
   readonly #seen = new Map<string, Set<string>>()
   readonly #held = new Map<string, string>()
-  #store: Store | undefined
+  #store: ReplicationStore | undefined
   #leaderStorage: LeaderStorage | undefined
   log: ConflictLog | undefined
   #isUp = false
@@ -52,7 +52,7 @@ export class ModelNode {
     this.#cacheBytes = world.random.chance(0.5) ? undefined : 0
   }
 
-  get store(): Store {
+  get store(): ReplicationStore {
     if (this.#store === undefined) throw new Error(`${this.name} is down`)
     return this.#store
   }

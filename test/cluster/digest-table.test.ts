@@ -6,7 +6,7 @@ import { countsInDigest } from '../../cluster/anti-entropy/unknown-entries.ts'
 import { planPlacement } from '../../cluster/members/placement.ts'
 import { hashRecord } from '../../src/core/data/digest.ts'
 import type { KeySet } from '../../src/core/wire/comparison.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { openStore } from '../support/store.ts'
@@ -19,7 +19,7 @@ const SETS = [ITEMS, SOME, ALL]
 const ROOT = ['']
 
 /** What the table must say: counted from nothing. */
-async function counted(store: Store, set: KeySet, horizon = 0n) {
+async function counted(store: ReplicationStore, set: KeySet, horizon = 0n) {
   const tree = new DigestTree()
   for await (const record of (await store.scan()).records) {
     if (!coversKey(set, record.key) || !countsInDigest(record, horizon)) continue
@@ -28,9 +28,9 @@ async function counted(store: Store, set: KeySet, horizon = 0n) {
   return [tree.digest('')]
 }
 
-type Scan = Store['scanRows']
+type Scan = ReplicationStore['scanRows']
 
-async function tableOf(store: Store, scanRows?: Scan): Promise<DigestTable> {
+async function tableOf(store: ReplicationStore, scanRows?: Scan): Promise<DigestTable> {
   const source = scanRows === undefined ? store : { scanRows }
   const table = new DigestTable(source, new FakeTime(), SETS)
   store.onCommit((commit) => table.committed(commit))

@@ -11,14 +11,14 @@ import type { Entry, StoredRecord } from '../../src/core/data/entry.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import type { Bus } from '../../src/fanout/bus.ts'
-import { Store } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { VirtualNetwork } from '../simulation/network.ts'
 import { FAKE_START_NS, FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 
 export interface EngineNode {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly engine: ClusterEngine
   /** The only link of a follower. */
   link(): LinkStatus
@@ -56,7 +56,7 @@ export class Engines {
     const clock = new HybridClock(time)
     let ids = 0
     const newId = (): string => `${host}-${ids++}`
-    const store = new Store({ adapter, clock, newId, time })
+    const store = new ReplicationStore({ adapter, clock, newId, time })
     const placement = planPlacement(keys, follows, 'nodes/*')
     store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
     await store.open()
@@ -128,7 +128,7 @@ export class Engines {
  * @param source the stream of a leader that is not sent them, as if they had come over it.
  */
 export async function plant(
-  store: Store,
+  store: ReplicationStore,
   records: readonly StoredRecord[],
   source = 'elsewhere',
 ): Promise<void> {
@@ -144,7 +144,7 @@ export async function plant(
   }
 }
 
-export async function recordsOf(store: Store): Promise<Map<string, StoredRecord>> {
+export async function recordsOf(store: ReplicationStore): Promise<Map<string, StoredRecord>> {
   const records = new Map<string, StoredRecord>()
   for await (const record of (await store.scan()).records) records.set(record.key, record)
   return records

@@ -10,7 +10,7 @@ import {
   encodeMessage,
   STREAM_PROTOCOL,
 } from '../../src/core/wire/protocol.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { FakeTransport } from '../support/fake-transport.ts'
 import { openStore } from '../support/store.ts'
@@ -30,7 +30,7 @@ const welcome: LeaderMessage = {
   forgotten: '0',
 }
 
-let store: Store
+let store: ReplicationStore
 let transport: FakeTransport
 let link: FollowerLink
 

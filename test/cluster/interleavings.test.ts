@@ -8,7 +8,7 @@ import { HybridClock } from '../../src/core/data/clock.ts'
 import { type StoredRecord, versionOf } from '../../src/core/data/entry.ts'
 import { compareRecords } from '../../src/core/data/merge.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'
 
@@ -201,7 +201,7 @@ async function playOnStores(program: Program, choices: readonly number[]): Promi
     NODES.map((node) => openStore({ name: `n${node}`, time: STOPPED })),
   )
   try {
-    const messages: { to: Store; record: StoredRecord }[] = []
+    const messages: { to: ReplicationStore; record: StoredRecord }[] = []
     stores.forEach((store) => {
       store.onCommit(({ changes, source }) => {
         if (source !== undefined) return
@@ -221,8 +221,8 @@ async function playOnStores(program: Program, choices: readonly number[]): Promi
 async function playChoices(
   program: Program,
   choices: readonly number[],
-  stores: readonly Store[],
-  messages: { to: Store; record: StoredRecord }[],
+  stores: readonly ReplicationStore[],
+  messages: { to: ReplicationStore; record: StoredRecord }[],
 ): Promise<void> {
   let done = 0
   for (let turn = 0; done < program.length || messages.length > 0; turn++) {
@@ -249,7 +249,7 @@ async function playChoices(
   }
 }
 
-async function contentsOf(store: Store): Promise<string[]> {
+async function contentsOf(store: ReplicationStore): Promise<string[]> {
   const { records } = await store.scan()
   const told: string[] = []
   for await (const record of records) told.push(tell(record))

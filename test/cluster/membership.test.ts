@@ -3,11 +3,11 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { hostAndPort, nodeAddress, Registrar } from '../../cluster/members/membership.ts'
 import type { Entry } from '../../src/core/data/entry.ts'
 import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { openStore } from '../support/store.ts'
 
-let store: Store
+let store: ReplicationStore
 let time: FakeTime
 let outward: string | undefined
 let registrar: Registrar

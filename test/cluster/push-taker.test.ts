@@ -9,7 +9,7 @@ import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { SILENT_LOGGER as logger } from '../../src/core/ports/logger.ts'
 import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
 import { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 import { entry, LIMITS } from './fixtures.ts'
@@ -17,7 +17,7 @@ import { entry, LIMITS } from './fixtures.ts'
 /** Beyond what a leader takes, who lives when `ManualTime` begins. */
 const FAR = 1_800_000_000_000_000_000
 
-let store: Store
+let store: ReplicationStore
 let taker: PushTaker
 let clock: HybridClock
 

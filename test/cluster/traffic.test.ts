@@ -2,7 +2,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { TrafficReport } from '../../cluster/leader/traffic.ts'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 
 /** What a client stores: JSON text of about a hundred bytes. */
@@ -15,7 +15,7 @@ afterEach(async () => {
 })
 
 /** Stores `count` entries, the same on every node; what came from a leader is not owed to it. */
-async function fill(store: Store, count: number, leader?: string): Promise<void> {
+async function fill(store: ReplicationStore, count: number, leader?: string): Promise<void> {
   for (let from = 0; from < count; from += 5_000) {
     const length = Math.min(5_000, count - from)
     const records = Array.from({ length }, (_, i): StoredRecord => {

@@ -16,7 +16,7 @@ import { HybridClock } from '../../src/core/data/clock.ts'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import type { Logger } from '../../src/core/ports/logger.ts'
 import { NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'
-import { Store } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { VirtualNetwork } from '../simulation/network.ts'
 import { FakeTime } from '../support/fake-time.ts'
@@ -104,7 +104,7 @@ interface SiteTerm extends LeaderTerm {
 
 /** What runs, with an engine of its own or one that changes with the leader. */
 interface Running {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly engine?: ClusterEngine
   readonly leadership?: Leadership<SiteTerm>
@@ -140,7 +140,7 @@ export class SiteNode {
     return this.#running !== undefined
   }
 
-  get store(): Store {
+  get store(): ReplicationStore {
     return this.#parts().store
   }
 
@@ -176,7 +176,7 @@ export class SiteNode {
     const clock = new HybridClock(time)
     let ids = 0
     const newId = (): string => `${this.host}x${life}x${ids++}`
-    const store = new Store({ adapter: this.storage, clock, newId, time })
+    const store = new ReplicationStore({ adapter: this.storage, clock, newId, time })
     const parts = { store, clock, time, newId }
     if (voters !== undefined) await this.#elect(life, parts, voters)
     else {

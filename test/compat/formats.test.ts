@@ -12,7 +12,7 @@ import { readBackup } from '../../backup/read-backup.ts'
 import { LATEST_STAMP } from '../../src/core/data/clock.ts'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { FORMAT } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { rowsOf } from '../conformance/storage-case.ts'
 import { openStore } from '../support/store.ts'
@@ -61,7 +61,7 @@ describe.each([
   })
   afterEach(() => rm(directory, { recursive: true, force: true }))
 
-  const open = (cacheBytes?: number): Promise<Store> =>
+  const open = (cacheBytes?: number): Promise<ReplicationStore> =>
     openStore({
       adapter: new LevelStorage({ directory }),
       name: 'new',
@@ -122,7 +122,7 @@ describe.each([
 })
 
 /** The conflict log, whenever it was written. */
-function conflictsOf(store: Store): Promise<unknown> {
+function conflictsOf(store: ReplicationStore): Promise<unknown> {
   const log = store.conflictLog({
     maxEntries: 1000,
     oldNs: () => 0n,

@@ -5,7 +5,7 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { addDigests, EMPTY_DIGEST, encodeDigest, hashRecord } from '../../src/core/data/digest.ts'
 import { type StoredRecord, withMarks } from '../../src/core/data/entry.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { helloOf, RawPeer } from '../cluster/raw-peer.ts'
 import { EngineRig, type RigNode } from '../support/engine-rig.ts'
 import { FAKE_START_NS } from '../support/fake-time.ts'
@@ -41,7 +41,7 @@ const LIVED = `${7n * DAY_NS} tombstones=0:${FAKE_START_NS - 7n * DAY_NS}`
 async function leaderWith(records: readonly StoredRecord[]): Promise<RigNode> {
   const rig = new EngineRig()
   rigs.push(rig)
-  const fill = async (store: Store): Promise<void> => {
+  const fill = async (store: ReplicationStore): Promise<void> => {
     await store.saveMeta(new Map([['lived', LIVED]]))
     await store.merge(records, { source: 'x' })
   }

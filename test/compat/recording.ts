@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import type { SocketHandlers, Transport } from '../../src/core/ports/transport.ts'
 import { decodeFollowerMessage, decodeLeaderMessage } from '../../src/core/wire/protocol.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { RawPeer } from '../cluster/raw-peer.ts'
 
 export interface Said {
@@ -45,7 +45,7 @@ export class Recording {
   }
 
   /** What the leader had when the follower came, written as it was then. */
-  async fillLeader(store: Store): Promise<void> {
+  async fillLeader(store: ReplicationStore): Promise<void> {
     for (const name of ['a', 'b', 'gone']) await store.set(`items/${name}`, `{"n":"${name}"}`)
     await store.set('settings', '{"exact":12345678901234567890.10}')
     await store.delete('items/gone')
@@ -60,7 +60,7 @@ export class Recording {
   }
 
   /** What the follower had of its own: its place among the nodes. */
-  async fillFollower(store: Store): Promise<void> {
+  async fillFollower(store: ReplicationStore): Promise<void> {
     for (const { by, text } of this.lines) {
       if (by !== 'follower' || !text.includes('"nodes/')) continue
       const message = decodeFollowerMessage(text)

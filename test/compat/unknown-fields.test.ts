@@ -6,7 +6,7 @@ import { backupOfStore } from '../../backup/store-backup.ts'
 import { writeBackup } from '../../backup/write-backup.ts'
 import { HybridClock } from '../../src/core/data/clock.ts'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { EngineRig } from '../support/engine-rig.ts'
 import { FAKE_START_NS, FakeTime } from '../support/fake-time.ts'
@@ -30,15 +30,18 @@ afterEach(async () => {
   for (const rig of rigs.splice(0)) await rig.close()
 })
 
-const held = async (store: Store): Promise<(StoredRecord | undefined)[]> =>
+const held = async (store: ReplicationStore): Promise<(StoredRecord | undefined)[]> =>
   Promise.all(RECORDS.map(async ({ key }) => (await store.keyState(key))?.record))
 
 /** A leader, its follower and a follower of that, in step; the stores, from the top. */
-async function chain(filled: 0 | 1 | 2, fill: (store: Store) => Promise<void>): Promise<Store[]> {
+async function chain(
+  filled: 0 | 1 | 2,
+  fill: (store: ReplicationStore) => Promise<void>,
+): Promise<ReplicationStore[]> {
   const rig = new EngineRig()
   rigs.push(rig)
   const hosts = ['top', 'middle', 'edge'] as const
-  const stores: Store[] = []
+  const stores: ReplicationStore[] = []
   for (const [i, host] of hosts.entries()) {
     const above = hosts[i - 1]
     const node = await rig.add({
@@ -57,7 +60,7 @@ async function chain(filled: 0 | 1 | 2, fill: (store: Store) => Promise<void>): 
   return stores
 }
 
-async function backUp(store: Store, format: 'binary' | 'jsonl'): Promise<Uint8Array> {
+async function backUp(store: ReplicationStore, format: 'binary' | 'jsonl'): Promise<Uint8Array> {
   const time = new FakeTime()
   const backup = await backupOfStore(store, { clock: new HybridClock(time), time, scopes: [] })
   const chunks: Uint8Array[] = []

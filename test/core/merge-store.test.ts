@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { compareRecords } from '../../src/core/data/merge.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { fc } from '../support/property.ts'
 import { openStore } from '../support/store.ts'
 
@@ -21,7 +21,11 @@ const records = fc.array(record, { maxLength: 8 })
 /** How many records go into each batch. */
 const cuts = fc.array(fc.integer({ min: 1, max: 4 }), { maxLength: 8 })
 
-async function mergeInBatches(store: Store, all: readonly StoredRecord[], sizes: number[]) {
+async function mergeInBatches(
+  store: ReplicationStore,
+  all: readonly StoredRecord[],
+  sizes: number[],
+) {
   let at = 0
   for (const size of [...sizes, all.length]) {
     await store.merge(all.slice(at, at + size), { source: 'peer' })
@@ -30,7 +34,7 @@ async function mergeInBatches(store: Store, all: readonly StoredRecord[], sizes:
 }
 
 /** What two stores agree on; the creation of an entry does not count, its version does. */
-async function contents(store: Store): Promise<string[]> {
+async function contents(store: ReplicationStore): Promise<string[]> {
   const { records: held } = await store.scan()
   const told: string[] = []
   for await (const one of held) {
@@ -43,7 +47,7 @@ async function contents(store: Store): Promise<string[]> {
   return told
 }
 
-async function inStore<T>(use: (store: Store) => Promise<T>): Promise<T> {
+async function inStore<T>(use: (store: ReplicationStore) => Promise<T>): Promise<T> {
   const store = await openStore()
   try {
     return await use(store)

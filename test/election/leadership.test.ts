@@ -4,7 +4,7 @@ import { type Placement, planPlacement, scopeOf } from '../../cluster/members/pl
 import { Leadership, type LeaderTerm } from '../../cluster/node/leadership.ts'
 import { HybridClock } from '../../src/core/data/clock.ts'
 import { SILENT_LOGGER } from '../../src/core/ports/logger.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { FakeTime } from '../support/fake-time.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { openStore } from '../support/store.ts'
@@ -19,7 +19,7 @@ const KEYS = [{ path: 'fixed/*', clusterUrl: OTHER.url }, { path: 'items/*' }]
 interface Rig {
   readonly time: FakeTime
   readonly server: LeaseServer
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly leadership: Leadership<LeaderTerm>
   /** Nodes that are cut off from the lease. */
   readonly cut: { isCut: boolean }

@@ -5,7 +5,7 @@ import { FollowerVoting } from '../../cluster/follower/voting.ts'
 import type { JudgeOptions } from '../../cluster/progress/missed-deletes.ts'
 import type { VoterList } from '../../src/core/voter-list.ts'
 import type { Grant, Vote } from '../../src/core/wire/voting.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
@@ -15,7 +15,7 @@ const grant = (n: number, more: Partial<Grant> = {}): Grant => ({
   ...more,
 })
 
-function votingOn(store: Store): Voting {
+function votingOn(store: ReplicationStore): Voting {
   const voting = new Voting({ store, name: 'b' })
   voting.start()
   return voting

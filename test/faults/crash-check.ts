@@ -1,6 +1,6 @@
 /** Reading a crashed database, and finding the point of the workload at which it stands. */
 
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { openStore } from '../support/store.ts'
 import { applyTo, type WorkloadState } from './workload.mjs'
@@ -23,7 +23,7 @@ export async function readCrashed(directory: string): Promise<Crashed> {
   }
 }
 
-async function stateOf(store: Store): Promise<WorkloadState> {
+async function stateOf(store: ReplicationStore): Promise<WorkloadState> {
   const state: WorkloadState = new Map()
   for (const key of await store.keys()) {
     const entry = await store.get(key)

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { readManifest } from '../../storage-adapters/leveldb/files/manifest.ts'
 import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
@@ -191,7 +191,7 @@ async function overwrite(path: string, start: number, size: number): Promise<voi
 /** Live, updated and deleted keys, spread over sorted files of several ages and a log. */
 async function build(directory: string, random: SeededRandom): Promise<Expected> {
   const expected = new Map<string, string | undefined>()
-  const write = async (store: Store, writes: number): Promise<void> => {
+  const write = async (store: ReplicationStore, writes: number): Promise<void> => {
     for (let i = 0; i < writes; i += 1) {
       const key = `items/${random.below(400)}`
       if (expected.get(key) !== undefined && random.chance(0.2)) {
@@ -215,7 +215,7 @@ async function build(directory: string, random: SeededRandom): Promise<Expected>
 
 async function readBack(directory: string, expected: Expected): Promise<Outcome> {
   const adapter = new LevelStorage({ directory })
-  let store: Store
+  let store: ReplicationStore
   try {
     store = await openStore({ adapter, name: 'reader' })
   } catch (error) {

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { openDatabase } from '../../storage-adapters/leveldb/files/database.ts'
 import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { openStore, type TestStoreOptions } from '../support/store.ts'
@@ -23,7 +23,7 @@ const tokenOf = (i: number): string => createHash('sha256').update(String(i)).di
 const dataOf = (i: number): string => JSON.stringify({ i, token: tokenOf(i) })
 
 let directory: string
-let store: Store
+let store: ReplicationStore
 const make = (): LevelStorage => {
   // Without a cache of its own the engine reads the file each time.
   return new LevelStorage({ directory, cacheBytes: 0, writeBufferBytes: 64 * 1024 })

@@ -12,7 +12,7 @@ import type {
   WriteRequest,
 } from '../../src/server/data/request.ts'
 import { MergeRoom } from '../../src/server/turns/merge-room.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { Conditional, Written } from '../../src/store/types/write.ts'
 import { openStore } from '../support/store.ts'
 
@@ -59,7 +59,7 @@ class Requests {
 async function open(
   filters: Partial<DataFilters>,
   parts: Partial<DataParts> = {},
-): Promise<{ access: Requests; store: Store }> {
+): Promise<{ access: Requests; store: ReplicationStore }> {
   const store = await openStore()
   const access = new Requests({
     jsonBounds: DEFAULT_JSON_BOUNDS,
@@ -101,15 +101,14 @@ describe('a write filter that answers later', () => {
   it('is asked again when the value changed meanwhile, and only then', async () => {
     const asked: string[] = []
     const { access, store } = await open({
-      applyWrite: later((json) => {
+      applyWrite: async (_key, json) => {
         asked.push(json)
+        if (asked.length === 1) await store.set('a', '{"n":2}')
         return json
-      }),
+      },
     })
     await store.set('a', '{"n":1}')
-    const patched = access.patch('a', '{"m":1}', OUTSIDE)
-    await store.set('a', '{"n":2}')
-    await patched
+    await access.patch('a', '{"m":1}', OUTSIDE)
     expect((await store.get('a'))?.data).toBe('{"m":1,"n":2}')
     expect(asked).toEqual(['{"m":1,"n":1}', '{"m":1,"n":2}'])
     await access.patch('a', '{"m":3}', OUTSIDE)
@@ -203,7 +202,7 @@ describe('filters', () => {
 
 describe('a view', () => {
   it('names the version of what it shows, although a write lands meanwhile', async () => {
-    let store: Store | undefined
+    let store: ReplicationStore | undefined
     const opened = await open({
       applyReadObject: (_key, entry) => {
         void store?.set('a', '2')

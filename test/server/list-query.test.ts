@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { run } from '../../cli/run.ts'
 import { createClient } from '../../src/client/index.ts'
-import { listRangeOf } from '../../src/server/data/list-query.ts'
+import { listRangeOf } from '../../src/server/data/query.ts'
 import { afterTest, serve, type TestServer } from './serve.ts'
 
 /** A server with l/0 … l/4, created at 100, 200, … 500. */

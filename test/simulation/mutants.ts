@@ -121,8 +121,8 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'the clock ignores stamps of peers',
-    file: 'src/store/store.ts',
-    find: '    for (const record of records) this.#committer.clock.observe(versionOf(record))\n',
+    file: 'src/store/replication-store.ts',
+    find: '    for (const record of records) this.committer.clock.observe(versionOf(record))\n',
     replace: '',
     kinds: 'processes killed',
   },
@@ -161,9 +161,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'a delete of a glob leaves one tombstone',
-    file: 'src/store/planning/operations.ts',
-    find: '    plan: { keyStates },\n    result: { deleted',
-    replace: '    plan: { keyStates: keyStates.slice(0, 1) },\n    result: { deleted',
+    file: 'src/store/plans/write.ts',
+    find: '    plan: first && { keyStates },\n',
+    replace: '    plan: first && { keyStates: keyStates.slice(0, 1) },\n',
   },
   {
     name: 'a page of the log skips rows that are in memory only',
@@ -408,7 +408,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: 'decisions are stamped without regard to ceilings',
-    file: 'src/store/planning/operations.ts',
+    file: 'src/store/planning/deciding.ts',
     find: '  if (terms.length === 0) return context\n',
     replace: '  if (terms.length >= 0) return context\n',
     kinds: 'a clock ahead',

@@ -14,7 +14,7 @@ import { StateError } from '../../src/core/errors.ts'
 import { type LogFields, type Logger, SILENT_LOGGER } from '../../src/core/ports/logger.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
 import type { Transport } from '../../src/core/ports/transport.ts'
-import { Store } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
 import { SeededRandom } from '../support/seeded-random.ts'
 import { leaseOver } from '../support/virtual-lease.ts'
 import { VirtualDisk } from './disk.ts'
@@ -36,7 +36,7 @@ const LIMITS = {
 } as const
 
 interface Parts {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly newId: () => string
@@ -55,7 +55,7 @@ export class VirtualNode {
   readonly host: string
   readonly disk: VirtualDisk
   readonly plan: NodePlan
-  store: Store | undefined
+  store: ReplicationStore | undefined
   /** What a subscriber of this life was told. */
   view: View | undefined
   /** Milliseconds this node's wall clock is ahead. */
@@ -134,7 +134,7 @@ export class VirtualNode {
     const time = this.#timeOf(life)
     const clock = new HybridClock(time)
     const newId = this.#idsOf(life)
-    const store = new Store({
+    const store = new ReplicationStore({
       adapter: this.disk.attach(),
       clock,
       newId,
@@ -219,7 +219,7 @@ export class VirtualNode {
     })
   }
 
-  async #watch(store: Store): Promise<View> {
+  async #watch(store: ReplicationStore): Promise<View> {
     const { witness, time } = this.#world
     const options: ViewOptions = {
       host: this.host,

@@ -2,7 +2,7 @@
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { isStateError } from '../../src/core/errors.ts'
 import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { WriteResult } from '../../src/store/types/write.ts'
 import { checkEnd } from './checks.ts'
 import { decide } from './decide.ts'
@@ -282,7 +282,7 @@ function dataOf(action: Extract<Action, { t: 'set' | 'push' }>): string {
 }
 
 interface Actor {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly view: View
   /** Whether what is answered for a key is to be kept. */
   readonly isPromise: (key: string) => boolean

@@ -5,12 +5,12 @@
 import type { Commit, Entry, StoredRecord } from '../../src/core/data/entry.ts'
 import { marksOf, newestFirst, versionOf } from '../../src/core/data/entry.ts'
 import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { Causality, Op } from './causality.ts'
 
 export interface ViewOptions {
   readonly host: string
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly causality: Causality
   /** Whether nothing can be said of a key, because its record was damaged on purpose. */
   readonly isExempt: (key: string) => boolean

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import type { StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { LevelStorage } from '../../storage-adapters/leveldb/leveldb.ts'
 import { put, rowsOf } from '../conformance/storage-case.ts'
 import { withFault } from '../conformance/storage-fault.ts'
@@ -39,11 +39,13 @@ afterEach(() => rm(directory, { recursive: true, force: true }))
 const leaderOf = (key: string): string | undefined =>
   key.startsWith('items/') ? LEADER : undefined
 
-function open(options: { adapter?: StorageAdapter; cacheBytes?: number } = {}): Promise<Store> {
+function open(
+  options: { adapter?: StorageAdapter; cacheBytes?: number } = {},
+): Promise<ReplicationStore> {
   return openStore({ adapter: new LevelStorage({ directory }), name: 'new', leaderOf, ...options })
 }
 
-async function recordsOf(store: Store): Promise<Readonly<Record<string, string>>[]> {
+async function recordsOf(store: ReplicationStore): Promise<Readonly<Record<string, string>>[]> {
   const { records } = await store.scan()
   const found: StoredRecord[] = []
   for await (const record of records) found.push(record)
@@ -52,7 +54,7 @@ async function recordsOf(store: Store): Promise<Readonly<Record<string, string>>
   )
 }
 
-async function checkContent(store: Store): Promise<void> {
+async function checkContent(store: ReplicationStore): Promise<void> {
   expect(await recordsOf(store)).toEqual(expected.records)
   expect(store.damaged()).toEqual([])
   expect(store.damageFindings).toEqual([])

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { fc } from '../support/property.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -45,7 +45,7 @@ class Subject {
   readonly #adapter = new MemoryStorage()
   readonly #time = new SteppingTime()
   readonly #cache: { cacheBytes?: number }
-  store!: Store
+  store!: ReplicationStore
 
   constructor(cacheBytes: number | undefined) {
     this.#cache = cacheBytes === undefined ? {} : { cacheBytes }
@@ -126,7 +126,11 @@ interface Asked {
 }
 
 /** Everything a reader can ask. */
-async function observe(store: Store, start: bigint, options: readonly Asked[]): Promise<unknown> {
+async function observe(
+  store: ReplicationStore,
+  start: bigint,
+  options: readonly Asked[],
+): Promise<unknown> {
   const lists: unknown[] = []
   for (const glob of GLOBS) {
     lists.push(await store.read(glob))

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { LATEST_STAMP } from '../../src/core/data/clock.ts'
 import type { Entry, StoredRecord } from '../../src/core/data/entry.ts'
 import type { StateError } from '../../src/core/errors.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { openStore } from '../support/store.ts'
 
 const NOW = 1_700_000_000_000_000_000n
@@ -129,7 +129,7 @@ describe('a value that is nested deeper, or has more members, than is taken', ()
 })
 
 /** A store that holds a greater value and longer keys than are taken now. */
-async function storeOfBefore(): Promise<Store> {
+async function storeOfBefore(): Promise<ReplicationStore> {
   const store = await openStore({ maxValueBytes: 8, leaderOf: () => 'leader' })
   const records = [entry({ key: 'big', data: '"123456789"' }), entry({ key: LONG_KEY })]
   await store.merge(records, { source: 'leader', leader: 'leader' })
@@ -137,7 +137,7 @@ async function storeOfBefore(): Promise<Store> {
 }
 
 describe('a local write', () => {
-  const writes: readonly [string, string, (store: Store) => Promise<unknown>][] = [
+  const writes: readonly [string, string, (store: ReplicationStore) => Promise<unknown>][] = [
     ['set: a long key', 'invalid_key', (store) => store.set(LONG_KEY, '1')],
     ['set: a deep key', 'invalid_key', (store) => store.set(DEEP_KEY, '1')],
     ['push: a long key', 'invalid_key', (store) => store.push(`${'k'.repeat(1010)}/*`, '1')],

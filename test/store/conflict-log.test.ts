@@ -6,13 +6,13 @@ import { isOvertakenName, overtakenName } from '../../src/core/data/overtaken.ts
 import { decodeFollowerMessage, encodeMessage } from '../../src/core/wire/protocol.ts'
 import type { ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
 import { MergedVersions, mergedVersionsRow } from '../../src/store/format/merged-versions.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 
 const SECOND = 1_000_000_000n
 
-function logOf(store: Store, time: ManualTime, maxEntries = 20): ConflictLog {
+function logOf(store: ReplicationStore, time: ManualTime, maxEntries = 20): ConflictLog {
   return store.conflictLog({
     maxEntries,
     oldNs: () => time.ns - 100n * SECOND,
@@ -29,7 +29,11 @@ function pushed(key: string, version: bigint, data = '"pushed"'): Entry {
   return { kind: 'entry', key, created: version, updated: 0n, origin: 'follower', data }
 }
 
-async function push(store: Store, conflicts: ConflictLog, ...records: Entry[]): Promise<void> {
+async function push(
+  store: ReplicationStore,
+  conflicts: ConflictLog,
+  ...records: Entry[]
+): Promise<void> {
   await store.merge(records, {
     source: 'stream',
     pushed: {
@@ -43,7 +47,7 @@ async function push(store: Store, conflicts: ConflictLog, ...records: Entry[]): 
 
 /** Pushes `count` losers, a second apart each. */
 async function conflict(
-  { store, log, time }: { store: Store; log: ConflictLog; time: ManualTime },
+  { store, log, time }: { store: ReplicationStore; log: ConflictLog; time: ManualTime },
   key: string,
   count: number,
 ): Promise<void> {

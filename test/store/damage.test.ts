@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { Damage } from '../../src/store/integrity/damage.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore, type TestStoreOptions } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
@@ -33,7 +33,7 @@ async function flip(adapter: MemoryStorage, row: string): Promise<void> {
 }
 
 /** With a cache bound, checks run in the background. */
-async function found(store: Store, count: number): Promise<void> {
+async function found(store: ReplicationStore, count: number): Promise<void> {
   await waitFor(() => store.damaged().length === count)
 }
 

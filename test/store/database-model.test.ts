@@ -3,7 +3,7 @@ import { expect, it } from 'vitest'
 import { isStateError } from '../../src/core/errors.ts'
 import { matchKey } from '../../src/core/keys/key.ts'
 import type { Database } from '../../src/store/database.ts'
-import type { StoreOptions } from '../../src/store/store.ts'
+import type { StoreOptions } from '../../src/store/types/store-options.ts'
 import { openDatabase } from '../support/database.ts'
 
 interface ModelEntry {
@@ -118,7 +118,7 @@ const LOCKED_SET: fc.Arbitrary<Step> = fc
   })
 
 const CLEAR: fc.Arbitrary<Step> = fc.constant(async (database: Database, model: Model) => {
-  expect(await database.clear()).toEqual({ deleted: model.entries.size })
+  expect(await database.clear()).toMatchObject({ deleted: model.entries.size })
   model.entries.clear()
 })
 

@@ -4,7 +4,7 @@ import { marksOf, type StoredRecord, versionOf } from '../../src/core/data/entry
 import { isCovered } from '../../src/core/data/marks.ts'
 import { parseOrigin } from '../../src/core/data/origin.ts'
 import { WritingIdentity } from '../../src/store/format/identity.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { fc } from '../support/property.ts'
 import { ManualTime, openStore } from '../support/store.ts'
@@ -74,7 +74,7 @@ describe('a writing identity', () => {
 describe('a store', () => {
   const LEADER = 'http://l'
 
-  async function record(store: Store, key: string): Promise<StoredRecord> {
+  async function record(store: ReplicationStore, key: string): Promise<StoredRecord> {
     const keyState = await store.keyState(key)
     if (keyState === undefined) throw new Error(`there is no ${key}`)
     return keyState.record

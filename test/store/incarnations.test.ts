@@ -7,7 +7,7 @@ import {
   MAX_INCARNATIONS,
 } from '../../src/store/recovery/incarnations.ts'
 import { giveNewIdentity } from '../../src/store/recovery/new-identity.ts'
-import { Store } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from '../support/fake-time.ts'
 
@@ -15,9 +15,12 @@ let ids = 0
 const newId = (): string => `id${ids++}`
 
 /** Opens, uses and closes a node's store. */
-async function run<T>(adapter: MemoryStorage, use: (store: Store) => T | Promise<T>): Promise<T> {
+async function run<T>(
+  adapter: MemoryStorage,
+  use: (store: ReplicationStore) => T | Promise<T>,
+): Promise<T> {
   await adapter.open()
-  const store = new Store({ adapter, clock: new HybridClock(new FakeTime()), newId })
+  const store = new ReplicationStore({ adapter, clock: new HybridClock(new FakeTime()), newId })
   store.setLeaderOf(() => 'http://leader:8800')
   await store.open()
   try {

@@ -4,7 +4,7 @@ import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { withMarks } from '../../src/core/data/entry.ts'
 import { addMarks } from '../../src/core/data/marks.ts'
 import type { Row, RowRange } from '../../src/core/ports/storage-adapter.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
@@ -19,7 +19,7 @@ function marked(key: string): StoredRecord {
   return withMarks(record, addMarks(undefined, [{ origin: 'x', version: 7n }]))
 }
 
-async function takeMarks(store: Store, key: string): Promise<void> {
+async function takeMarks(store: ReplicationStore, key: string): Promise<void> {
   const [outcome] = await store.merge([marked(key)], { source: LEADER, leader: LEADER })
   expect(outcome).toBe('superseded')
 }

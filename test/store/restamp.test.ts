@@ -2,18 +2,18 @@ import { describe, expect, test } from 'vitest'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { versionOf, withMarks } from '../../src/core/data/entry.ts'
 import type { SentRow } from '../../src/store/replication/replication.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 
 const LEADER = 'http://l'
 const YEARS_10 = 315_576_000_000_000_000n
 
-async function pendingRows(store: Store): Promise<SentRow[]> {
+async function pendingRows(store: ReplicationStore): Promise<SentRow[]> {
   const rows = await store.pending(LEADER, 100, new Set())
   return rows.map(({ seq, record }) => ({ seq, key: record.key }))
 }
 
-async function records(store: Store): Promise<Map<string, StoredRecord>> {
+async function records(store: ReplicationStore): Promise<Map<string, StoredRecord>> {
   const found = new Map<string, StoredRecord>()
   for await (const record of (await store.scan()).records) found.set(record.key, record)
   return found

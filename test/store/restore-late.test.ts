@@ -3,27 +3,29 @@ import { describe, expect, test } from 'vitest'
 import type { StoredRecord } from '../../src/core/data/entry.ts'
 import { versionOf } from '../../src/core/data/entry.ts'
 import type { RestoreOutcome } from '../../src/store/replication/replication.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { ManualTime, openStore } from '../support/store.ts'
 
 const HOUR = 3_600_000_000_000n
 const MINUTE = HOUR / 60n
 const START = new ManualTime().ns
 
-async function records(store: Store): Promise<StoredRecord[]> {
+async function records(store: ReplicationStore): Promise<StoredRecord[]> {
   const found: StoredRecord[] = []
   for await (const record of (await store.scan()).records) found.push(record)
   return found
 }
 
-async function held(store: Store, key: string): Promise<StoredRecord> {
+async function held(store: ReplicationStore, key: string): Promise<StoredRecord> {
   const record = (await store.keyState(key))?.record
   if (record === undefined) throw new Error(`${key} is not held`)
   return record
 }
 
 /** What a node holds that wrote this while its clock was an hour ahead. */
-async function wrong(writes: (store: Store) => Promise<unknown>): Promise<StoredRecord[]> {
+async function wrong(
+  writes: (store: ReplicationStore) => Promise<unknown>,
+): Promise<StoredRecord[]> {
   const time = new ManualTime()
   const store = await openStore({ time, name: 'wrong' })
   await store.set('sane', '0')
@@ -32,13 +34,16 @@ async function wrong(writes: (store: Store) => Promise<unknown>): Promise<Stored
   return records(store)
 }
 
-function restore(store: Store, backup: readonly StoredRecord[]): Promise<RestoreOutcome[]> {
+function restore(
+  store: ReplicationStore,
+  backup: readonly StoredRecord[],
+): Promise<RestoreOutcome[]> {
   const inOrder = [...backup].sort((a, b) => (versionOf(a) < versionOf(b) ? -1 : 1))
   return store.merge(inOrder, { source: 'restore', restampAfter: START + MINUTE })
 }
 
 /** Both hold what either holds, until neither has news. */
-async function meet(one: Store, other: Store): Promise<void> {
+async function meet(one: ReplicationStore, other: ReplicationStore): Promise<void> {
   for (let i = 0; i < 3; i++) {
     await other.merge(await records(one), { source: 'one' })
     await one.merge(await records(other), { source: 'other' })
@@ -52,7 +57,7 @@ function halfAMinuteLater(): ManualTime {
   return time
 }
 
-async function dataAt(store: Store, key: string): Promise<string | undefined> {
+async function dataAt(store: ReplicationStore, key: string): Promise<string | undefined> {
   return (await store.get(key))?.data
 }
 

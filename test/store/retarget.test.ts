@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Entry } from '../../src/core/data/entry.ts'
 import { outboxRowsAfter } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { HeldStorage } from '../cluster/nodes.ts'
 import { openStore } from '../support/store.ts'
@@ -31,7 +31,7 @@ async function open(cacheBytes: number | undefined, first?: string, adapter = ne
   return { store, lead, move, adapter }
 }
 
-const pendingKeys = async (store: Store, leader: string): Promise<string[]> =>
+const pendingKeys = async (store: ReplicationStore, leader: string): Promise<string[]> =>
   (await store.pending(leader, 100, NONE)).map(({ record }) => record.key)
 
 describe.each(forms)('with %s', (_name, cacheBytes) => {

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { standInOrigin } from '../../src/core/data/stand-in-origin.ts'
 import { encodeRecord, metaRow, recordRow } from '../../src/store/format/rows.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore, type TestStoreOptions } from '../support/store.ts'
 import { waitFor } from '../support/wait.ts'
@@ -68,7 +68,7 @@ async function storageOfBefore(): Promise<MemoryStorage> {
   return adapter
 }
 
-async function contents(store: Store): Promise<Record<string, string>> {
+async function contents(store: ReplicationStore): Promise<Record<string, string>> {
   const found: Record<string, string> = {}
   for await (const record of (await store.scan()).records) found[record.key] = record.origin
   return found

@@ -5,19 +5,19 @@ import type { StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
 import type { SequencedRow } from '../../src/store/format/rows.ts'
 import type { Retention } from '../../src/store/log/tombstones.ts'
 import { planExpireUnknown } from '../../src/store/plans/expire-unknown.ts'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openStore } from '../support/store.ts'
 
 const ALL = { isPassed: () => true, planned: () => undefined }
 
-async function rowsOf(store: Store): Promise<SequencedRow[]> {
+async function rowsOf(store: ReplicationStore): Promise<SequencedRow[]> {
   const rows: SequencedRow[] = []
   for await (const row of (await store.scanRows()).rows) rows.push(row)
   return rows
 }
 
-async function tombstones(store: Store): Promise<SequencedRow[]> {
+async function tombstones(store: ReplicationStore): Promise<SequencedRow[]> {
   return (await rowsOf(store)).filter(({ record }) => record.kind === 'tombstone')
 }
 

@@ -1,12 +1,12 @@
 /** One operation on many keys leaves turns of the event loop to others, and is still one step for all who look. */
 import { expect, it } from 'vitest'
-import type { Store } from '../../src/store/store.ts'
+import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import { openStore } from '../support/store.ts'
 import { countTurns } from '../support/turns.ts'
 
 const KEYS = 20_000
 
-async function filled(): Promise<Store> {
+async function filled(): Promise<ReplicationStore> {
   const store = await openStore()
   for (let i = 0; i < KEYS; i += 1000) {
     await store.batch(

@@ -6,7 +6,7 @@ import type {
   StorageCapabilities,
 } from '../../src/core/ports/storage-adapter.ts'
 import type { Watch, WatchOptions } from '../../src/store/database.ts'
-import type { StoreOptions } from '../../src/store/store.ts'
+import type { StoreOptions } from '../../src/store/types/store-options.ts'
 import type { WatchEvent } from '../../src/store/watcher.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { openDatabase } from '../support/database.ts'

@@ -2,7 +2,8 @@
 import { HybridClock } from '../../src/core/data/clock.ts'
 import { createDatabase, type DatabaseServices } from '../../src/store/create-database.ts'
 import type { Database } from '../../src/store/database.ts'
-import { Store, type StoreOptions } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
+import type { StoreOptions } from '../../src/store/types/store-options.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from './fake-time.ts'
 
@@ -13,7 +14,7 @@ export interface TestDatabaseOptions extends Partial<Omit<DatabaseServices, 'tim
 
 export interface TestDatabase {
   readonly database: Database
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly time: FakeTime
   readonly clock: HybridClock
 }
@@ -27,7 +28,7 @@ export async function openDatabase(options: TestDatabaseOptions = {}): Promise<T
   let ids = 0
   const newId = (): string => `${node}x${++ids}`
   const adapter = new MemoryStorage()
-  const store = new Store({ adapter, clock, newId, ...options.storeOptions })
+  const store = new ReplicationStore({ adapter, clock, newId, ...options.storeOptions })
   await store.open()
   const { database } = createDatabase({ store, clock, newId, ...options, time })
   return { database, store, time, clock }

@@ -9,7 +9,7 @@ import { planPlacement, scopeOf } from '../../cluster/members/placement.ts'
 import { ClusterEngine } from '../../cluster/node/engine.ts'
 import { HybridClock } from '../../src/core/data/clock.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../../src/core/ports/transport.ts'
-import { Store } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 import { FakeTime } from './fake-time.ts'
 import { SeededRandom } from './seeded-random.ts'
@@ -25,12 +25,12 @@ export interface RigPlan {
   /** Opens connections in place of the rig's network. */
   readonly transport?: Transport
   /** Fills the store before the engine starts. */
-  readonly fill?: (store: Store) => Promise<void>
+  readonly fill?: (store: ReplicationStore) => Promise<void>
 }
 
 export interface RigNode {
   readonly host: string
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly engine: ClusterEngine
 }
 
@@ -47,7 +47,12 @@ export class EngineRig {
     const paths = (plan.keys ?? ['items/*']).map((path) => ({ path }))
     const clock = new HybridClock(this.time)
     const newId = (): string => `${host}-${this.#ids++}`
-    const store = new Store({ adapter: new MemoryStorage(), clock, newId, time: this.time })
+    const store = new ReplicationStore({
+      adapter: new MemoryStorage(),
+      clock,
+      newId,
+      time: this.time,
+    })
     const placement = planPlacement(paths, follows, 'nodes/*')
     store.setLeaderOf((key) => scopeOf(placement, key)?.leader)
     await store.open()

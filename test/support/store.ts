@@ -2,8 +2,8 @@
 import { HybridClock } from '../../src/core/data/clock.ts'
 import type { StorageAdapter } from '../../src/core/ports/storage-adapter.ts'
 import type { TimeSource } from '../../src/core/ports/time.ts'
-import type { LeaderOf, StoreOptions } from '../../src/store/store.ts'
-import { Store } from '../../src/store/store.ts'
+import { ReplicationStore } from '../../src/store/replication-store.ts'
+import type { LeaderOf, StoreOptions } from '../../src/store/types/store-options.ts'
 import { MemoryStorage } from '../../storage-adapters/memory/memory.ts'
 
 /** A wall clock the test moves by hand; timers never run. */
@@ -32,10 +32,10 @@ export interface TestStoreOptions extends Partial<StoreOptions> {
 
 let stores = 0
 
-export async function openStore(options: TestStoreOptions = {}): Promise<Store> {
+export async function openStore(options: TestStoreOptions = {}): Promise<ReplicationStore> {
   const name = options.name ?? `store${++stores}`
   let ids = 0
-  const store = new Store({
+  const store = new ReplicationStore({
     adapter: options.adapter ?? new MemoryStorage(),
     clock: new HybridClock(options.time ?? new ManualTime()),
     newId: () => `${name}-${ids++}`,

@@ -1,5 +1,5 @@
 /** Under which grant a node runs: what its engine needs to take part in decisions. */
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import { placesInStep } from '../../progress/missed-deletes.ts'
 import type { Ballot } from './ballot.ts'
 import type { Voting } from './voting.ts'
@@ -19,7 +19,7 @@ export interface Standing {
  */
 export function grantsOf(
   standing: Standing | undefined,
-  store: Pick<Store, 'id' | 'meta' | 'pastEpochs'>,
+  store: Pick<ReplicationStore, 'id' | 'meta' | 'pastEpochs'>,
 ): Pick<Ballot, 'join'> | undefined {
   if (standing === undefined) return undefined
   const { ballot, voting } = standing

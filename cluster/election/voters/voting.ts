@@ -14,11 +14,11 @@ import {
   type VoterList,
 } from '../../../src/core/voter-list.ts'
 import type { Grant, Vote } from '../../../src/core/wire/voting.ts'
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 
 export interface VotingOptions {
   readonly store: Pick<
-    Store,
+    ReplicationStore,
     'id' | 'epoch' | 'meta' | 'saveMeta' | 'canResume' | 'onDamage' | 'durability'
   >
   /** By which the list of voters knows this node. Default: its id. */

@@ -15,7 +15,7 @@ import {
   type TimeSource,
 } from '../../../src/core/ports/time.ts'
 import type { SequencedRow } from '../../../src/store/format/rows.ts'
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import type { ClusterLimits } from '../../config/options.ts'
 import { cutRows } from '../../stream/page.ts'
 import { PeerClient } from '../peer/client.ts'
@@ -35,7 +35,7 @@ export interface PivotLinkOptions {
   readonly scopes: readonly PivotScope[]
   /** The glob under which nodes register. */
   readonly nodesKey: string
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly time: TimeSource
   readonly random: Random

@@ -5,8 +5,8 @@
 import type { HybridClock } from '../../../src/core/data/clock.ts'
 import { type Entry, versionOf } from '../../../src/core/data/entry.ts'
 import { StateError } from '../../../src/core/errors.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import type { KeyState } from '../../../src/store/state/state.ts'
-import type { Store } from '../../../src/store/store.ts'
 import { Absence } from '../peer/absence.ts'
 import { keysOf, type PeerClient } from '../peer/client.ts'
 import type { Observation } from '../peer/held.ts'
@@ -15,7 +15,7 @@ import type { SameDisk } from '../peer/same-disk.ts'
 import { isOfScope, PIVOT_ORIGIN, type PivotScope } from '../peer/wire.ts'
 
 export interface PullOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   /** URL of the leader. */
   readonly leader: string

@@ -2,12 +2,12 @@
 import type { StoredRecord } from '../../../src/core/data/entry.ts'
 import type { SequencedRow } from '../../../src/store/format/rows.ts'
 import type { SentRow } from '../../../src/store/replication/replication.ts'
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import type { PeerClient } from '../peer/client.ts'
 import { isOfScope, type PivotScope } from '../peer/wire.ts'
 
 export interface PushTarget {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly peer: PeerClient
   /** Ends early when it says no. */
   readonly isWanted: () => boolean

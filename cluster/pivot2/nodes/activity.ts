@@ -8,12 +8,12 @@ import type { HybridClock } from '../../../src/core/data/clock.ts'
 import { type Commit, versionOf } from '../../../src/core/data/entry.ts'
 import { errorText } from '../../../src/core/errors.ts'
 import type { Logger } from '../../../src/core/ports/logger.ts'
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import type { PivotScope } from '../peer/wire.ts'
 import { isOfScope } from '../peer/wire.ts'
 
 export interface ActivityOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly logger: Logger
   readonly scopes: readonly PivotScope[]

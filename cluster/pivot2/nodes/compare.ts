@@ -10,8 +10,8 @@ import { type Entry, versionOf } from '../../../src/core/data/entry.ts'
 import { StateError } from '../../../src/core/errors.ts'
 import { NS_PER_SECOND } from '../../../src/core/ports/time.ts'
 import type { SequencedRow } from '../../../src/store/format/rows.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import type { KeyState } from '../../../src/store/state/state.ts'
-import type { Store } from '../../../src/store/store.ts'
 import { Absence } from '../peer/absence.ts'
 import { keysOf, type PeerClient } from '../peer/client.ts'
 import type { HeldByPeer, Observation } from '../peer/held.ts'
@@ -20,7 +20,7 @@ import type { SameDisk } from '../peer/same-disk.ts'
 import { isOfScope, type PivotScope } from '../peer/wire.ts'
 
 export interface CompareOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly peer: PeerClient
   readonly scope: PivotScope
@@ -207,7 +207,11 @@ function isSameData(a: Entry, b: Entry): boolean {
 }
 
 /** 2.0 nodes take an entry only when its `updated` is greater than theirs: writes ours again if it is not. */
-export async function makeTakeable(store: Store, ours: Entry, theirs: Entry): Promise<void> {
+export async function makeTakeable(
+  store: ReplicationStore,
+  ours: Entry,
+  theirs: Entry,
+): Promise<void> {
   if (ours.updated > theirs.updated) return
   await store.update(ours.key, ({ data }) => data)
 }

@@ -11,7 +11,7 @@ import { errorText, isStateError, StateError } from '../../../src/core/errors.ts
 import { assertKey, hasGlob } from '../../../src/core/keys/key.ts'
 import type { Logger } from '../../../src/core/ports/logger.ts'
 import type { PluginHost } from '../../../src/server/contract/plugin.ts'
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import { planNodeDelete } from '../peer/plans.ts'
 import {
   decodeMeta,
@@ -25,7 +25,7 @@ import { makeTakeable } from './compare.ts'
 
 /** What the routes stand on. */
 export interface PivotRoutesOptions {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly clock: HybridClock
   readonly logger: Logger
   readonly scopes: readonly PivotScope[]

@@ -5,7 +5,7 @@
  *
  * Kept in one row `m/pivot2/held/<peer>` per peer, a line per path: `<path> <seq> <time> <activity> <epoch>`.
  */
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 
 /** One look at a path of a peer that found everything there. */
 export interface Observation {
@@ -20,13 +20,13 @@ export interface Observation {
 type Line = Observation & { readonly epoch: string }
 
 export class HeldByPeer {
-  readonly #store: Store
+  readonly #store: ReplicationStore
   readonly #row: string
   readonly #lines: Map<string, Line>
   #saving: Promise<void> = Promise.resolve()
 
   /** @param peer URL or `host:port`; @param store open */
-  constructor(store: Store, peer: string) {
+  constructor(store: ReplicationStore, peer: string) {
     this.#store = store
     this.#row = `pivot2/held/${encodeURIComponent(peer)}`.slice(0, 900)
     this.#lines = decode(store.meta(this.#row))

@@ -2,7 +2,7 @@
  * Whether a 2.0 peer still has the disk it had, by the records of nodes there: they are few, change
  * rarely, and a list that is empty or all new says nothing of itself.
  */
-import type { Store } from '../../../src/store/store.ts'
+import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import { Absence } from './absence.ts'
 import type { PeerClient } from './client.ts'
 import type { HeldByPeer, Observation } from './held.ts'
@@ -12,7 +12,7 @@ import { isOfScope, type PivotScope } from './wire.ts'
 export type SameDisk = 'same' | 'another' | 'unknown'
 
 export interface DiskQuestion {
-  readonly store: Store
+  readonly store: ReplicationStore
   readonly peer: PeerClient
   /** The scope of the node records; undefined when 2.0 does not carry it. */
   readonly nodes: PivotScope | undefined

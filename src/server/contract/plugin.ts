@@ -8,7 +8,9 @@ import type { Logger } from '../../core/ports/logger.ts'
 import type { TimeSource } from '../../core/ports/time.ts'
 import type { MessageSocket, SocketHandlers, Transport } from '../../core/ports/transport.ts'
 import type { Database } from '../../store/database.ts'
-import type { LeaderOf, Store } from '../../store/store.ts'
+import type { KeyValueStore } from '../../store/key-value-store.ts'
+import type { ReplicationStore } from '../../store/replication-store.ts'
+import type { LeaderOf } from '../../store/types/store-options.ts'
 import type { CredentialCheck } from '../doors/page-guard.ts'
 import type { Replication } from './replication.ts'
 
@@ -62,7 +64,9 @@ export type WriteGuard = (keyOrGlob: string, json: string | undefined) => void
 
 /** What the server offers a plugin. */
 export interface PluginHost {
-  readonly store: Store
+  readonly store: KeyValueStore
+  /** The same store, with what a plugin that replicates needs of it; it may change with each release. */
+  readonly replicationStore: ReplicationStore
   /** Reads, writes that heed locks, locks and watches: what `server.database` is. Works once the storage is open. */
   readonly database: Database
   readonly time: TimeSource

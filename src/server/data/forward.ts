@@ -8,14 +8,14 @@ import { versionOf } from '../../core/data/entry.ts'
 import { isStateError, StateError } from '../../core/errors.ts'
 import { NS_PER_MS, type TimeSource } from '../../core/ports/time.ts'
 import { RETRY_AFTER_MS_HEADER } from '../../core/retry-hint.ts'
-import type { Store } from '../../store/store.ts'
+import type { ReplicationStore } from '../../store/replication-store.ts'
 import type { LeaderAnswer, Replication } from '../contract/replication.ts'
 import { parseWriteId, WRITE_ID_HEADER } from '../contract/write-id.ts'
 import type { Reply } from '../exchange/reply.ts'
 import { type Ack, MAX_ACK_TIMEOUT_MS } from '../write-status/ack.ts'
 
 export interface ForwardContext {
-  readonly store: Pick<Store, 'id' | 'keyState' | 'onCommit'>
+  readonly store: Pick<ReplicationStore, 'id' | 'keyState' | 'onCommit'>
   readonly replication: () => Replication | undefined
   readonly time: TimeSource
   readonly deadlineMs: number

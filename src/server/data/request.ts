@@ -6,9 +6,9 @@ import type { Entry } from '../../core/data/entry.ts'
 import type { JsonBounds } from '../../core/json/bounds.ts'
 import type { Logger } from '../../core/ports/logger.ts'
 import type { FilterOperation } from '../../store/filters/filters.ts'
+import type { KeyValueStore } from '../../store/key-value-store.ts'
 import type { LockingStore } from '../../store/locking-store.ts'
 import type { LockedWriteOptions } from '../../store/locks/locks.ts'
-import type { Store } from '../../store/store.ts'
 import type { ListPace } from '../../store/types/list-pace.ts'
 import type { Conditional, DurabilityOption, UpdateWrite, Write } from '../../store/types/write.ts'
 import type { MergeRoom } from '../turns/merge-room.ts'
@@ -77,7 +77,7 @@ export interface DataFilters {
 
 /** What requests are carried out with. */
 export interface DataParts {
-  readonly store: Pick<Store, 'get' | 'list'>
+  readonly store: Pick<KeyValueStore, 'get' | 'list'>
   /** The store, with writes that wait for the locks of their keys. */
   readonly lockingStore: Pick<LockingStore, 'write'>
   readonly filters: DataFilters

@@ -4,7 +4,7 @@
  * as it serves all that is intact.
  */
 import type { StateError } from '../../core/errors.ts'
-import type { Store } from '../../store/store.ts'
+import type { KeyValueStore } from '../../store/key-value-store.ts'
 import { jsonReply, type Reply, textReply } from './reply.ts'
 
 /** Answers 200 `ok` while the server is open. */
@@ -38,7 +38,7 @@ export function answerReady({ isStaying, lost, warnings }: HealthContext): Reply
 
 /** What is wrong with a node's storage, as sentences for people; what is intact is served. */
 export function storageWarnings(
-  store: Pick<Store, 'damaged' | 'damageFindings' | 'backlog' | 'refused' | 'lost'>,
+  store: Pick<KeyValueStore, 'damaged' | 'damageFindings' | 'backlog' | 'refused' | 'lost'>,
 ): readonly string[] {
   // All else follows from that, and is another node's to tell.
   if (store.lost !== undefined) return []

@@ -1,6 +1,6 @@
 /** What plugins registered, and the host they registered it with. */
 import { StateError } from '../../core/errors.ts'
-import type { LeaderOf } from '../../store/store.ts'
+import type { LeaderOf } from '../../store/types/store-options.ts'
 import type {
   ManagementProvider,
   MemberLocator,
@@ -91,7 +91,7 @@ export function createPluginHost(
     ...services,
     addLeaderOf: (leaderOf) => {
       leaders.push(leaderOf)
-      services.store.setLeaderOf((key) => firstLeader(leaders, key))
+      services.replicationStore.setLeaderOf((key) => firstLeader(leaders, key))
     },
     route: (prefix, handler) => {
       assertFree(routes.handlers, prefix)

@@ -1,13 +1,13 @@
 /** Where subscriptions read their state: long lists one after the other, with turns for everybody else in between. */
 import { StateError } from '../../core/errors.ts'
 import type { SnapshotSource } from '../../fanout/pool/pool.ts'
-import type { Store } from '../../store/store.ts'
+import type { ReplicationStore } from '../../store/replication-store.ts'
 import type { ListPace } from '../../store/types/list-pace.ts'
 import { Turns } from '../turns/turns.ts'
 
 /** @param maxBytes that one list may read from the disk: it is held as long as somebody subscribes to it */
 export function subscribedLists(
-  store: Pick<Store, 'read'>,
+  store: Pick<ReplicationStore, 'read'>,
   maxBytes: number,
   turns: Turns = new Turns(),
 ): SnapshotSource {

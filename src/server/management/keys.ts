@@ -3,7 +3,7 @@ import { StateError } from '../../core/errors.ts'
 import { MAX_KEY_BYTES } from '../../core/keys/key.ts'
 import type { Filters } from '../../store/filters/filters.ts'
 import { isInternalPath } from '../../store/filters/info.ts'
-import type { Store } from '../../store/store.ts'
+import type { KeyValueStore } from '../../store/key-value-store.ts'
 
 /** One page of keys. */
 export interface KeyPage {
@@ -23,7 +23,7 @@ const MAX_LIMIT = 500
  * the text that keys start with, up to its first `*`.
  * @throws StateError `invalid_option` for a filter that is longer than any key.
  */
-export async function listKeys(store: Store, query: URLSearchParams): Promise<KeyPage> {
+export async function listKeys(store: KeyValueStore, query: URLSearchParams): Promise<KeyPage> {
   const page = integer(query.get('page'), Number.MAX_SAFE_INTEGER) ?? 1
   const limit = integer(query.get('limit'), MAX_LIMIT) ?? DEFAULT_LIMIT
   const filter = query.get('filter') ?? ''
@@ -39,7 +39,7 @@ export async function listKeys(store: Store, query: URLSearchParams): Promise<Ke
 }
 
 /** Keys that no read filter shows, those of cluster sync left out, bytewise ascending. */
-export async function listOrphans(store: Store, filters: Filters): Promise<string[]> {
+export async function listOrphans(store: KeyValueStore, filters: Filters): Promise<string[]> {
   const keys = await store.keys()
   return keys.filter(
     (key) =>

@@ -6,7 +6,7 @@
 import { schemaExample } from '../../core/json/schema-example.ts'
 import { SILENT_LOGGER } from '../../core/ports/logger.ts'
 import type { PoolDescription } from '../../fanout/hub.ts'
-import type { Store } from '../../store/store.ts'
+import type { KeyValueStore } from '../../store/key-value-store.ts'
 import type { ResolvedServerOptions } from '../contract/options.ts'
 import type { ManagementProvider } from '../contract/plugin.ts'
 import { jsonReply, type Reply } from '../exchange/reply.ts'
@@ -16,7 +16,7 @@ import type { Registry } from './registry.ts'
 export interface ManagementContext {
   readonly options: ResolvedServerOptions
   readonly registry: Registry
-  readonly store: Store
+  readonly store: KeyValueStore
   /** `host:port` as bound; empty until then. */
   readonly address: () => string
   readonly pools: () => readonly PoolDescription[]

@@ -7,8 +7,8 @@ import { isOriginOf } from '../../core/data/origin.ts'
 import { errorText, StateError } from '../../core/errors.ts'
 import type { Logger } from '../../core/ports/logger.ts'
 import { NS_PER_MS, type TimeSource } from '../../core/ports/time.ts'
+import type { ReplicationStore } from '../../store/replication-store.ts'
 import type { KeyState } from '../../store/state/state.ts'
-import type { Store } from '../../store/store.ts'
 import type { Replication } from '../contract/replication.ts'
 import { formatWriteId, type WriteId } from '../contract/write-id.ts'
 import {
@@ -22,7 +22,7 @@ import {
 
 export interface WriteStatusTrackerOptions {
   readonly store: Pick<
-    Store,
+    ReplicationStore,
     'id' | 'keyState' | 'isToBeShown' | 'leaderOf' | 'onCommit' | 'onSettled'
   >
   /** What replicates; undefined on a node that stands alone. */

@@ -7,13 +7,16 @@
  * was deleted.
  */
 
-import type { Store } from '../store.ts'
+import type { ReplicationStore } from '../replication-store.ts'
 import { readFormerLogs } from './former-logs.ts'
 import { readInStep } from './in-step.ts'
 import { appliedNow } from './link-rows.ts'
 
 /** @param forgotten the stamp up to which this node has removed tombstones itself. */
-export function goneOf(store: Pick<Store, 'canResume' | 'meta'>, forgotten: bigint): bigint {
+export function goneOf(
+  store: Pick<ReplicationStore, 'canResume' | 'meta'>,
+  forgotten: bigint,
+): bigint {
   const sources = [...readFormerLogs(store), ...readInStep(store)]
   const sound = sources.filter(({ own }) => store.canResume(own))
   return [...sound, ...appliedNow(store)].reduce((most, source) => {

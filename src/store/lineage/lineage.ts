@@ -3,7 +3,7 @@
  * log of the node (`former-logs.ts`), and the leaders that this was in step with (`in-step.ts`).
  */
 import type { LogPosition } from '../../core/wire/protocol.ts'
-import type { Store } from '../store.ts'
+import type { ReplicationStore } from '../replication-store.ts'
 import { FORMER_LOGS_ROW, type FormerLog, MAX_FORMER_LOGS, readFormerLogs } from './former-logs.ts'
 import {
   apartHash,
@@ -32,7 +32,7 @@ const MAX_KEYS = 4000
  * Read in two parts: the first before the records are, the second after their place in the log is known.
  * @throws StateError of the storage.
  */
-export async function beginLineage(store: Store): Promise<() => Promise<Lineage>> {
+export async function beginLineage(store: ReplicationStore): Promise<() => Promise<Lineage>> {
   const marks = JSON.parse(withInStep(readInStep(store), await marksNow(store))) as InStep[]
   return async () => {
     const inStep: InStep[] = []
@@ -54,7 +54,7 @@ export async function beginLineage(store: Store): Promise<() => Promise<Lineage>
 }
 
 /** Seqs mean nothing in another log. @returns undefined when too much is apart. */
-async function byKeys(store: Store, mark: InStep): Promise<InStep | undefined> {
+async function byKeys(store: ReplicationStore, mark: InStep): Promise<InStep | undefined> {
   const { after, keys = [], ...rest } = mark.apart
   if (after === undefined) return mark
   const { rows } = await store.log(after, MAX_APART + 1)
@@ -68,7 +68,7 @@ async function byKeys(store: Store, mark: InStep): Promise<InStep | undefined> {
  * @param place of the records in the log of the backup.
  */
 export function lineageRows(
-  store: Pick<Store, 'epoch' | 'head'>,
+  store: Pick<ReplicationStore, 'epoch' | 'head'>,
   { node, epochs, forgotten, former, inStep }: Lineage,
   place: LogPosition,
 ): ReadonlyMap<string, string> {

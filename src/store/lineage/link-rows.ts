@@ -3,7 +3,7 @@
  * leader. What holds of a leader no longer under its address becomes a mark (`in-step.ts`).
  */
 import type { LogPosition } from '../../core/wire/protocol.ts'
-import type { Store } from '../store.ts'
+import type { ReplicationStore } from '../replication-store.ts'
 import { type Apart, type Followed, type InStep, MAX_APART, moreApart } from './in-step.ts'
 
 export const PLACEMENT_ROW = 'placement'
@@ -39,16 +39,16 @@ export interface StoredPlacement {
   readonly until?: number
 }
 
-type Rows = Pick<Store, 'meta' | 'epoch' | 'head' | 'pastEpochs' | 'outboxRows'>
+type Rows = Pick<ReplicationStore, 'meta' | 'epoch' | 'head' | 'pastEpochs' | 'outboxRows'>
 
-export function readPlacement(store: Pick<Store, 'meta'>): StoredPlacement | undefined {
+export function readPlacement(store: Pick<ReplicationStore, 'meta'>): StoredPlacement | undefined {
   const text = store.meta(PLACEMENT_ROW)
   return text === undefined ? undefined : (JSON.parse(text) as StoredPlacement)
 }
 
 /** undefined: none is stored for this placement. */
 export function readProgress(
-  store: Pick<Store, 'meta'>,
+  store: Pick<ReplicationStore, 'meta'>,
   url: string,
   placementId: string,
 ): StoredProgress | undefined {
@@ -88,7 +88,7 @@ export async function marksNow(store: Rows, urls?: readonly string[]): Promise<I
 }
 
 /** How far the logs of the present leaders are applied. Of what is held, nothing is said: of that all is apart. */
-export function appliedNow(store: Pick<Store, 'meta'>): Omit<InStep, 'own'>[] {
+export function appliedNow(store: Pick<ReplicationStore, 'meta'>): Omit<InStep, 'own'>[] {
   const placement = readPlacement(store)
   if (placement === undefined) return []
   const { id, leaders = [], fingerprint } = placement
