@@ -14,7 +14,12 @@ import { once } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HybridClock } from '../src/core/data/clock.ts'
 import { StateError } from '../src/core/errors.ts'
-import type { CredentialCheck, PluginHost, ServerPlugin } from '../src/server/contract/plugin.ts'
+import type {
+  CredentialCheck,
+  PluginHost,
+  RouteHandler,
+  ServerPlugin,
+} from '../src/server/contract/plugin.ts'
 import type { BackupFormat } from './format/header.ts'
 import { readBackup } from './read-backup.ts'
 import { mergeBackup } from './restore-records.ts'
@@ -48,16 +53,9 @@ export interface BackupRoutesOptions {
 export function backupRoutes(options: BackupRoutesOptions = {}): ServerPlugin {
   const { authorize = () => undefined, scopes = [] } = options
   let running = 0
-  const guarded =
-    (path: string, method: string, work: Work): Work =>
-    async (host, request, response, url) => {
-      authorize(request)
-      if (url.pathname !== path)
-        throw new StateError('not_found', `backup: no ${url.pathname} here`)
-      if (request.method !== method) {
-        response.setHeader('Allow', method)
-        throw new StateError('not_routed', `backup: ${path} takes ${method}`)
-      }
+  const bounded =
+    (work: RouteHandler): RouteHandler =>
+    async (request, response, target) => {
       if (running >= MAX_RUNNING) {
         throw new StateError(
           'overloaded',
@@ -66,39 +64,38 @@ export function backupRoutes(options: BackupRoutesOptions = {}): ServerPlugin {
       }
       running += 1
       try {
-        await work(host, request, response, url)
+        return await work(request, response, target)
       } finally {
         running -= 1
       }
     }
-  const send = guarded(BACKUP_PATH, 'GET', (host, _request, response, url) =>
-    sendBackup(host, scopes, response, url),
-  )
-  const receive = guarded(RESTORE_PATH, 'POST', takeRestore)
   return {
     name: 'backup',
     setup(host) {
       if (options.credential !== undefined) host.credential(options.credential)
-      host.route(BACKUP_PATH, (request, response, url) => send(host, request, response, url))
-      host.route(RESTORE_PATH, (request, response, url) => receive(host, request, response, url))
+      host.route({
+        ...{ path: BACKUP_PATH, methods: ['GET'], who: 'node', authorize },
+        description: 'everything the node holds, as one stream',
+        http: bounded((request, response, { query }) =>
+          request.method === 'HEAD' ? { status: 200 } : sendBackup(host, scopes, response, query),
+        ),
+      })
+      host.route({
+        ...{ path: RESTORE_PATH, methods: ['POST'], who: 'peer', authorize },
+        description: 'merges a backup',
+        http: bounded((request, response) => takeRestore(host, request, response)),
+      })
     },
   }
 }
-
-type Work = (
-  host: PluginHost,
-  request: IncomingMessage,
-  response: ServerResponse,
-  url: URL,
-) => Promise<void>
 
 async function sendBackup(
   { replicationStore: store, clock, time }: PluginHost,
   scopes: readonly string[],
   response: ServerResponse,
-  url: URL,
+  query: string,
 ): Promise<void> {
-  const format = url.searchParams.get('format') ?? 'binary'
+  const format = new URLSearchParams(query).get('format') ?? 'binary'
   if (format !== 'binary' && format !== 'jsonl') {
     throw new StateError('invalid_option', `backup: format "${format}" is not binary or jsonl`)
   }

@@ -1,11 +1,11 @@
 /** Public API of the cluster: the plugin that makes a server a node of a replicated cluster. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { errorText, StateError } from '../src/core/errors.ts'
 import { isLoopback } from '../src/core/loopback.ts'
 import type { MessageSocket, SocketHandlers } from '../src/core/ports/transport.ts'
 import { NO_LEADER } from '../src/core/unknown-leader.ts'
 import { STREAM_PATH } from '../src/core/wire/protocol.ts'
-import type { PluginHost, ServerPlugin } from '../src/server/contract/plugin.ts'
+import type { PluginHost, Reply, ServerPlugin } from '../src/server/contract/plugin.ts'
 import type { ConflictLog } from '../src/store/conflicts/conflict-log.ts'
 import type { ClusterOptions, ResolvedClusterOptions } from './config/options.ts'
 import { resolveClusterOptions } from './config/options.ts'
@@ -23,13 +23,13 @@ import { guardNodes } from './node/nodes-guard.ts'
 import { type PivotInfo, pivotInfo } from './node/pivot-info.ts'
 import { setupPivot2 } from './node/pivot2.ts'
 import { createNodeRole, leaderOfNodes, type NodeRole } from './node/role.ts'
-import { reportCluster, withoutBusAddress } from './node/status.ts'
+import { type ClusterReport, reportCluster, withoutBusAddress } from './node/status.ts'
 import { linkWarnings } from './node/warnings.ts'
 import { replicationOf } from './node/write-statuses.ts'
-import { answerConflicts, CONFLICTS_PATH } from './routes/conflict-routes.ts'
+import { conflictRoutes } from './routes/conflict-routes.ts'
 import { answerLeader } from './routes/leader-route.ts'
-import { answerNodes, NODES_PATH } from './routes/nodes-routes.ts'
-import { answerVoters, VOTERS_PATH } from './routes/voter-routes.ts'
+import { forgetNode, NODES_PATH, readNodes } from './routes/nodes-routes.ts'
+import { changeVoters, readVoters, VOTERS_PATH } from './routes/voter-routes.ts'
 
 export type { BusReport } from './bus/report.ts'
 export type { ClusterLimits, ClusterOptions } from './config/options.ts'
@@ -88,7 +88,6 @@ export interface ClusterPlugin extends ServerPlugin {
  */
 export function cluster(options: ClusterOptions): ClusterPlugin {
   const resolved = resolveClusterOptions(options)
-  const { limits } = resolved
   // What is wrong with the keys is told here, not when the server opens.
   const placement = planPlacement(resolved.keys, resolved.clusterUrl, resolved.nodesKey)
   let host: PluginHost | undefined
@@ -123,25 +122,9 @@ export function cluster(options: ClusterOptions): ClusterPlugin {
           forwards: resolved.forward,
         }),
       )
-      route(host, own, resolved)
+      route(host, own, resolved, calls)
       nameNode(host, resolved)
-      host.route(VOTERS_PATH, (request, response, url) =>
-        answerVoters({ nodeRole: own, door: resolved, calls }, request, response, url),
-      )
-      host.route(NODES_PATH, (request, response, url) =>
-        answerNodes({ nodeRole: own, options: resolved, calls }, request, response, url),
-      )
       host.locateMembers((id) => addressOfMember(own, id))
-      host.socket(STREAM_PATH, {
-        maxMessageBytes: limits.maxMessageBytes,
-        authorize: (request) => admit(request, resolved, own.member),
-        connected: (socket, request) => {
-          // What a member calls this node is a name of it, also for the writes that it passes on.
-          pluginHost.hostName(request.headers.host ?? '', { isOwn: false })
-          const address = request.socket.remoteAddress ?? ''
-          return own.member?.engine.accept(socket, address) ?? refuse(socket)
-        },
-      })
     },
     async start(address) {
       if (nodeRole === undefined) throw new StateError('not_open', 'cluster: start before setup')
@@ -184,29 +167,75 @@ function addressOfMember({ member }: NodeRole, id: string): string | undefined {
   return node && hostAndPort(node.host, node.port)
 }
 
-/** What a node is asked over HTTP. */
-function route(host: PluginHost, nodeRole: NodeRole, resolved: ResolvedClusterOptions): void {
+/** What a node is asked over HTTP, and the stream of its followers. */
+function route(
+  host: PluginHost,
+  nodeRole: NodeRole,
+  resolved: ResolvedClusterOptions,
+  calls: LeaderCalls,
+): void {
   const log = (): ConflictLog => {
     const conflicts = nodeRole.member?.engine.conflicts
     if (conflicts !== undefined) return conflicts
     throw new StateError('not_open', 'cluster: the node is starting')
   }
-  host.route(CONFLICTS_PATH, (request, response, url) => {
-    // Values are shown and restored past the filters of the data.
-    requireToken(request, resolved.token)
-    return answerConflicts({ host, placement: nodeRole.placement, log }, request, response, url)
+  const withToken = (request: IncomingMessage): void => requireToken(request, resolved.token)
+  const asMember = (request: IncomingMessage): void => requireMember(request, resolved)
+  const { placement } = nodeRole
+  // Values are shown and restored past the filters of the data.
+  for (const each of conflictRoutes({ host, placement, log }, withToken)) host.route(each)
+  const read = { methods: ['GET', 'HEAD'], who: 'client' } as const
+  host.route({
+    ...{ ...read, path: VOTERS_PATH, description: 'who votes' },
+    http: (request) => readVoters({ nodeRole, calls }, request),
+  })
+  host.route({
+    ...{ path: VOTERS_PATH, methods: ['POST'], who: 'node', authorize: asMember },
+    description: 'changes who votes',
+    http: (request) => changeVoters({ nodeRole, calls }, request),
+  })
+  host.route({
+    ...{ ...read, path: NODES_PATH, description: 'the members of the cluster' },
+    http: (request) => readNodes({ nodeRole, options: resolved, calls }, request),
+  })
+  host.route({
+    ...{ path: NODES_PATH, methods: ['POST'], who: 'token', authorize: withToken },
+    description: 'forgets a member that will not return',
+    http: (request) => forgetNode({ nodeRole, options: resolved, calls }, request),
+  })
+  host.route({
+    ...{ path: STREAM_PATH, methods: [], who: 'peer' },
+    description: 'the stream of a follower',
+    authorize: (request) => admit(request, resolved, nodeRole.member),
+    socket: {
+      maxMessageBytes: resolved.limits.maxMessageBytes,
+      connected: (socket, request) => {
+        // What a member calls this node is a name of it, also for the writes that it passes on.
+        host.hostName(request.headers.host ?? '', { isOwn: false })
+        const address = request.socket.remoteAddress ?? ''
+        return nodeRole.member?.engine.accept(socket, address) ?? refuse(socket)
+      },
+    },
   })
   host.management('pivot', () => pivotReport(nodeRole, host, resolved))
   host.warnings(() => warningsOf(nodeRole, resolved))
   setupPivot2(host, resolved, () => nodeRole.member?.pivot2)
-  const { token } = resolved
-  host.route('/-/cluster', (request, response, { pathname }) => {
-    const isMember = token !== undefined && showsToken(request, token)
-    return answerStatus(response, pathname, viewOf(nodeRole), host, isMember)
+  const report = (request: IncomingMessage): Promise<ClusterReport> => {
+    const isMember = resolved.token !== undefined && showsToken(request, resolved.token)
+    return reportOf(nodeRole, host, isMember)
+  }
+  host.route({
+    ...{ ...read, path: '/-/cluster', description: 'role, cursor, lag and outbox, as JSON' },
+    http: async (request) => reportReply(JSON.stringify(await report(request))),
   })
-  host.route(LEADER_PATH, (request, response) =>
-    answerLeader(nodeRole, resolved, request, response),
-  )
+  host.route({
+    ...{ ...read, path: '/-/cluster/metrics', description: 'replication, for Prometheus' },
+    http: async (request) => reportReply(clusterMetrics(await report(request)), METRICS_TYPE),
+  })
+  host.route({
+    ...{ ...read, path: LEADER_PATH, description: '200 on the leader; 503 elsewhere, naming it' },
+    http: (request) => answerLeader(nodeRole, resolved, request),
+  })
 }
 
 function warningsOf(nodeRole: NodeRole, options: ResolvedClusterOptions): string[] {
@@ -257,25 +286,20 @@ async function pivotReport(
   return pivot2.describe(pivotInfo(engine, report, options, records))
 }
 
-async function answerStatus(
-  response: ServerResponse,
-  path: string,
-  view: Pick<Member, 'status'> | undefined,
+/** Who is no member is not told where the bus is. @throws StateError `not_open`. */
+async function reportOf(
+  nodeRole: NodeRole,
   { replicationStore: store, clock }: PluginHost,
   isMember: boolean,
-): Promise<void> {
-  const isMetrics = path === '/-/cluster/metrics'
-  if (!isMetrics && path !== '/-/cluster') {
-    throw new StateError('not_found', `cluster: there is nothing at ${path.slice(0, 100)}`)
-  }
+): Promise<ClusterReport> {
+  const view = viewOf(nodeRole)
   if (view === undefined) throw new StateError('not_open', 'cluster: the node is starting')
   const full = await reportCluster(view, store, clock)
-  const report = isMember ? full : withoutBusAddress(full)
-  response.writeHead(200, {
-    'content-type': isMetrics ? METRICS_TYPE : 'application/json',
-    'cache-control': 'no-store',
-  })
-  response.end(isMetrics ? clusterMetrics(report) : JSON.stringify(report))
+  return isMember ? full : withoutBusAddress(full)
+}
+
+function reportReply(body: string, type = 'application/json'): Reply {
+  return { status: 200, headers: { 'Content-Type': type, 'Cache-Control': 'no-store' }, body }
 }
 
 /** @throws StateError `unauthorized` or `forbidden`, which is counted, unless the request may come in. */

@@ -9,11 +9,11 @@
  * - `POST /-/conflicts/<id>/restore`: writes what lost again, as a write of this node, and takes it out.
  * - `DELETE /-/conflicts/<id>`: takes it out.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { versionOf } from '../../src/core/data/entry.ts'
 import { isStateError, StateError } from '../../src/core/errors.ts'
 import { assertKey } from '../../src/core/keys/key.ts'
-import type { PluginHost } from '../../src/server/contract/plugin.ts'
+import type { PluginHost, PluginRoute, Reply } from '../../src/server/contract/plugin.ts'
 import type { Conflict, ConflictLog } from '../../src/store/conflicts/conflict-log.ts'
 import { inScopes, type Placement } from '../members/placement.ts'
 
@@ -30,28 +30,34 @@ export interface ConflictRoutes {
   readonly log: () => ConflictLog
 }
 
-/** Answers a request at or below `CONFLICTS_PATH`. @throws StateError `not_found`, `invalid_option`, … */
-export async function answerConflicts(
+/** The routes. @throws StateError `not_found`, `invalid_option`, … as they answer */
+export function conflictRoutes(
   routes: ConflictRoutes,
-  request: IncomingMessage,
-  response: ServerResponse,
-  url: URL,
-): Promise<void> {
-  const [, id, action, ...rest] = url.pathname.slice(CONFLICTS_PATH.length).split('/')
-  const { method } = request
-  if (id === undefined) {
-    if (!isAllowed(request, response, ['GET', 'HEAD'])) return
-    send(response, await listJson(routes, url.searchParams))
-  } else if (action === undefined) {
-    if (!isAllowed(request, response, ['DELETE'])) return
-    await discard(routes.log(), id)
-    response.writeHead(204).end()
-  } else if (action === 'restore' && rest.length === 0) {
-    if (!isAllowed(request, response, ['POST'])) return
-    send(response, await restore(routes, id))
-  } else {
-    throw new StateError('not_found', `conflicts: no ${method} ${url.pathname} here`)
-  }
+  authorize: (request: IncomingMessage) => void,
+): PluginRoute[] {
+  const behind = { who: 'token', authorize } as const
+  return [
+    {
+      ...{ ...behind, path: CONFLICTS_PATH, methods: ['GET', 'HEAD'] },
+      description: 'values lost in concurrent writes, past filters',
+      http: async (_request, _response, { query }) =>
+        jsonReply(await listJson(routes, new URLSearchParams(query))),
+    },
+    {
+      ...{ ...behind, path: `${CONFLICTS_PATH}/{id}`, methods: ['DELETE'] },
+      description: 'takes one out',
+      http: async (_request, _response, { variables: { id = '' } }) => {
+        await discard(routes.log(), id)
+        return { status: 204 }
+      },
+    },
+    {
+      ...{ ...behind, path: `${CONFLICTS_PATH}/{id}/restore`, methods: ['POST'] },
+      description: 'writes what lost again',
+      http: async (_request, _response, { variables: { id = '' } }) =>
+        jsonReply(await restore(routes, id)),
+    },
+  ]
 }
 
 async function listJson(
@@ -134,17 +140,7 @@ function limitOf(text: string | null): number {
   )
 }
 
-function isAllowed(
-  request: IncomingMessage,
-  response: ServerResponse,
-  methods: readonly string[],
-): boolean {
-  if (methods.includes(request.method ?? '')) return true
-  response.writeHead(405, { allow: methods.join(', ') }).end()
-  return false
-}
-
-function send(response: ServerResponse, body: string): void {
-  response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-  response.end(body)
+function jsonReply(body: string): Reply {
+  const headers = { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }
+  return { status: 200, headers, body }
 }

@@ -5,7 +5,8 @@
  * When nothing tells who leads any more: `{"leader":null,"last":{"url","id","token","unconfirmedSince"}}`, the last
  * one heard of.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import type { Reply } from '../../src/server/contract/plugin.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
 import type { LeaseReport } from '../election/election.ts'
 import { proveAnswer } from '../members/proof.ts'
@@ -15,24 +16,19 @@ export function answerLeader(
   nodeRole: Pick<NodeRole, 'leads' | 'url' | 'placement' | 'lease'>,
   options: Pick<ResolvedClusterOptions, 'nodesKey' | 'token'>,
   request: IncomingMessage,
-  response: ServerResponse,
-): void {
-  if (request.method !== 'GET' && request.method !== 'HEAD') {
-    response.writeHead(405, { allow: 'GET, HEAD' }).end()
-    return
-  }
+): Reply {
   const lease = nodeRole.lease()
   const followed = leaderOfNodes(nodeRole.placement, options)
   const leader = nodeRole.leads ? nodeRole.url : followed
   const report =
     lease === undefined ? { leader: leader ?? null } : reportOf(nodeRole, lease, followed)
   const body = JSON.stringify(report)
-  response.writeHead(nodeRole.leads ? 200 : 503, {
-    'content-type': 'application/json',
-    'cache-control': 'no-store',
+  const headers = {
+    'Content-Type': 'application/json',
+    'Cache-Control': 'no-store',
     ...proveAnswer(options.token, request.headers, body),
-  })
-  response.end(body)
+  }
+  return { status: nodeRole.leads ? 200 : 503, headers, body }
 }
 
 /** What is told on is what the lease said, not what this node follows for want of knowledge. */

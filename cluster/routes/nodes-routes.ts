@@ -7,14 +7,13 @@
  *   What it had not yet acknowledged is not kept for it any more: when it comes back it is compared with. Voters are
  *   not changed by it.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { StateError } from '../../src/core/errors.ts'
 import { UNKNOWN_LEADER } from '../../src/core/unknown-leader.ts'
-import type { LeaderAnswer, Replication } from '../../src/server/contract/plugin.ts'
+import type { LeaderAnswer, Replication, Reply } from '../../src/server/contract/plugin.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
 import { hostAndPort } from '../members/membership.ts'
-import { requireToken } from '../members/token.ts'
 import { leaderOfNodes, type NodeRole } from '../node/role.ts'
 
 export const NODES_PATH = '/-/nodes'
@@ -43,37 +42,31 @@ const TIMEOUT_MS = 5_000
 const MAX_BODY_BYTES = 1024
 const ID = /^[\w.-]{1,200}$/
 
-/** Answers a request for `NODES_PATH`. @throws StateError `not_found`, `unauthorized`, `invalid_message`, … */
-export async function answerNodes(
-  routes: NodesRoutes,
-  request: IncomingMessage,
-  response: ServerResponse,
-  { pathname }: URL,
-): Promise<void> {
-  if (pathname !== NODES_PATH) throw new StateError('not_found', `nodes: nothing at ${pathname}`)
-  const { member } = routes.nodeRole
-  if (member === undefined) throw new StateError('not_open', 'nodes: the node is starting')
-  if (request.method === 'GET' || request.method === 'HEAD') {
-    const isAsked = routes.nodeRole.lease() === undefined && member.engine.members().length > 0
-    const answered = isAsked ? undefined : await passOn(routes, request, 'GET')
-    if (answered !== undefined)
-      return send(response, answered.status, new TextDecoder().decode(answered.body))
-    return send(response, 200, JSON.stringify({ nodes: reportMembers(member) }))
-  }
-  if (request.method !== 'POST') {
-    response.writeHead(405, { allow: 'GET, HEAD, POST' }).end()
-    return
-  }
-  requireToken(request, routes.options.token)
+/** @throws StateError `not_open`, … */
+export async function readNodes(routes: NodesRoutes, request: IncomingMessage): Promise<Reply> {
+  const member = memberOf(routes)
+  const isAsked = routes.nodeRole.lease() === undefined && member.engine.members().length > 0
+  const answered = isAsked ? undefined : await passOn(routes, request, 'GET')
+  if (answered !== undefined) return reply(answered.status, answered.body)
+  return reply(200, JSON.stringify({ nodes: reportMembers(member) }))
+}
+
+/** @throws StateError `not_open`, `invalid_message`, `too_large`, … */
+export async function forgetNode(routes: NodesRoutes, request: IncomingMessage): Promise<Reply> {
+  const member = memberOf(routes)
   const body = await bodyOf(request)
   const id = idIn(body)
   // Here too: what an earlier release copied to this node is of no use any more.
   const here = await member.forget(id)
   const answered = await passOn(routes, request, 'POST', body)
   const isDone = here && answered?.status === 200
-  if (answered !== undefined && !isDone)
-    return send(response, answered.status, new TextDecoder().decode(answered.body))
-  send(response, 200, JSON.stringify({ forgotten: here }))
+  if (answered !== undefined && !isDone) return reply(answered.status, answered.body)
+  return reply(200, JSON.stringify({ forgotten: here }))
+}
+
+function memberOf({ nodeRole: { member } }: NodesRoutes): NonNullable<NodeRole['member']> {
+  if (member === undefined) throw new StateError('not_open', 'nodes: the node is starting')
+  return member
 }
 
 function reportMembers(member: NonNullable<NodeRole['member']>): MemberReport[] {
@@ -120,11 +113,7 @@ function idIn(body: string): string {
   throw new StateError('invalid_message', 'nodes: give {"forget":"<id>"}, the id of a node')
 }
 
-function send(response: ServerResponse, status: number, body: string): void {
-  const isText = status !== 200
-  response.writeHead(status, {
-    'content-type': isText ? 'text/plain' : 'application/json',
-    'cache-control': 'no-store',
-  })
-  response.end(body)
+function reply(status: number, body: string | Uint8Array): Reply {
+  const type = status === 200 ? 'application/json' : 'text/plain'
+  return { status, headers: { 'Content-Type': type, 'Cache-Control': 'no-store' }, body }
 }

@@ -9,16 +9,15 @@
  *   `found` begins again, for when a majority of the voters' disks is lost; `giveUp` names the voters that are not
  *   in it any more.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { isStateError, StateError } from '../../src/core/errors.ts'
 import { retryHeaders } from '../../src/core/retry-hint.ts'
 import { undecidedWithoutLeader } from '../../src/core/unknown-leader.ts'
 import { isVoterName, MAX_VOTERS, VOTER_NAME_RULE } from '../../src/core/voter-list.ts'
-import type { Replication } from '../../src/server/contract/plugin.ts'
+import type { Replication, Reply } from '../../src/server/contract/plugin.ts'
 import type { Ballot } from '../election/voters/ballot.ts'
 import type { VotersReport } from '../election/voters/report.ts'
-import { type NodeDoor, requireMember } from '../members/token.ts'
 import type { NodeRole } from '../node/role.ts'
 
 export const VOTERS_PATH = '/-/voters'
@@ -32,7 +31,6 @@ const MAX_BODY_BYTES = 16_384
 
 export interface VoterRoutes {
   readonly nodeRole: Pick<NodeRole, 'ballot' | 'voters' | 'lease'>
-  readonly door: NodeDoor
   readonly calls: Pick<Replication, 'call'>
 }
 
@@ -44,45 +42,36 @@ type Change =
       readonly giveUp: readonly string[] | undefined
     }
 
-/** Answers a request for `VOTERS_PATH`. @throws StateError `not_found`, `unauthorized`, `invalid_message`, … */
-export async function answerVoters(
-  routes: VoterRoutes,
-  request: IncomingMessage,
-  response: ServerResponse,
-  { pathname }: URL,
-): Promise<void> {
-  const { nodeRole, door } = routes
-  if (pathname !== VOTERS_PATH) throw new StateError('not_found', `voters: nothing at ${pathname}`)
-  if (nodeRole.voters() === undefined) {
-    throw new StateError('not_found', 'voters: there are none where the leader is configured')
-  }
-  if (request.method === 'GET' || request.method === 'HEAD') {
-    const answered = nodeRole.ballot === undefined ? await askLeader(routes, request) : undefined
-    send(response, 200, JSON.stringify(answered ?? nodeRole.voters()))
-    return
-  }
-  if (request.method !== 'POST') {
-    response.writeHead(405, { allow: 'GET, HEAD, POST' }).end()
-    return
-  }
-  requireMember(request, door)
-  const body = await bodyOf(request)
-  const change = parseChange(body)
-  const { ballot } = nodeRole
-  if (ballot === undefined) await passOn(routes, request, response, body)
-  else await make(ballot, change, response)
+/** @throws StateError `not_found` where nobody votes. */
+export async function readVoters(routes: VoterRoutes, request: IncomingMessage): Promise<Reply> {
+  const { ballot } = routes.nodeRole
+  const known = knownVoters(routes)
+  const answered = ballot === undefined ? await askLeader(routes, request) : undefined
+  return reply(200, JSON.stringify(answered ?? known))
 }
 
-async function make(ballot: Ballot, change: Change, response: ServerResponse): Promise<void> {
+/** @throws StateError `not_found`, `invalid_message`, `too_large`, `undecided`, … */
+export async function changeVoters(routes: VoterRoutes, request: IncomingMessage): Promise<Reply> {
+  knownVoters(routes)
+  const body = await bodyOf(request)
+  const change = parseChange(body)
+  const { ballot } = routes.nodeRole
+  return ballot === undefined ? passOn(routes, request, body) : make(ballot, change)
+}
+
+function knownVoters({ nodeRole }: VoterRoutes): VotersReport {
+  const voters = nodeRole.voters()
+  if (voters !== undefined) return voters
+  throw new StateError('not_found', 'voters: there are none where the leader is configured')
+}
+
+async function make(ballot: Ballot, change: Change): Promise<Reply> {
   try {
     const note = change.how === 'found' ? await begin(ballot, change) : await alter(ballot, change)
-    send(response, 200, JSON.stringify({ ...ballot.report(), ...note }))
+    return reply(200, JSON.stringify({ ...ballot.report(), ...note }))
   } catch (error) {
     if (!isStateError(error, 'undecided')) throw error
-    send(response, 503, error.clientText, {
-      'content-type': 'text/plain',
-      ...retryHeaders(RETRY_MS),
-    })
+    return reply(503, error.clientText, { 'Content-Type': 'text/plain', ...retryHeaders(RETRY_MS) })
   }
 }
 
@@ -128,9 +117,8 @@ async function askLeader(
 async function passOn(
   { nodeRole, calls }: VoterRoutes,
   request: IncomingMessage,
-  response: ServerResponse,
   body: string,
-): Promise<void> {
+): Promise<Reply> {
   const leader = nodeRole.lease()?.holder?.url
   if (leader === undefined || request.headers[PASSED_HEADER] !== undefined) {
     throw undecidedWithoutLeader('voters: nothing is changed now')
@@ -140,8 +128,8 @@ async function passOn(
     headers: { [PASSED_HEADER]: '1', 'content-type': 'application/json' },
   })
   const { 'content-type': type = 'text/plain', 'retry-after': after } = answer.headers
-  const headers = { 'content-type': type, ...(after === undefined ? {} : { 'retry-after': after }) }
-  send(response, answer.status, new TextDecoder().decode(answer.body), headers)
+  const headers = { 'Content-Type': type, ...(after === undefined ? {} : { 'Retry-After': after }) }
+  return reply(answer.status, answer.body, headers)
 }
 
 async function bodyOf(request: IncomingMessage): Promise<string> {
@@ -182,12 +170,10 @@ function parseChange(body: string): Change {
   }
 }
 
-function send(
-  response: ServerResponse,
+function reply(
   status: number,
-  body: string,
-  headers: Readonly<Record<string, string>> = { 'content-type': 'application/json' },
-): void {
-  response.writeHead(status, { 'cache-control': 'no-store', ...headers })
-  response.end(body)
+  body: string | Uint8Array,
+  headers: Readonly<Record<string, string>> = { 'Content-Type': 'application/json' },
+): Reply {
+  return { status, headers: { 'Cache-Control': 'no-store', ...headers }, body }
 }

@@ -48,9 +48,13 @@ export function sharedTables(options: SharedTablesOptions): SharedTablesPlugin {
         return table === undefined ? undefined : leaderOfTable(table)
       })
       host.management('tables', status)
-      host.route('/-/tables', (_request, response) => {
-        response.writeHead(200, { 'content-type': 'application/json', 'cache-control': 'no-store' })
-        response.end(JSON.stringify(status()))
+      host.route({
+        ...{ path: '/-/tables', methods: ['GET', 'HEAD'], who: 'client' },
+        description: 'tables of a database that keys are shared through',
+        http: () => {
+          const headers = { 'Content-Type': 'application/json', 'Cache-Control': 'no-store' }
+          return { status: 200, headers, body: JSON.stringify(status()) }
+        },
       })
     },
     async start() {

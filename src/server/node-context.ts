@@ -18,10 +18,12 @@ import type { WriteContext } from './data/write-answer.ts'
 import { PageGuard } from './doors/page-guard.ts'
 import { storageWarnings } from './exchange/health.ts'
 import { UnreadAnswers } from './exchange/unread-answers.ts'
+import { addBuiltIn } from './http/built-in.ts'
 import type { PluginRoutes } from './http/plugin-host.ts'
-import type { UpgradeContext } from './http/upgrade.ts'
+import { pluginRoute, type UpgradeContext } from './http/upgrade.ts'
 import { Lists } from './lists/lists.ts'
 import type { Registry } from './management/registry.ts'
+import { RouteTable } from './routing/route-table.ts'
 import { MergeRoom } from './turns/merge-room.ts'
 import { Acks } from './write-status/ack.ts'
 import { WriteStatusTracker } from './write-status/tracker.ts'
@@ -44,6 +46,7 @@ export interface NodeParts {
 
 /** What requests and handshakes are given. */
 export type NodeContext = UpgradeContext & {
+  readonly plugins: PluginRoutes
   /** The server is about to close: `isStaying` answers false from now on. */
   readonly leave: () => void
   /** The server closes: `isServing` answers false from now on. */
@@ -73,7 +76,9 @@ export function createContext(
   })
   let phase: 'staying' | 'leaving' | 'closing' = 'staying'
   let bound = ''
-  return {
+  const routes = new RouteTable(registry.router)
+  const context: NodeContext = {
+    routes,
     plugins,
     hub,
     sockets,
@@ -92,6 +97,7 @@ export function createContext(
     management: {
       options,
       registry,
+      routes,
       store,
       address: () => bound,
       pools: () => hub.describe(),
@@ -131,6 +137,9 @@ export function createContext(
       writes.writeStatuses.close()
     },
   }
+  for (const row of plugins.rows) routes.add(pluginRoute(context, row))
+  addBuiltIn(routes, context)
+  return context
 }
 
 /** What writes need beside the data: their status, waiting for them, and passing them on. */

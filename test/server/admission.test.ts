@@ -31,15 +31,18 @@ function peers(): ServerPlugin {
   return {
     name: 'test',
     setup: (host) => {
-      host.socket(PEER_PATH, {
-        maxMessageBytes: 1000,
+      host.route({
+        ...{ path: PEER_PATH, methods: [], who: 'peer', description: 'test' },
         authorize: ({ headers }) => {
           if (headers['x-member'] === undefined) throw new StateError('unauthorized', 'no member')
         },
-        connected: (socket) => ({
-          message: (text) => socket.send(`heard ${text}`),
-          close: () => undefined,
-        }),
+        socket: {
+          maxMessageBytes: 1000,
+          connected: (socket) => ({
+            message: (text) => socket.send(`heard ${text}`),
+            close: () => undefined,
+          }),
+        },
       })
     },
   }

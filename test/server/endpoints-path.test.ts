@@ -1,8 +1,9 @@
 /** Path templates and the order in which routes are asked. */
 
 import { describe, expect, it } from 'vitest'
+import type { Route } from '../../src/server/contract/route.ts'
 import { compileTemplate } from '../../src/server/routing/path-template.ts'
-import { type RoutedHandler, Router } from '../../src/server/routing/router.ts'
+import { Router } from '../../src/server/routing/router.ts'
 import { fc } from '../support/property.ts'
 
 const cases: readonly [string, string, Record<string, string> | undefined][] = [
@@ -54,9 +55,8 @@ describe('a path template', () => {
 })
 
 describe('the router', () => {
-  const route = (name: string, method: string, upgrades = false): RoutedHandler => ({
-    matches: (asked, path) => (asked === method && path === '/p' ? { name } : undefined),
-    handle: () => undefined,
+  const route = (description: string, method: string, upgrades = false): Route => ({
+    ...{ path: '/{name}', methods: [method], who: 'client', description },
     ...(upgrades ? { upgrade: () => undefined } : {}),
   })
 
@@ -65,12 +65,13 @@ describe('the router', () => {
     const removeFirst = router.add(route('first', 'GET'))
     router.add(route('second', 'GET', true))
     router.add(route('third', 'POST'))
-    expect(router.find('GET', '/p')?.variables).toEqual({ name: 'first' })
-    expect(router.findUpgrade('/p')?.variables).toEqual({ name: 'second' })
-    expect(router.find('POST', '/p')?.variables).toEqual({ name: 'third' })
+    const found = (method: string | undefined): string | undefined =>
+      router.find(method, '/p')?.route.description
+    expect(['GET', undefined, 'POST'].map(found)).toEqual(['first', 'second', 'third'])
+    expect(router.find('GET', '/p')?.variables).toEqual({ name: 'p' })
     removeFirst()
     removeFirst()
-    expect(router.find('GET', '/p')?.variables).toEqual({ name: 'second' })
+    expect(found('GET')).toBe('second')
     expect(router.find('PUT', '/p')).toBeUndefined()
   })
 })

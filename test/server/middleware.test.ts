@@ -23,7 +23,11 @@ describe('middleware', () => {
       plugins: [
         {
           name: 'p',
-          setup: (host) => host.route('/_p', (_request, response) => void response.end('plugin')),
+          setup: (host) =>
+            host.route({
+              ...{ path: '/_p/x', methods: ['GET'], who: 'client', description: 'test' },
+              http: (_request, response) => void response.end('plugin'),
+            }),
         },
       ],
     })

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { backupRoutes } from '../../backup/routes.ts'
 import { cluster } from '../../cluster/index.ts'
 import type { LogFields, Logger } from '../../src/core/ports/logger.ts'
 import type { ServerOptions } from '../../src/server/contract/options.ts'
@@ -13,7 +14,7 @@ const FOREIGN = 'https://evil.example'
 function member(options: Partial<ServerOptions> = {}): Promise<TestServer> {
   const advertise = { host: 'Node-1.example', port: 8800 }
   const plugin = cluster({ keys: [{ path: 'items/*' }], token: TOKEN, advertise })
-  return serve({ plugins: [plugin], ...options })
+  return serve({ plugins: [plugin, backupRoutes()], ...options })
 }
 
 const post = (node: TestServer, headers: Record<string, string>): Promise<Answer> =>

@@ -2,7 +2,12 @@
 import { describe, expect, it } from 'vitest'
 import { StateError } from '../../src/core/errors.ts'
 import type { MessageSocket } from '../../src/core/ports/transport.ts'
-import type { PluginHost, ServerPlugin } from '../../src/server/contract/plugin.ts'
+import type {
+  PluginHost,
+  PluginRoute,
+  RouteHandler,
+  ServerPlugin,
+} from '../../src/server/contract/plugin.ts'
 import { createWsTransport } from '../../src/server/dial/ws-transport.ts'
 import { waitFor } from '../support/wait.ts'
 import { afterTest, exchange, handshake, serve } from './serve.ts'
@@ -11,54 +16,84 @@ function plugin(setup: (host: PluginHost) => void): ServerPlugin {
   return { name: 'test', setup }
 }
 
+/** A route for whoever passes the page guard. */
+function route(path: string, http: RouteHandler): PluginRoute {
+  return { path, methods: ['GET', 'PUT'], who: 'client', description: 'test', http }
+}
+
 const echo = (events: string[] = []): ServerPlugin =>
   plugin((host) =>
-    host.socket('/_test/echo', {
-      maxMessageBytes: 1000,
+    host.route({
+      ...{ path: '/_test/echo', methods: [], who: 'peer', description: 'echo' },
       authorize: (request) => {
         if (request.headers.authorization !== 'Bearer good') {
           throw new StateError('unauthorized', 'cluster token required')
         }
       },
-      connected: (socket) => ({
-        message: (text) => socket.send(`echo ${text}`),
-        close: ({ code, reason }) => events.push(`${code} ${reason}`),
-      }),
+      socket: {
+        maxMessageBytes: 1000,
+        connected: (socket) => ({
+          message: (text) => socket.send(`echo ${text}`),
+          close: ({ code, reason }) => events.push(`${code} ${reason}`),
+        }),
+      },
     }),
   )
 
 describe('a plugin route', () => {
-  it('covers its prefix and what lies below it, any method, and nothing beside it', async () => {
+  it('covers what its template covers, its methods, and nothing beside it', async () => {
     const server = await serve({
       plugins: [
         plugin((host) => {
-          host.route('/_test', (request, response, url) => {
-            response.end(`${request.method} ${url.pathname} ${url.searchParams.get('q')}`)
-          })
-          host.route('/_test/deep', (_request, response) => {
-            response.end('deep')
-          })
+          host.route(
+            route('/_test{rest:(?:/.*)?}', (request, response, { path, query, variables }) => {
+              response.end(`${request.method} ${path} ${query} ${variables.rest}`)
+            }),
+          )
+          host.route(route('/_test/deep', () => ({ status: 201, body: 'deep' })))
         }),
       ],
     })
-    expect((await server.get('/_test?q=1')).body).toBe('GET /_test 1')
-    expect((await server.request('PUT', '/_test/a/b?q=2', 'x')).body).toBe('PUT /_test/a/b 2')
-    expect((await server.get('/_test/deep/er')).body).toBe('deep')
+    expect((await server.get('/_test?q=1')).body).toBe('GET /_test q=1 ')
+    expect((await server.request('PUT', '/_test/a/b?q=2', 'x')).body).toBe(
+      'PUT /_test/a/b q=2 /a/b',
+    )
+    expect(await server.get('/_test/deep')).toMatchObject({ status: 201, body: 'deep' })
     expect((await server.get('/_testing')).status).toBe(400)
+    const refused = await server.post('/_test', 'x')
+    expect(refused).toMatchObject({ status: 405, headers: { allow: 'GET, PUT' } })
+    const asked = await server.request('OPTIONS', '/_test')
+    expect(asked).toMatchObject({ status: 204, headers: { allow: 'GET, PUT, HEAD, OPTIONS' } })
+  })
+
+  it('comes ahead of endpoints, which can not take its path with another method either', async () => {
+    const server = await serve({
+      plugins: [plugin((host) => host.route(route('/_test', () => ({ status: 200, body: 'p' }))))],
+    })
+    const fetch = (): Response => new Response('endpoint')
+    server.server.endpoint({ path: '/_test', methods: { GET: {}, POST: {} }, fetch })
+    server.server.endpoint({ path: '/_other', methods: { GET: {} }, fetch })
+    expect((await server.get('/_test')).body).toBe('p')
+    expect((await server.post('/_test', '')).status).toBe(405)
+    expect((await server.get('/_other')).body).toBe('endpoint')
   })
 
   it('turns a StateError into its status and text, and hides other faults', async () => {
     const server = await serve({
       plugins: [
         plugin((host) => {
-          host.route('/_a', () => Promise.reject(new StateError('clock_drift', 'too far')))
-          host.route('/_b', () => {
-            throw new Error('secret detail')
-          })
-          host.route('/_c', (_request, response) => {
-            response.write('half')
-            throw new Error('cut')
-          })
+          host.route(route('/_a', () => Promise.reject(new StateError('clock_drift', 'too far'))))
+          host.route(
+            route('/_b', () => {
+              throw new Error('secret detail')
+            }),
+          )
+          host.route(
+            route('/_c', (_request, response) => {
+              response.write('half')
+              throw new Error('cut')
+            }),
+          )
         }),
       ],
     })
@@ -72,13 +107,16 @@ describe('a plugin route', () => {
   })
 
   it.each(['/test', '/a/_b', '/_', '/-/', '/_a/', '_a'])('can not be %s', async (prefix) => {
-    const bad = plugin((host) => host.route(prefix, () => undefined))
+    const bad = plugin((host) => host.route(route(prefix, () => undefined)))
     await expect(serve({ plugins: [bad] })).rejects.toThrow(/plugin path/)
   })
 
   it('can be registered once', async () => {
-    const one = plugin((host) => host.route('/_a', () => undefined))
-    await expect(serve({ plugins: [one, one] })).rejects.toThrow(/is taken/)
+    const one = plugin((host) => host.route(route('/_a', () => undefined)))
+    await expect(serve({ plugins: [one, one] })).rejects.toThrow(/"\/_a" is taken for GET/)
+    const probe = plugin((host) => host.route(route('/-/healthz', () => undefined)))
+    await expect(serve({ plugins: [probe] })).rejects.toThrow(/"\/-\/healthz" is taken for GET/)
+    await expect(serve({ plugins: [echo(), echo()] })).rejects.toThrow(/is taken for WebSockets/)
   })
 })
 
@@ -167,10 +205,13 @@ describe('a plugin socket', () => {
     const server = await serve({
       plugins: [
         plugin((host) =>
-          host.socket('/_bad', {
-            maxMessageBytes: 10,
-            connected: () => {
-              throw new Error('no')
+          host.route({
+            ...{ path: '/_bad', methods: [], who: 'peer', description: 'bad' },
+            socket: {
+              maxMessageBytes: 10,
+              connected: () => {
+                throw new Error('no')
+              },
             },
           }),
         ),

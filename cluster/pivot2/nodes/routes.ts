@@ -67,16 +67,38 @@ export function routePivot(
   authorize: (request: IncomingMessage) => void,
   options: () => PivotRoutesOptions | undefined,
 ): void {
-  for (const name of ['version', 'health', 'synchronize', 'activity', 'pivot']) {
-    host.route(`/_pivot/${name}`, async (request, response, url) => {
-      authorize(request)
-      const current = options()
-      if (current === undefined) throw new StateError('not_open', 'pivot: the node is not running')
-      const path = decodePath(url.pathname)
-      await answer(current, { request, response }, path, rawKeyOf(url))
+  for (const { path, methods, description } of ROUTES) {
+    host.route({
+      ...{ path, methods, description, who: 'peer', authorize },
+      http: async (request, response, target) => {
+        const current = options()
+        if (current === undefined)
+          throw new StateError('not_open', 'pivot: the node is not running')
+        await answer(current, { request, response }, target.path, rawKeyOf(target.query))
+      },
     })
   }
 }
+
+const ROUTES = [
+  {
+    ...{ path: '/_pivot/version', methods: ['GET'] },
+    description: 'the protocol of 2.0 nodes that this node speaks',
+  },
+  { path: '/_pivot/health/nodes', methods: ['GET'], description: '2.0 nodes, at their leader' },
+  {
+    ...{ path: '/_pivot/synchronize/{side:pivot|node}', methods: ['GET'] },
+    description: 'pulls from the leader now',
+  },
+  {
+    ...{ path: '/_pivot/activity/{path:.*}', methods: ['GET'] },
+    description: 'the latest change of a path, for 2.0 nodes',
+  },
+  {
+    ...{ path: '/_pivot/pivot/{path:.*}', methods: ['GET', 'POST', 'DELETE'] },
+    description: 'records of a path, for 2.0 nodes',
+  },
+] as const
 
 async function answer(
   options: PivotRoutesOptions,
@@ -87,7 +109,6 @@ async function answer(
   const { response } = exchange
   const rest = path.slice('/_pivot/'.length)
   if (rest.startsWith('pivot/')) return answerRecords(options, exchange, rest.slice(6))
-  assertMethod(exchange, ['GET'])
   if (rest === 'version') return json(response, VERSION_BODY)
   if (rest === 'health/nodes') {
     const nodes = await options.nodes()
@@ -119,7 +140,6 @@ async function answerRecords(
     return takeSet(options, exchange, undefined)
   }
   if (target === undefined) throw notHere(`/_pivot/pivot/${rest}`)
-  assertMethod(exchange, ['GET', 'POST', 'DELETE'])
   await assertAdmitted(options, exchange, target.scope)
   if (method === 'POST') return takeSet(options, exchange, target.scope)
   if (method === 'DELETE') return takeDelete(options, exchange, target)
@@ -137,7 +157,7 @@ async function assertAdmitted(
   scope: PivotScope,
 ): Promise<void> {
   const remote = remoteOf(exchange)
-  const writes = exchange.request.method !== 'GET'
+  const writes = exchange.request.method === 'POST' || exchange.request.method === 'DELETE'
   if (await admits(scope, remote, writes)) return
   throw new StateError(
     'forbidden',
@@ -290,27 +310,13 @@ async function readBody(request: IncomingMessage, maxBytes: number): Promise<str
   return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks))
 }
 
-function assertMethod({ request, response }: Exchange, methods: readonly string[]): void {
-  if (methods.includes(request.method ?? '')) return
-  response.setHeader('Allow', methods.join(', '))
-  throw new StateError('not_routed', `pivot: method ${request.method} is not taken here`)
-}
-
 function notHere(path: string): StateError {
   return new StateError('not_found', `pivot: no synced key for ${path.slice(0, 200)}`)
 }
 
-function decodePath(path: string): string {
-  try {
-    return decodeURIComponent(path)
-  } catch (cause) {
-    throw new StateError('invalid_key', 'pivot: the path is not percent-encoded', { cause })
-  }
-}
-
 /** The `key` of the query; a configured path, so `+` stands for nothing else. */
-function rawKeyOf(url: URL): string | undefined {
-  const key = url.searchParams.get('key')
+function rawKeyOf(query: string): string | undefined {
+  const key = new URLSearchParams(query).get('key')
   return key === null || key === '' ? undefined : key
 }
 

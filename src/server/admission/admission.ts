@@ -47,8 +47,6 @@ export interface AdmissionMetrics {
 
 /** Milliseconds that a connection without room has for its request. */
 const OVER_LIMIT_TIMEOUT_MS = 3000
-/** Paths of the node itself, which no key has, but for what clients write and ask there. */
-const OWN_PATH = /^\/(?:_|-\/(?!batch(?:$|\?)|writes\/)|$|\?)/
 
 export class Admission {
   readonly #context: AdmissionContext
@@ -105,15 +103,19 @@ export class Admission {
 
   /**
    * Judges a request. On a connection without room only management is served, and nothing after it.
+   * @param isOfClients whether it asks for what clients use, and not for management
    * @returns what to answer in place of serving it; undefined to serve it
    */
-  judgeRequest(request: IncomingMessage, response: ServerResponse): AdmissionRefusal | undefined {
+  judgeRequest(
+    request: IncomingMessage,
+    response: ServerResponse,
+    isOfClients: boolean,
+  ): AdmissionRefusal | undefined {
     if (this.#connections.count('overLimit') === 0) return undefined
     const connection = this.#connections.find(request.socket)
     if (connection?.because === undefined || connection.kind !== 'overLimit') return undefined
     response.setHeader('Connection', 'close')
-    if (!OWN_PATH.test(request.url ?? '/'))
-      return this.#refuseOverLimit(connection.because, request)
+    if (isOfClients) return this.#refuseOverLimit(connection.because, request)
     connection.stopTimer()
     return undefined
   }

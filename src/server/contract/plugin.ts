@@ -2,7 +2,7 @@
  * The one seam of the server: a plugin may add routes and sockets, hear committed changes through
  * the store, and take part in start and shutdown. The cluster engine is a plugin.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { HybridClock } from '../../core/data/clock.ts'
 import type { Logger } from '../../core/ports/logger.ts'
 import type { TimeSource } from '../../core/ports/time.ts'
@@ -13,6 +13,7 @@ import type { ReplicationStore } from '../../store/replication-store.ts'
 import type { LeaderOf } from '../../store/types/store-options.ts'
 import type { CredentialCheck } from '../doors/page-guard.ts'
 import type { Replication } from './replication.ts'
+import type { Route } from './route.ts'
 
 export type { CredentialCheck } from '../doors/page-guard.ts'
 export type {
@@ -21,6 +22,13 @@ export type {
   LeaderRequest,
   Replication,
 } from './replication.ts'
+export type {
+  Reply,
+  RouteHandler,
+  RouteInfo,
+  RouteTarget,
+  Who,
+} from './route.ts'
 
 /** Where the server listens, once it does. */
 export interface ServerAddress {
@@ -30,17 +38,14 @@ export interface ServerAddress {
   readonly url: string
 }
 
-/** Answers a request below a plugin's prefix. A thrown StateError becomes its status and text. */
-export type RouteHandler = (
-  request: IncomingMessage,
-  response: ServerResponse,
-  url: URL,
-) => void | Promise<void>
+/** A route of a plugin. Its path starts with `/_` or `/-/`, which no key can. */
+export interface PluginRoute extends Omit<Route, 'upgrade'> {
+  /** Takes the WebSockets of the path. */
+  readonly socket?: SocketRoute
+}
 
-/** Accepts WebSockets on one path. */
+/** Accepts WebSockets. */
 export interface SocketRoute {
-  /** Runs before the handshake; throw a StateError to refuse with its HTTP status. */
-  authorize?(request: IncomingMessage): void
   /** Runs when the socket is open; returns what hears of its messages and its end. */
   connected(socket: MessageSocket, request: IncomingMessage): SocketHandlers
   /** Largest message accepted, bytes; a larger one closes the socket with 1009. */
@@ -82,13 +87,8 @@ export interface PluginHost {
    * decides. In `setup` only.
    */
   addLeaderOf(leaderOf: LeaderOf): void
-  /**
-   * Routes `prefix` and every path below it (segment boundary respected), any method, ahead of the
-   * data routes. Prefixes start with `/_` or `/-/`, which no key can.
-   */
-  route(prefix: string, handler: RouteHandler): void
-  /** Routes WebSocket upgrades on exactly `path`. */
-  socket(path: string, route: SocketRoute): void
+  /** Adds a route ahead of endpoints and data. In `setup` only. */
+  route(route: PluginRoute): void
   /**
    * Answers `GET /?api=<name>`: `pivot`, for which the server has an empty answer of its own, or a name
    * that no API has.

@@ -17,7 +17,7 @@ import { type JsonNode, parseNodes } from '../../core/json/json.ts'
 import { ownText } from '../../store/format/own-text.ts'
 import { located } from '../../store/plans/batch.ts'
 import type { Written } from '../../store/types/write.ts'
-import { jsonReply, methodNotAllowedReply, type Reply } from '../exchange/reply.ts'
+import { jsonReply, type Reply } from '../exchange/reply.ts'
 import { matching, notMatching } from './conditional.ts'
 import { durabilityOf } from './query.ts'
 import type { RequestedWrite, WriteRequest } from './request.ts'
@@ -32,7 +32,6 @@ export const MAX_BATCH_OPERATIONS = 1000
 
 /** Answers a request for `BATCH_PATH`. @throws StateError with the status and text of the refusal. */
 export function answerBatch(context: DataContext, request: IncomingMessage): Promise<Reply> {
-  if (request.method !== 'POST') return Promise.resolve(methodNotAllowedReply('POST'))
   return answerWrite(context, request, () => askedBatch(context, request), batchReply)
 }
 

@@ -5,7 +5,7 @@ import { StateError } from '../../core/errors.ts'
 import { assertKey, hasGlob, isGlob } from '../../core/keys/key.ts'
 import type { Filters } from '../../store/filters/filters.ts'
 import { resultOf, type Written } from '../../store/types/write.ts'
-import { jsonReply, methodNotAllowedReply, type Reply } from '../exchange/reply.ts'
+import { jsonReply, type Reply } from '../exchange/reply.ts'
 import { listBody } from '../lists/list-body.ts'
 import type { Lists } from '../lists/lists.ts'
 import { assertReadCondition, etagOf, isUnchanged, writePrecondition } from './conditional.ts'
@@ -28,34 +28,23 @@ export interface DataContext extends WriteContext {
 /** Header of a list that lacks damaged records: how many. */
 export const DAMAGED_HEADER = 'Ooo-Damaged'
 
-/** Methods of every key, as an `Allow` header has them. */
-export const ALLOWED_METHODS = 'GET, HEAD, POST, PATCH, DELETE, OPTIONS'
-
-/**
- * Answers a request for `key`, the decoded path without its leading `/`.
- * @throws StateError with the status and text of the refusal.
- */
-export function answerData(
+/** Answers a request for a key. @throws StateError with the status and text of the refusal. */
+export type AnswerKey = (
   context: DataContext,
   request: IncomingMessage,
   response: ServerResponse,
   key: string,
-): Promise<Reply> {
-  switch (request.method) {
-    case 'GET':
-    case 'HEAD':
-      return hasGlob(key) ? getList(context, request, response, key) : get(context, request, key)
-    case 'POST':
-      return writeValue(context, request, isGlob(key) ? 'push' : 'set', key)
-    case 'PATCH':
-      return writeValue(context, request, 'patch', key)
-    case 'DELETE':
-      return answerWrite(context, request, () => askedDelete(request, key), deletedReply)
-    case 'OPTIONS':
-      return Promise.resolve({ status: 204, headers: { Allow: ALLOWED_METHODS } })
-    default:
-      return Promise.resolve(methodNotAllowedReply(ALLOWED_METHODS))
-  }
+) => Promise<Reply>
+
+/** By method; GET answers HEAD too. */
+export const KEY_ANSWERS: Readonly<Record<'GET' | 'POST' | 'PATCH' | 'DELETE', AnswerKey>> = {
+  GET: (context, request, response, key) =>
+    hasGlob(key) ? getList(context, request, response, key) : get(context, request, key),
+  POST: (context, request, _response, key) =>
+    writeValue(context, request, isGlob(key) ? 'push' : 'set', key),
+  PATCH: (context, request, _response, key) => writeValue(context, request, 'patch', key),
+  DELETE: (context, request, _response, key) =>
+    answerWrite(context, request, () => askedDelete(request, key), deletedReply),
 }
 
 async function get(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {

@@ -7,13 +7,11 @@
  *    nobody can register, or one that this node was told.
  * 3. A request with an `Origin` comes from a page. The page is served when its host is this node's own or
  *    loopback, whatever scheme and port, or when its origin is listed.
- * 4. What only nodes and operators use is served to no page.
+ * 4. What only nodes and operators use is served to no page: routes for `peer`.
  */
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../../core/errors.ts'
 import type { Logger } from '../../core/ports/logger.ts'
-import { HEALTH_PATH, READY_PATH } from '../exchange/health.ts'
-import { parseTarget } from '../exchange/request-url.ts'
 import {
   hostNameOf,
   hostNameOfOrigin,
@@ -23,6 +21,7 @@ import {
   isUnregistrable,
 } from './host-name.ts'
 import { RefusalLog } from './refusal-log.ts'
+import type { Who } from './who.ts'
 
 /** Says whether a request shows a credential of this node. */
 export type CredentialCheck = (request: IncomingMessage) => boolean
@@ -48,13 +47,16 @@ export type PageVerdict =
   | { readonly kind: 'served'; readonly allowOrigin: string | undefined }
   | { readonly kind: 'refused'; readonly status: 403; readonly text: string }
 
-/** `peer`: a socket of nodes, which say no origin. The wildcards of CORS are not understood for WebSockets. */
-export type RequestKind = 'request' | 'socket' | 'peer'
+/** What is asked for: a route. */
+export interface AskedRoute {
+  readonly path: string
+  readonly who: Who
+}
+
+/** The wildcards of CORS are not understood for WebSockets. */
+export type RequestKind = 'request' | 'socket'
 
 const NO_PAGE: PageVerdict = { kind: 'served', allowOrigin: undefined }
-/** No page is served these paths, nor what is below them. */
-const CLOSED_PREFIXES: readonly string[] = ['/_pivot', '/-/restore']
-const PROBES: readonly string[] = [HEALTH_PATH, READY_PATH]
 /** Longest origin or name repeated in an answer or a log line, characters. */
 const MAX_SHOWN = 200
 
@@ -76,18 +78,19 @@ export class PageGuard {
     this.#log = new RefusalLog(logger)
   }
 
-  judge(request: IncomingMessage, kind: RequestKind): PageVerdict {
+  judge(request: IncomingMessage, kind: RequestKind, { path, who }: AskedRoute): PageVerdict {
     const { origin } = request.headers
-    if (isOfPage(request)) {
-      const closed = closedPrefixOf(request)
-      if (closed !== undefined) return this.#refuseClosed(origin ?? 'the node itself', closed)
+    if (who === 'peer' && isOfPage(request)) {
+      return this.#refuseClosed(origin ?? 'the node itself', path)
     }
     if (this.#servesAll) {
       return origin === undefined ? NO_PAGE : { kind: 'served', allowOrigin: '*' }
     }
     const { credentials } = this.#options.plugins
     if (credentials.some((check) => check(request))) return { kind: 'served', allowOrigin: origin }
-    if (!this.#isOwnHost(request) && !isExempt(request, kind)) {
+    // Every browser says an origin when it opens a WebSocket (RFC 6455 section 10.2), so this is no page's.
+    const isOfNode = who === 'peer' && kind === 'socket' && origin === undefined
+    if (who !== 'anyone' && !isOfNode && !this.#isOwnHost(request)) {
       return this.#refuseHost(request.headers.host ?? '')
     }
     if (origin === undefined) return NO_PAGE
@@ -141,9 +144,9 @@ export class PageGuard {
     return refused(`this node is not known by the host name ${shown}; ${advice}`)
   }
 
-  #refuseClosed(origin: string, prefix: string): PageVerdict {
+  #refuseClosed(origin: string, path: string): PageVerdict {
     const shown = origin.slice(0, MAX_SHOWN)
-    const advice = `no page may use ${prefix}, and no option allows it`
+    const advice = `no page may use ${path}, and no option allows it`
     this.#log.refused('origin', shown, advice)
     return refused(`${advice}; the request comes from a page of ${shown}`)
   }
@@ -173,18 +176,6 @@ function refused(sentence: string): PageVerdict {
 /** A page also asks without an origin, for what is its own or only shown; newer browsers tell that otherwise. */
 function isOfPage({ headers }: IncomingMessage): boolean {
   return headers.origin !== undefined || (headers['sec-fetch-site'] ?? 'none') !== 'none'
-}
-
-function closedPrefixOf({ url }: IncomingMessage): string | undefined {
-  const path = parseTarget(url)?.path ?? ''
-  return CLOSED_PREFIXES.find((prefix) => path === prefix || path.startsWith(`${prefix}/`))
-}
-
-/** Whether the host name does not matter. */
-function isExempt({ url, headers }: IncomingMessage, kind: RequestKind): boolean {
-  // Every browser says an origin when it opens a WebSocket (RFC 6455 section 10.2), so this is no page's.
-  if (kind === 'peer' && headers.origin === undefined) return true
-  return PROBES.includes(parseTarget(url)?.path ?? '')
 }
 
 function asksToAuthorize({ method, headers }: IncomingMessage): boolean {

@@ -1,4 +1,5 @@
 /** The target of a request, read without the dot-segment cleaning that `URL` does: `a/../b` is a key. */
+import type { IncomingMessage } from 'node:http'
 
 export interface RequestTarget {
   /** Percent-decoded, starting with `/`. */
@@ -26,12 +27,17 @@ export function keyOfPath(path: string): string | undefined {
   return /^\/[a-zA-Z*\d/\-_.]+$/.test(path) ? path.slice(1) : undefined
 }
 
-/** The target as a URL for plugins; the host is the one the client named. */
-export function requestUrl(target: string | undefined, host: string | undefined): URL {
-  const relative = (target ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
+/** The target as a URL for endpoints; the host is the one the client named. */
+export function requestUrl({
+  url: target = '/',
+  headers: { host = 'localhost' },
+  socket,
+}: IncomingMessage): URL {
+  const scheme = 'encrypted' in socket ? 'https' : 'http'
+  const relative = target.replace(/^https?:\/\/[^/?#]*/i, '')
   try {
-    return new URL(`http://${host ?? 'localhost'}${relative}`)
+    return new URL(`${scheme}://${host}${relative}`)
   } catch {
-    return new URL(`http://localhost${relative.startsWith('/') ? relative : '/'}`)
+    return new URL(`${scheme}://localhost${relative.startsWith('/') ? relative : '/'}`)
   }
 }

@@ -5,36 +5,21 @@ import type {
   ManagementProvider,
   MemberLocator,
   PluginHost,
-  RouteHandler,
-  SocketRoute,
+  PluginRoute,
   WarningProvider,
   WriteGuard,
 } from '../contract/plugin.ts'
 import type { Replication } from '../contract/replication.ts'
 import { hostNameOf } from '../doors/host-name.ts'
 import type { CredentialCheck } from '../doors/page-guard.ts'
-
-/** Management APIs that the server answers itself. */
-const OWN_APIS: readonly string[] = [
-  'keys',
-  'info',
-  'filters',
-  'state',
-  'endpoints',
-  'proxies',
-  'storage',
-  'orphan-keys',
-]
+import { isOwnApi } from '../management/management.ts'
 
 /** Names of either kind that are remembered. */
 const MAX_HOST_NAMES = 1000
 
 /** Routes of all plugins of one `open`. */
 export interface PluginRoutes {
-  /** By prefix, which covers itself and every path below it. */
-  readonly handlers: Map<string, RouteHandler>
-  /** By exact path. */
-  readonly sockets: Map<string, SocketRoute>
+  readonly rows: PluginRoute[]
   /** By the name of the management API. */
   readonly management: Map<string, ManagementProvider>
   readonly warnings: WarningProvider[]
@@ -51,8 +36,7 @@ export interface PluginRoutes {
 
 export function createPluginRoutes(): PluginRoutes {
   return {
-    handlers: new Map(),
-    sockets: new Map(),
+    rows: [],
     management: new Map(),
     warnings: [],
     ownNames: new Set(),
@@ -66,15 +50,13 @@ export function createPluginRoutes(): PluginRoutes {
 
 /**
  * The host given to each plugin's `setup`; it fills `routes`.
- * `route` and `socket` throw `invalid_option` for a path that a key could have, or that is taken;
- * `management` for a name that is.
+ * `route` throws `invalid_option` for a path that a key could have, `management` for a name that is taken.
  */
 export function createPluginHost(
   services: Omit<
     PluginHost,
     | 'addLeaderOf'
     | 'route'
-    | 'socket'
     | 'management'
     | 'warnings'
     | 'replicate'
@@ -93,16 +75,12 @@ export function createPluginHost(
       leaders.push(leaderOf)
       services.replicationStore.setLeaderOf((key) => firstLeader(leaders, key))
     },
-    route: (prefix, handler) => {
-      assertFree(routes.handlers, prefix)
-      routes.handlers.set(prefix, handler)
-    },
-    socket: (path, route) => {
-      assertFree(routes.sockets, path)
-      routes.sockets.set(path, route)
+    route: (route) => {
+      assertOwnPath(route.path)
+      routes.rows.push(route)
     },
     management: (name, provider) => {
-      if (OWN_APIS.includes(name) || routes.management.has(name)) {
+      if (isOwnApi(name) || routes.management.has(name)) {
         throw new StateError('invalid_option', `ooo: management API "${name}" is taken`)
       }
       routes.management.set(name, provider)
@@ -133,16 +111,6 @@ export function createPluginHost(
   }
 }
 
-/** The handler of the longest prefix that covers `path`. */
-export function findHandler(routes: PluginRoutes, path: string): RouteHandler | undefined {
-  if (routes.handlers.size === 0) return undefined
-  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
-    const handler = routes.handlers.get(path.slice(0, end))
-    if (handler !== undefined) return handler
-  }
-  return undefined
-}
-
 function firstLeader(leaders: readonly LeaderOf[], key: string): string | undefined {
   for (const leaderOf of leaders) {
     const leader = leaderOf(key)
@@ -151,14 +119,10 @@ function firstLeader(leaders: readonly LeaderOf[], key: string): string | undefi
   return undefined
 }
 
-function assertFree(taken: ReadonlyMap<string, unknown>, path: string): void {
-  if (!/^\/(?:_|-\/)./.test(path) || path.endsWith('/')) {
-    throw new StateError(
-      'invalid_option',
-      `ooo: plugin path "${path}" must start with /_ or /-/ and not end with /`,
-    )
-  }
-  if (taken.has(path)) {
-    throw new StateError('invalid_option', `ooo: plugin path "${path}" is taken`)
-  }
+function assertOwnPath(path: string): void {
+  if (/^\/(?:_|-\/)./.test(path) && !path.endsWith('/')) return
+  throw new StateError(
+    'invalid_option',
+    `ooo: plugin path "${path}" must start with /_ or /-/ and not end with /`,
+  )
 }

@@ -1,6 +1,6 @@
 /**
- * The life of a WebSocket handshake: the page guard, middleware, then a plugin's path, a registered route, the clock
- * at `/` and at the older server's asset names, or a key.
+ * The life of a WebSocket handshake: its route is looked up, then the page guard, admission and middleware are
+ * asked, then the door of the route, and the route takes the connection.
  *
  * Order for a key: valid key, static mode, `beforeRead` hooks, the pool's state is read,
  * `subscribe` hooks, the upgrade is answered, and the snapshot is sent and the connection joins the
@@ -18,16 +18,16 @@ import {
   refuse,
   type Sockets,
 } from '../connections/sockets.ts'
-import type { SocketRoute } from '../contract/plugin.ts'
+import type { PluginRoute, SocketRoute } from '../contract/plugin.ts'
+import type { Route, RouteTarget } from '../contract/route.ts'
 import { assertReadable } from '../data/permit.ts'
 import { serveWriteStatus, statusQuestion } from '../data/write-route.ts'
 import { runMiddleware } from '../exchange/middleware.ts'
-import { keyOfPath, parseTarget, type RequestTarget } from '../exchange/request-url.ts'
+import type { RoutedRequest } from '../routing/route-table.ts'
 import { MAX_SUBSCRIBER_MESSAGE_BYTES, openingOf } from '../websocket/handshake.ts'
 import { serveSubscription } from '../websocket/websocket.ts'
 import { adaptSocket, listen } from '../websocket/ws-socket.ts'
-import { WRITES_PREFIX } from '../write-status/tracker.ts'
-import { type HttpContext, handleRequest, isReserved, OWN_PREFIX } from './http.ts'
+import { type HttpContext, handleRequest } from './http.ts'
 
 /** What hooks are told in place of a key when a client subscribes to the clock. */
 const CLOCK_KEY = ''
@@ -66,20 +66,27 @@ export async function handleUpgrade(
     // A pool that is in memory would go on being shown, and never change.
     const lost = context.lost()
     if (lost !== undefined) throw lost
-    const isPeer = context.plugins.sockets.has(parseTarget(request.url)?.path ?? '')
-    const verdict = context.pages.judge(request, isPeer ? 'peer' : 'socket')
+    const { url } = request
+    const routed = context.routes.routeOf(request, true)
+    const { route } = routed
+    const verdict = context.pages.judge(request, 'socket', route)
     if (verdict.kind === 'refused') {
       refuse(socket, { ...verdict, headers: WEBSOCKET_VERSION })
       return
     }
-    const refusal = context.admission.judgeUpgrade(request, isPeer)
+    const refusal = context.admission.judgeUpgrade(request, route.who === 'peer')
     if (refusal !== undefined) {
       refuse(socket, refusal)
       return
     }
     const { middleware } = context.registry
     const outcome = await runMiddleware(middleware, request, undefined, () =>
-      dispatch(context, request, socket, head),
+      open(
+        request,
+        socket,
+        head,
+        request.url === url ? routed : context.routes.routeOf(request, true),
+      ),
     )
     if (outcome === 'stopped') refuse(socket, { status: 403, text: 'Forbidden\n' })
   } catch (error) {
@@ -92,25 +99,25 @@ function destroyFailed(this: PendingSocket): void {
   this.destroy()
 }
 
-/** The first of: plugins' paths, registered routes, the clock, and keys. */
-async function dispatch(
-  context: UpgradeContext,
+function open(
   request: IncomingMessage,
   socket: PendingSocket,
   head: Buffer,
-): Promise<void> {
-  const target = parseTarget(request.url)
-  const path = target?.path ?? ''
-  const plugin = context.plugins.sockets.get(path)
-  const match =
-    plugin === undefined && !path.startsWith(OWN_PREFIX)
-      ? context.registry.router.findUpgrade(path)
-      : undefined
-  if (plugin !== undefined) openPluginSocket(context, request, socket, head, plugin)
-  else if (match !== undefined) await match.route.upgrade?.(request, socket, head, match.variables)
-  else if (path.startsWith(WRITES_PREFIX)) openWriteStatus(context, request, socket, head)
-  else if (path === '/' || isReserved(path)) await openClock(context, request, socket, head)
-  else await openSubscription(context, request, socket, head, target)
+  { route, target }: RoutedRequest,
+): void | Promise<void> {
+  route.authorize?.(request)
+  if (route.upgrade !== undefined) return route.upgrade(request, socket, head, target)
+  refuse(socket, { status: 404, text: '404 page not found\n' })
+}
+
+/** A plugin's route as one of the table. */
+export function pluginRoute(context: UpgradeContext, { socket, ...route }: PluginRoute): Route {
+  if (socket === undefined) return route
+  return {
+    ...route,
+    upgrade: (request, connection, head) =>
+      openPluginSocket(context, request, connection, head, socket),
+  }
 }
 
 function openPluginSocket(
@@ -121,7 +128,6 @@ function openPluginSocket(
   route: SocketRoute,
 ): void {
   assertHandshake(request)
-  route.authorize?.(request)
   const webSocket = context.sockets.accept(request, socket, head, route.maxMessageBytes)
   if (webSocket === undefined) return
   context.admission.welcomePeer(request)
@@ -140,7 +146,7 @@ function openPluginSocket(
 }
 
 /** Nobody subscribes to a key here, so no `subscribe` hook is asked. */
-function openWriteStatus(
+export function openWriteStatus(
   context: UpgradeContext,
   request: IncomingMessage,
   socket: PendingSocket,
@@ -154,7 +160,7 @@ function openWriteStatus(
   else void serveWriteStatus(context, question, webSocket, leave)
 }
 
-async function openClock(
+export async function openClock(
   context: UpgradeContext,
   request: IncomingMessage,
   socket: PendingSocket,
@@ -171,18 +177,13 @@ async function openClock(
   }
 }
 
-async function openSubscription(
+export async function openSubscription(
   context: UpgradeContext,
   request: IncomingMessage,
   socket: PendingSocket,
   head: Buffer,
-  target: RequestTarget | undefined,
+  { query, variables: { key = '' } }: RouteTarget,
 ): Promise<void> {
-  const key = target === undefined ? undefined : keyOfPath(target.path)
-  if (target === undefined || key === undefined) {
-    refuse(socket, { status: 404, text: '404 page not found\n' })
-    return
-  }
   assertKey(key)
   if (!isReadable(context, key)) {
     refuse(socket, { status: 400, text: '' })
@@ -197,7 +198,7 @@ async function openSubscription(
     subscription.close()
     return
   }
-  const version = new URLSearchParams(target.query).get('v') ?? undefined
+  const version = new URLSearchParams(query).get('v') ?? undefined
   const heldVersion = context.isResumable(key) ? version : undefined
   const { sockets } = context
   if (sockets.delegate({ pattern: key, subscription, socket, head, opening, heldVersion }, leave)) {

@@ -10,12 +10,14 @@ import type { KeyValueStore } from '../../store/key-value-store.ts'
 import type { ResolvedServerOptions } from '../contract/options.ts'
 import type { ManagementProvider } from '../contract/plugin.ts'
 import { jsonReply, type Reply } from '../exchange/reply.ts'
+import type { RouteTable } from '../routing/route-table.ts'
 import { listKeys, listOrphans } from './keys.ts'
 import type { Registry } from './registry.ts'
 
 export interface ManagementContext {
   readonly options: ResolvedServerOptions
   readonly registry: Registry
+  readonly routes: RouteTable
   readonly store: KeyValueStore
   /** `host:port` as bound; empty until then. */
   readonly address: () => string
@@ -32,7 +34,7 @@ export async function answerManagement(
   query: URLSearchParams,
 ): Promise<Reply | undefined> {
   const name = query.get('api') ?? ''
-  const api = Object.hasOwn(APIS, name) ? APIS[name] : context.providers.get(name)
+  const api = isApi(name) ? APIS[name] : context.providers.get(name)
   if (api === undefined) return undefined
   return jsonReply(managementJson(await api(context, query)))
 }
@@ -46,6 +48,15 @@ export function managementJson(value: unknown): string {
   return `${text}\n`
 }
 
+/** Whether the server alone answers the API of that name. */
+export function isOwnApi(name: string): boolean {
+  return name !== 'pivot' && isApi(name)
+}
+
+function isApi(name: string): boolean {
+  return Object.hasOwn(APIS, name)
+}
+
 type Api = (context: ManagementContext, query: URLSearchParams) => unknown
 
 const APIS: Readonly<Record<string, Api>> = {
@@ -57,6 +68,10 @@ const APIS: Readonly<Record<string, Api>> = {
   }),
   state,
   pivot: async ({ providers }) => (await providers.get('pivot')?.()) ?? NO_PIVOT,
+  routes: ({ routes }) =>
+    routes.list().map(({ path, methods, upgrade, who, description }) => {
+      return { path, methods, webSocket: upgrade !== undefined, who, description }
+    }),
   endpoints: ({ registry }) => registry.endpoints.list().map(describeEndpoint),
   proxies: ({ registry }) => registry.proxies.describe(),
   storage,

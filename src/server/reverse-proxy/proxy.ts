@@ -190,7 +190,9 @@ export class Proxies {
     })
     const proxy = new RegisteredProxy(resolved, () => this.#runtime)
     const registration: Registration = { type, proxy }
-    const unregister = compiled.map((template) => this.#router.add(proxy.handler(template)))
+    const unregister = compiled.map((template) =>
+      this.#router.add(proxy.row(template.text), template),
+    )
     this.#registrations.add(registration)
     return () => {
       for (const remove of unregister) remove()

@@ -7,10 +7,11 @@ import {
   refuse,
   type Sockets,
 } from '../connections/sockets.ts'
+import type { Route } from '../contract/route.ts'
 import { sendReply } from '../exchange/reply.ts'
 import { parseTarget } from '../exchange/request-url.ts'
-import type { PathTemplate, PathVariables } from '../routing/path-template.ts'
-import type { RoutedHandler } from '../routing/router.ts'
+import type { PathVariables } from '../routing/path-template.ts'
+import { ANY_METHOD } from '../routing/router.ts'
 import { openingOf } from '../websocket/handshake.ts'
 import { serveSubscription } from '../websocket/websocket.ts'
 import type { ResolvedProxyRoute } from './config.ts'
@@ -64,12 +65,13 @@ export class RegisteredProxy {
     return count
   }
 
-  /** The route's handler for one of its templates. */
-  handler(template: PathTemplate): RoutedHandler {
+  /** Its row for one of its paths. */
+  row(path: string): Route {
+    const { description } = this.route
     return {
-      matches: (_method, path) => template.match(path),
-      handle: (request, response, _url, variables) => this.#handle(request, response, variables),
-      upgrade: (request, socket, head, variables) =>
+      ...{ path, description, who: 'client', methods: [ANY_METHOD], isOfClients: true },
+      http: (request, response, { variables }) => this.#handle(request, response, variables),
+      upgrade: (request, socket, head, { variables }) =>
         this.#upgrade(request, socket, head, variables),
     }
   }

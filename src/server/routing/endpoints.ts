@@ -6,13 +6,14 @@ import { errorText, StateError } from '../../core/errors.ts'
 import { parseExact } from '../../core/json/json.ts'
 import { issuesText, type Schema } from '../../core/json/schema.ts'
 import { assertSchema, validateSchema } from '../../store/filters/schema-validator.ts'
+import type { Route } from '../contract/route.ts'
 import type { ServerIo } from '../data/io.ts'
 import { holdAnswer } from '../exchange/held-answer.ts'
 import type { RequestBodies } from '../exchange/request-bodies.ts'
 import { requestUrl } from '../exchange/request-url.ts'
 import type { Endpoint, EndpointContext, EndpointMethod, NodeEndpoint } from './endpoint.ts'
 import { compileTemplate, type PathTemplate, type PathVariables } from './path-template.ts'
-import type { RoutedHandler, Router } from './router.ts'
+import type { Router } from './router.ts'
 import {
   exchangeSignal,
   readWebBody,
@@ -43,7 +44,7 @@ export class Endpoints {
    */
   add(endpoint: Endpoint): () => void {
     const registered = new RegisteredEndpoint(endpoint, this.#services)
-    const remove = this.#router.add(registered)
+    const remove = this.#router.add(registered.route, registered.template)
     this.#endpoints.add(registered)
     return () => {
       remove()
@@ -57,52 +58,47 @@ export class Endpoints {
   }
 }
 
-class RegisteredEndpoint implements RoutedHandler {
+class RegisteredEndpoint {
   readonly endpoint: Endpoint
   readonly template: PathTemplate
+  readonly route: Route
   readonly #methods: ReadonlyMap<string, EndpointMethod>
   readonly #services: EndpointServices
-  readonly upgrade?: NonNullable<RoutedHandler['upgrade']>
 
   constructor(endpoint: Endpoint, services: EndpointServices) {
     this.endpoint = endpoint
-    const { upgrade } = endpoint
-    if (upgrade !== undefined) {
-      this.upgrade = (request, socket, head, variables) => {
-        const url = requestUrl(request.url, request.headers.host)
-        const signal = socketSignal(socket)
-        return upgrade(request, socket, head, {
-          variables,
-          url,
-          io: services.io,
-          body: undefined,
-          signal,
-        })
-      }
-    }
     this.template = compileTemplate(endpoint.path)
     this.#methods = checkMethods(endpoint)
     this.#services = services
+    const { path, upgrade, description = '' } = endpoint
+    this.route = {
+      ...{ path, description, who: 'client', isOfClients: true },
+      methods: [...this.#methods.keys()],
+      http: (request, response, { variables }) => this.#handle(request, response, variables),
+      upgrade:
+        upgrade !== undefined && this.#methods.has('GET')
+          ? (request, socket, head, { variables }) =>
+              upgrade(request, socket, head, {
+                variables,
+                url: requestUrl(request),
+                io: services.io,
+                body: undefined,
+                signal: socketSignal(socket),
+              })
+          : undefined,
+    }
   }
 
-  matches(method: string, path: string): PathVariables | undefined {
-    return this.#method(method) === undefined ? undefined : this.template.match(path)
-  }
-
-  methods(path: string): readonly string[] {
-    return this.template.match(path) === undefined ? [] : [...this.#methods.keys()]
-  }
-
-  async handle(
+  async #handle(
     request: IncomingMessage,
     response: ServerResponse,
-    url: URL,
     variables: PathVariables,
   ): Promise<void> {
     const { bodies, io } = this.#services
     const { maxBodyBytes } = bodies.limits
     const schemas = this.#method(request.method ?? '') ?? {}
     const signal = exchangeSignal(response)
+    const url = requestUrl(request)
     const document = await readDocument(request, schemas.request, bodies)
     const context = { variables, url, io, body: document?.value, signal }
     if (this.endpoint.handler !== undefined) {

@@ -1,78 +1,58 @@
-/**
- * Routes that the owner of a server registered: endpoints and proxies. They are asked in the order of
- * their registration, ahead of the data routes; the first that matches answers.
- */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { PendingSocket } from '../connections/sockets.ts'
-import type { PathVariables } from './path-template.ts'
+/** Routes that are asked in the order in which they were added; the first that takes a request answers it. */
+import type { Route } from '../contract/route.ts'
+import { compileTemplate, type PathTemplate, type PathVariables } from './path-template.ts'
 
-/** One registered route. */
-export interface RoutedHandler {
-  /**
-   * The path's variables when this route answers `method` on `path` (percent-decoded), else undefined.
-   * WebSocket handshakes ask for `GET`.
-   */
-  matches(method: string, path: string): PathVariables | undefined
-  /** Answers. A thrown StateError becomes its status and text. */
-  handle(
-    request: IncomingMessage,
-    response: ServerResponse,
-    url: URL,
-    variables: PathVariables,
-  ): void | Promise<void>
-  /** Takes a WebSocket handshake; a route without it leaves handshakes to the data routes. */
-  upgrade?(
-    request: IncomingMessage,
-    socket: PendingSocket,
-    head: Buffer,
-    variables: PathVariables,
-  ): void | Promise<void>
-  /** Methods it answers on `path`, empty when the path is not its own. Absent: not told. */
-  methods?(path: string): readonly string[]
-}
-
-/** A route that matched, with what its path captured. */
+/** A route that takes a request, with what its path captured. */
 export interface RouteMatch {
-  readonly route: RoutedHandler
+  readonly route: Route
   readonly variables: PathVariables
 }
 
+interface Row {
+  readonly route: Route
+  readonly template: PathTemplate
+  readonly methods: ReadonlySet<string>
+}
+
+/** As a method: a WebSocket handshake. */
+export type Asked = string | undefined
+/** Among the methods of a route: every one. */
+export const ANY_METHOD = '*'
+
 export class Router {
-  #routes: readonly RoutedHandler[] = []
+  #rows: readonly Row[] = []
 
   /** Adds a route after those already there, also while serving. Returns what takes it out again. */
-  add(route: RoutedHandler): () => void {
-    this.#routes = [...this.#routes, route]
+  add(route: Route, template: PathTemplate = compileTemplate(route.path)): () => void {
+    const head = route.methods.includes('GET') ? ['HEAD'] : []
+    const row = { route, template, methods: new Set([...route.methods, ...head]) }
+    this.#rows = [...this.#rows, row]
     return () => {
-      this.#routes = this.#routes.filter((other) => other !== route)
+      this.#rows = this.#rows.filter((other) => other !== row)
     }
   }
 
-  /** The first route that answers `method` on `path`. */
-  find(method: string, path: string): RouteMatch | undefined {
-    return this.#first(method, path, () => true)
-  }
-
-  /** The first route that takes WebSocket handshakes on `path`. */
-  findUpgrade(path: string): RouteMatch | undefined {
-    return this.#first('GET', path, (route) => route.upgrade !== undefined)
-  }
-
-  /** Methods that routes answer on `path`, each once, in order of registration. */
-  methodsOf(path: string): string[] {
-    return [...new Set(this.#routes.flatMap((route) => route.methods?.(path) ?? []))]
-  }
-
-  #first(
-    method: string,
-    path: string,
-    accepts: (route: RoutedHandler) => boolean,
-  ): RouteMatch | undefined {
-    for (const route of this.#routes) {
-      if (!accepts(route)) continue
-      const variables = route.matches(method, path)
+  /** The first route that takes it. */
+  find(asked: Asked, path: string): RouteMatch | undefined {
+    for (const { route, template, methods } of this.#rows) {
+      const takes =
+        asked === undefined
+          ? route.upgrade !== undefined
+          : methods.has(asked) || methods.has(ANY_METHOD)
+      const variables = takes ? template.match(path) : undefined
       if (variables !== undefined) return { route, variables }
     }
     return undefined
+  }
+
+  /** Every route on `path`, whatever its methods. */
+  at(path: string): Route[] {
+    return this.#rows.flatMap(({ route, template }) =>
+      template.match(path) === undefined ? [] : [route],
+    )
+  }
+
+  list(): Route[] {
+    return this.#rows.map(({ route }) => route)
   }
 }
