@@ -10,7 +10,7 @@ import { type Entry, metaJson, versionOf } from '../../../src/core/data/entry.ts
 import { errorText, isStateError, StateError } from '../../../src/core/errors.ts'
 import { assertKey, hasGlob } from '../../../src/core/keys/key.ts'
 import type { Logger } from '../../../src/core/ports/logger.ts'
-import type { PluginHost } from '../../../src/server/contract/plugin.ts'
+import type { PluginHost, PluginRoute } from '../../../src/server/contract/plugin.ts'
 import type { ReplicationStore } from '../../../src/store/replication-store.ts'
 import { planNodeDelete } from '../peer/plans.ts'
 import {
@@ -67,9 +67,10 @@ export function routePivot(
   authorize: (request: IncomingMessage) => void,
   options: () => PivotRoutesOptions | undefined,
 ): void {
-  for (const { path, methods, description } of ROUTES) {
+  for (const route of ROUTES) {
     host.route({
-      ...{ path, methods, description, who: 'peer', authorize },
+      ...route,
+      authorize,
       http: async (request, response, target) => {
         const current = options()
         if (current === undefined)
@@ -80,25 +81,28 @@ export function routePivot(
   }
 }
 
-const ROUTES = [
+const ROUTES: readonly PluginRoute[] = [
   {
-    ...{ path: '/_pivot/version', methods: ['GET'] },
+    ...{ path: '/_pivot/version', methods: ['GET'], who: 'peer' },
     description: 'the protocol of 2.0 nodes that this node speaks',
   },
-  { path: '/_pivot/health/nodes', methods: ['GET'], description: '2.0 nodes, at their leader' },
   {
-    ...{ path: '/_pivot/synchronize/{side:pivot|node}', methods: ['GET'] },
+    ...{ path: '/_pivot/health/nodes', methods: ['GET'], who: 'peer' },
+    description: '2.0 nodes, at their leader',
+  },
+  {
+    ...{ path: '/_pivot/synchronize/{side:pivot|node}', methods: ['GET'], who: 'peer' },
     description: 'pulls from the leader now',
   },
   {
-    ...{ path: '/_pivot/activity/{path:.*}', methods: ['GET'] },
+    ...{ path: '/_pivot/activity/{path:.*}', methods: ['GET'], who: 'listed' },
     description: 'the latest change of a path, for 2.0 nodes',
   },
   {
-    ...{ path: '/_pivot/pivot/{path:.*}', methods: ['GET', 'POST', 'DELETE'] },
+    ...{ path: '/_pivot/pivot/{path:.*}', methods: ['GET', 'POST', 'DELETE'], who: 'listed' },
     description: 'records of a path, for 2.0 nodes',
   },
-] as const
+]
 
 async function answer(
   options: PivotRoutesOptions,

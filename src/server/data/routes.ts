@@ -28,23 +28,41 @@ export interface DataContext extends WriteContext {
 /** Header of a list that lacks damaged records: how many. */
 export const DAMAGED_HEADER = 'Ooo-Damaged'
 
-/** Answers a request for a key. @throws StateError with the status and text of the refusal. */
-export type AnswerKey = (
+/** Answers GET and HEAD. @throws StateError with the status and text of the refusal, as the others do. */
+export function readKey(
   context: DataContext,
   request: IncomingMessage,
   response: ServerResponse,
   key: string,
-) => Promise<Reply>
+): Promise<Reply> {
+  return hasGlob(key) ? getList(context, request, response, key) : get(context, request, key)
+}
 
-/** By method; GET answers HEAD too. */
-export const KEY_ANSWERS: Readonly<Record<'GET' | 'POST' | 'PATCH' | 'DELETE', AnswerKey>> = {
-  GET: (context, request, response, key) =>
-    hasGlob(key) ? getList(context, request, response, key) : get(context, request, key),
-  POST: (context, request, _response, key) =>
-    writeValue(context, request, isGlob(key) ? 'push' : 'set', key),
-  PATCH: (context, request, _response, key) => writeValue(context, request, 'patch', key),
-  DELETE: (context, request, _response, key) =>
-    answerWrite(context, request, () => askedDelete(request, key), deletedReply),
+/** Answers POST of a value: to a plain key, or to a glob that makes one. */
+export function postKey(
+  context: DataContext,
+  request: IncomingMessage,
+  key: string,
+): Promise<Reply> {
+  return writeValue(context, request, isGlob(key) ? 'push' : 'set', key)
+}
+
+/** Answers PATCH. */
+export function patchKey(
+  context: DataContext,
+  request: IncomingMessage,
+  key: string,
+): Promise<Reply> {
+  return writeValue(context, request, 'patch', key)
+}
+
+/** Answers DELETE of a key, or of all that match a glob. */
+export function deleteKey(
+  context: DataContext,
+  request: IncomingMessage,
+  key: string,
+): Promise<Reply> {
+  return answerWrite(context, request, () => askedDelete(request, key), deletedReply)
 }
 
 async function get(context: DataContext, request: IncomingMessage, key: string): Promise<Reply> {

@@ -45,7 +45,8 @@ export async function answerWrite(
   let leave = (): void => undefined
   let isOver = false
   const write = async (): Promise<Reply & { ends: readonly ChangeEnd[] }> => {
-    const { request: given } = (asked = await ask())
+    asked = await ask()
+    const { request: given } = asked
     if (!isOver)
       leave = context.acks.begin(
         ack,

@@ -7,7 +7,7 @@
  *    nobody can register, or one that this node was told.
  * 3. A request with an `Origin` comes from a page. The page is served when its host is this node's own or
  *    loopback, whatever scheme and port, or when its origin is listed.
- * 4. What only nodes and operators use is served to no page: routes for `peer`.
+ * 4. What only nodes and operators use is served to no page: routes for `peer` and `listed`.
  */
 import type { IncomingMessage } from 'node:http'
 import { StateError } from '../../core/errors.ts'
@@ -80,7 +80,7 @@ export class PageGuard {
 
   judge(request: IncomingMessage, kind: RequestKind, { path, who }: AskedRoute): PageVerdict {
     const { origin } = request.headers
-    if (who === 'peer' && isOfPage(request)) {
+    if ((who === 'peer' || who === 'listed') && isOfPage(request)) {
       return this.#refuseClosed(origin ?? 'the node itself', path)
     }
     if (this.#servesAll) {

@@ -8,7 +8,8 @@
  * | `token` | as `client` | as `client` | the cluster token, where there is one |
  * | `node` | as `client` | as `client` | the cluster token; where there is none, this machine or an open cluster |
  * | `peer` | as `client`; any for a WebSocket handshake without an origin | none | as `node` |
+ * | `listed` | as `client` | none | as `node`, and from the place of a listed node of protocol 2.0 |
  *
- * A request that shows a credential of the node comes under any host name and from any page, but for `peer`.
+ * A request that shows a credential of the node comes under any host name, and from any page to what is for pages.
  */
-export type Who = 'anyone' | 'client' | 'token' | 'node' | 'peer'
+export type Who = 'anyone' | 'client' | 'token' | 'node' | 'peer' | 'listed'

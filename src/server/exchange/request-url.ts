@@ -22,11 +22,6 @@ export function parseTarget(target: string | undefined): RequestTarget | undefin
   }
 }
 
-/** The key of a data path; undefined when the path has characters that no key can have. */
-export function keyOfPath(path: string): string | undefined {
-  return /^\/[a-zA-Z*\d/\-_.]+$/.test(path) ? path.slice(1) : undefined
-}
-
 /** The target as a URL for endpoints; the host is the one the client named. */
 export function requestUrl({
   url: target = '/',

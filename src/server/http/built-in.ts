@@ -2,11 +2,10 @@
 import { RESERVED_PATHS } from '../../store/filters/filters.ts'
 import type { Route, RouteTarget, UpgradeHandler } from '../contract/route.ts'
 import { answerBatch, BATCH_PATH } from '../data/batch-route.ts'
-import { type AnswerKey, KEY_ANSWERS } from '../data/routes.ts'
+import { deleteKey, patchKey, postKey, readKey } from '../data/routes.ts'
 import { answerWriteStatus, streamWriteStatus, wantsEvents } from '../data/write-route.ts'
 import { answerHealth, answerReady, HEALTH_PATH, READY_PATH } from '../exchange/health.ts'
 import type { Reply } from '../exchange/reply.ts'
-import { keyOfPath } from '../exchange/request-url.ts'
 import { answerManagement } from '../management/management.ts'
 import { answerMetrics, METRICS_PATH } from '../management/metrics.ts'
 import type { PathTemplate } from '../routing/path-template.ts'
@@ -43,17 +42,20 @@ function addKeys(routes: RouteTable, context: UpgradeContext): void {
       { ...{ path: KEY.text, methods, description, who: 'client', isOfClients: true }, ...more },
       KEY,
     )
-  const answer = (answerKey: AnswerKey): Partial<Route> => ({
-    http: (request, _response, { variables }) => answerKey(context, request, variables.key ?? ''),
-  })
-  const { GET, POST, PATCH, DELETE } = KEY_ANSWERS
   add(READ, 'an entry, or a list; its changes', {
-    ...answer(GET),
+    http: (request, response, { variables: { key = '' } }) =>
+      readKey(context, request, response, key),
     upgrade: (...handshake) => openSubscription(context, ...handshake),
   })
-  add(['POST'], 'stores a value', answer(POST))
-  add(['PATCH'], 'merges into a value', answer(PATCH))
-  add(['DELETE'], 'deletes one, or all that match', answer(DELETE))
+  add(['POST'], 'stores a value', {
+    http: (request, _response, { variables: { key = '' } }) => postKey(context, request, key),
+  })
+  add(['PATCH'], 'merges into a value', {
+    http: (request, _response, { variables: { key = '' } }) => patchKey(context, request, key),
+  })
+  add(['DELETE'], 'deletes one, or all that match', {
+    http: (request, _response, { variables: { key = '' } }) => deleteKey(context, request, key),
+  })
   add(['OPTIONS'], 'what may be asked of a path', {
     http: (_request, _response, { path }) => {
       return { status: 204, headers: { Allow: routes.allow(path) } }
@@ -106,14 +108,11 @@ async function answerRoot(context: HttpContext, query: string): Promise<Reply> {
   return reply ?? answerIndex(context.uiDir, context.name)
 }
 
-/** Every request of a key comes here, so it is matched without the expression of a template. */
+/** Paths that a key could have. Most requests come here, so they are matched without a template's expression. */
 const KEY: PathTemplate = {
   text: '/{key}',
   variables: new Map([['key', 'key']]),
-  match: (path) => {
-    const key = keyOfPath(path)
-    return key === undefined ? undefined : { key }
-  },
+  match: (path) => (/^\/[a-zA-Z*\d/\-_.]+$/.test(path) ? { key: path.slice(1) } : undefined),
 }
 
 /** Paths whose first segment belongs to the web page of the Go server. */

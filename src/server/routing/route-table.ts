@@ -17,6 +17,8 @@ import { ANY_METHOD, type Asked, type RouteMatch, Router } from './router.ts'
 
 /** Paths of the server's own, which nobody can register. */
 const OWN_PREFIX = '/-/'
+/** Paths of routes that are asked first. */
+const NODE_PATH = /^\/(?:_|-\/)/
 
 /** A request and the route that answers it. */
 export interface RoutedRequest {
@@ -57,27 +59,26 @@ export class RouteTable {
   }
 
   /** The route of a request, or of a handshake; there is always one, if only to refuse it. */
-  routeOf(request: IncomingMessage, isHandshake: boolean): RoutedRequest {
-    const target = parseTarget(request.url)
+  routeOf({ url, method = '' }: IncomingMessage, isHandshake: boolean): RoutedRequest {
+    const target = parseTarget(url)
     if (target === undefined) return { route: BAD_REQUEST, target: NOWHERE }
     const { path, query } = target
-    const { route, variables } = this.find(isHandshake ? undefined : (request.method ?? ''), path)
-    return { route, target: { path, query, variables } }
-  }
-
-  find(asked: Asked, path: string): RouteMatch {
-    if (path.startsWith(OWN_PREFIX) || path.startsWith('/_')) {
-      const own = this.#exact.get(path) ?? this.#templates
-      const found = own.find(asked, path)
-      if (found !== undefined) return found
-      const others = own.at(path)
-      if (others.length > 0 || path.startsWith(OWN_PREFIX)) return refusal(others, asked)
-    }
-    return (
+    const asked = isHandshake ? undefined : method
+    const { route, variables } =
+      (NODE_PATH.test(path) ? this.#findOwn(asked, path) : undefined) ??
       this.#registered.find(asked, path) ??
       this.#rest.find(asked, path) ??
       refusal(this.#openTo(path), asked)
-    )
+    return { route, target: { path, query, variables } }
+  }
+
+  /** undefined for a path that no route of the node or of a plugin has, and others may. */
+  #findOwn(asked: Asked, path: string): RouteMatch | undefined {
+    const own = this.#exact.get(path) ?? this.#templates
+    const found = own.find(asked, path)
+    if (found !== undefined) return found
+    const others = own.at(path)
+    return others.length > 0 || path.startsWith(OWN_PREFIX) ? refusal(others, asked) : undefined
   }
 
   /** What `Allow` says of a path outside of the node's own. */
@@ -90,7 +91,7 @@ export class RouteTable {
   }
 
   #routerOf(path: string, { variables }: PathTemplate): Router {
-    if (!path.startsWith(OWN_PREFIX) && !path.startsWith('/_')) return this.#rest
+    if (!NODE_PATH.test(path)) return this.#rest
     if (variables.size > 0) return this.#templates
     const router = this.#exact.get(path) ?? new Router()
     this.#exact.set(path, router)
