@@ -22,18 +22,21 @@ server.endpoint({
   },
   // The body has been checked against the schema by now.
   fetch: async (_request, { variables, body, io }) => {
-    const key = `accounts/${variables.id}`
-    const balance = (await io.get<Account>(key))?.data.balance ?? 0
     const { amount } = body as { readonly amount: number }
-    await io.set<Account>(key, { balance: balance + amount })
-    return Response.json({ balance: balance + amount })
+    const { data } = await io.update<Account>(
+      `accounts/${variables.id}`,
+      ({ balance }) => ({ balance: balance + amount }),
+      { initial: { balance: 0 } },
+    )
+    return Response.json(data)
   },
 })
 await server.open()
 
 await deposit({ amount: 5 })
-await deposit({ amount: 7 })
 await deposit({ amount: -1 })
+// Of those that come at once none is lost.
+await Promise.all(Array.from({ length: 20 }, () => deposit({ amount: 1 })))
 const stored = await fetch(`${server.address?.url}/accounts/ann`)
 console.log('stored:', ((await stored.json()) as { data: Account }).data)
 

@@ -56,12 +56,17 @@ export type {
   LeaderRequest,
   ManagementProvider,
   PluginHost,
+  PluginRoute,
   Replication,
+  Reply,
   RouteHandler,
+  RouteInfo,
+  RouteTarget,
   ServerAddress,
   ServerPlugin,
   SocketRoute,
   WarningProvider,
+  Who,
 } from './server/contract/plugin.ts'
 export type { TlsOptions } from './server/contract/tls.ts'
 export { loadTrustedCas } from './server/contract/tls.ts'
@@ -69,6 +74,8 @@ export type {
   IoAckOptions,
   IoEntry,
   IoListOptions,
+  IoUpdated,
+  IoUpdateOptions,
   IoWriteOptions,
   IoWritten,
   ServerIo,

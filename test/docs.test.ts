@@ -51,7 +51,7 @@ describe('examples', () => {
     'basic-server.ts':
       /settings: \{ theme: 'dark', volume: 7 \}\n.*: second, first\nafter delete: undefined\n$/,
     'custom-endpoints.ts':
-      /^200 \{"balance":5\}\n200 \{"balance":12\}\n400 .*amount.*\nstored: \{ balance: 12 \}\n$/,
+      /^200 \{"balance":5\}\n400 .*amount.*\n(200 \{"balance":\d+\}\n){20}stored: \{ balance: 25 \}\n$/,
     'in-process-io.ts': /^(written: games\/\w+\n){3}Chess 3, Go 2\nnewest: go\ngone: undefined\n$/,
     'limit-filter.ts': /^events: 5, 4, 3\n$/,
     'limit-with-schema.ts': /^refused: true true\noldest first: 21, 22\n$/,
@@ -80,6 +80,15 @@ describe('examples', () => {
     const output = await runProgram(name.replace(/\.ts$/, ''), code)
     expect(expected, 'the table of outputs').toHaveProperty([name])
     expect(output).toMatch(expected[name] ?? /./)
+  })
+
+  it('custom-endpoints.ts loses no deposit where a filter takes a while', async () => {
+    const code = readFileSync(join(PROJECT_ROOT, 'examples', 'custom-endpoints.ts'), 'utf8')
+    const filter = `server.filters.write('accounts/*', (_key, account) =>
+      new Promise((resolve) => setTimeout(resolve, 20, account)))`
+    const slow = code.replace('await server.open()', (open) => `${filter}\n${open}`)
+    expect(slow).toContain(filter)
+    expect(await runProgram('slow-filter', slow)).toMatch(expected['custom-endpoints.ts'] ?? /./)
   })
 })
 

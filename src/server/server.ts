@@ -116,6 +116,7 @@ class NodeServer implements Server {
   readonly set: ServerIo['set'] = this.#io.set
   readonly push: ServerIo['push'] = this.#io.push
   readonly patch: ServerIo['patch'] = this.#io.patch
+  readonly update: ServerIo['update'] = this.#io.update
   readonly delete: ServerIo['delete'] = this.#io.delete
 
   constructor(options: ResolvedServerOptions) {

@@ -3,7 +3,6 @@
  * Values are encoded as the client does: `bigint` and `JsonNumber` digit for digit; read
  * back, integers that a double cannot hold are `bigint`. Values are not checked against `T`.
  */
-
 import { type Entry, indexOfKey } from '../../core/data/entry.ts'
 import type { Precondition } from '../../core/data/precondition.ts'
 import { StateError } from '../../core/errors.ts'
@@ -42,6 +41,12 @@ export interface IoWritten {
   readonly id: string
 }
 
+/** What an update did. */
+export interface IoUpdated<T = unknown> extends IoWritten {
+  /** What is stored now. */
+  readonly data: T
+}
+
 export interface IoListOptions {
   /** By `created`: `oldest` first (default) or `newest` first. A limit filter orders by its own rule. */
   readonly order?: 'newest' | 'oldest'
@@ -70,6 +75,11 @@ export interface IoWriteOptions extends IoAckOptions {
   readonly durability?: Durability | undefined
 }
 
+export interface IoUpdateOptions<T = unknown> extends IoWriteOptions {
+  /** What is changed where the key is absent, which then comes into being. Default: that is `not_found`. */
+  readonly initial?: T | undefined
+}
+
 /** @throws StateError everywhere: of the key or glob, a filter, the condition or the storage. */
 export interface ServerIo {
   /** The entry of a plain key as its read filter shows it; undefined when there is none. */
@@ -86,6 +96,17 @@ export interface ServerIo {
   ): Promise<IoWritten>
   /** Merges a value deeply into what is stored; conflicts are refused, nothing is written then. */
   patch<T = unknown>(key: string, value: T, options?: IoWriteOptions): Promise<IoWritten>
+  /**
+   * Writes what `change` makes of the value of a plain key, in one step: no other write comes between. It is given
+   * what is stored, whatever a read filter shows; the write filter sees what it gives back. It must answer at once, may
+   * be asked more than once, and nothing is written when it throws.
+   * @throws StateError `not_found` when the key is absent and nothing is given as `initial`.
+   */
+  update<T = unknown>(
+    key: string,
+    change: (value: T) => T,
+    options?: IoUpdateOptions<T>,
+  ): Promise<IoUpdated<T>>
   /** Deletes a plain key. */
   delete(key: string, options?: IoWriteOptions): Promise<void>
 }
@@ -136,6 +157,23 @@ export function createIo(target: () => IoTarget): ServerIo {
       }
       return ioWritten(await make(target(), write, options))
     },
+    async update<T>(key: string, change: (value: T) => T, options: IoUpdateOptions<T> = {}) {
+      assertPlain(key)
+      const { initial, precondition } = options
+      let stored = ''
+      const write: RequestedWrite = {
+        op: 'update',
+        key,
+        precondition,
+        ...(initial === undefined ? {} : { initial: encodeJson(initial) }),
+        change: ({ data }) => encodeNow(change(parseExact(data) as T)),
+        onMade: (json) => {
+          stored = json
+        },
+      }
+      const written = await make(target(), write, options)
+      return { ...ioWritten(written), data: parseExact(stored) as T }
+    },
     async delete(key, options) {
       assertPlain(key)
       await make(target(), { op: 'delete', key, precondition: options?.precondition }, options)
@@ -146,6 +184,13 @@ export function createIo(target: () => IoTarget): ServerIo {
 function ioEntry<T>({ key, created, updated, data }: Entry): IoEntry<T> {
   // The promise of the signature: the caller says what the type is.
   return { created, updated, index: indexOfKey(key), path: key, data: parseExact(data) as T }
+}
+
+/** @throws StateError `invalid_option` for a promise, which would be stored as an empty object. */
+function encodeNow(value: unknown): string {
+  if (!(value instanceof Promise)) return encodeJson(value)
+  value.catch(() => undefined)
+  throw new StateError('invalid_option', 'io: a change gives its value at once, not a promise')
 }
 
 /** Makes a write and waits until it is where it has to be. @throws StateError `ack_timeout`. */
