@@ -47,6 +47,28 @@ describe('?api=', () => {
   })
 })
 
+describe('routes', () => {
+  it('are all that the node answers, what was registered among them, in the order of asking', async () => {
+    const node = await serve()
+    const remove = node.server.endpoint({
+      ...{ path: '/e/{id}', methods: { PUT: {} }, description: 'an endpoint' },
+      fetch: () => new Response('e'),
+    })
+    node.server.proxy.route({ localPath: 'p/*', resolve: () => ({ address: 'a:1', path: 'p' }) })
+    const routes = JSON.parse(await ask(node, 'routes')) as { path: string }[]
+    expect(routes).toContainEqual({
+      ...{ path: '/e/{id}', methods: ['PUT'], webSocket: false, who: 'client' },
+      description: 'an endpoint',
+    })
+    const at = (path: string): number => routes.findIndex((route) => route.path === path)
+    const order = ['/-/healthz', '/e/{id}', '/p/{path1:.*}', '/', '/{key}'].map(at)
+    expect(order).toEqual([...order].sort((a, b) => a - b))
+    expect(order[0]).toBeGreaterThanOrEqual(0)
+    remove()
+    expect(await ask(node, 'routes')).not.toContain('/e/{id}')
+  })
+})
+
 describe('keys', () => {
   const page = (keys: string[], rest: object): string => JSON.stringify({ keys, ...rest })
 

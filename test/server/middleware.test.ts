@@ -45,6 +45,32 @@ describe('middleware', () => {
     ])
   })
 
+  it('may send a request somewhere else, where the door of that route is asked', async () => {
+    const authorize = (): never => {
+      throw new StateError('unauthorized', 'closed')
+    }
+    const route = {
+      path: '/_p',
+      methods: ['GET'],
+      who: 'node',
+      description: 'test',
+      authorize,
+    } as const
+    const http = (): { status: number } => ({ status: 200 })
+    const node = await serve({
+      plugins: [{ name: 'p', setup: (host) => host.route({ ...route, http }) }],
+    })
+    await node.post('/key', '1')
+    node.server.use((request, _response, next) => {
+      if (request.url === '/alias') request.url = '/key'
+      if (request.url === '/door') request.url = '/_p'
+      return next()
+    })
+    expect((await node.get('/alias')).status).toBe(200)
+    expect(await node.get('/door')).toMatchObject({ status: 401, body: 'closed' })
+    await node.subscribe('/alias')
+  })
+
   it('runs in the order of registration, and back', async () => {
     const node = await serve()
     const order: string[] = []
