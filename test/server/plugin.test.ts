@@ -111,6 +111,16 @@ describe('a plugin route', () => {
     await expect(serve({ plugins: [bad] })).rejects.toThrow(/plugin path/)
   })
 
+  it.each(['token', 'node', 'peer', 'listed'] as const)(
+    'for `%s` has to say how it asks for the credential',
+    async (who) => {
+      const bad = plugin((host) => host.route({ ...route('/_a', () => undefined), who }))
+      await expect(serve({ plugins: [bad] })).rejects.toThrow(
+        `is for "${who}" and has no authorize`,
+      )
+    },
+  )
+
   it('can be registered once', async () => {
     const one = plugin((host) => host.route(route('/_a', () => undefined)))
     await expect(serve({ plugins: [one, one] })).rejects.toThrow(/"\/_a" is taken for GET/)
@@ -206,7 +216,7 @@ describe('a plugin socket', () => {
       plugins: [
         plugin((host) =>
           host.route({
-            ...{ path: '/_bad', methods: [], who: 'peer', description: 'bad' },
+            ...{ path: '/_bad', methods: [], who: 'client', description: 'bad' },
             socket: {
               maxMessageBytes: 10,
               connected: () => {

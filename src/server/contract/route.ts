@@ -48,7 +48,7 @@ export interface RouteInfo {
 }
 
 export interface Route extends RouteInfo {
-  /** Asks for the credential that `who` names; throws a StateError to refuse. */
+  /** Asks for the credential that `who` names, where it names one; throws a StateError to refuse. */
   readonly authorize?: ((request: IncomingMessage) => void) | undefined
   readonly http?: RouteHandler
   readonly upgrade?: UpgradeHandler | undefined

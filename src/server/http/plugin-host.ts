@@ -50,7 +50,8 @@ export function createPluginRoutes(): PluginRoutes {
 
 /**
  * The host given to each plugin's `setup`; it fills `routes`.
- * `route` throws `invalid_option` for a path that a key could have, `management` for a name that is taken.
+ * `route` throws `invalid_option` for a path that a key could have, and for a door that is not asked at; `management` for
+ * a name that is taken.
  */
 export function createPluginHost(
   services: Omit<
@@ -76,7 +77,7 @@ export function createPluginHost(
       services.replicationStore.setLeaderOf((key) => firstLeader(leaders, key))
     },
     route: (route) => {
-      assertOwnPath(route.path)
+      assertRoute(route)
       routes.rows.push(route)
     },
     management: (name, provider) => {
@@ -119,10 +120,15 @@ function firstLeader(leaders: readonly LeaderOf[], key: string): string | undefi
   return undefined
 }
 
-function assertOwnPath(path: string): void {
-  if (/^\/(?:_|-\/)./.test(path) && !path.endsWith('/')) return
-  throw new StateError(
-    'invalid_option',
-    `ooo: plugin path "${path}" must start with /_ or /-/ and not end with /`,
-  )
+function assertRoute({ path, who, authorize }: PluginRoute): void {
+  const refuse = (why: string): never => {
+    throw new StateError('invalid_option', `ooo: plugin path "${path}" ${why}`)
+  }
+  if (!/^\/(?:_|-\/)./.test(path) || path.endsWith('/')) {
+    refuse('must start with /_ or /-/ and not end with /')
+  }
+  // A row that claims a door and does not ask would be open to every client.
+  if (who !== 'anyone' && who !== 'client' && authorize === undefined) {
+    refuse(`is for "${who}" and has no authorize`)
+  }
 }
