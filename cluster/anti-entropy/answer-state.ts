@@ -2,7 +2,7 @@
  * What a leader owes one follower in comparisons: at most one question and one exchange at a time.
  * A pure part of `leader-session.ts`.
  *
- * Invariants, checked by `test/cluster/leader-session.test.ts`:
+ * Invariants, checked by `test/quick/cluster/leader/session.test.ts`:
  * 1. Parts that are not taken exceed the window by less than one message.
  * 2. At most one page is being searched for.
  * 3. A follower that asks more than one thing at a time, or about keys it does not follow, or sends

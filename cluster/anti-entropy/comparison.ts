@@ -12,7 +12,7 @@
  * ```
  * States with nothing to do are passed through at once.
  *
- * Invariants, checked by `test/cluster/comparison-machine.test.ts`:
+ * Invariants, checked by `test/quick/cluster/anti-entropy/comparison-machine.test.ts`:
  * 1. One question or exchange is under way at a time, and each has a number of its own.
  * 2. A part is acknowledged when it is durable, and the next portion asked for after the last.
  * 3. A comparison ends when all its sets are done; a reply that was not asked for is a violation.

@@ -6,7 +6,7 @@
  *      └───────────any other message──────────────────────────────────────▲
  * ```
  *
- * Invariants, checked by `test/cluster/leader-session.test.ts`:
+ * Invariants, checked by `test/quick/cluster/leader/session.test.ts`:
  * 1. Every record in scope with seq ≤ `sent`, beyond where the feed began, has been sent on it, or
  *    was pushed by this very follower on it, or was superseded by a record with a later seq, or is `large`.
  *    The feed begins where the stream did, or where the follower's latest request says; see `protocol-bus.ts`.

@@ -1,6 +1,6 @@
 /** Filters that expire entries or throw, and lists that stay right all the same. */
 import { describe, expect, it } from 'vitest'
-import { canonicalText } from '../core/exact-apply.ts'
+import { canonicalText } from '../quick/core/exact-apply.ts'
 import { type SocketClient, serve, type TestServer } from '../server/serve.ts'
 import { waitFor } from '../support/wait.ts'
 

@@ -1,6 +1,6 @@
 /** Faults of the Go server around open lists, each as it showed to a subscriber. */
 import { describe, expect, it } from 'vitest'
-import { canonicalText } from '../core/exact-apply.ts'
+import { canonicalText } from '../quick/core/exact-apply.ts'
 import { type SocketClient, serve, type TestServer } from '../server/serve.ts'
 import { waitFor } from '../support/wait.ts'
 

@@ -1,7 +1,7 @@
 /**
  * The part of the Kubernetes API that leases and labels of pods need, over real HTTP, as strict as the real
  * one: `resourceVersion` conflicts, what is required of a Lease, tokens, namespaces. It keeps no time. That it
- * answers as the real one does is what `test/election/kubernetes-api.test.ts` is for.
+ * answers as the real one does is what `test/cluster/election/kubernetes-api.test.ts` is for.
  */
 import * as http from 'node:http'
 import * as https from 'node:https'

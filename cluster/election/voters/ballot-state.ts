@@ -12,7 +12,7 @@
  * before, or refilled by a leader that decided. Where nobody has made a list yet, whoever has none counts
  * whatever its disk, since nothing was decided before. The leader itself counts under the same rule.
  *
- * Invariants, checked by `test/election/ballot-state.test.ts`:
+ * Invariants, checked by `test/quick/election/ballot-state.test.ts`:
  * 1. It decides only after a majority of the latest list it has heard of counted, of both lists while the
  *    list changes.
  * 2. A list that it founds is stored by a majority, and kept by the lease as done, before it decides: whoever

@@ -14,7 +14,7 @@
  * gap waits in `ahead`, so only what was lost is sent again. A message of the bus is taken only when it begins
  * at or before what is covered and ends after it, so repeated, late and foreign ones change nothing.
  *
- * Invariants, checked by `test/cluster/bus-machine.test.ts`:
+ * Invariants, checked by `test/quick/cluster/bus/machine.test.ts`:
  * 1. What is covered grows only by a part of the log that joins on.
  * 2. Of the stream only rows of the latest request are taken.
  * 3. What waits in `ahead` or to be stored stays below `busPendingBytes`, or is one message.

@@ -10,7 +10,7 @@
  *     └────down───────┴──────────────────────────┴────────┴─────────down─────────┘   close ▶ closed
  * ```
  *
- * Invariants, checked by `test/cluster/follower-state.test.ts`:
+ * Invariants, checked by `test/quick/cluster/follower/state.test.ts`:
  * 1. The cursor moves only with an effect that makes it durable, in the same batch as the records it
  *    covers or after all of them.
  * 2. A leader whose log does not continue our cursor is compared with in full, while what it changes

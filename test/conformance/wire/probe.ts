@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { type ClientOptions, WebSocket } from 'ws'
 import { parseNodes } from '../../../src/core/json/json.ts'
-import { applyExactly, canonicalText } from '../../core/exact-apply.ts'
+import { applyExactly, canonicalText } from '../../quick/core/exact-apply.ts'
 import { waitFor } from '../../support/wait.ts'
 import { WireFailure } from './assert.ts'
 

@@ -1,5 +1,5 @@
 /** Compares what a subscriber holds with what a fresh read gives. */
-import { canonicalText } from '../../core/exact-apply.ts'
+import { canonicalText } from '../../quick/core/exact-apply.ts'
 import { equal } from './assert.ts'
 import type { Probe } from './probe.ts'
 import type { Target } from './target.ts'

@@ -1,5 +1,5 @@
 /** Sections 4.6 and 4.7: what each event sends to objects and lists. */
-import { canonicalText } from '../../core/exact-apply.ts'
+import { canonicalText } from '../../quick/core/exact-apply.ts'
 import { ensure, equal, matches } from './assert.ts'
 import { section, type WireCase } from './case.ts'
 import type { Probe } from './probe.ts'

@@ -1,6 +1,6 @@
 /** Sections 4.2–4.5: frames, envelopes, versions, and which events reach a subscription. */
 
-import { canonicalText } from '../../core/exact-apply.ts'
+import { canonicalText } from '../../quick/core/exact-apply.ts'
 import { waitFor } from '../../support/wait.ts'
 import { ensure, equal, matches } from './assert.ts'
 import { section, type WireCase } from './case.ts'

@@ -1,5 +1,5 @@
 /** Section 5.5: lists with a limit, and the frames of section 4.7 they cause. */
-import { canonicalText } from '../../core/exact-apply.ts'
+import { canonicalText } from '../../quick/core/exact-apply.ts'
 import { waitFor } from '../../support/wait.ts'
 import { equal } from './assert.ts'
 import { section, type WireCase } from './case.ts'

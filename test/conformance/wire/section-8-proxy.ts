@@ -1,7 +1,7 @@
 /** Section 8: routes forwarded to a second server, as clients see them. */
 
 import type { ProxyRoute } from '../../../src/server/reverse-proxy/proxy.ts'
-import { canonicalText } from '../../core/exact-apply.ts'
+import { canonicalText } from '../../quick/core/exact-apply.ts'
 import { waitFor } from '../../support/wait.ts'
 import { equal, matches } from './assert.ts'
 import { section, type WireCase } from './case.ts'
