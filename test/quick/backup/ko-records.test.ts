@@ -9,7 +9,7 @@ import { LevelStorage } from '../../../storage-adapters/leveldb/leveldb.ts'
 import { openStore } from '../../support/store.ts'
 
 /** Written by `ko-fixture/main.go` with the engine and the values of the Go server. */
-const FIXTURE = fileURLToPath(new URL('ko-fixture/db', import.meta.url))
+const FIXTURE = fileURLToPath(new URL('../../backup/ko-fixture/db', import.meta.url))
 const START = 1_700_000_000_123_456_789n
 
 const folders: string[] = []

@@ -1,5 +1,4 @@
 /** A node that can not reach the lease asks others who leads. */
-import type { IncomingHttpHeaders } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { type Lease, type LeaseView, NO_MARK } from '../../../cluster/election/lease/lease.ts'
 import { withPeerKnowledge } from '../../../cluster/election/peer-knowledge.ts'
@@ -50,7 +49,7 @@ function setUp(
         const told = answers[url]
         if (told === undefined) throw new Error('out of reach')
         const text = typeof told === 'string' ? told : JSON.stringify(told)
-        const proof = proveAnswer(knows(url), headers as IncomingHttpHeaders, text)
+        const proof = proveAnswer(knows(url), headers as Record<string, string>, text)
         return { status: 503, headers: proof, body: new TextEncoder().encode(text) }
       },
     },

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { clientTextOf, StateError } from '../../../src/core/errors.ts'
+import { clientTextOf, StateError } from '../../src/core/errors.ts'
 
 function systemError(message: string, code: string, syscall: string): Error {
   return Object.assign(new Error(message), { code, syscall })
