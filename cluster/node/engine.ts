@@ -22,14 +22,11 @@ import { followedSets, usualSets } from '../anti-entropy/key-set.ts'
 import { BusPublisher } from '../bus/publisher.ts'
 import type { BusReport } from '../bus/report.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
-import type { LeaseReport } from '../election/election.ts'
-import type { VotersReport } from '../election/voters/report.ts'
 import { grantsOf, type Standing } from '../election/voters/standing.ts'
 import { FollowerLink } from '../follower/follower.ts'
-import { CloneGuard, type CloneReport } from '../incarnation/clone-guard.ts'
+import { CloneGuard } from '../incarnation/clone-guard.ts'
 import { type FollowerStatus, Leader } from '../leader/leader.ts'
-import type { RefusalReport } from '../leader/refusals.ts'
-import { type Placement, type Scope, scopeOf } from '../members/placement.ts'
+import { type Placement, scopeOf } from '../members/placement.ts'
 import { FollowerProgress } from '../progress/follower-progress.ts'
 import type { RegisteredFollower } from '../progress/follower-registry.ts'
 import { leavePlacement, loadProgress, settlePlacement } from '../progress/link-progress.ts'
@@ -37,36 +34,8 @@ import { type LivedTime, livedTimeOf } from '../progress/lived-time.ts'
 import { horizonAt } from '../progress/retention.ts'
 import { PartialValues } from '../stream/partial-values.ts'
 import { ConflictRevision } from './conflict-revision.ts'
-import { type FollowerReport, type LinkReport, Monitor } from './monitor.ts'
-
-/** `leader`: follows nobody. `follower`: follows for every scope. `mixed`: leads some. */
-export type ClusterRole = 'leader' | 'follower' | 'mixed'
-
-export interface ClusterStatus {
-  readonly id: string
-  readonly name: string
-  readonly role: ClusterRole
-  readonly epoch: string
-  /** Seq of this node's last change. */
-  readonly head: number
-  readonly scopes: readonly Scope[]
-  readonly links: readonly LinkReport[]
-  readonly followers: readonly FollowerReport[]
-  /** Streams and messages that this node refused since it started. */
-  readonly refusals: RefusalReport
-  /** Followers that deletions are kept for, connected or away. */
-  readonly registered: readonly RegisteredFollower[]
-  /** Nodes that are refused because they run from a copy of another one's data. */
-  readonly clones: readonly CloneReport[]
-  /** Milliseconds added to this node's wall clock to have its leader's; 0 while not measured. */
-  readonly clockOffsetMs: number
-  /** The lease by which the leader is elected; absent where leaders are configured. */
-  readonly lease?: LeaseReport
-  /** Who votes for what an elected leader decides; absent where leaders are configured. */
-  readonly voters?: VotersReport
-  /** The bus between leaders and followers; undefined: there is none. */
-  readonly bus: BusReport | undefined
-}
+import type { ClusterRole, ClusterStatus } from './engine-status.ts'
+import { Monitor } from './monitor.ts'
 
 export interface EngineOptions {
   readonly options: ResolvedClusterOptions

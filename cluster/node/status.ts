@@ -6,7 +6,8 @@ import { NS_PER_MS } from '../../src/core/ports/time.ts'
 import type { BusSide } from '../../src/fanout/bus.ts'
 import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { Scope } from '../members/placement.ts'
-import type { ClusterEngine, ClusterStatus } from './engine.ts'
+import type { ClusterEngine } from './engine.ts'
+import type { ClusterStatus } from './engine-status.ts'
 import type { LinkReport } from './monitor.ts'
 
 /** A scope as this node sees it. */

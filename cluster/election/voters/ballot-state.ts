@@ -22,7 +22,6 @@
  *    when it began.
  * 4. It never goes back to an older list.
  */
-
 import {
   isLaterList,
   isMajority,

@@ -40,12 +40,12 @@ export async function filterWrite(
     case 'update': {
       const { onMade, ...rest } = write
       const filtered = filteredWhenPlanned(parts, key, write.change, context)
-      return { ...rest, change: (current) => told(filtered(current), onMade) }
+      return { ...rest, change: (current) => reporting(filtered(current), onMade) }
     }
   }
 }
 
-function told(json: string, onMade: ((json: string) => void) | undefined): string {
+function reporting(json: string, onMade: ((json: string) => void) | undefined): string {
   onMade?.(json)
   return json
 }
