@@ -34,6 +34,7 @@ import {
   outboxRow,
   RECORD_ROWS,
   recordRow,
+  type SequencedRow,
   sealRow,
   TIME_ROWS,
   timeRow,
@@ -200,9 +201,14 @@ export class VirtualDisk {
 
   /** The intact record of a key, as it is on disk. */
   record(key: string): StoredRecord | undefined {
+    return this.row(key)?.record
+  }
+
+  /** The same with its place in the log. */
+  row(key: string): SequencedRow | undefined {
     const value = this.#rows.get(recordRow(key))
     if (value === undefined || this.#rows.has(damageRow(key))) return undefined
-    return decodeRecord(key, value)?.record
+    return decodeRecord(key, value)
   }
 
   /** Whether the record of a key is in the outbox. */

@@ -269,6 +269,7 @@ export class VirtualNode {
   crash(lost = 0): void {
     this.#lives++
     this.#died()
+    this.#past?.died((key) => this.disk.row(key))
     this.disk.crash(lost)
     this.#world.network.unlisten(this.host)
     this.#world.bus?.disconnect(this.host)

@@ -5,6 +5,7 @@
 import type { Commit, Entry, StoredRecord } from '../../src/core/data/entry.ts'
 import { marksOf, newestFirst, versionOf } from '../../src/core/data/entry.ts'
 import { hasGlob, matchKey } from '../../src/core/keys/key.ts'
+import type { SequencedRow } from '../../src/store/format/rows.ts'
 import type { ReplicationStore } from '../../src/store/replication-store.ts'
 import type { Causality, Op } from './causality.ts'
 
@@ -114,6 +115,19 @@ export class View {
       this.#judge(known, after, commit)
       this.records.set(key, after)
       if (commit.source === undefined) this.own.push(after)
+    }
+  }
+
+  /**
+   * The process dies. What it had taken of others and not told of is on its disk, in the place of what it told last.
+   * @param rowOf a key's record on the disk, before the disk loses anything.
+   */
+  died(rowOf: (key: string) => SequencedRow | undefined): void {
+    const { causality } = this.#options
+    for (const [key, told] of this.records) {
+      const row = rowOf(key)
+      if (row === undefined || row.seq <= this.#seq || !causality.knows(row.record)) continue
+      causality.replaced(causality.opOf(told), causality.opOf(row.record))
     }
   }
 
