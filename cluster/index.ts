@@ -53,7 +53,7 @@ export type {
   VoterOptions,
 } from './election/options.ts'
 export type { Attendance, VotersReport } from './election/voters/report.ts'
-export type { LinkStatus } from './follower/follower.ts'
+export type { LinkStatus } from './follower/link-status.ts'
 export type { CloneReport } from './incarnation/clone-guard.ts'
 export type { FollowerStatus } from './leader/leader.ts'
 export type { Refusal, RefusalReport } from './leader/refusals.ts'

@@ -41,8 +41,6 @@ import { initialFollower, stepFollower } from './state/state.ts'
 import { type DurableEffect, FollowerSteps, keptBy, type LeaderHorizon } from './steps.ts'
 import { FollowerVoting } from './voting.ts'
 
-export type { LinkStatus } from './link-status.ts'
-
 /** A connection over which nothing had to be stored for so long is a good one, milliseconds. */
 const GOOD_AFTER_MS = 60_000
 
@@ -388,7 +386,10 @@ export class FollowerLink {
 
   #scheduleBeat(): void {
     this.#stopBeat = this.#options.time.after(this.#options.limits.beatIntervalMs, () => {
-      this.#dispatch({ type: 'beat', isAlive: this.#pieces?.hasMoved() ?? false })
+      const isAlive = this.#pieces?.hasMoved() ?? false
+      // Who only listens would not hear of a leader that is gone without a word.
+      if (!isAlive) this.#connection.probe()
+      this.#dispatch({ type: 'beat', isAlive })
       if (this.#state.kind !== 'closed' && isFollowing(this.#state)) {
         this.#keepHorizon()
         this.#ask()

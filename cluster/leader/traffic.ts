@@ -73,6 +73,7 @@ export function watchSocket(socket: MessageSocket, watch: StreamWatch): MeteredS
     get bytesWritten() {
       return socket.bytesWritten
     },
+    probe: () => socket.probe?.(),
     close(code, reason) {
       watch.closing?.(code, reason)
       socket.close(code, reason)

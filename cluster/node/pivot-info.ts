@@ -2,7 +2,7 @@
 import { type Entry, indexOfKey } from '../../src/core/data/entry.ts'
 import { STREAM_PROTOCOL } from '../../src/core/wire/protocol.ts'
 import type { ResolvedClusterOptions } from '../config/options.ts'
-import type { LinkStatus } from '../follower/follower.ts'
+import type { LinkStatus } from '../follower/link-status.ts'
 import { hostAndPort, nodeAddress } from '../members/membership.ts'
 import type { RegisteredFollower } from '../progress/follower-registry.ts'
 import type { ClusterEngine } from './engine.ts'

@@ -108,6 +108,11 @@ export class Connection {
     return true
   }
 
+  /** Finds out whether the other end is gone: then the connection goes down. Needs no answer. */
+  probe(): void {
+    if (this.#state.kind === 'open') this.#socket?.probe?.()
+  }
+
   /** Tells that the peer is useful: the next loss starts again with the shortest delay. */
   connectionIsGood(): void {
     this.#dispatch({ type: 'good' })

@@ -2,7 +2,7 @@
 
 import type { ClusterLimits } from '../../cluster/config/options.ts'
 import { resolveClusterOptions } from '../../cluster/config/options.ts'
-import type { LinkStatus } from '../../cluster/follower/follower.ts'
+import type { LinkStatus } from '../../cluster/follower/link-status.ts'
 import type { ScopeOptions } from '../../cluster/members/placement.ts'
 import { planPlacement, scopeOf } from '../../cluster/members/placement.ts'
 import { ClusterEngine } from '../../cluster/node/engine.ts'

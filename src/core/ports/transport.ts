@@ -21,6 +21,11 @@ export interface MessageSocket {
   readonly bytesRead?: number | undefined
   /** Bytes handed to the connection, those that wait included; undefined: not known. */
   readonly bytesWritten?: number | undefined
+  /**
+   * Sends something that nobody hears and nobody answers, so that a connection of which the other end is gone is
+   * reset (an unsolicited pong, RFC 6455 section 5.5.3). Absent where the platform can not.
+   */
+  probe?(): void
   /** Starts the close handshake. Idempotent. */
   close(code: number, reason: string): void
   /** Drops the connection at once, without a handshake. Idempotent. */

@@ -28,6 +28,9 @@ export function adaptSocket(
     get bytesWritten() {
       return below()?.bytesWritten
     },
+    probe: () => {
+      if (socket.readyState === WebSocket.OPEN) socket.pong(undefined, undefined, ignoreFailure)
+    },
     close: (code, reason) => closeSocket(socket, code, reason),
     terminate: () => socket.terminate(),
   }
