@@ -24,6 +24,7 @@ export const AREAS: readonly string[] = [
   'src/store',
   'src/server',
   'src',
+  'postgres/connection',
   'storage-adapters',
   'postgres',
   'backup',

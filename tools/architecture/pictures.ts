@@ -2,7 +2,6 @@
 import { posix } from 'node:path'
 import { AREAS, areaEdges, areaOf, edgesWithin, type Folder, withoutShortcuts } from './graph.ts'
 import { layOut, type Size } from './layout.ts'
-import { sumLines } from './lines.ts'
 import { type DrawnBox, drawSvg, LINE_HEIGHT, widthOf } from './svg.ts'
 
 /** An area with more folders than this has a picture of its own. */
@@ -85,14 +84,11 @@ function shortName(path: string, area: string): string {
   return path === area ? '' : path.slice(area.length + 1)
 }
 
+/** No lines: a picture would be out of date after each change of the code. */
 function amountOf(folders: readonly Folder[]): string {
-  const { files, all } = sumLines(folders.map(({ lines }) => lines))
-  const parts = [
-    ...(folders.length > 1 ? [`${folders.length} folders`] : []),
-    files === 1 ? '1 file' : `${files} files`,
-    `${all.toLocaleString('en')} lines`,
-  ]
-  return parts.join(' · ')
+  const files = folders.reduce((sum, folder) => sum + folder.files.length, 0)
+  const amount = files === 1 ? '1 file' : `${files} files`
+  return folders.length > 1 ? `${folders.length} folders · ${amount}` : amount
 }
 
 function columnsOf(texts: readonly string[], rows: number): string[][] {
