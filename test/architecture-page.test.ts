@@ -2,12 +2,19 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { areaOf, readFolders, withoutShortcuts } from '../tools/architecture/graph.ts'
+import { areaOf, PRODUCT, readFolders, withoutShortcuts } from '../tools/architecture/graph.ts'
 import { layOut } from '../tools/architecture/layout.ts'
 import { countLines } from '../tools/architecture/lines.ts'
 import { drawPictures } from '../tools/architecture/pictures.ts'
 import { loadSources, MOST_FILES } from './support/architecture.ts'
-import { codeOf, fieldsOf, linkOf, messageShapes, tableRows } from './support/architecture-page.ts'
+import {
+  codeOf,
+  deadNames,
+  fieldsOf,
+  linkOf,
+  messageShapes,
+  tableRows,
+} from './support/architecture-page.ts'
 import { PROJECT_ROOT } from './support/built.ts'
 
 const page = readFileSync(join(PROJECT_ROOT, 'docs/architecture.md'), 'utf8')
@@ -83,6 +90,24 @@ describe('the table of stream messages', () => {
     const onBus = told.filter((message) => message.startsWith('batch: '))
     expect(onBus).toEqual([`batch: ${WIRE}/bus.ts: ack? epoch from records? to`])
     expect(told.filter((message) => !onBus.includes(message)).sort()).toEqual(messages.sort())
+  })
+})
+
+describe('comments', () => {
+  it('name only files that are there', () => {
+    const files = loadSources(PROJECT_ROOT, PRODUCT)
+    const others = loadSources(PROJECT_ROOT, ['test', 'ui', 'bench', 'examples'])
+    const known = [...files, ...others].map(({ path }) => path)
+    expect(deadNames(files, known)).toEqual([])
+  })
+
+  it('that name what is gone are found', () => {
+    const text =
+      "/** See `b/c.ts`, and x.ts. */\nimport './y.ts' // c.ts, d/c.ts\nexport const a = 'z.ts'"
+    expect(deadNames([{ path: 'a.ts', text }], ['a/b/c.ts'])).toEqual([
+      'a.ts: x.ts',
+      'a.ts: d/c.ts',
+    ])
   })
 })
 

@@ -107,3 +107,22 @@ function declaredIn({ path, text }: SourceFile): [string, Declared][] {
     return [[found.id.name, { path, kind, fields, bases }]]
   })
 }
+
+/**
+ * Files that comments name and that are not there, as `file: name`. A name is a whole path or the end of one.
+ * @param known paths of every file that may be named
+ */
+export function deadNames(files: readonly SourceFile[], known: readonly string[]): string[] {
+  const ends = new Set(known.flatMap(endsOf))
+  return files.flatMap(({ path, text }) => {
+    const { comments } = parseSync(path, text)
+    const names = comments.flatMap(({ value }) => value.match(/[\w-][\w./-]*\.ts\b/g) ?? [])
+    return [...new Set(names)].filter((name) => !ends.has(name)).map((name) => `${path}: ${name}`)
+  })
+}
+
+/** `a/b/c.ts` ends with itself, with `b/c.ts` and with `c.ts`. */
+function endsOf(path: string): string[] {
+  const parts = path.split('/')
+  return parts.map((_, start) => parts.slice(start).join('/'))
+}
