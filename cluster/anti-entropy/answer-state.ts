@@ -1,6 +1,6 @@
 /**
  * What a leader owes one follower in comparisons: at most one question and one exchange at a time.
- * A pure part of `leader-session.ts`.
+ * A pure part of `leader/session.ts`.
  *
  * Invariants, checked by `test/quick/cluster/leader/session.test.ts`:
  * 1. Parts that are not taken exceed the window by less than one message.

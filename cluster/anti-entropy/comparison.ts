@@ -1,6 +1,6 @@
 /**
  * A follower's comparison with its leader, set of keys by set of keys: a pure machine inside
- * `follower-state.ts`, which see for the driver.
+ * `follower/state/state.ts`, which see for the driver.
  *
  * ```
  *  asking ──told: more to ask──▶ asking

@@ -13,7 +13,7 @@ import { parseRedisUrl } from '../redis/url.ts'
 export type { Bus, BusHandlers, BusSide, BusStatus } from '../../src/fanout/bus.ts'
 
 export interface RedisBusOptions {
-  /** `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`; see `bus-redis-url.ts`. */
+  /** `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`; see `cluster/redis/url.ts`. */
   readonly url: string
   /** Certificate authorities trusted for TLS, PEM. Default: the usual ones. */
   readonly ca?: string | readonly string[]

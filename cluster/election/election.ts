@@ -1,5 +1,5 @@
 /**
- * Runs for a lease: drives `election-state.ts` over one lease and a clock. Says where the node stands
+ * Runs for a lease: drives `election/state.ts` over one lease and a clock. Says where the node stands
  * whenever that changes, and at any moment whether it may decide what does not merge.
  */
 import { clientTextOf, errorText } from '../../src/core/errors.ts'

@@ -1,5 +1,5 @@
 /**
- * Follows one leader: drives `follower-state.ts` over the project's reconnecting connection and
+ * Follows one leader: drives `follower/state/state.ts` over the project's reconnecting connection and
  * the store. Whatever the machine wants made durable runs in one queue, in order; when a step
  * fails, the connection is dropped and the rest of that connection's steps are left out.
  */

@@ -1,6 +1,6 @@
 /**
  * Lets one node of each id in: a data folder that was copied makes two, which would count as one, and hide
- * each other. Drives `incarnation-line.ts` over the streams of a leader, remembers the lines on disk, and tells
+ * each other. Drives `incarnation/line.ts` over the streams of a leader, remembers the lines on disk, and tells
  * what it refuses. The first that connected stays; the other one hears both addresses.
  *
  * What is remembered may be older than what was let in, after a crash or a restore: then a clone is noticed

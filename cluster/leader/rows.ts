@@ -1,5 +1,5 @@
 /**
- * How a leader sends its log: the part of `leader-session.ts` that reads pages and sends rows. Pure.
+ * How a leader sends its log: the part of `leader/session.ts` that reads pages and sends rows. Pure.
  *
  * Rows whose values travel in pieces are left out of their page and come later, in their order, while what
  * is behind them passes. Until then the follower is told that it has the log up to the first of them, and

@@ -1,4 +1,4 @@
-/** The states, events and effects of a follower's stream at its leader, which `leader-session.ts` connects. */
+/** The states, events and effects of a follower's stream at its leader, which `leader/session.ts` connects. */
 import type { Entry } from '../../src/core/data/entry.ts'
 import type { BusInvitation, FeedRequest } from '../../src/core/wire/bus.ts'
 import type { Knowledge } from '../../src/core/wire/known.ts'

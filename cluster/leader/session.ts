@@ -9,7 +9,7 @@
  * Invariants, checked by `test/quick/cluster/leader/session.test.ts`:
  * 1. Every record in scope with seq ≤ `sent`, beyond where the feed began, has been sent on it, or
  *    was pushed by this very follower on it, or was superseded by a record with a later seq, or is `large`.
- *    The feed begins where the stream did, or where the follower's latest request says; see `protocol-bus.ts`.
+ *    The feed begins where the stream did, or where the follower's latest request says; see `wire/bus.ts`.
  * 2. Unacknowledged bytes exceed the window by less than one message.
  * 3. At most one log read is under way.
  * 4. Rows beyond what the feed asks for are not read.

@@ -1,4 +1,4 @@
-/** One follower's stream at its leader: drives `leader-session.ts` over a socket and the store. */
+/** One follower's stream at its leader: drives `leader/session.ts` over a socket and the store. */
 import type { Commit, Entry } from '../../src/core/data/entry.ts'
 import { clientTextOf, ERROR_TABLE, type ErrorCode, isStateError } from '../../src/core/errors.ts'
 import { type CancelTimer, NS_PER_MS, type TimeSource } from '../../src/core/ports/time.ts'

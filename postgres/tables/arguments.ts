@@ -72,7 +72,7 @@ export function assertCount(name: string, value: number, least: number, most: nu
   )
 }
 
-/** @throws StateError `invalid_option` unless `origin` may stand in a record: see `core/origin.ts`. */
+/** @throws StateError `invalid_option` unless `origin` may stand in a record: see `core/data/origin.ts`. */
 export function assertOrigin(origin: string): void {
   if (isIdentifier(origin)) return
   throw new StateError(

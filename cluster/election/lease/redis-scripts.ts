@@ -7,7 +7,7 @@ import { parseRedisUrl, type RedisTarget } from '../../redis/url.ts'
 import type { RedisScripts } from './redis-lease.ts'
 
 export interface RedisScriptsOptions {
-  /** Of any form that `bus-redis-url.ts` tells; may hold a password, which is never shown. */
+  /** Of any form that `cluster/redis/url.ts` tells; may hold a password, which is never shown. */
   readonly url: string
   /** Certificate authorities, PEM. undefined: the usual ones. */
   readonly ca: readonly string[] | undefined

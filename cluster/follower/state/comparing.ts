@@ -1,5 +1,5 @@
 /**
- * How a follower compares what it holds with its leader: the part of `follower-state.ts` that
+ * How a follower compares what it holds with its leader: the part of `follower/state/state.ts` that
  * begins, drives and ends a comparison. Pure.
  */
 

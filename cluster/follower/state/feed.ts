@@ -1,4 +1,4 @@
-/** Where a follower's rows come from, as data; `follower-feed.ts` says how that changes. */
+/** Where a follower's rows come from, as data; `links-feed.ts` says how that changes. */
 import type { Batch } from '../../../src/core/wire/bus.ts'
 
 /** Why rows come from somewhere else than before. */

@@ -1,4 +1,4 @@
-/** The states, events and effects of a follower's link, which `follower-state.ts` connects. */
+/** The states, events and effects of a follower's link, which `follower/state/state.ts` connects. */
 import type { Digest } from '../../../src/core/data/digest.ts'
 import type { StoredRecord } from '../../../src/core/data/entry.ts'
 import type { ErrorCode } from '../../../src/core/errors.ts'

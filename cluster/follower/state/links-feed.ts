@@ -1,5 +1,5 @@
 /**
- * Where a live follower's rows come from: the part of `follower-state.ts` that goes between the
+ * Where a live follower's rows come from: the part of `follower/state/state.ts` that goes between the
  * leader's stream and the bus. Pure.
  *
  * ```

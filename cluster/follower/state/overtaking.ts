@@ -1,4 +1,4 @@
-/** What a follower tells its leader of changes that later ones go up before (see `core/overtaken.ts`). Pure. */
+/** What a follower tells its leader of changes that later ones go up before (see `core/data/overtaken.ts`). Pure. */
 import { MAX_OVERTAKEN } from '../../../src/core/data/overtaken.ts'
 
 /** Names, and whether the leader has been told on this connection. The oldest are forgotten first. */

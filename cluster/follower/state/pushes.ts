@@ -1,4 +1,4 @@
-/** How a follower's outbox goes up: the part of `follower-state.ts` that pushes. Pure. */
+/** How a follower's outbox goes up: the part of `follower/state/state.ts` that pushes. Pure. */
 
 import { overtakenName } from '../../../src/core/data/overtaken.ts'
 import { isLarge, PIECES_PROTOCOL, type Whole } from '../../../src/core/wire/pieces.ts'

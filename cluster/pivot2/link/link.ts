@@ -1,5 +1,5 @@
 /**
- * Follows one leader by protocol 2.0, as long as it has no stream: drives `link-state.ts`. Runs are
+ * Follows one leader by protocol 2.0, as long as it has no stream: drives `pivot2/link/state.ts`. Runs are
  * one after the other; a run pulls what changed at the leader, then pushes what is pending for it.
  */
 

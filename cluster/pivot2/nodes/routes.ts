@@ -35,7 +35,7 @@ export interface PivotRoutesOptions {
   readonly activity: (scope: PivotScope) => Promise<bigint>
   /** Whether a listed node at this address takes part in the scope, and may write to it where it wants to. */
   readonly admits: (scope: PivotScope, remote: string, writes: boolean) => Promise<boolean>
-  /** Whether that may be told to this address now; see `node-hold.ts`. */
+  /** Whether that may be told to this address now; see `pivot2/nodes/hold.ts`. */
   readonly mayTell: (scope: PivotScope, remote: string) => Promise<boolean>
   /** Hears that a list was given to this address, as of a seq at least. */
   readonly served: (scope: PivotScope, remote: string, seq: number) => void

@@ -1,7 +1,7 @@
 /**
  * Changes that later ones of their origin go up before: values that travel in pieces, and what a leader
  * refused at first as stamped too far in the future. A leader tells repetitions by the order in which an origin's
- * changes come (see `store/merged-versions.ts`), so it is told of those that will come out of turn.
+ * changes come (see `store/format/merged-versions.ts`), so it is told of those that will come out of turn.
  *
  * As text: `<version>@<origin>`; of a delete, which may share its version with others, `<version>@<origin>@<key>`.
  */

@@ -1,7 +1,7 @@
 /**
  * Schemas of values: a JSON Schema object, or any validator that follows Standard Schema version 1
  * (standardschema.dev), such as those of Zod, Valibot and ArkType. Validation itself is
- * `validateSchema` in store/schema-validator.ts.
+ * `validateSchema` in store/filters/schema-validator.ts.
  */
 
 /** A JSON Schema, draft 2020-12 unless its `$schema` names draft 07. */

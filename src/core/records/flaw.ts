@@ -1,4 +1,4 @@
-/** Why a record is not taken, and how that is said. What is checked is in `record-check.ts`. */
+/** Why a record is not taken, and how that is said. What is checked is in `records/check.ts`. */
 import { LATEST_STAMP } from '../data/clock.ts'
 import type { ErrorCode } from '../errors.ts'
 

@@ -1,6 +1,6 @@
 /**
  * What a follower was in step with, told to a leader that does not know its log: places of other logs, of which
- * the leader may hold what was in them (`store/in-step.ts`, `store/former-logs.ts`). Peers of earlier builds
+ * the leader may hold what was in them (`store/lineage/in-step.ts`, `store/lineage/former-logs.ts`). Peers of earlier builds
  * neither tell nor read them.
  */
 import { type Fields, integer, invalid, type LogPosition, list, position, stamp } from './fields.ts'
@@ -26,7 +26,7 @@ export interface Knowledge {
   /** Where it knows none: up to which stamp it has removed tombstones, nanoseconds as integer text. Default: "0". */
   readonly removed?: string
   /**
-   * Up to which stamp tombstones were removed here, or where what is held here comes from (`store/gone.ts`),
+   * Up to which stamp tombstones were removed here, or where what is held here comes from (`store/lineage/gone.ts`),
    * nanoseconds as integer text. Who applies this log inherits that. Default: not told.
    */
   readonly gone?: string

@@ -34,7 +34,7 @@ export function readMemberNode(value: unknown): MemberNode | undefined {
 export interface NodeIdentity {
   /** Where it is; absent from earlier releases. */
   readonly node?: MemberNode
-  /** Its incarnation and those before, newest first (`store/incarnations.ts`). Default: it does not tell. */
+  /** Its incarnation and those before, newest first (`store/recovery/incarnations.ts`). Default: it does not tell. */
   readonly incarnations?: readonly string[]
   /** Where it says that others reach it, as a URL; for people. Default: it does not tell. */
   readonly url?: string

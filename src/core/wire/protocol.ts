@@ -16,9 +16,9 @@
  *    │ ◀──────── terms (clock, …)     │   and once after the welcome
  * ```
  *
- * Comparing what the two hold goes on beside this: see `protocol-comparison.ts`. Where both are on a
- * bus, rows may come over that: see `protocol-bus.ts`. Large values travel in pieces: see
- * `protocol-pieces.ts`. What an elected leader needs to decide: see `protocol-voting.ts`.
+ * Comparing what the two hold goes on beside this: see `wire/comparison.ts`. Where both are on a
+ * bus, rows may come over that: see `wire/bus.ts`. Large values travel in pieces: see
+ * `wire/pieces.ts`. What an elected leader needs to decide: see `wire/voting.ts`.
  */
 import type { StoredRecord } from '../data/entry.ts'
 import { StateError } from '../errors.ts'

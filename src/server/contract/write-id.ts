@@ -5,7 +5,7 @@ import { StateError } from '../../core/errors.ts'
 export const WRITE_ID_HEADER = 'ooo-write-id'
 
 export interface WriteId {
-  /** Of the node that took the write; see `core/origin.ts`. */
+  /** Of the node that took the write; see `core/data/origin.ts`. */
   readonly origin: string
   /** Its stamp, nanoseconds. */
   readonly version: bigint

@@ -1,4 +1,4 @@
-/** What the serving process and a fan-out worker say to each other; see `worker-fleet.ts`. */
+/** What the serving process and a fan-out worker say to each other; see `workers/fleet.ts`. */
 
 import type { SubscriberLimits } from '../../fanout/frames/subscriber.ts'
 import type { CounterDeltas, PoolNews, PoolQuestion } from '../../fanout/relay/messages.ts'

@@ -1,4 +1,4 @@
-/** The program of a fan-out worker: started by `worker-link.ts`, it ends with the channel to its parent. */
+/** The program of a fan-out worker: started by `workers/link.ts`, it ends with the channel to its parent. */
 import type { Socket } from 'node:net'
 import { createSystemTime } from '../process/system-time.ts'
 import type { FromWorker, ToWorker } from './messages.ts'

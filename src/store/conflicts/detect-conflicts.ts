@@ -6,7 +6,7 @@
  *   nobody beyond the follower can have seen the change, so the leader's record does not know of it. A
  *   follower that may have pushed a change to a storage that was lost since does not say what its maker
  *   had seen. Of a storage of before there were marks, that can not be told;
- * - its maker had not seen the leader's record (see `core/causal-context.ts`).
+ * - its maker had not seen the leader's record (see `core/data/causal-context.ts`).
  *
  * One of the two is kept as the state, the other in the conflict log. Changes whose maker's causal context is not
  * known, such as those that are sent to a leader whose storage was lost, are never called concurrent.
@@ -30,7 +30,7 @@ export interface PushOrigin {
   readonly causalContexts: readonly (string | undefined)[]
   /** Per record, in order: whether it lost at the follower, so that it is noted and not taken. */
   readonly lost: readonly boolean[]
-  /** Names of changes that come after these, though they were made before (see `core/overtaken.ts`). Default: none. */
+  /** Names of changes that come after these, though they were made before (see `core/data/overtaken.ts`). Default: none. */
   readonly overtaken?: readonly string[]
   /** Takes what lost. */
   readonly conflicts: ConflictLog

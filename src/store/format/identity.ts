@@ -1,5 +1,5 @@
 /**
- * Under which name a node writes (see `core/origin.ts`). Two rules, kept here for every local write:
+ * Under which name a node writes (see `core/data/origin.ts`). Two rules, kept here for every local write:
  *
  * 1. Stamps of one origin never go down. They do when a clock that was wrong is taken back, or after a
  *    write that had to exceed a record of a wrong clock: then the node goes on under the next origin.

@@ -10,7 +10,7 @@
  *
  * A row's value: `<follower> <floor> <origin>=<version>,… <key>,… <overtaken>,…`, with a key for each origin: the
  * greatest of the deletes with that version; an empty one for a write, or where it is not known. `<overtaken>` names
- * what is below a mark and has not come yet (see `core/overtaken.ts`).
+ * what is below a mark and has not come yet (see `core/data/overtaken.ts`).
  */
 import { hashText } from '../../core/data/digest.ts'
 import type { StoredRecord } from '../../core/data/entry.ts'

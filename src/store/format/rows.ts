@@ -13,7 +13,7 @@
  * | `t/<dir> <created> <name>` | `<crc> `: time index, kept for a bounded cache only          |
  * | `x/<key>`                | `<crc> <reason>`: the record of this key is damaged            |
  * | `m/format`               | `3`                                                            |
- * | `m/<name>`               | `<crc> <value>`: `id`, `origin` (see `core/origin.ts`), `epochs`, `born`, |
+ * | `m/<name>`               | `<crc> <value>`: `id`, `origin` (see `data/origin.ts`), `epochs`, `born`, |
  * |                          | `head` (see `head.ts`), …                                      |
  *
  * `<seq>` and `<created>` in row keys are 16 hex digits, so byte order is number order. `<crc>` is
@@ -142,7 +142,7 @@ export function encodeRecord(record: StoredRecord, seq: number): string {
   return `${checksum(record.key, rest)} ${rest}`
 }
 
-/** undefined when the row does not match its checksum, or holds what no node may hold (see `core/record-check.ts`). */
+/** undefined when the row does not match its checksum, or holds what no node may hold (see `core/records/check.ts`). */
 export function decodeRecord(key: string, value: string): SequencedRow | undefined {
   const rest = unsealRow(key, value)
   if (rest === undefined) return undefined

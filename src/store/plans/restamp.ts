@@ -5,7 +5,7 @@
  *
  * A restamp must not be undone by older copies, which other nodes may hold under the greater first
  * stamp. So the node takes the next origin in the same batch, the restamped records are written under
- * it, and each key gets marks (see `core/marks.ts`): for the record under its first stamp, and later ones
+ * it, and each key gets marks (see `core/data/marks.ts`): for the record under its first stamp, and later ones
  * for all that this node knows to be older: what its makers wrote before, whatever else was under the key
  * since the leader last acknowledged it, and everything that its followers had pushed.
  */

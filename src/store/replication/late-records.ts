@@ -2,7 +2,7 @@
  * Records of a backup with stamps too far in the future, which a wrong clock made. Taken as they are, each would
  * beat all that is written to its key until its stamp has passed. So the node takes such a record as a write
  * of its own: with a stamp of now that exceeds what the key holds, under its own origin. As after any restamp
- * (see `plan-restamp.ts`), copies that others hold under the first stamp give way: the key gets a mark for it, and a
+ * (see `plans/restamp.ts`), copies that others hold under the first stamp give way: the key gets a mark for it, and a
  * later one for what its maker wrote there before.
  *
  * Where the key holds a record that was itself given a lesser stamp, the greatest stamps that the two ever had

@@ -40,7 +40,7 @@ export interface TakeOptions extends MergeOptions {
 
 /**
  * `applied`: the record won; `equal`: it was here already; `superseded`: ours won; `refused`: it is none that
- * a node may hold, or greater than this one takes (see `core/record-check.ts`).
+ * a node may hold, or greater than this one takes (see `core/records/check.ts`).
  */
 export type MergeOutcome = 'applied' | 'equal' | 'superseded' | 'refused'
 /** `drift`: the record is stamped too far in the future. */
