@@ -21,6 +21,8 @@ const { values } = parseArgs({
     root: { type: 'string', default: join(import.meta.dirname, '..') },
   },
 })
+// Whoever reads may have seen enough, as `head` has.
+process.stdout.on('error', () => process.exit())
 const { AREAS, PRODUCT, readFolders } = await load('graph.ts')
 
 if (values.lines) {
