@@ -59,7 +59,7 @@ export class FollowerVoting {
     this.#takePart(grant)
   }
 
-  /** A node that has given its own lease up judges nobody; see `election/yielding.ts`. */
+  /** A node that has given its own lease up judges nobody; see `election/voters/yielding.ts`. */
   #hasMissed({ places }: Grant): boolean {
     const { voting, isComparing } = this.#options
     if (places === undefined || voting?.hasYielded !== false || !isComparing()) return false

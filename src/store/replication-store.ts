@@ -85,7 +85,7 @@ export class ReplicationStore extends KeyValueStore {
 
   /**
    * Takes records of a peer: per record the winner under the total order is kept, unless it is stamped
-   * later than `notAfter`, or gets another stamp beyond `restampAfter`, or is refused by `core/record-check.ts` or by the storage.
+   * later than `notAfter`, or gets another stamp beyond `restampAfter`, or is refused by `core/records/check.ts` or by the storage.
    */
   async merge(records: readonly StoredRecord[], options: RestoreOptions): Promise<RestoreOutcome[]>
   async merge(records: readonly StoredRecord[], options: TakeOptions): Promise<TakeOutcome[]>
@@ -104,7 +104,7 @@ export class ReplicationStore extends KeyValueStore {
     return this.committer.run(planRestamp(leader, rows, base, (last) => clock.observe(last)))
   }
 
-  /** Takes the clock, which was too far ahead, back to a leader's time; see `plan-lower-max-stamp.ts`. */
+  /** Takes the clock, which was too far ahead, back to a leader's time; see `plans/lower-max-stamp.ts`. */
   async lowerMaxStamp(stamp: bigint): Promise<void> {
     await lowerMaxStamp(this.committer.clock, stamp, (planner) => this.run(planner))
   }

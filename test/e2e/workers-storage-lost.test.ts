@@ -29,7 +29,7 @@ function workersOf(pid: number): number[] {
   const lines = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(pid)], {
     encoding: 'utf8',
   })
-  const found = lines.split('\n').filter((line) => line.includes('worker-process.js'))
+  const found = lines.split('\n').filter((line) => line.includes('workers/process.js'))
   return found.map((line) => Number.parseInt(line, 10))
 }
 
@@ -61,7 +61,7 @@ async function subscribers(url: string): Promise<SocketClient[]> {
 describe('a node with workers whose storage is lost', () => {
   it('ends the subscriptions of every worker, and answers no read', async () => {
     const { createServer, StateError } = await built<typeof Api>('src/index')
-    const { MemoryStorage } = await built<typeof Memory>('storage-adapters/memory')
+    const { MemoryStorage } = await built<typeof Memory>('storage-adapters/memory/memory')
     let lose: (reason: InstanceType<typeof StateError>) => void = () => undefined
     class LosableStorage extends MemoryStorage {
       readonly lost = new Promise<InstanceType<typeof StateError>>((resolve) => {

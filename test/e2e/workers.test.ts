@@ -19,7 +19,7 @@ beforeAll(prepareBuild)
 /** Workers are programs of the built package, so that is what runs here. */
 async function serve(options: Partial<Api.ServerOptions> = {}): Promise<TestServer> {
   const { createServer } = await built<typeof Api>('src/index')
-  const { MemoryStorage } = await built<typeof Memory>('storage-adapters/memory')
+  const { MemoryStorage } = await built<typeof Memory>('storage-adapters/memory/memory')
   const server = createServer({ storage: new MemoryStorage(), port: 0, workers: 2, ...options })
   afterTest(() => server.close())
   await server.open()
@@ -40,7 +40,7 @@ function children(): number[] {
   })
   return lines
     .split('\n')
-    .filter((line) => line.includes('worker-process.js'))
+    .filter((line) => line.includes('workers/process.js'))
     .map((line) => Number.parseInt(line, 10))
 }
 

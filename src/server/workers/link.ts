@@ -227,7 +227,7 @@ function standAlone(socket: Socket): void {
 
 /** Beside this file, in the language that this file is in. */
 function programName(): string {
-  return `./worker-process.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`
+  return `./process.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`
 }
 
 function bytesIn(message: ToWorker): number {
