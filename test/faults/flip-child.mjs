@@ -6,7 +6,7 @@
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { HybridClock } from '../../dist/src/core/data/clock.js'
-import { Store } from '../../dist/src/store/store.js'
+import { ReplicationStore } from '../../dist/src/store/replication-store.js'
 import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 
 const [plan, first, again] = process.argv.slice(2)
@@ -27,7 +27,7 @@ for (let i = Number(first); i < flips.length; i += 1) {
   const cacheBytes = i % 2 === 0 ? {} : { cacheBytes: 0 }
   const adapter = new LevelStorage({ directory: copy, checkedBytes: 0 })
   const newId = () => `reader${i}`
-  const store = new Store({ adapter, clock: new HybridClock(time), newId, time, ...cacheBytes })
+  const store = new ReplicationStore({ adapter, clock: new HybridClock(time), newId, time, ...cacheBytes })
   await store.open()
   const end = Date.now() + DEADLINE_MS
   let found = await look(store)

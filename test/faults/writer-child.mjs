@@ -6,7 +6,7 @@ import { writeSync } from 'node:fs'
 import { createInterface } from 'node:readline'
 import { HybridClock } from '../../dist/src/core/data/clock.js'
 import { createSystemTime } from '../../dist/src/server/process/system-time.js'
-import { Store } from '../../dist/src/store/store.js'
+import { ReplicationStore } from '../../dist/src/store/replication-store.js'
 import { LevelStorage } from '../../dist/storage-adapters/leveldb/leveldb.js'
 import { runOn } from './workload.mjs'
 
@@ -18,7 +18,7 @@ lines.once('close', () => process.exit(0))
 writeSync(1, 'ready\n')
 
 async function write({ directory, durability, first }) {
-  const store = new Store({
+  const store = new ReplicationStore({
     // Small, so that logs end and sorted files are merged within a round.
     adapter: new LevelStorage({ directory, writeBufferBytes: 64 * 1024 }),
     clock: new HybridClock(createSystemTime()),
