@@ -27,7 +27,13 @@ for (let i = Number(first); i < flips.length; i += 1) {
   const cacheBytes = i % 2 === 0 ? {} : { cacheBytes: 0 }
   const adapter = new LevelStorage({ directory: copy, checkedBytes: 0 })
   const newId = () => `reader${i}`
-  const store = new ReplicationStore({ adapter, clock: new HybridClock(time), newId, time, ...cacheBytes })
+  const store = new ReplicationStore({
+    adapter,
+    clock: new HybridClock(time),
+    newId,
+    time,
+    ...cacheBytes,
+  })
   await store.open()
   const end = Date.now() + DEADLINE_MS
   let found = await look(store)
