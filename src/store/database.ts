@@ -6,6 +6,7 @@
 import type { HybridClock } from '../core/data/clock.ts'
 import type { Entry } from '../core/data/entry.ts'
 import { StateError } from '../core/errors.ts'
+import { compactJson } from '../core/json/json.ts'
 import { assertKey, hasGlob, keysOverlap, MAX_KEY_SEGMENTS, matchKey } from '../core/keys/key.ts'
 import type { LogPosition } from '../core/wire/protocol.ts'
 import type { KeyValueStore } from './key-value-store.ts'
@@ -14,6 +15,7 @@ import type { KeyLocks, Lock, LockMetrics, LockOptions } from './locks/locks.ts'
 import { assertDrift, type EntryMeta, planSetWithMeta } from './plans/set-with-meta.ts'
 import { planSilentDelete } from './plans/silent-delete.ts'
 import type { BeforeRead, ReadHooks } from './read-hooks.ts'
+import { checkedWrite, checkedWrites } from './types/checked-write.ts'
 import { assertRange, assertSpan, definedRange, type ListRange } from './types/ranges.ts'
 import {
   type DeleteResult,
@@ -161,7 +163,7 @@ export class Database {
     meta: EntryMeta,
     options: LockingBatchOptions = {},
   ): Promise<WriteResult> {
-    const planner = planSetWithMeta(key, json, meta)
+    const planner = planSetWithMeta(key, compactJson(json), meta)
     const { clock } = this.#options
     clock.observe(assertDrift(key, meta, clock))
     return resultOf([await this.#lockingStore.run([key], options, planner)])
@@ -192,8 +194,8 @@ export class Database {
   }
 
   /** All of the operations in order, or none; one commit. */
-  batch(writes: readonly Write[], options?: LockingBatchOptions): Promise<Written[]> {
-    return this.#lockingStore.write(writes, { ...options, isBatch: true })
+  async batch(writes: readonly Write[], options?: LockingBatchOptions): Promise<Written[]> {
+    return this.#lockingStore.write(checkedWrites(writes), { ...options, isBatch: true })
   }
 
   /**
@@ -321,7 +323,7 @@ export class Database {
   }
 
   async #write(write: Write, options?: LockingBatchOptions): Promise<WriteResult> {
-    return resultOf(await this.#lockingStore.write([write], options))
+    return resultOf(await this.#lockingStore.write([checkedWrite(write)], options))
   }
 
   /** Ends a lock that may have ended by itself. */

@@ -10,6 +10,7 @@ import { planBatch } from './plans/batch.ts'
 import { planSweep } from './plans/sweep.ts'
 import { planWrite } from './plans/write.ts'
 import type { ListOptions } from './state/state.ts'
+import { checkedWrite, checkedWrites } from './types/checked-write.ts'
 import type { ListPace } from './types/list-pace.ts'
 import type { StoreOptions } from './types/store-options.ts'
 import {
@@ -114,6 +115,7 @@ export class KeyValueStore extends StoreCondition {
    * @throws StateError `invalid_key`, `invalid_glob`, `not_found`, `storage_failed`, `overloaded`, `not_open`; with a
    * precondition also `precondition_failed`, and `not_leader` where another node leads the key. Of a batch the text
    * is led by `operations[<i>]: `.
+   * The JSON text of the writes is compact, and not checked: the other methods do.
    */
   async write(writes: readonly Write[], options: StoreWriteOptions = {}): Promise<Written[]> {
     const [only] = writes
@@ -123,45 +125,34 @@ export class KeyValueStore extends StoreCondition {
     return [await this.committer.run(planWrite(only), options.durability)]
   }
 
-  /** Writes `json` (compact JSON text) under a plain key. Errors as `write`. */
-  async set(key: string, json: string, options?: WriteOptions): Promise<WriteResult> {
-    return resultOf(
-      await this.write([{ op: 'set', key, json, precondition: options?.precondition }], options),
-    )
+  /** Writes `json` (JSON text) under a plain key. Errors as `write`. */
+  set(key: string, json: string, options?: WriteOptions): Promise<WriteResult> {
+    return this.#one({ op: 'set', key, json, precondition: options?.precondition }, options)
   }
 
   /** Writes under a new key made from `glob`, whose last segment is `*`. Errors as `write`. */
-  async push(glob: string, json: string, options?: DurabilityOption): Promise<WriteResult> {
-    return resultOf(await this.write([{ op: 'push', key: glob, json }], options))
+  push(glob: string, json: string, options?: DurabilityOption): Promise<WriteResult> {
+    return this.#one({ op: 'push', key: glob, json }, options)
   }
 
   /** Replaces an entry's data by what `change` makes of it, atomically. Errors as `write`, and what `change` throws. */
-  async update(
+  update(
     key: string,
     change: (current: Entry) => string,
     options?: WriteOptions,
   ): Promise<WriteResult> {
-    return resultOf(
-      await this.write(
-        [{ op: 'update', key, change, precondition: options?.precondition }],
-        options,
-      ),
-    )
+    return this.#one({ op: 'update', key, change, precondition: options?.precondition }, options)
   }
 
   /** Deletes a key, or every key that matches a glob, leaving tombstones. Errors as `write`. */
   async delete(keyOrGlob: string, options?: WriteOptions): Promise<DeleteResult> {
-    return deletedOf(
-      await this.write(
-        [{ op: 'delete', key: keyOrGlob, precondition: options?.precondition }],
-        options,
-      ),
-    )
+    const write: Write = { op: 'delete', key: keyOrGlob, precondition: options?.precondition }
+    return deletedOf(await this.write([write], options))
   }
 
   /** All of the writes or none, in one commit. Errors as `write`. */
-  batch(writes: readonly Write[], options?: DurabilityOption): Promise<Written[]> {
-    return this.write(writes, { ...options, isBatch: true })
+  async batch(writes: readonly Write[], options?: DurabilityOption): Promise<Written[]> {
+    return this.write(checkedWrites(writes), { ...options, isBatch: true })
   }
 
   /** Deletes what `choose` picks of the entries of `glob`, in one step. Errors as `set`. */
@@ -193,5 +184,9 @@ export class KeyValueStore extends StoreCondition {
   /** Hears commits in seq order, synchronously, after they are durable. Must not throw. */
   onCommit(listener: (commit: Commit) => void): () => void {
     return this.committer.onCommit(listener)
+  }
+
+  async #one(write: Write, options: DurabilityOption | undefined): Promise<WriteResult> {
+    return resultOf(await this.write([checkedWrite(write)], options))
   }
 }

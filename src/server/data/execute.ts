@@ -3,7 +3,7 @@
  * last run the filters that follow a write. The answer to a write comes after all of them.
  */
 import { errorText } from '../../core/errors.ts'
-import { locate } from '../../store/plans/batch.ts'
+import { locate } from '../../store/types/located.ts'
 import type { Write, Written } from '../../store/types/write.ts'
 import { filterWrite } from './filter.ts'
 import { untilAnswered } from './filtered-merge.ts'

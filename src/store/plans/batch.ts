@@ -3,7 +3,7 @@
  * A key that is written twice takes one change, to its last state, so that listeners hear of the
  * batch as one step.
  */
-import { isStateError, StateError } from '../../core/errors.ts'
+import { StateError } from '../../core/errors.ts'
 import { matchKey } from '../../core/keys/key.ts'
 import { atOnce, type Steps } from '../../core/steps.ts'
 import { assertLeads, deciding } from '../planning/deciding.ts'
@@ -11,6 +11,7 @@ import type { Plan } from '../planning/draft.ts'
 import { type PlanContext, type Planned, type Planner, planned } from '../planning/planner.ts'
 import type { KeyState, Reads } from '../state/state.ts'
 
+import { locate, located } from '../types/located.ts'
 import type { Write, Written } from '../types/write.ts'
 import { planWrite } from './write.ts'
 
@@ -105,22 +106,4 @@ function overlay(context: PlanContext, written: ReadonlyMap<string, PlannedKeySt
 /** Its seq is given when the batch is taken; planners of writes do not look at it. */
 function plannedState({ record, pendingFor }: PlannedKeyState): KeyState {
   return { record, pendingFor, seq: 0 }
-}
-
-/** Says of an error which operation it was. */
-export function located<T>(index: number, run: () => T): T {
-  try {
-    return run()
-  } catch (error) {
-    throw locate(index, error)
-  }
-}
-
-/** The error with the operation's position in its text; the code stays. */
-export function locate(index: number, error: unknown): unknown {
-  if (!isStateError(error)) return error
-  const place = `operations[${index}]: `
-  const { code, message, isAway } = error
-  const clientText = `${place}${error.clientText}`
-  return new StateError(code, `${place}${message}`, { cause: error, clientText, isAway })
 }

@@ -142,7 +142,11 @@ describe('a local write', () => {
     ['set: a deep key', 'invalid_key', (store) => store.set(DEEP_KEY, '1')],
     ['push: a long key', 'invalid_key', (store) => store.push(`${'k'.repeat(1010)}/*`, '1')],
     ['set: a great value', 'too_large', (store) => store.set('a', '"1234567"')],
-    ['set: raw white space', 'invalid_json', (store) => store.set('a', '{\n}')],
+    [
+      'write: raw white space',
+      'invalid_json',
+      (store) => store.write([{ op: 'set', key: 'a', json: '{\n}' }]),
+    ],
     ['push: a great value', 'too_large', (store) => store.push('a/*', '"1234567"')],
     ['update: a great value', 'too_large', (store) => store.update('held', () => '"1234567"')],
     [
