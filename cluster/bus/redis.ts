@@ -13,12 +13,13 @@ import { parseRedisUrl } from '../redis/url.ts'
 export type { Bus, BusHandlers, BusSide, BusStatus } from '../../src/fanout/bus.ts'
 
 export interface RedisBusOptions {
-  /** `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`; see `cluster/redis/url.ts`. */
+  /** `redis://`, `rediss://`, `redis+sentinel://` or `redis+cluster://`; see docs/redis.md. */
   readonly url: string
   /** Certificate authorities trusted for TLS, PEM. Default: the usual ones. */
   readonly ca?: string | readonly string[]
-  /** First and greatest delay before connecting again, milliseconds. Default 100, 5 000. */
+  /** First delay before connecting again, milliseconds. Default 100. */
   readonly reconnectInitialMs?: number
+  /** Greatest delay before connecting again, milliseconds. Default 5 000. */
   readonly reconnectMaxMs?: number
   /** A server that answers nothing for so long is left, milliseconds. Default 5 000. */
   readonly timeoutMs?: number

@@ -14,7 +14,7 @@ import type { NodeDoor } from '../members/token.ts'
 export interface ClusterOptions {
   /** What is replicated. The first scope that matches a key decides who leads it. */
   readonly keys: readonly ScopeOptions[]
-  /** `host:port`, `http://…` or `https://…` of the leader. Absent: this node leads. */
+  /** `host:port`, `http://…` or `https://…` of the leader. Default none, and this node leads. */
   readonly clusterUrl?: string
   /** Glob under which followers show where they are; clients read it only. Default `nodes/*`. */
   readonly nodesKey?: string
@@ -70,9 +70,9 @@ export interface ClusterOptions {
    * `ooo-cluster/redis` makes one. It is this node's own from then on, and closed with it. Default: none.
    */
   readonly bus?: Bus
-  /** Default: silent. */
+  /** Where log lines go. Default: silent. */
   readonly logger?: Logger
-  /** Limits and intervals; see ClusterLimits. */
+  /** Limits and intervals, each by its name. Default: those of the next table. */
   readonly limits?: Partial<ClusterLimits>
 }
 
@@ -81,8 +81,9 @@ export interface ClusterLimits {
   readonly beatIntervalMs: number
   /** A peer that stays silent for this many beat intervals is dropped. Default 3. */
   readonly maxSilentBeats: number
-  /** First and greatest delay before a follower dials again, milliseconds. Default 100, 3 000. */
+  /** First delay before a follower dials again, milliseconds. Default 100. */
   readonly reconnectInitialMs: number
+  /** Greatest delay before a follower dials again, milliseconds. Default 3 000. */
   readonly reconnectMaxMs: number
   /** Bytes a leader sends to one follower beyond what it has acknowledged. Default 1 MiB. */
   readonly windowBytes: number

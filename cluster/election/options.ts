@@ -24,7 +24,7 @@ export interface VoterOptions {
 
 export interface LeaseOptions extends VoterOptions {
   /**
-   * Of the lease, the same for all nodes of the cluster: small letters, digits, `-` and `.`.
+   * Name of the lease, the same for all nodes of the cluster: small letters, digits, `-` and `.`.
    * Default `ooo-cluster`.
    */
   readonly name?: string
@@ -36,6 +36,7 @@ export interface LeaseOptions extends VoterOptions {
 }
 
 export interface RedisLeaderOptions extends LeaseOptions {
+  /** `redis`. */
   readonly kind: 'redis'
   /** `redis://…`, `rediss://…`, or of Sentinel or a Redis Cluster, as for the bus. */
   readonly url: string
@@ -44,6 +45,7 @@ export interface RedisLeaderOptions extends LeaseOptions {
 }
 
 export interface KubernetesLeaderOptions extends LeaseOptions {
+  /** `kubernetes`. */
   readonly kind: 'kubernetes'
   /** Where the Lease is. Default: the namespace of the pod, or of the context of `KUBECONFIG`. */
   readonly namespace?: string
@@ -58,6 +60,7 @@ export interface KubernetesLeaderOptions extends LeaseOptions {
 
 /** A lease of your own making. */
 export interface CustomLeaderOptions extends VoterOptions {
+  /** `custom`. */
   readonly kind: 'custom'
   /** Makes the lease for this node; closed with the node. */
   readonly make: (self: Candidate) => Lease

@@ -7,9 +7,9 @@ import { STREAM_PATH } from '../../src/core/wire/protocol.ts'
 export interface ScopeOptions {
   /** A key (`settings`) or a glob (`items/*`, `users/*` + `/posts/*`). */
   readonly path: string
-  /** Leader of this scope, when it is another one than `ClusterOptions.clusterUrl`. */
+  /** Leader of this scope, when it is another one. Default: that of `clusterUrl` of `cluster`. */
   readonly clusterUrl?: string
-  /** True: this node leads the scope although it follows `clusterUrl` for others. */
+  /** True: this node leads the scope although it follows `clusterUrl` for others. Default false. */
   readonly local?: boolean
 }
 

@@ -30,11 +30,11 @@ export interface PostgresOptions {
   readonly openTimeoutMs?: number
   /** Delay between attempts to connect. Default from 200 to 5 000 ms, doubling, with jitter. */
   readonly backoff?: Partial<BackoffOptions>
-  /** Called when `open` did not reach the server and tries again in `delayMs` milliseconds. Must not throw. */
+  /** Called when `open` did not reach the server and tries again in `delayMs` milliseconds. Must not throw. Default: nobody is told. */
   readonly onRetry?: (error: StateError, delayMs: number) => void
-  /** Default `Math.random`. */
+  /** Jitter of delays. Default `Math.random`. */
   readonly random?: Random
-  /** Default: the platform's clock and timers. */
+  /** Clock and timers. Default: the platform's clock and timers. */
   readonly time?: PostgresTime
 }
 

@@ -13,9 +13,9 @@ import type { WebSocketConstructor } from './web-socket-transport.ts'
 export interface ClientOptions {
   /** Where the server is: `http://host:port` or `https://…`, with a path prefix if it has one. */
   readonly url: string
-  /** Default: the platform's `fetch`. */
+  /** Makes REST calls. Default: the platform's `fetch`. */
   readonly fetch?: typeof globalThis.fetch | undefined
-  /** Default: the platform's `WebSocket`. Node before 22 has none: pass the one of `ws`. */
+  /** Opens sockets. Default: the platform's `WebSocket`. Node before 22 has none: pass the one of `ws`. */
   readonly WebSocket?: WebSocketConstructor | undefined
   /** Replaces `WebSocket` altogether. Default: none. */
   readonly transport?: Transport | undefined
@@ -43,12 +43,12 @@ export interface ClientOptions {
   readonly reconnectBackoff?: Partial<BackoffOptions> | undefined
   /**
    * True: every number that JavaScript would spell differently arrives as `JsonNumber` (integers
-   * as `bigint`). False, the default: only unsafe integers are kept exact, as `bigint`.
+   * as `bigint`). False: only unsafe integers are kept exact, as `bigint`. Default false.
    */
   readonly exactNumbers?: boolean | undefined
-  /** Default: the platform's clock and timers. */
+  /** Clock and timers. Default: the platform's clock and timers. */
   readonly time?: TimeSource | undefined
-  /** Default: `Math.random`. */
+  /** Jitter of delays. Default `Math.random`. */
   readonly random?: Random | undefined
 }
 

@@ -20,6 +20,7 @@ import type { TlsOptions } from './tls.ts'
 
 /** Those of connections are with `AdmissionOptions`. */
 export interface ServerOptions extends AdmissionOptions {
+  /** Where the data is kept. */
   readonly storage: StorageAdapter
   /** Address to listen on, IPv4, IPv6 or a name. Default `127.0.0.1`. */
   readonly host?: string
@@ -112,8 +113,8 @@ export interface ServerOptions extends AdmissionOptions {
   /** Methods that other origins may use. Default GET, POST, DELETE, PUT, PATCH; HEAD always is allowed. */
   readonly allowedMethods?: readonly string[]
   /**
-   * Request headers that other origins may send, in place of the default: Authorization, Content-Type,
-   * If-Match, If-None-Match. The headers any page may send need no mention.
+   * Request headers that other origins may send. Default Authorization, Content-Type, If-Match,
+   * If-None-Match. The headers any page may send need no mention.
    */
   readonly allowedHeaders?: readonly string[]
   /** Response headers that pages of other origins may read. Default none. */
@@ -159,10 +160,11 @@ export interface ServerOptions extends AdmissionOptions {
   readonly workers?: number
   /** Folder of the built web UI. Default: none, and `/` is a plain page. */
   readonly uiDir?: string
+  /** What adds routes and replication to the node: `cluster`, `backupRoutes`, `sharedTables`. Default none. */
   readonly plugins?: readonly ServerPlugin[]
-  /** Default: silent. */
+  /** Where log lines go. Default: silent. */
   readonly logger?: Logger
-  /** Default: the machine's clocks. */
+  /** Clocks and timers. Default: the machine's clocks. */
   readonly time?: TimeSource
   /** Opens the connections of plugins to other nodes. Default: WebSocket over TCP. */
   readonly transport?: Transport
