@@ -35,7 +35,7 @@ it('the batch is taken, and its answer has the shape that is shown', async () =>
 
 it('the limits of keys and batches are those of the code', () => {
   expect(README).toContain(`at most ${MAX_KEY_BYTES} bytes and ${MAX_KEY_SEGMENTS} segments`)
-  expect(README).toContain(`\`operations\`, at most ${MAX_BATCH_OPERATIONS},`)
+  expect(README).toContain(`at most ${MAX_BATCH_OPERATIONS} \`operations\``)
   const [, key = ''] = /A key is a path .* such as `([^`]+)`/.exec(README) ?? []
   expect(isValidKey(key)).toBe(true)
   for (const sign of '-_./') expect(isValidKey(`a${sign}b`), sign).toBe(true)
