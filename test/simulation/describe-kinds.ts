@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { type Kind, simulate } from './simulation.ts'
 
 /** Of each kind; `npm run simulate -- --seeds N` plays more. */
-const SEEDS = 200
+const SEEDS = 120
 const TIMEOUT_MS = 240_000
 
 /** Declares the tests. */
