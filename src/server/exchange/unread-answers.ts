@@ -81,13 +81,14 @@ export class UnreadAnswers {
    * Rejects with StateError `overloaded` when there is none for thirty seconds, or too many wait.
    */
   async reserve(response: ServerResponse, bytes: number): Promise<void> {
+    if (response.destroyed) throw clientLeft()
     if (this.#waiting.size === 0 && this.#findRoom(bytes)) {
       this.#add(response, bytes)
       return
     }
     if (this.#waiting.size >= MAX_WAITING) throw this.#overloaded()
     const left = (): void => {
-      this.#waiting.get(response)?.refuse(new StateError('invalid_message', 'ooo: the client left'))
+      this.#waiting.get(response)?.refuse(clientLeft())
     }
     response.once('close', left)
     try {
@@ -217,4 +218,8 @@ export class UnreadAnswers {
       `ooo: answers that are not read yet hold ${this.#bytes} bytes, the limit is ${this.#maxBytes}`,
     )
   }
+}
+
+function clientLeft(): StateError {
+  return new StateError('invalid_message', 'ooo: the client left')
 }

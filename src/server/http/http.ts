@@ -72,15 +72,13 @@ export async function handleRequest(
       await sendReply(request, response, refusalReply(refusal))
       return
     }
-    await runMiddleware(registry.middleware, request, response, () =>
+    await runMiddleware(registry.middleware, request, response, () => {
+      // A client that left while middleware ran is not heard of again: nothing is begun for it.
+      if (response.destroyed) return undefined
       // Middleware may have sent it somewhere else.
-      answer(
-        context,
-        request,
-        response,
-        request.url === url ? routed : context.routes.routeOf(request, false),
-      ),
-    )
+      const found = request.url === url ? routed : context.routes.routeOf(request, false)
+      return answer(context, request, response, found)
+    })
   } catch (error) {
     await answerError(context, request, response, error)
   } finally {

@@ -28,6 +28,11 @@ export class Lists {
     this.#answers = answers
   }
 
+  /** Lists that are being sent. */
+  get size(): number {
+    return this.#open.size
+  }
+
   /** How the list that `response` answers is read. */
   paceOf(response: ServerResponse): ListPace {
     const answers = this.#answers
@@ -51,6 +56,8 @@ export class Lists {
     list: LongList,
     isOldestFirst: boolean,
   ): Promise<void> {
+    // Its `close` has been, and would not be heard again.
+    if (response.destroyed) return
     this.#open.set(response, { glob, list, isOldestFirst, replaced: new Set() })
     response.once('close', () => this.#open.delete(response))
     if (!this.#answers.holds(response)) {

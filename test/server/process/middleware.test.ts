@@ -1,4 +1,6 @@
 /** Middleware over real sockets: what it sees, in which order, and what its errors become. */
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { describe, expect, it } from 'vitest'
 import { StateError } from '../../../src/core/errors.ts'
 import type { Middleware } from '../../../src/server/exchange/middleware.ts'
@@ -43,6 +45,33 @@ describe('middleware', () => {
       'GET /key upgrade',
       'GET / upgrade',
     ])
+  })
+
+  it('takes long, and nothing is begun for a client that has left meanwhile', async () => {
+    const node = await serve()
+    let arrived = 0
+    let over = 0
+    node.server.use(async (_request, response, next) => {
+      arrived++
+      if (response !== undefined) await once(response, 'close')
+      await next()
+      over++
+    })
+    const asked: string[] = []
+    node.server.endpoint({
+      path: '/e',
+      methods: { POST: {} },
+      handler: (request) => void asked.push(request.url ?? ''),
+    })
+    for (const [i, path] of ['/e', '/key'].entries()) {
+      const head = `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\r\n1`
+      const socket = connect(node.port, '127.0.0.1', () => socket.write(head))
+      await waitFor(() => arrived === i + 1)
+      socket.destroy()
+      await waitFor(() => over === i + 1)
+    }
+    expect(asked).toEqual([])
+    expect(await node.server.database.keys()).toEqual([])
   })
 
   it('may send a request somewhere else, where the door of that route is asked', async () => {
