@@ -9,6 +9,7 @@ import type { ResolvedServerOptions } from './contract/options.ts'
 import type { ServerAddress } from './contract/plugin.ts'
 import { CertificateReloader, loadTls } from './contract/tls.ts'
 import { KeptConnections } from './kept-connections.ts'
+import { PipelinedAnswers } from './pipelined-answers.ts'
 
 /** What the listener hands on. */
 export interface ListenerHandlers {
@@ -107,6 +108,7 @@ function connect(
   kept: KeptConnections,
 ): ReadonlySet<Socket> {
   const connections = new Set<Socket>()
+  const answers = new PipelinedAnswers()
   http.setTimeout(options.writeTimeoutMs)
   http.on('connection', (socket: Socket) => {
     connections.add(socket)
@@ -116,6 +118,7 @@ function connect(
   http.on('request', (request: IncomingMessage, response: ServerResponse) => {
     const { socket } = request
     kept.used(socket)
+    answers.begin(socket, response)
     // While closing, a connection that has just become idle is not kept for another request.
     response.on('close', () => {
       kept.used(socket)

@@ -72,6 +72,7 @@ export function createContext(
     bodiesRefused: registry.bodies.refused,
     answerBytes: answers.bytes,
     answersCut: answers.cut,
+    listsSent: lists.size,
     waiters: writes.writeStatuses.waiters,
   })
   let phase: 'staying' | 'leaving' | 'closing' = 'staying'

@@ -26,7 +26,7 @@ const CLIENTS = 12
 /** Of every answer: the machine may be busy with much else. */
 const ANSWER_MS = 60_000
 /** What may remain in use once all connections have ended, beyond what an idle node uses. */
-const MAX_KEPT_BYTES = 96 * MIB
+const MAX_KEPT_BYTES = 48 * MIB
 
 const { values } = parseArgs({
   options: {

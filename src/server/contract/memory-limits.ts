@@ -23,6 +23,8 @@ export interface MemoryMetrics {
   readonly answerBytes: number
   /** Connections cut since their clients took nothing while others waited for room. */
   readonly answersCut: number
+  /** Long lists that are being sent. */
+  readonly listsSent: number
   /** Writes that are waited for. */
   readonly waiters: number
 }

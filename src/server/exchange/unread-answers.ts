@@ -138,13 +138,14 @@ export class UnreadAnswers {
   cutOff(response: ServerResponse): void {
     this.#cut++
     this.#end(response)
-    response.destroy()
+    response.req.socket.destroy()
   }
 
   #add(response: ServerResponse, bytes: number): void {
-    const { socket } = response
     // Whoever has left takes no room.
-    if (socket === null || response.destroyed) return
+    if (response.destroyed) return
+    // One that waits behind another answer of its connection has no socket of its own yet.
+    const { socket } = response.req
     const now = this.#time.monotonicNs()
     this.#unread.set(response, { socket, bytes, progress: sendProgress(socket), movedNs: now })
     this.#bytes += bytes

@@ -124,6 +124,7 @@ function memoryMetrics(memory: MemoryMetrics): string {
       'Connections cut since their clients took nothing.',
       memory.answersCut,
     ),
+    metric('lists_sent', 'gauge', 'Long lists that are being sent.', memory.listsSent),
     metric('write_waiters', 'gauge', 'Writes that are waited for.', memory.waiters),
   ].join('')
 }
