@@ -1,5 +1,4 @@
 /** Lists for clients that have left before all of their list was there. */
-import type { ServerResponse } from 'node:http'
 import { describe, expect, it } from 'vitest'
 import { LongList } from '../../../src/fanout/frames/long-list.ts'
 import { UnreadAnswers } from '../../../src/server/exchange/unread-answers.ts'
@@ -12,7 +11,7 @@ const GONE = {
   socket: null,
   once: () => GONE,
   off: () => GONE,
-} as unknown as ServerResponse
+} as unknown as Parameters<Lists['begin']>[0]
 
 describe('a client that has left while its list was read', () => {
   it('leaves nothing of the list behind', async () => {
